@@ -1,0 +1,1 @@
+"""API Mall Video: the Python half of the node pack."""

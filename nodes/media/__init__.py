@@ -1,0 +1,1 @@
+"""Bytes to arrays and back: clips, stills, sound and the memory they need."""

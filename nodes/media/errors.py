@@ -1,0 +1,58 @@
+"""What can go wrong between bytes and arrays.
+
+    MediaError          root; the message is complete for a user: what is wrong, then what to do
+     |- NotAClip        cannot be opened or decoded as a video
+     |- TooLarge        the forecast says that it would not fit into memory
+     |- BadPicture      a picture of the wrong rank, size or range (NaN included)
+     |- NoRoom          the disk refused the file that was being written
+     |- Stopped         the stop check asked for an end
+     |- FetchError      a guarded download (the branch below it is in fetch.py)
+
+A media error spends no credits by itself: whoever catches it knows the job and says what it cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Stop = Callable[[], bool]
+"""Asked often, from one thread at a time; True ends the work with Stopped within 0.3 s."""
+
+Tell = Callable[[float], None]
+"""Told the finished fraction, 0..1, never falling."""
+
+
+class MediaError(Exception):
+    """The root of this room's errors. str(error) is the whole message for a user."""
+
+
+class NotAClip(MediaError):
+    """The bytes cannot be opened or decoded as a video."""
+
+
+class TooLarge(MediaError):
+    """The forecast says that the pictures would not fit into free memory."""
+
+
+class BadPicture(MediaError):
+    """A picture has the wrong rank, size or range."""
+
+
+class NoRoom(MediaError):
+    """The file being written could not be written: no space, no permission, path gone."""
+
+
+class Stopped(MediaError):
+    """The stop check asked for an end. Partial files are gone."""
+
+    def __init__(self, message: str = "Stopped: the work was interrupted.") -> None:
+        super().__init__(message)
+
+
+def never_stop() -> bool:
+    """The stop check of a caller that does not stop."""
+    return False
+
+
+def tell_nobody(fraction: float) -> None:
+    """The progress listener of a caller that does not listen."""
