@@ -1,0 +1,260 @@
+"""Everything that can go wrong with a paid job, and what it cost.
+
+    APIMallError
+    +-- InputError          an input is wrong                              not sent
+    +-- SetupError          key, address, journal or budget stand in the way   not sent
+    +-- NotReached          DNS, connection, TLS or proxy failed           not sent
+    +-- Refused             the gateway said no                            rejected, not charged
+    |   +-- BadRequest          400 and other 4xx
+    |   +-- KeyRefused          401
+    |   +-- CreditsMissing      402
+    |   +-- AccessRefused       403
+    |   +-- TaskUnknown         404
+    |   +-- PromptBlocked       451
+    |   +-- Throttled           429, 425: not now
+    +-- Unclear             the request left, no usable answer came back   uncertain
+    |   +-- ReplyLost           timeout or reset after sending
+    |   +-- GatewayBroken       5xx, 408
+    |   +-- Unreadable          not JSON, wrong shape, a redirect
+    |   +-- KeyConflict         409
+    |   +-- Parked              given up on for now: same key again later
+    +-- TaskFailed          the gateway ended the job                      refunded n of m
+    +-- StillRunning        we stopped waiting, the job goes on            still running, charged m
+    |   +-- Detached            interrupted, cancelled, host going down
+    +-- NotHome             completed, but not on this disk yet            charged m
+
+Charge words: product promise, money rule 6. Status codes: `wan2-6.txt`, "Error Codes".
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Charge(str, Enum):
+    """What a job has cost so far, as far as anybody can know."""
+
+    NOT_SENT = "not_sent"
+    REJECTED = "rejected"
+    REFUNDED = "refunded"
+    RUNNING = "running"
+    CHARGED = "charged"
+    UNCERTAIN = "uncertain"
+
+    def words(self, used: float | None = None, refunded: float | None = None) -> str:
+        """The charge as one plain sentence; `used` and `refunded` are credits."""
+        spent = "An unstated number of" if used is None else _amount(used)
+        if self is Charge.NOT_SENT:
+            return "Nothing was sent; no credits were spent."
+        if self is Charge.REJECTED:
+            return "The gateway rejected the job; no credits were spent."
+        if self is Charge.REFUNDED:
+            back = "0" if refunded is None else _amount(refunded)
+            return f"Refunded: {back} of {'the' if used is None else _amount(used)} credits."
+        if self is Charge.RUNNING:
+            return f"The job is still running at the gateway; {spent[0].lower() + spent[1:]} credits were charged."
+        if self is Charge.CHARGED:
+            return f"{spent} credits were charged; the result is waiting for you."
+        return "It is uncertain whether credits were spent."
+
+
+def _amount(credits: float) -> str:
+    return f"{credits:g}" if abs(credits) < 1e15 else f"{credits:.3e}"
+
+
+class APIMallError(Exception):
+    """A failure that says what happened, what it cost, and what to do; `str()` is the whole message.
+
+    Attributes are plain values: `what`, `advice`, `charge`, `credits_used` and `credits_refunded` (credits),
+    `status` (HTTP), `code` (the gateway's word), `request_id`, `provider_request_id`, `task_id`,
+    `retry_after_seconds` (the gateway's hint).
+    """
+
+    default_charge = Charge.UNCERTAIN
+    default_advice = ""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        advice: str | None = None,
+        charge: Charge | None = None,
+        credits_used: float | None = None,
+        credits_refunded: float | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        provider_request_id: str | None = None,
+        task_id: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what.rstrip()
+        self.advice = self.default_advice if advice is None else advice
+        self.charge = self.default_charge if charge is None else charge
+        self.credits_used = credits_used
+        self.credits_refunded = credits_refunded
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.provider_request_id = provider_request_id
+        self.task_id = task_id
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def short(self) -> str:
+        """What happened and what it cost, for the body of a node."""
+        return f"{_sentence(self.what)} {self.charge.words(self.credits_used, self.credits_refunded)}"
+
+    def __str__(self) -> str:
+        parts = [self.short, self.advice, self._ids()]
+        return " ".join(part for part in parts if part)
+
+    def _ids(self) -> str:
+        named = {
+            "task": self.task_id,
+            "request": self.request_id,
+            "provider request": self.provider_request_id,
+            "HTTP": self.status,
+            "code": self.code,
+        }
+        known = [f"{name} {value}" for name, value in named.items() if value]
+        return f"({', '.join(known)})" if known else ""
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+class InputError(APIMallError):
+    """An input of the node is wrong; found before anything was sent."""
+
+    default_charge = Charge.NOT_SENT
+
+
+class SetupError(APIMallError):
+    """The pack cannot work as it is set up: key, base URL, journal, budget."""
+
+    default_charge = Charge.NOT_SENT
+
+
+class NotReached(APIMallError):
+    """No connection to the gateway: not one byte of the body left this machine."""
+
+    default_charge = Charge.NOT_SENT
+    default_advice = "Check the network and queue again."
+
+
+class Refused(APIMallError):
+    """The gateway answered, and the answer was no."""
+
+    default_charge = Charge.REJECTED
+
+
+class BadRequest(Refused):
+    """400, and any 4xx without a class of its own."""
+
+    default_advice = "Change the inputs the gateway names and queue again."
+
+
+class KeyRefused(Refused):
+    """401: the key is missing, wrong or revoked."""
+
+    default_advice = "Check the API key (the environment variable APIMALL_API_KEY, or the API Mall panel)."
+
+
+class CreditsMissing(Refused):
+    """402: the account has too few credits."""
+
+    default_advice = "Top up the API Mall account, or choose a shorter duration or 720p, and queue again."
+
+
+class AccessRefused(Refused):
+    """403: the account is not approved for the API, or the host is not the gateway's."""
+
+    default_advice = (
+        "Either the account is not approved for API use, or the request did not go to the gateway's own host: "
+        "check the account at API Mall, and APIMALL_BASE_URL."
+    )
+
+
+class TaskUnknown(Refused):
+    """404: the gateway does not know what was asked for."""
+
+    default_advice = "Check the id: it may have expired or belong to another account."
+
+
+class PromptBlocked(Refused):
+    """451: the prompt was blocked by content moderation."""
+
+    default_advice = "Change the prompt and queue again."
+
+
+class Throttled(Refused):
+    """429 (too many requests, or too many jobs at once) or 425: the same request may be welcome later."""
+
+    default_advice = "Wait a little and queue again."
+
+
+class Unclear(APIMallError):
+    """The request left this machine, and what became of it is not known."""
+
+    default_charge = Charge.UNCERTAIN
+    default_advice = (
+        "Queue the same job again: it is sent with the same Idempotency-Key, so the gateway can recognise it "
+        "instead of charging twice."
+    )
+
+
+class ReplyLost(Unclear):
+    """The connection broke or timed out after the request was sent."""
+
+
+class GatewayBroken(Unclear):
+    """5xx or 408: the gateway failed while it had the request."""
+
+
+class Unreadable(Unclear):
+    """An answer that is not what the contract describes."""
+
+
+class KeyConflict(Unclear):
+    """409: the gateway has seen this Idempotency-Key and does not say what came of it."""
+
+    default_advice = (
+        "Look at the account's history at API Mall before paying again; the pack will not send this job with "
+        "another key. If nothing was made there, raise `take` by one."
+    )
+
+
+class Parked(Unclear):
+    """An earlier attempt may have been accepted and is too old to be repeated safely."""
+
+    default_advice = KeyConflict.default_advice
+
+
+class TaskFailed(APIMallError):
+    """The gateway ended the job as failed."""
+
+    default_charge = Charge.REFUNDED
+    default_advice = "Change what the gateway names, or queue again for a new attempt."
+
+
+class StillRunning(APIMallError):
+    """We stopped waiting; the gateway goes on with the job."""
+
+    default_charge = Charge.RUNNING
+    default_advice = (
+        "Nothing is lost: queue the same node again to continue without paying, or use Poll Result with the task id."
+    )
+
+
+class Detached(StillRunning):
+    """The wait ended from our side: interrupt, cancelled prompt, host going down."""
+
+
+class NotHome(APIMallError):
+    """The gateway completed the job, but its file is not on this disk yet."""
+
+    default_charge = Charge.CHARGED
+    default_advice = "Nothing is lost: queue the same node again to fetch it without paying."

@@ -1,0 +1,69 @@
+"""May this be repeated? The one place that answers (product promise, money rule 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .errors import APIMallError, GatewayBroken, KeyConflict, NotReached, Refused, TaskUnknown, Throttled, Unclear
+
+LONGEST_HINT_SECONDS = 300.0
+"""A `Retry-After` beyond this is cut: a wrong clock at the gateway must not park a paid job for a day."""
+
+_SURE_ATTEMPTS = 4
+_NEW_TASK_ATTEMPTS = 4
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+class Call(Enum):
+    """What was asked of the gateway."""
+
+    CREATE = "create"
+    QUERY = "query"
+    UPLOAD = "upload"
+    BALANCE = "balance"
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Repeat after `seconds`. `hinted`: the gateway named the time, so only ever wait longer."""
+
+    seconds: float
+    hinted: bool = False
+
+    def with_jitter(self, chance: float) -> float:
+        """Seconds to wait, spread by `chance` in [0, 1)."""
+        return self.seconds + chance if self.hinted else self.seconds * (0.75 + 0.5 * chance)
+
+
+def may_repeat(call: Call, failure: APIMallError, attempt: int) -> Pause | None:
+    """The pause before `call` may be sent again after its `attempt`-th failure in a row, or None for never.
+
+    A paid create is only ever repeated with the same key and the same bytes; that is the caller's duty.
+    A 429 is no failure (rule 8), and nothing but the gateway's own word ends a query (rule 5).
+    """
+    if isinstance(failure, Throttled):
+        return _pause(failure, 5.0, attempt)
+    if isinstance(failure, KeyConflict):
+        return None
+    if call is Call.QUERY:
+        return _repeat_query(failure, attempt)
+    if isinstance(failure, NotReached | Unclear) and attempt < _SURE_ATTEMPTS:
+        return _pause(failure, 2.0, attempt)
+    return None
+
+
+def _repeat_query(failure: APIMallError, attempt: int) -> Pause | None:
+    if isinstance(failure, TaskUnknown):
+        # A task may be a moment away from the database that answers queries.
+        return _pause(failure, 2.0, attempt) if attempt < _NEW_TASK_ATTEMPTS else None
+    if isinstance(failure, Refused):
+        return None
+    return _pause(failure, 3.0 if isinstance(failure, GatewayBroken) else 2.0, attempt)
+
+
+def _pause(failure: APIMallError, first_seconds: float, attempt: int) -> Pause:
+    hint = failure.retry_after_seconds
+    if hint is not None:
+        return Pause(min(max(hint, 1.0), LONGEST_HINT_SECONDS), hinted=True)
+    return Pause(min(first_seconds * 2 ** min(attempt - 1, 10), _LONGEST_PAUSE_SECONDS))
