@@ -1,0 +1,30 @@
+"""What every test gets: a clean environment and no way to reach anything but this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def _refuse_the_outside(event: str, args: tuple[object, ...]) -> None:
+    # The real gateway takes real credits: a test that could reach it is a test that could spend them.
+    if event != "socket.connect":
+        return
+    address = args[1]
+    if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
+        raise PermissionError(f"a test tried to connect to {address[0]}: only loopback is allowed in tests")
+
+
+sys.addaudithook(_refuse_the_outside)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key, base URL or proxy in the developer's shell changes no test."""
+    for name in list(os.environ):
+        if name.startswith("APIMALL_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
+            monkeypatch.delenv(name)
