@@ -1,0 +1,319 @@
+"""One request to the gateway at a time: sent exactly, read within bounds, its failure named.
+
+Nothing here repeats a request; `retry.may_repeat` decides that and `jobs` carries it out.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+import urllib3
+
+from . import contract
+from .errors import (
+    AccessRefused,
+    APIMallError,
+    BadRequest,
+    CreditsMissing,
+    GatewayBroken,
+    KeyConflict,
+    KeyRefused,
+    NotReached,
+    PromptBlocked,
+    ReplyLost,
+    TaskUnknown,
+    Throttled,
+    Unreadable,
+)
+
+_LARGEST_REPLY_BYTES = 4_000_000
+_CHUNK_BYTES = 65_536
+
+_BY_STATUS: dict[int, type[APIMallError]] = {
+    401: KeyRefused,
+    402: CreditsMissing,
+    403: AccessRefused,
+    404: TaskUnknown,
+    408: GatewayBroken,
+    409: KeyConflict,
+    425: Throttled,
+    429: Throttled,
+    451: PromptBlocked,
+}
+# `success: false` under HTTP 200: the code is all there is to go by.
+_STATUS_OF_CODE = {
+    "unauthorized": 401,
+    "insufficient_credits": 402,
+    "forbidden": 403,
+    "not_found": 404,
+    "invalid_request": 400,
+    "rate_limited": 429,
+    "internal_error": 500,
+}
+_MEANING = {
+    400: "The gateway found the request invalid",
+    401: "The gateway refused the API key",
+    402: "The account has too few credits",
+    403: "The gateway refused access",
+    404: "The gateway knows nothing under this id or address",
+    408: "The gateway gave up waiting for the request",
+    409: "The gateway reports a conflict of the Idempotency-Key",
+    425: "The gateway asks to send this later",
+    429: "The gateway asks for a pause (rate limit, or too many jobs at once)",
+    451: "The prompt was blocked by the gateway's content moderation",
+    500: "The gateway had an internal error",
+    503: "The gateway's provider is busy or unavailable",
+}
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds: to connect, between two bytes of a reply, and for a whole reply."""
+
+    connect_seconds: float = 15.0
+    read_seconds: float = 60.0
+    reply_seconds: float = 120.0
+
+
+class Bearer(requests.auth.AuthBase):
+    """Puts the key on a request. Being an `auth`, it also keeps a .netrc entry from replacing it."""
+
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._api_key}"
+        return request
+
+
+class Body(io.BytesIO):
+    """A request body that knows whether its first byte was asked for.
+
+    http.client reads a body only after connection, TLS handshake and headers. A body never read
+    is therefore proof that the gateway cannot have acted on the request.
+    """
+
+    left_home = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left_home = True
+        return super().read(size)
+
+
+def open_session(base_url: str) -> requests.Session:
+    """A session without cookies or automatic repeats; proxies and CA bundles come from the environment.
+
+    A loopback gateway (the rehearsal) is never asked through a proxy.
+    """
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.trust_env = not is_loopback(base_url)
+    return session
+
+
+def is_loopback(base_url: str) -> bool:
+    """True for the addresses that `settings` allows plain http to."""
+    return urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+class Gateway:
+    """API Mall for one account. Every method sends one request and raises an `APIMallError` on failure.
+
+    The key goes to `base_url`'s origin only: redirects are not followed, and no other address is asked here.
+    Safe to share between threads as long as `session` gives each thread its own session.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        session: Callable[[], requests.Session],
+        timeouts: Timeouts = Timeouts(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._api_key = api_key
+        self._session = session
+        self._timeouts = timeouts
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"Gateway({self.base_url!r})"
+
+    def create(self, body: bytes, idempotency_key: str) -> contract.Accepted:
+        """The paid request: `POST /api/v1/videos/generate` with an Idempotency-Key ("Integration Notes")."""
+        envelope = self._post(contract.CREATE_PATH, body, {"Idempotency-Key": idempotency_key})
+        accepted = contract.parse_accepted(envelope)
+        if accepted is None:
+            request_id = contract.parse_refusal(envelope).request_id
+            raise Unreadable("The gateway's reply names no task", request_id=request_id)
+        return accepted
+
+    def query(self, task_id: str) -> contract.Task:
+        """One look at a task: `GET /api/v1/videos/{task_id}`."""
+        envelope = self._request("GET", contract.QUERY_PATH + quote(task_id, safe=""), task_id=task_id)
+        task = contract.parse_task(envelope, task_id)
+        if task is None:
+            raise Unreadable("The gateway's reply has no status", task_id=task_id)
+        return task
+
+    def balance(self) -> contract.Balance:
+        """What the account can spend: `GET /api/v1/account/balances`."""
+        return contract.parse_balance(self._request("GET", contract.BALANCE_PATH))
+
+    def upload_slot(self, filename: str, content_type: str, size_bytes: int) -> contract.UploadSlot:
+        """A place for one upload: `POST /api/v1/files/upload-url`."""
+        fields = {"filename": filename, "content_type": content_type, "file_size": size_bytes}
+        slot = contract.parse_upload_slot(self._post(contract.UPLOAD_URL_PATH, _json(fields)), content_type)
+        if slot is None:
+            raise Unreadable("The gateway's reply has no upload address")
+        return slot
+
+    def upload_base64(self, data: str, filename: str, content_type: str) -> str:
+        """A small file inside JSON: `POST /api/v1/files/base64`; gives its public URL."""
+        fields = {"data": data, "filename": filename, "content_type": content_type}
+        url = contract.parse_file_url(self._post(contract.BASE64_PATH, _json(fields)))
+        if url is None:
+            raise Unreadable("The gateway's reply has no address for the uploaded file")
+        return url
+
+    def _post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        return self._request("POST", path, Body(body), {"Content-Type": "application/json", **(headers or {})})
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        headers: dict[str, str] | None = None,
+        task_id: str | None = None,
+    ) -> dict[str, Any]:
+        try:
+            with self._session().request(
+                method,
+                self.base_url + path,
+                data=body,
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
+                auth=Bearer(self._api_key),
+                timeout=(self._timeouts.connect_seconds, self._timeouts.read_seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                raw = self._read(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
+            failure = self._describe(problem, sent=body.left_home if body else not _never_connected(problem))
+        else:
+            envelope = contract.parse_object(raw)
+            if 200 <= response.status_code < 300 and envelope is not None and envelope.get("success") is not False:
+                return envelope
+            failure = self._refusal(response, envelope, task_id)
+        # Raised outside the handler: the exceptions of requests, chained, would name addresses and headers.
+        raise failure
+
+    def _read(self, response: requests.Response) -> bytes:
+        deadline = time.monotonic() + self._timeouts.reply_seconds
+        read = getattr(response.raw, "read1", response.raw.read)
+        received = bytearray()
+        while chunk := read(_CHUNK_BYTES):
+            received += chunk
+            if len(received) > _LARGEST_REPLY_BYTES:
+                raise Unreadable("The gateway's reply is too large to be one")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        return bytes(received)
+
+    def _describe(self, problem: Exception, *, sent: bool) -> APIMallError:
+        host = urlsplit(self.base_url).netloc
+        stage = _stage(problem)
+        if sent:
+            return ReplyLost(f"The connection to {host} broke before an answer came ({stage})")
+        return NotReached(f"No connection to {host} ({stage})")
+
+    def _refusal(
+        self, response: requests.Response, envelope: dict[str, Any] | None, task_id: str | None
+    ) -> APIMallError:
+        status = response.status_code
+        refusal = contract.parse_refusal(envelope or {})
+        told = status if status >= 300 else _STATUS_OF_CODE.get(refusal.code or "", 0)
+        kind = _BY_STATUS.get(told) or _kind_by_family(told)
+        meaning = _MEANING.get(told) or f"The gateway's answer cannot be used (HTTP {status})"
+        reason = self._redacted(refusal.message)
+        return kind(
+            f"{meaning}: {reason}" if reason else meaning,
+            status=status,
+            code=self._redacted(refusal.code),
+            request_id=self._redacted(refusal.request_id),
+            task_id=task_id or self._redacted(refusal.task_id),
+            retry_after_seconds=parse_retry_after(response.headers.get("Retry-After"), self._clock()),
+        )
+
+    def _redacted(self, text: str | None) -> str | None:
+        return text.replace(self._api_key, "[key]") if text else None
+
+
+def _kind_by_family(status: int) -> type[APIMallError]:
+    if 400 <= status < 500:
+        return BadRequest
+    return GatewayBroken if status >= 500 else Unreadable
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _never_connected(problem: BaseException) -> bool:
+    names = {type(link).__name__ for link in _chain(problem)}
+    return bool(names & {"NewConnectionError", "NameResolutionError", "ConnectTimeout", "ProxyError", "SSLError"})
+
+
+def _stage(problem: BaseException) -> str:
+    """Which step of the way failed, in words that name no URL."""
+    names = {type(link).__name__ for link in _chain(problem)}
+    for stage, signs in (
+        ("the proxy failed", {"ProxyError"}),
+        ("TLS failed: the certificate or protocol was not accepted", {"SSLError", "SSLCertVerificationError"}),
+        ("the name could not be resolved", {"NameResolutionError", "gaierror"}),
+        ("connecting took too long", {"ConnectTimeout", "ConnectTimeoutError"}),
+        ("no answer in time", {"ReadTimeout", "ReadTimeoutError", "TimeoutError"}),
+        ("connection refused", {"ConnectionRefusedError"}),
+        ("connection reset", {"ConnectionResetError", "RemoteDisconnected", "BrokenPipeError", "IncompleteRead"}),
+    ):
+        if names & signs:
+            return stage
+    return type(problem).__name__
+
+
+def _chain(problem: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    waiting: list[object] = [problem]
+    while waiting and len(found) < 20:
+        link = waiting.pop()
+        if not isinstance(link, BaseException) or link in found:
+            continue
+        found.append(link)
+        waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+    return found
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait by a `Retry-After` header (delta or HTTP date); None when absent or absurd. `now`: epoch."""
+    if not value:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return max(moment - now, 0.0)
