@@ -1,0 +1,372 @@
+"""Everything this pack asks of ComfyUI, in one place: 0.3.64 (October 2025) up to the newest.
+
+What ComfyUI does with each of these calls is pinned by `tests/contract`, which runs the same probes through the
+stand-in in `tests/standin` and through every real ComfyUI it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import io as streams
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import folder_paths
+import torch
+from comfy import model_management
+from comfy_api.latest import InputImpl, io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
+from comfy_execution.progress import get_progress_state
+from server import PromptServer
+
+from .gateway.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from comfy_api.latest import Input
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+Returned = TypeVar("Returned")
+
+NODE_ID_PREFIX = "APIMall_"
+LINKED_INPUT = "_linked"
+OUTPUT_SLOTS = 6  # of every node of this pack
+STATE_FOLDER_NAME = "apimall_video"
+RESULTS_FOLDER_NAME = "apimall"
+STATUS_TEXT_CHARACTERS = 600
+
+
+class WaitEnded(RuntimeError):
+    """ComfyUI gave up waiting for a node of ours, most often because another node of the same prompt failed."""
+
+
+def state_folder() -> Path:
+    """Where the journal and the key file live: `user/__apimall_video`, which ComfyUI never serves. Created private."""
+    if hasattr(folder_paths, "get_system_user_directory"):
+        folder = Path(folder_paths.get_system_user_directory(STATE_FOLDER_NAME))
+    else:  # before 0.3.75: the same place by hand
+        folder = Path(folder_paths.get_user_directory()) / f"__{STATE_FOLDER_NAME}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def input_folder() -> Path:
+    return Path(folder_paths.get_input_directory())
+
+
+def output_folder() -> Path:
+    return Path(folder_paths.get_output_directory())
+
+
+def temp_folder() -> Path:
+    return Path(folder_paths.get_temp_directory())
+
+
+def results_folder() -> Path:
+    """`output/apimall`, created."""
+    folder = output_folder() / RESULTS_FOLDER_NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def input_videos() -> list[str]:
+    """Names of the videos in the input folder, sorted, as the upload button of a video widget expects them."""
+    folder = input_folder()
+    if not folder.is_dir():
+        return []
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    return sorted(folder_paths.filter_files_content_types(names, ["video"]))
+
+
+def input_file(name: str) -> Path:
+    """The file that a widget names: `clip.mp4`, `sub/clip.mp4 [output]`; links in the path are followed first.
+
+    Raises InputError if it is not a file inside ComfyUI's input, output or temp folder. ComfyUI itself checks this
+    only since 0.27, and not through symbolic links.
+    """
+    bare, folder = folder_paths.annotated_filepath(name)
+    try:
+        path = Path(folder or input_folder(), bare.strip()).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise InputError(f"There is no file {name!r} in ComfyUI's folders", advice=_CHOOSE_A_FILE) from problem
+    if not path.is_file() or _home_of(path) is None:
+        raise InputError(f"{name!r} is not a file in ComfyUI's input, output or temp folder", advice=_CHOOSE_A_FILE)
+    return path
+
+
+_CHOOSE_A_FILE = "Upload the video with the node's button, or choose another one."
+
+
+def _home_of(path: Path) -> tuple[io.FolderType, Path] | None:
+    """Which of ComfyUI's three folders a resolved path lies in, and the path within it."""
+    for kind, folder in (
+        (io.FolderType.output, output_folder()),
+        (io.FolderType.temp, temp_folder()),
+        (io.FolderType.input, input_folder()),
+    ):
+        inside = folder.resolve()
+        if path != inside and path.is_relative_to(inside):
+            return kind, path.relative_to(inside)
+    return None
+
+
+# One renderer sets the text as HTML, another as markdown, a third as it is: what is markup in any of them is replaced
+# by what looks alike, since an entity or a backslash would be seen in the others.
+_LOOK_ALIKES = str.maketrans(
+    {"<": "\u2039", ">": "\u203a", '"': "\u201d", "[": "(", "]": ")", "*": "\u2022", "`": "'", "\r": None, "\0": None}
+)
+
+
+def plain(text: str) -> str:
+    """`text` with nothing left in it that any front end renders as markup, cut to a node's body. Newlines stay."""
+    text = text.translate(_LOOK_ALIKES).strip()
+    return text if len(text) <= STATUS_TEXT_CHARACTERS else text[: STATUS_TEXT_CHARACTERS - 3] + "..."
+
+
+def say(node_id: str, text: str) -> None:
+    """Show `text` on the node, in the browser that queued the prompt and in no other. Without one, nothing happens."""
+    server = getattr(PromptServer, "instance", None)
+    client = getattr(server, "client_id", None)
+    # Without a client the text would go to every browser: another user's included.
+    if server is not None and client is not None:
+        server.send_progress_text(plain(text), node_id, client)
+
+
+def show_progress(node_id: str, value: float, maximum: float) -> None:
+    """Move the node's progress bar to `value` of `maximum`."""
+    get_progress_state().update_progress(node_id, value, maximum, None)
+
+
+def preview(path: Path) -> ui.PreviewVideo | None:
+    """The player on the node for a file in ComfyUI's output, temp or input folder; None for any other file."""
+    home = _home_of(path.resolve())
+    if home is None:
+        return None
+    kind, inside = home
+    subfolder = inside.parent.as_posix()
+    return ui.PreviewVideo([ui.SavedResult(inside.name, "" if subfolder == "." else subfolder, kind)])
+
+
+def interrupted() -> bool:
+    """Has the user asked for a stop? Only looks: ComfyUI's own check also clears the flag, for every other node."""
+    return bool(model_management.processing_interrupted())
+
+
+def interrupt_exception() -> BaseException:
+    """What to raise to end a prompt quietly. An Exception on old hosts, no more than a BaseException on new ones."""
+    exception: BaseException = model_management.InterruptProcessingException()
+    return exception
+
+
+def shielded(
+    execute: Callable[..., Coroutine[Any, Any, Returned]],
+) -> Callable[..., Coroutine[Any, Any, Returned]]:
+    """Decorator for `execute`: a CancelledError becomes a WaitEnded, since one that escapes stops ComfyUI's queue."""
+
+    @functools.wraps(execute)
+    async def run(*args: Any, **kwargs: Any) -> Returned:
+        try:
+            return await execute(*args, **kwargs)
+        except asyncio.CancelledError:
+            ended = WaitEnded(
+                "ComfyUI stopped waiting for this node. A job that was sent goes on: queue the same prompt again "
+                "to collect it, at no further cost."
+            )
+            _keep_out_of_the_log(ended)
+            raise ended from None
+
+    return run
+
+
+def _keep_out_of_the_log(ended: WaitEnded) -> None:
+    # When a prompt is torn down nobody asks for the result of its other nodes, and asyncio would log ours, with a
+    # traceback, as an exception that was never retrieved. The loop belongs to this prompt alone.
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+
+    def handler(running: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if context.get("exception") is ended:
+            return
+        if before is None:
+            running.default_exception_handler(context)
+        else:
+            before(running, context)
+
+    loop.set_exception_handler(handler)
+
+
+def watch_links() -> None:
+    """Have every queued prompt say, in each node of ours, which of its outputs are linked.
+
+    ComfyUI reuses a node's cached outputs when a link is added, so an output that was skipped would arrive as None.
+    An undeclared input is part of the cache key and is not passed to `execute`: writing the links into one makes the
+    node run again when they change. Safe to call more than once.
+    """
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and _write_links not in server.on_prompt_handlers:
+        server.add_on_prompt_handler(_write_links)
+
+
+def _write_links(json_data: dict[str, Any]) -> dict[str, Any]:
+    prompt = json_data.get("prompt")
+    if not isinstance(prompt, dict):
+        return json_data
+    links = _links(prompt)
+    for node_id, node in prompt.items():
+        if isinstance(node, dict) and str(node.get("class_type")).startswith(NODE_ID_PREFIX):
+            inputs = node.get("inputs")
+            if isinstance(inputs, dict):
+                inputs[LINKED_INPUT] = ",".join(str(slot) for slot in sorted(links.get(node_id, ())))
+    return json_data
+
+
+def _links(prompt: Mapping[str, Any]) -> dict[str, set[int]]:
+    """Linked output slots by node id. Node ids are opaque strings; anything malformed is left to ComfyUI to refuse."""
+    links: dict[str, set[int]] = {}
+    for node in prompt.values():
+        inputs = node.get("inputs") if isinstance(node, dict) else None
+        for value in inputs.values() if isinstance(inputs, dict) else ():
+            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+                slot = value[1]
+                if isinstance(slot, (int, float)) and slot == slot and abs(slot) < OUTPUT_SLOTS * 100:
+                    links.setdefault(value[0], set()).add(int(slot))
+    return links
+
+
+def linked_outputs(prompt: Mapping[str, Any] | None, node_id: str | None) -> frozenset[int]:
+    """The slots of node `node_id` that something in `prompt` (the hidden input) takes its input from.
+
+    All of them when that cannot be known: the node came out of another node's expansion, or the prompt was queued
+    past `watch_links`, so that a link added later would not make the node run again.
+    """
+    node = (prompt or {}).get(node_id or "")
+    if prompt is None or node_id is None or not isinstance(node, dict) or LINKED_INPUT not in node.get("inputs", {}):
+        return frozenset(range(OUTPUT_SLOTS))
+    return frozenset(_links(prompt).get(node_id, ()))
+
+
+class _Sound(Protocol):
+    @property
+    def samples(self) -> Array: ...
+    @property
+    def sample_rate(self) -> int: ...
+
+
+def as_image(pixels: Array) -> torch.Tensor:
+    """An IMAGE over `pixels`, float32 [frames, height, width, 3] in 0..1. The memory is shared, not copied."""
+    return torch.from_numpy(pixels)
+
+
+def as_audio(sound: _Sound) -> dict[str, Any]:
+    """An AUDIO over `sound.samples`, float32 [1, channels, samples]. The memory is shared, not copied."""
+    return {"waveform": torch.from_numpy(sound.samples), "sample_rate": int(sound.sample_rate)}
+
+
+def as_video(path: Path) -> Input.Video:
+    """A VIDEO over a file: nothing is read until somebody asks, and saving it copies the stream."""
+    return InputImpl.VideoFromFile(str(path))
+
+
+def blocked() -> ExecutionBlocker:
+    """An output that has no value today: its consumers are skipped, without an error."""
+    return ExecutionBlocker(None)
+
+
+@dataclass(frozen=True)
+class StoredSpan:
+    """Part of a video file on disk: from `start_seconds` on, for `seconds`, or to the end where that is 0."""
+
+    path: Path
+    start_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class VideoParts:
+    """A VIDEO, decoded: `pictures` are float32 [height, width, 3] in 0..1, views of one tensor, in order.
+
+    `samples` are float32 [1, channels, samples] and None without a sound track. `count` is the number of pictures.
+    """
+
+    pictures: Iterator[Array]
+    count: int
+    fps: Fraction
+    samples: Array | None
+    sample_rate: int
+
+
+def stored_file(video: Input.Video) -> Path | None:
+    """The file that a VIDEO is all of, if it is one in ComfyUI's folders: good to be sent byte for byte."""
+    span = stored_span(video)
+    return span.path if span is not None and not span.start_seconds and not span.seconds else None
+
+
+def stored_span(video: Input.Video) -> StoredSpan | None:
+    """The file, in ComfyUI's folders, that a VIDEO is a part or the whole of; None if it is in memory."""
+    source = _source(video)
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    path = Path(source).resolve()
+    if _home_of(path) is None or not path.is_file():
+        return None
+    start, seconds = _trim(video)
+    return StoredSpan(path, start, seconds)
+
+
+def stored_bytes(video: Input.Video) -> bytes | None:
+    """The bytes of the file that an untrimmed VIDEO holds in memory; None if it is on disk or made of frames."""
+    source = _source(video)
+    return source.getvalue() if isinstance(source, streams.BytesIO) and not any(_trim(video)) else None
+
+
+def _source(video: Input.Video) -> str | os.PathLike[str] | streams.BytesIO | None:
+    # A subclass may change the pictures on the way, and the base class's own answer is to encode them all.
+    return video.get_stream_source() if type(video) is InputImpl.VideoFromFile else None
+
+
+def _trim(video: Input.Video) -> tuple[float, float]:
+    """Start and length in seconds of what a file-backed VIDEO shows; (0, 0) is all of it."""
+    if hasattr(video, "get_active_trim_window"):
+        start, seconds = video.get_active_trim_window()
+    else:
+        # From 0.13 on a VIDEO can be trimmed, but for half a year nothing public told by how much.
+        start = getattr(video, "_VideoFromFile__start_time", 0.0)
+        seconds = getattr(video, "_VideoFromFile__duration", 0.0)
+        if start < 0:
+            start = max(0.0, type(video)(video.get_stream_source()).get_duration() + start)
+    return float(start or 0.0), float(seconds or 0.0)
+
+
+def video_parts(video: Input.Video) -> VideoParts:
+    """Pictures, frame rate and sound of any VIDEO. A file is decoded whole, into memory: prefer `stored_span`."""
+    parts = video.get_components()
+    sound = parts.audio
+    return VideoParts(
+        pictures=(picture.numpy() for picture in parts.images.detach().cpu().float()),
+        count=int(parts.images.shape[0]),
+        fps=Fraction(parts.frame_rate),
+        samples=None if sound is None else sound["waveform"].detach().cpu().float().numpy(),
+        sample_rate=0 if sound is None else int(sound["sample_rate"]),
+    )
+
+
+def supported(callee: Callable[..., Any], **keywords: Any) -> dict[str, Any]:
+    """Those of `keywords` that this ComfyUI's `callee` knows.
+
+    For what came after 0.3.64 (`io.Schema(search_aliases=...)`, `io.Int.Input(advanced=...)`): one unknown keyword
+    in one schema makes ComfyUI leave out the whole pack.
+    """
+    known = _parameters(callee)
+    return {name: value for name, value in keywords.items() if name in known}
+
+
+@functools.lru_cache(maxsize=64)
+def _parameters(callee: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(callee).parameters)
