@@ -1,0 +1,78 @@
+"""What a developer or CI runs. `python3 -m nox` lists nothing to set up: each session installs what it needs.
+
+    nox -s tests        every test that needs neither a real ComfyUI nor a browser
+    nox -s lint         ruff, mypy in strict mode
+    nox -s comfyui      the same through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
+    nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, no torch
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint"]
+nox.options.reuse_venv = "yes"
+
+RUNTIME = ("-r", "requirements.txt")
+TESTING = (*RUNTIME, "-r", "tests/requirements.txt")
+PYTEST = ("python", "-m", "pytest", "-c", "tests/pytest.ini")
+ELSEWHERE = "not host and not browser and not bench and not soak"
+# The node files are ComfyUI's guests and use its torch. Nothing else may: the other tests run where there is none.
+TORCH_TESTS = ("tests/contract", "tests/host", "tests/node_files", "tests/standin")
+
+
+def _folders(*names: str) -> list[str]:
+    return [name for name in names if Path(name).is_dir()]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests of the node files and of the ComfyUI stand-in, with torch; then all others, without."""
+    session.install(*TESTING, "-r", "tests/requirements-torch.txt")
+    session.notify("tests_without_torch", session.posargs)
+    session.run(*PYTEST, "-m", ELSEWHERE, *_folders(*TORCH_TESTS), *session.posargs)
+
+
+@nox.session
+def tests_without_torch(session: nox.Session) -> None:
+    """The tests of gateway, jobs, media and rehearsal, in an environment without torch."""
+    session.install(*TESTING)
+    session.run("python", "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)")
+    skipped = [f"--ignore={folder}" for folder in TORCH_TESTS]
+    session.run(*PYTEST, "-m", ELSEWHERE, *skipped, "tests", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, types."""
+    session.install(*TESTING, "-r", "tests/requirements-lint.txt")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def comfyui(session: nox.Session) -> None:
+    """The host tests, through each ComfyUI named by COMFYUI_PATH: interpreter in its .venv, or COMFYUI_PYTHON."""
+    if not os.environ.get("COMFYUI_PATH"):
+        session.skip("COMFYUI_PATH names no ComfyUI: nothing was tested against a real one")
+    session.install(*TESTING)
+    session.run(*PYTEST, "-m", "host", "-rs", *_folders("tests/contract", "tests/host"), *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """One job from prompt to MP4 on the rehearsal gateway. `-- --comfyui`: example_workflows/ through COMFYUI_PATH."""
+    through_comfyui = "--comfyui" in session.posargs
+    rest = [argument for argument in session.posargs if argument != "--comfyui"]
+    if through_comfyui:
+        if not os.environ.get("COMFYUI_PATH"):
+            session.error("COMFYUI_PATH names no ComfyUI")
+        session.install(*TESTING)
+        session.run("python", "-m", "tests.host.run_examples", *rest)
+    else:
+        session.install(*RUNTIME)
+        session.run("python", "-m", "nodes.rehearsal.demo", *rest)
