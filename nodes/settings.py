@@ -1,0 +1,369 @@
+"""Environment and key file: the only reader of either (product promise, sections 1 and 4).
+
+The key lives in the environment or in the file `api_key` of the state folder, never anywhere else.
+
+On POSIX the file is created with mode 0600 and refused when group or others can read it. Windows has no such bits:
+there the file inherits the permissions of the user's own folder, which other plain users cannot read, and no check is
+made. Whoever shares a Windows folder with others should set APIMALL_API_KEY instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from .gateway.errors import SetupError
+
+DEFAULT_BASE_URL = "https://gateway.apimall.ai"
+DEFAULT_MAX_JOBS = 3
+DEFAULT_WAIT_MINUTES = 60.0
+REHEARSAL_KEY = "rehearsal"
+
+KEY_VARIABLE = "APIMALL_API_KEY"
+BASE_URL_VARIABLE = "APIMALL_BASE_URL"
+REHEARSAL_VARIABLE = "APIMALL_REHEARSAL"
+MAX_JOBS_VARIABLE = "APIMALL_MAX_JOBS"
+WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
+
+KEY_FILE = "api_key"
+REHEARSAL_FILE = "rehearsal"
+
+KeySource = Literal["environment", "file", "none"]
+SwitchSource = Literal["environment", "panel", "default"]
+
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+_LARGEST_KEY_CHARACTERS = 512
+_LARGEST_KEY_FILE_BYTES = 4096
+_SHORTEST_MASKED_KEY = 12
+_LARGEST_MAX_JOBS = 1000
+_LARGEST_WAIT_MINUTES = 7 * 24 * 60.0
+_STALE_PART_SECONDS = 3600.0
+_ON_WORDS = ("1", "true", "yes", "on")
+_OFF_WORDS = ("0", "false", "no", "off")
+_KEY_ADVICE = f"Copy it again from https://www.apimall.ai/api-keys into {KEY_VARIABLE} or the API Mall panel."
+
+
+class ApiKey:
+    """An API key that no repr, str, format, pickle, `vars` or `dataclasses.asdict` gives away."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself: for the Authorization header and the account's hash, nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "ApiKey(hidden)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ApiKey) and secrets.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((ApiKey, self._value))
+
+    def __deepcopy__(self, memo: object) -> ApiKey:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        raise TypeError("an API key is not written anywhere")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the pack was told by its surroundings. Read anew for every job, so that a change needs no restart."""
+
+    key: ApiKey | None = None
+    key_source: KeySource = "none"
+    base_url: str = DEFAULT_BASE_URL
+    rehearsal: bool = False
+    max_jobs: int = DEFAULT_MAX_JOBS
+    wait_minutes: float = DEFAULT_WAIT_MINUTES
+    rehearsal_source: SwitchSource = field(default="default", compare=False)
+
+    @property
+    def api_key(self) -> str | None:
+        """The key in the clear, None when there is none."""
+        return self.key.reveal() if self.key else None
+
+    @property
+    def masked_key(self) -> str | None:
+        """What a user interface may show of the key."""
+        return mask(self.key.reveal()) if self.key else None
+
+    @property
+    def account(self) -> str:
+        """Which account's jobs these are: `rehearsal`, `no key`, or 32 hex digits of base URL and key."""
+        if self.rehearsal:
+            return "rehearsal"
+        if self.key is None:
+            return "no key"
+        return hashlib.sha256(f"{self.base_url}\n{self.key.reveal()}".encode()).hexdigest()[:32]
+
+    @property
+    def loopback_origin(self) -> str | None:
+        """The base URL when it is on this machine: the one plain-http origin that may be fetched from."""
+        return self.base_url if urlsplit(self.base_url).hostname in _LOOPBACK_HOSTS else None
+
+    def require_key(self) -> str:
+        """The key to send; in rehearsal one that is worth nothing. Raises SetupError when there is none."""
+        if self.rehearsal:
+            return REHEARSAL_KEY
+        if self.key is None:
+            raise SetupError(
+                "No API Mall key is set.",
+                advice=f"Set {KEY_VARIABLE} before starting ComfyUI, or enter the key in the API Mall panel. "
+                f"Keys come from https://www.apimall.ai/api-keys; {REHEARSAL_VARIABLE}=1 tries everything without one.",
+            )
+        return self.key.reveal()
+
+
+_NO_KEY: tuple[ApiKey | None, KeySource] = (None, "none")
+
+
+def load(state_folder: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Everything the pack is told from outside; the environment wins over the state folder.
+
+    In rehearsal the real key is not read at all. Raises SetupError, naming the variable or file, for what is wrong.
+    """
+    base_url = check_base_url(_given(environ, BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+    max_jobs = _read_max_jobs(_given(environ, MAX_JOBS_VARIABLE))
+    wait_minutes = _read_wait_minutes(_given(environ, WAIT_MINUTES_VARIABLE))
+    rehearsal, rehearsal_source = _read_rehearsal(state_folder, _given(environ, REHEARSAL_VARIABLE))
+    key, key_source = _NO_KEY if rehearsal else read_key(state_folder, environ)
+    return Settings(
+        key=key,
+        key_source=key_source,
+        base_url=base_url,
+        rehearsal=rehearsal,
+        max_jobs=max_jobs,
+        wait_minutes=wait_minutes,
+        rehearsal_source=rehearsal_source,
+    )
+
+
+def read_key(state_folder: Path, environ: Mapping[str, str] = os.environ) -> tuple[ApiKey | None, KeySource]:
+    """The key and where it came from: environment first, then the key file. Raises SetupError for a bad one."""
+    if given := _given(environ, KEY_VARIABLE):
+        return check_key(given, f"The API key in {KEY_VARIABLE}"), "environment"
+    path = state_folder / KEY_FILE
+    raw = _read_private(path)
+    if raw is None or not raw.strip():
+        return _NO_KEY
+    # Editors on Windows put a byte order mark in front.
+    text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+    return check_key(text, f"The API key in {path}"), "file"
+
+
+def store_key(state_folder: Path, key: str) -> None:
+    """Keep the key in the state folder: mode 0600 from the first byte, on disk, then swapped in at once.
+
+    Raises SetupError when it is not a key or cannot be written; a key stored earlier is then still in place.
+    """
+    checked = check_key(key, "The API key that was entered")
+    _write_private(state_folder / KEY_FILE, checked.reveal().encode("ascii") + b"\n")
+
+
+def set_rehearsal(state_folder: Path, on: bool) -> None:
+    """Remember the rehearsal switch. APIMALL_REHEARSAL, when set, wins over it. Raises SetupError."""
+    _write_private(state_folder / REHEARSAL_FILE, b"on\n" if on else b"off\n")
+
+
+def mask(key: str) -> str:
+    """At most the last four characters: all a user interface may show of a key."""
+    return f"...{key[-4:]}" if len(key) >= _SHORTEST_MASKED_KEY else "..."
+
+
+def check_key(text: str, what: str) -> ApiKey:
+    """A key, trimmed. `what` opens the message of the SetupError, which never repeats the text itself."""
+    key = text.strip()
+    problem = _problem_of_key(key)
+    if problem:
+        raise SetupError(f"{what} {problem}.", advice=_KEY_ADVICE)
+    return ApiKey(key)
+
+
+def _problem_of_key(key: str) -> str | None:
+    if not key:
+        return "is empty"
+    if len(key) > _LARGEST_KEY_CHARACTERS:
+        return f"is longer than {_LARGEST_KEY_CHARACTERS} characters"
+    if any(quote in key for quote in "\"'`"):
+        return "has quotation marks in it; leave them out"
+    if any(character in key for character in "\r\n"):
+        return "has more than one line"
+    if re.match(r"(?i)bearer\s", key):
+        return 'begins with "Bearer"; leave that word out'
+    if not all("!" <= character <= "~" for character in key):
+        return "has blanks or characters in it that no key has"
+    return None
+
+
+def check_base_url(text: str) -> str:
+    """The origin of a base URL: https anywhere, http on loopback. Raises SetupError for anything else."""
+    advice = f"Give an origin such as {DEFAULT_BASE_URL}, or leave {BASE_URL_VARIABLE} unset."
+    problem = "is not a web address"
+    if re.fullmatch(r"[!-~]{1,300}", text) and not any(mark in text for mark in "\\\"'<>^`{|}"):
+        origin, problem = _origin_of(text)
+        if origin:
+            return origin
+    # The value itself stays out of the message: it may hold a password.
+    raise SetupError(f"{BASE_URL_VARIABLE} {problem}.", advice=advice)
+
+
+def _origin_of(text: str) -> tuple[str | None, str]:
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        return None, "is not a web address"
+    problem = None
+    if parts.scheme not in ("https", "http"):
+        problem = "does not begin with https://"
+    elif "@" in parts.netloc:
+        problem = "holds a user name or password, which has no place there"
+    elif not re.fullmatch(r"[0-9a-z_.-]+|[0-9a-f:.]+", host):
+        problem = "names no host"
+    elif parts.path not in ("", "/") or "?" in text or "#" in text:
+        problem = "has a path or query after the host"
+    elif port == 0:
+        problem = "has port 0"
+    elif parts.scheme == "http" and host not in _LOOPBACK_HOSTS:
+        problem = "is plain http, which would show the key to everyone on the way; only https is allowed"
+    if problem:
+        return None, problem
+    bracketed = f"[{host}]" if ":" in host else host
+    usual_port = 443 if parts.scheme == "https" else 80
+    return f"{parts.scheme}://{bracketed}" + ("" if port in (None, usual_port) else f":{port}"), ""
+
+
+def _given(environ: Mapping[str, str], variable: str) -> str:
+    return environ.get(variable, "").strip()
+
+
+def _read_max_jobs(text: str) -> int:
+    if not text:
+        return DEFAULT_MAX_JOBS
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _LARGEST_MAX_JOBS:
+        raise SetupError(
+            f"{MAX_JOBS_VARIABLE} is not a whole number from 1 to {_LARGEST_MAX_JOBS}.",
+            advice=f"Correct it, or leave it unset for {DEFAULT_MAX_JOBS}.",
+        )
+    return int(text)
+
+
+def _read_wait_minutes(text: str) -> float:
+    if not text:
+        return DEFAULT_WAIT_MINUTES
+    minutes = float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) else math.nan
+    if not 0 < minutes <= _LARGEST_WAIT_MINUTES:
+        raise SetupError(
+            f"{WAIT_MINUTES_VARIABLE} is not a number of minutes above 0 and up to {_LARGEST_WAIT_MINUTES:g}.",
+            advice=f"Correct it, or leave it unset for {DEFAULT_WAIT_MINUTES:g}.",
+        )
+    return minutes
+
+
+def _read_rehearsal(state_folder: Path, text: str) -> tuple[bool, SwitchSource]:
+    if text:
+        if text.lower() not in _ON_WORDS + _OFF_WORDS:
+            raise SetupError(
+                f"{REHEARSAL_VARIABLE} is neither 1 nor 0.",
+                advice="Set it to 1 to rehearse without spending credits, or leave it unset.",
+            )
+        return text.lower() in _ON_WORDS, "environment"
+    path = state_folder / REHEARSAL_FILE
+    try:
+        word = path.read_bytes()[:16].strip()
+    except FileNotFoundError:
+        return False, "default"
+    except OSError as problem:
+        raise SetupError(f"{path} cannot be read ({problem.strerror}).", advice="Check its permissions.") from None
+    if word not in (b"on", b"off"):
+        # Guessing "off" would spend credits that the user meant to keep.
+        raise SetupError(f"{path} says neither on nor off.", advice="Set the rehearsal switch in the panel again.")
+    return word == b"on", "panel"
+
+
+def _read_private(path: Path) -> bytes | None:
+    """The bytes of a file that only its owner can read; None when there is no such file."""
+    try:
+        # Non-blocking: a named pipe in its place must not hang the prompt.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise SetupError(f"{path} cannot be read ({problem.strerror}).", advice="Check its permissions.") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SetupError(f"{path} is not a file.", advice="Remove it and enter the key again.")
+        if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            mode = f"{stat.S_IMODE(status.st_mode):04o}"
+            raise SetupError(
+                f"{path} can be read or changed by other users of this machine (mode {mode}).",
+                advice=f"Run `chmod 600` on it; if others may have seen the key, replace it at API Mall. "
+                f"{KEY_VARIABLE} works as well.",
+            )
+        data = file.read(_LARGEST_KEY_FILE_BYTES + 1)
+    if len(data) > _LARGEST_KEY_FILE_BYTES:
+        raise SetupError(f"{path} is too large to be a key.", advice=_KEY_ADVICE)
+    return data
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    # A name of its own per writer: two that share one would swap each other's half-written file into place.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _drop_stale_parts(path)
+        try:
+            _create_private(part, data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as problem:
+        reason = problem.strerror
+    else:
+        return
+    raise SetupError(f"{path} cannot be written ({reason}).", advice="Check the folder's permissions and free space.")
+
+
+def _create_private(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _drop_stale_parts(path: Path) -> None:
+    """Remove what a writer left that was killed half-way: it may hold a key."""
+    for part in path.parent.glob(f"{path.name}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _STALE_PART_SECONDS:
+                part.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
