@@ -301,27 +301,33 @@ def _read_rehearsal(state_folder: Path, text: str) -> tuple[bool, SwitchSource]:
 def _read_private(path: Path) -> bytes | None:
     """The bytes of a file that only its owner can read; None when there is no such file."""
     try:
-        # Non-blocking: a named pipe in its place must not hang the prompt.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            _require_private(path, os.fstat(file.fileno()))
+            data = file.read(_LARGEST_KEY_FILE_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as problem:
         raise SetupError(f"{path} cannot be read ({problem.strerror}).", advice="Check its permissions.") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SetupError(f"{path} is not a file.", advice="Remove it and enter the key again.")
-        if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            mode = f"{stat.S_IMODE(status.st_mode):04o}"
-            raise SetupError(
-                f"{path} can be read or changed by other users of this machine (mode {mode}).",
-                advice=f"Run `chmod 600` on it; if others may have seen the key, replace it at API Mall. "
-                f"{KEY_VARIABLE} works as well.",
-            )
-        data = file.read(_LARGEST_KEY_FILE_BYTES + 1)
     if len(data) > _LARGEST_KEY_FILE_BYTES:
         raise SetupError(f"{path} is too large to be a key.", advice=_KEY_ADVICE)
     return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A named pipe in the file's place must not hang the prompt.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SetupError(f"{path} is not a file.", advice="Remove it and enter the key again.")
+    if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        raise SetupError(
+            f"{path} can be read or changed by other users of this machine (mode {mode}).",
+            advice="Run `chmod 600` on it; if others may have seen the key, replace it at API Mall. "
+            f"{KEY_VARIABLE} works as well.",
+        )
 
 
 def _write_private(path: Path, data: bytes) -> None:
