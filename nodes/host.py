@@ -340,7 +340,7 @@ def _trim(video: Input.Video) -> tuple[float, float]:
         start = getattr(video, "_VideoFromFile__start_time", 0.0)
         seconds = getattr(video, "_VideoFromFile__duration", 0.0)
         if start < 0:
-            start = max(0.0, type(video)(video.get_stream_source()).get_duration() + start)
+            start = max(0.0, InputImpl.VideoFromFile(video.get_stream_source()).get_duration() + start)
     return float(start or 0.0), float(seconds or 0.0)
 
 
