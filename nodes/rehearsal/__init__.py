@@ -1,0 +1,1 @@
+"""The stand-in gateway: the documented contract over real HTTP on loopback, with real MP4s and faults on request."""

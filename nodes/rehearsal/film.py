@@ -1,0 +1,127 @@
+"""Film: planar pictures and a soft chord become an MP4 like the gateway's own (H.264, yuv420p, bt709, AAC)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.uint8]
+
+SAMPLE_RATE = 48_000
+LOUDNESS = 0.12
+BT709, LIMITED_RANGE = 1, 1
+# Kr, Kb of bt709, for pictures of 16..235 and 16..240 (limited range).
+RED_SHARE, BLUE_SHARE = 0.2126, 0.0722
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A yuv420p picture: y [height, width], u and v [height/2, width/2]; all three are views of `flat`."""
+
+    flat: Plane
+    y: Plane
+    u: Plane
+    v: Plane
+
+    @staticmethod
+    def empty(width: int, height: int) -> Planes:
+        flat = np.empty(width * height * 3 // 2, np.uint8)
+        luma, chroma = width * height, width * height // 4
+        half = (height // 2, width // 2)
+        return Planes(
+            flat,
+            flat[:luma].reshape(height, width),
+            flat[luma : luma + chroma].reshape(half),
+            flat[luma + chroma :].reshape(half),
+        )
+
+    @staticmethod
+    def of(rgb: npt.NDArray[np.floating[Any]]) -> Planes:
+        """Converts [height, width, 3], 0..255, both sides even; chroma is the mean of each 2x2 block."""
+        height, width = rgb.shape[:2]
+        planes = Planes.empty(width, height)
+        red, green, blue = (rgb[..., channel].astype(np.float32, copy=False) for channel in range(3))
+        luma = RED_SHARE * red + (1 - RED_SHARE - BLUE_SHARE) * green + BLUE_SHARE * blue
+        np.copyto(planes.y, np.rint(16 + luma * (219 / 255)), casting="unsafe")
+        for plane, channel, share in ((planes.u, blue, BLUE_SHARE), (planes.v, red, RED_SHARE)):
+            difference = (channel - luma) * (112 / 255 / (1 - share))
+            blocks = difference.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+            np.copyto(plane, np.rint(128 + blocks), casting="unsafe")
+        return planes
+
+    def copy_from(self, other: Planes) -> None:
+        np.copyto(self.flat, other.flat)
+
+
+def write_film(pictures: Iterable[Planes], frames: int, fps: int, chord: npt.NDArray[np.float32], path: Path) -> None:
+    """Encodes `frames` pictures (each used before the next is asked for) and the chord [2, samples] to `path`."""
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        video, audio = None, None
+        sound = _sound_frames(chord)
+        for index, planes in enumerate(pictures):
+            if video is None or audio is None:
+                video = _video_stream(container, planes, fps)
+                audio = container.add_stream("aac", rate=SAMPLE_RATE)
+                audio.bit_rate = 96_000
+                audio.layout = "stereo"
+            frame = av.VideoFrame.from_ndarray(planes.flat.reshape(-1, planes.y.shape[1]), format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, fps)
+            frame.colorspace, frame.color_range = BT709, LIMITED_RANGE
+            container.mux(video.encode(frame))
+            while sound and sound[0].pts * fps <= index * SAMPLE_RATE:
+                container.mux(audio.encode(sound.pop(0)))
+            if index + 1 == frames:
+                break
+        if video is None or audio is None:
+            raise ValueError("A film needs at least one picture.")
+        for left in sound:
+            container.mux(audio.encode(left))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+
+
+def _video_stream(container: Any, planes: Planes, fps: int) -> Any:
+    stream = container.add_stream("libx264", rate=fps)
+    stream.height, stream.width = planes.y.shape
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = Fraction(1, fps)
+    stream.options = {"preset": "ultrafast", "crf": "20", "g": str(fps * 2)}
+    context = stream.codec_context
+    context.color_primaries = context.color_trc = context.colorspace = BT709
+    context.color_range = LIMITED_RANGE
+    return stream
+
+
+def _sound_frames(chord: npt.NDArray[np.float32]) -> list[Any]:
+    frames = []
+    for start in range(0, chord.shape[1], 1024):
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(chord[:, start : start + 1024]), format="fltp", layout="stereo"
+        )
+        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
+        frames.append(frame)
+    return frames
+
+
+def soft_chord(seed: int, seconds: float) -> npt.NDArray[np.float32]:
+    """A quiet pentatonic chord that swells and fades: float32 [2, samples] at 48 kHz, different by seed."""
+    dice = np.random.default_rng(seed)
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    root = 110.0 * 2 ** (int(dice.integers(0, 12)) / 12)
+    steps = np.array([0, 7, 12, int(dice.choice([14, 16, 19])), 24])
+    sides = np.zeros((2, time.size))
+    for step in steps:
+        pitch, swell, start = root * 2 ** (step / 12), dice.uniform(0.05, 0.16), dice.uniform(0, 2 * np.pi)
+        loud = (0.65 + 0.35 * np.sin(2 * np.pi * swell * time + start)) / (1 + step / 12)
+        tone = np.sin(2 * np.pi * pitch * time) + 0.2 * np.sin(4 * np.pi * pitch * time)
+        place = dice.uniform(0.3, 0.7)
+        sides += np.stack([(1 - place) * loud * tone, place * loud * tone])
+    fade = np.minimum(1, np.minimum(time / 0.4, (seconds - time) / 0.6))
+    return np.asarray(sides * fade * (LOUDNESS / max(1e-9, np.abs(sides).max())) * 2, np.float32)

@@ -1,0 +1,287 @@
+"""The contract as pure functions: what a request may say, what it costs, and why it is refused.
+
+Documented fields and types are the gateway's own page; limits that the page leaves open are the intersection of what
+its likely upstreams accept, so that what passes a rehearsal has the best chance to pass for real.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import ipaddress
+import json
+import mimetypes
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+MODEL = "wan2-6"
+TYPES = ("text-to-video", "image-to-video", "video-to-video")
+DURATIONS = {"text-to-video": ("5", "10", "15"), "image-to-video": ("5", "10", "15"), "video-to-video": ("5", "10")}
+RESOLUTIONS = ("720p", "1080p")
+LARGEST_PROMPT_CHARACTERS = 5000
+LARGEST_IMAGES = 10
+LARGEST_FILE_BYTES = 104_857_600
+LARGEST_KEY_CHARACTERS = 255
+LARGEST_FILENAME_CHARACTERS = 200
+UPLOAD_SECONDS, UPLOAD_SECONDS_RANGE = 900, (60, 3600)
+REFUSED_KEY = "sk-rehearsal-refused"
+UNAPPROVED_KEY = "sk-rehearsal-unapproved"
+
+# A price list of the rehearsal's own: none is documented. 30 is the sample's number.
+CREDITS_PER_5_SECONDS_720P = 30
+CREDITS_FACTOR = {"720p": 1.0, "1080p": 1.5}
+
+# Words that a user can put into a prompt to rehearse a bad end without scripting anything.
+BLOCKED_WORD = "rehearse-blocked"
+FAILURE_WORDS = {"rehearse-failed": "all", "rehearse-part-refund": "part", "rehearse-late-refund": "later"}
+
+POST_STEPS = {
+    "/api/v1/videos/generate": "create",
+    "/api/v1/files/upload-url": "upload_url",
+    "/api/v1/files/base64": "base64",
+}
+FIELD_TYPES: Mapping[str, type] = {
+    "model": str,
+    "type": str,
+    "prompt": str,
+    "image_urls": list,
+    "video_url": str,
+    "duration": str,
+    "resolution": str,
+}
+JSON_TYPE_NAMES = {str: "a string", list: "an array", int: "an integer"}
+
+
+class Refused(Exception):
+    """The contract refuses this request; carries what the reply needs."""
+
+    def __init__(self, status: int, message: str | None = None, code: str | None = None) -> None:
+        super().__init__(message or str(status))
+        self.status, self.message, self.code = status, message, code
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A valid create request."""
+
+    model: str
+    type: str
+    prompt: str
+    duration: str
+    resolution: str
+    media: tuple[str, ...]
+
+    @property
+    def credits(self) -> int:
+        """What it costs, charged at creation."""
+        return int(CREDITS_PER_5_SECONDS_720P * (int(self.duration) // 5) * CREDITS_FACTOR[self.resolution])
+
+    @property
+    def fails_with_refund(self) -> str | None:
+        """How a failure that the prompt asks for is refunded, or None."""
+        return next((refund for word, refund in FAILURE_WORDS.items() if word in self.prompt.lower()), None)
+
+
+@dataclass(frozen=True)
+class UploadAsked:
+    """A valid request for a presigned upload."""
+
+    filename: str
+    content_type: str
+    file_size: int
+    expires_in: int
+
+
+@dataclass(frozen=True)
+class FileSent:
+    """A valid base64 upload, decoded."""
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+def step_of(method: str, path: str) -> str | None:
+    """The step that a request belongs to (the names that faults are scripted by), or None."""
+    if method == "POST":
+        return POST_STEPS.get(path)
+    if method == "PUT":
+        return "put" if path.startswith("/upload/") else None
+    if method == "GET":
+        if path == "/api/v1/account/balances":
+            return "balance"
+        if path.startswith("/api/v1/videos/"):
+            return "query"
+        return "download" if path.startswith("/cdn/") else None
+    return None
+
+
+def bearer_key(headers: Message) -> str:
+    """The API key of a request. 401 without one or with the refused one, 403 with the unapproved one."""
+    scheme, _, key = (headers["Authorization"] or "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip() or key.strip() == REFUSED_KEY:
+        raise Refused(401)
+    if key.strip() == UNAPPROVED_KEY:
+        raise Refused(403, "API access not approved for this account")
+    return key.strip()
+
+
+def gateway_host(headers: Message) -> None:
+    """403 unless the request was made to a loopback name, as the real one refuses other hosts than its own."""
+    host = urlsplit("//" + (headers["Host"] or "")).hostname or ""
+    if not is_loopback(host):
+        raise Refused(403, "Request made on a non-gateway host")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or literal address is this machine itself; nothing is looked up."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def json_object(headers: Message, body: bytes) -> dict[str, Any]:
+    if headers.get_content_type() != "application/json" or "Content-Type" not in headers:
+        raise Refused(400, "Content-Type must be application/json")
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise Refused(400, "The body is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise Refused(400, "The body must be a JSON object")
+    return value
+
+
+def only_fields(value: Mapping[str, Any], types: Mapping[str, type], required: tuple[str, ...]) -> None:
+    """400 for an undocumented field, a wrong type (null is one) or a missing field."""
+    for name, content in value.items():
+        if name not in types:
+            raise Refused(400, f"Unknown parameter: {name[:80]}")
+        if not isinstance(content, types[name]) or isinstance(content, bool):
+            raise Refused(400, f"{name} must be {JSON_TYPE_NAMES[types[name]]}")
+    for name in required:
+        if name not in value:
+            raise Refused(400, f"{name} is required")
+
+
+def create(headers: Message, body: bytes) -> Asked:
+    """The create request that these bytes are, or Refused (400, 451)."""
+    value = json_object(headers, body)
+    only_fields(value, FIELD_TYPES, ("model",))
+    asked = Asked(
+        model=value["model"],
+        type=value.get("type", TYPES[0]),
+        prompt=value.get("prompt", ""),
+        duration=value.get("duration", "5"),
+        resolution=value.get("resolution", "720p"),
+        media=(),
+    )
+    if asked.model != MODEL:
+        raise Refused(400, f"Unknown model: {asked.model[:80]}")
+    if asked.type not in TYPES:
+        raise Refused(400, f"Unknown type: {asked.type[:80]}")
+    if asked.duration not in DURATIONS[asked.type]:
+        raise Refused(400, f"duration must be one of {', '.join(DURATIONS[asked.type])} for {asked.type}")
+    if asked.resolution not in RESOLUTIONS:
+        raise Refused(400, f"resolution must be one of {', '.join(RESOLUTIONS)}")
+    if len(asked.prompt) > LARGEST_PROMPT_CHARACTERS:
+        raise Refused(400, f"prompt is longer than {LARGEST_PROMPT_CHARACTERS} characters")
+    if asked.type == "text-to-video" and not asked.prompt.strip():
+        raise Refused(400, "prompt is required for text-to-video")
+    if BLOCKED_WORD in asked.prompt.lower():
+        raise Refused(451)
+    return Asked(asked.model, asked.type, asked.prompt, asked.duration, asked.resolution, media_of(asked.type, value))
+
+
+def media_of(kind: str, value: Mapping[str, Any]) -> tuple[str, ...]:
+    """The media URLs of a create request, checked against its type."""
+    wanted = {"text-to-video": None, "image-to-video": "image_urls", "video-to-video": "video_url"}[kind]
+    for name in ("image_urls", "video_url"):
+        if name in value and name != wanted:
+            raise Refused(400, f"{name} is not accepted for {kind}")
+    if wanted is None:
+        return ()
+    if not value.get(wanted):
+        raise Refused(400, f"{wanted} is required for {kind}")
+    urls = value[wanted] if isinstance(value[wanted], list) else [value[wanted]]
+    if not all(isinstance(url, str) and urlsplit_or_none(url) for url in urls):
+        raise Refused(400, f"{wanted} must hold http or https URLs")
+    if len(urls) > LARGEST_IMAGES:
+        raise Refused(400, f"{wanted} holds more than {LARGEST_IMAGES} URLs")
+    return tuple(urls)
+
+
+def urlsplit_or_none(url: str) -> tuple[str, str, str] | None:
+    """Scheme, host and path of an http(s) URL, or None when it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, unquote(parts.path)
+
+
+def idempotency_key(headers: Message) -> str | None:
+    key = headers["Idempotency-Key"]
+    if key is not None and not 0 < len(key) <= LARGEST_KEY_CHARACTERS:
+        raise Refused(400, f"Idempotency-Key must have 1 to {LARGEST_KEY_CHARACTERS} characters")
+    return key
+
+
+def media_family(content_type: str) -> str:
+    if not re.fullmatch(r"(image|video|audio)/[A-Za-z0-9.+-]+", content_type):
+        raise Refused(400, "content_type must be image/*, video/* or audio/*")
+    return content_type
+
+
+def safe_filename(name: str) -> str:
+    if not name or len(name) > LARGEST_FILENAME_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise Refused(400, "filename must be a plain file name")
+    return name
+
+
+def upload(headers: Message, body: bytes) -> UploadAsked:
+    """The request for a presigned upload that these bytes are, or Refused."""
+    value = json_object(headers, body)
+    types = {"filename": str, "content_type": str, "file_size": int, "expires_in": int}
+    only_fields(value, types, ("filename", "content_type", "file_size"))
+    expires_in = value.get("expires_in", UPLOAD_SECONDS)
+    if not UPLOAD_SECONDS_RANGE[0] <= expires_in <= UPLOAD_SECONDS_RANGE[1]:
+        raise Refused(400, "expires_in must lie between 60 and 3600")
+    if not 0 < value["file_size"] <= LARGEST_FILE_BYTES:
+        raise Refused(400, f"file_size must lie between 1 and {LARGEST_FILE_BYTES}")
+    filename, content_type = safe_filename(value["filename"]), media_family(value["content_type"])
+    return UploadAsked(filename, content_type, value["file_size"], expires_in)
+
+
+def base64_file(headers: Message, body: bytes) -> FileSent:
+    """The file that these bytes carry, or Refused."""
+    value = json_object(headers, body)
+    only_fields(value, {"data": str, "filename": str, "content_type": str}, ("data",))
+    declared, text = "", value["data"]
+    if text.startswith("data:"):
+        head, _, text = text[5:].partition(",")
+        declared, _, encoding = head.partition(";")
+        if encoding != "base64":
+            raise Refused(400, "data must be base64")
+    filename = value.get("filename", "")
+    content_type = value.get("content_type") or declared or mimetypes.guess_type(filename)[0] or ""
+    media_family(content_type)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(400, "data is not valid base64") from None
+    if not 0 < len(data) <= LARGEST_FILE_BYTES:
+        raise Refused(400, f"the file must have 1 to {LARGEST_FILE_BYTES} bytes")
+    # Unnamed files are named by their content, so that two of them never share an address.
+    unnamed = hashlib.sha256(data).hexdigest()[:32] + (mimetypes.guess_extension(content_type) or "")
+    return FileSent(safe_filename(filename or unnamed), content_type, data)
