@@ -1,0 +1,109 @@
+"""Failures that speak of a job: what its row knows, told as an error with the right charge."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from ..gateway.contract import Accepted, Task
+from ..gateway.errors import (
+    APIMallError,
+    Charge,
+    Detached,
+    KeyConflict,
+    NotHome,
+    Parked,
+    Refused,
+    StillRunning,
+    TaskFailed,
+)
+from .journal import FAILED, Job
+
+E = TypeVar("E", bound=APIMallError)
+
+
+def about(
+    kind: type[E],
+    what: str,
+    job: Job,
+    *,
+    charge: Charge | None = None,
+    advice: str | None = None,
+    failure: APIMallError | None = None,
+) -> E:
+    """An error of `kind` with the ids and credits of `job`, or of the `failure` behind it where that names them."""
+    return kind(
+        what,
+        charge=charge or Charge(job.charge),
+        advice=advice,
+        credits_used=job.credits_used,
+        credits_refunded=job.credits_refunded,
+        status=failure.status if failure else job.http_status,
+        code=failure.code if failure else job.code,
+        request_id=(failure and failure.request_id) or job.request_id,
+        provider_request_id=job.provider_request_id,
+        task_id=job.task_id,
+    )
+
+
+def recall(job: Job) -> APIMallError:
+    """The failure a row remembers, as its own class of error."""
+    known = {kind.__name__: kind for kind in _tree(APIMallError)}
+    kind = known.get(job.error or "", TaskFailed if job.state == FAILED else Refused)
+    return about(kind, job.reason or "The job failed", job)
+
+
+def detached(job: Job, reason: str, *, sent: bool) -> Detached:
+    """The farewell of a waiter that goes before its job is done."""
+    if not sent:
+        advice = "Queue the node again to start it."
+        return about(Detached, reason, job, charge=Charge.NOT_SENT, advice=advice)
+    if job.task_id is None:
+        advice = "The job goes on: queue the same node again to continue; it keeps its Idempotency-Key."
+        return about(Detached, reason, job, charge=Charge.UNCERTAIN, advice=advice)
+    return about(Detached, reason, job)
+
+
+def task_failed(job: Job, task: Task) -> TaskFailed:
+    """The gateway ended the job; its own words are shown."""
+    reason = f": {task.error_message}" if task.error_message else ""
+    failure = about(TaskFailed, f"The gateway could not make the video{reason}", job, charge=Charge.REFUNDED)
+    failure.credits_used = job.credits_used if task.credits_used is None else task.credits_used
+    failure.credits_refunded = task.credits_refunded
+    return failure
+
+
+def not_home(job: Job, what: str) -> NotHome:
+    """The gateway has the video, this disk has not."""
+    return about(NotHome, what, job, charge=Charge.CHARGED)
+
+
+def stalled(job: Job, failure: APIMallError) -> StillRunning:
+    """Looking again makes no sense for now; only the gateway's own word would end the job (money rule 5)."""
+    advice = f"{failure.advice} {StillRunning.default_advice} Only another `take` would pay again."
+    return about(StillRunning, failure.what, job, advice=advice, failure=failure)
+
+
+def unsettled(job: Job, failure: APIMallError) -> APIMallError:
+    """The last of several POSTs failed, and an earlier one may have been accepted."""
+    if failure.charge is Charge.UNCERTAIN:
+        return failure
+    what = f"An earlier attempt to send this job got no answer, and now: {failure.what}"
+    return about(Parked, what, job, charge=Charge.UNCERTAIN, advice=failure.advice, failure=failure)
+
+
+def surprised(job: Job, surprise: Exception) -> APIMallError:
+    """A bug or a broken machine, not the gateway; the row says what the job has cost."""
+    what = f"Something unforeseen went wrong ({type(surprise).__name__})"
+    advice = "Queue the same node again: a job that was sent is continued, not paid again."
+    return about(APIMallError, what, job, advice=advice)
+
+
+def accepted_in_conflict(failure: APIMallError) -> Accepted | None:
+    """A 409 that names the task answers the question it refuses (money rule 7)."""
+    if isinstance(failure, KeyConflict) and failure.task_id:
+        return Accepted(failure.task_id, request_id=failure.request_id)
+    return None
+
+
+def _tree(kind: type[APIMallError]) -> list[type[APIMallError]]:
+    return [kind, *(leaf for child in kind.__subclasses__() for leaf in _tree(child))]

@@ -1,0 +1,72 @@
+"""Which process has a job in hand, told by a lock that the operating system drops when the process dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: BinaryIO) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Holders:
+    """The processes at work on one journal. A lock needs no clock, so neither a jump of it nor a long sleep
+    of the machine makes a living holder look dead, and a killed one is known to be dead at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self.own, self._file = self._enter()
+
+    def alive(self) -> frozenset[str]:
+        """The holders that live now, this one included; files of dead ones are removed."""
+        return frozenset(
+            path.stem for path in self._folder.glob("*.lock") if path.stem == self.own or self._is_held(path)
+        )
+
+    def close(self) -> None:
+        """Give up everything held, as dying would."""
+        self._file.close()
+        self._path(self.own).unlink(missing_ok=True)
+
+    def _enter(self) -> tuple[str, BinaryIO]:
+        while True:
+            name = f"{os.getpid()}-{uuid.uuid4().hex}"
+            file = self._path(name).open("wb")
+            try:
+                _lock(file)
+            except OSError:
+                # Another process looked at the new file before it was locked; it may remove it.
+                file.close()
+                continue
+            if self._path(name).exists():
+                return name, file
+            file.close()
+
+    def _path(self, holder: str) -> Path:
+        return self._folder / f"{holder}.lock"
+
+    @staticmethod
+    def _is_held(path: Path) -> bool:
+        try:
+            with path.open("r+b") as file:
+                _lock(file)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        path.unlink(missing_ok=True)
+        return False

@@ -1,0 +1,134 @@
+"""Taking results home: download at once, check, keep under a name of their own (money rule 9)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..media.errors import MediaError
+from ..media.fetch import Fetched, FetchGone
+from .journal import Delivery, Job
+
+_HASH_CHUNK_BYTES = 1 << 20
+
+
+class Expired(Exception):
+    """No address given still has the file: the gateway must be asked for fresh ones."""
+
+
+class NotYet(Exception):
+    """The download broke or is no video; it may go better in a moment."""
+
+
+class NoRoom(Exception):
+    """This disk refuses the file."""
+
+
+class Fetch(Protocol):
+    """A guarded download to `part`; raises the branch of MediaError that `media.fetch` documents."""
+
+    def __call__(self, url: str, part: Path, *, tell: Callable[[float], None]) -> Fetched: ...
+
+
+@dataclass(frozen=True)
+class Homecoming:
+    """A file that arrived, and the address it came from."""
+
+    delivery: Delivery
+    url: str
+
+
+class Home:
+    """The results folder. `verify` raises NotAClip for a file that does not decode."""
+
+    def __init__(self, folder: Path, *, fetch: Fetch, verify: Callable[[Path], object]) -> None:
+        self._folder = folder
+        self._fetch = fetch
+        self._verify = verify
+
+    def kept(self, job: Job) -> Path | None:
+        """The delivered file if it is still the one that was paid for, else None.
+
+        Unchanged size and time are taken as proof; otherwise its SHA-256 decides.
+        """
+        if not job.file or job.file_sha256 is None:
+            return None
+        path = self._folder / Path(job.file).name
+        try:
+            now = path.stat()
+            if now.st_size != job.file_bytes:
+                return None
+            if now.st_mtime_ns != job.file_mtime_ns and _sha256(path) != job.file_sha256:
+                return None
+        except OSError:
+            return None
+        return path
+
+    def take(
+        self, job: Job, urls: Sequence[str], *, tell: Callable[[float], None], observe: Callable[[str], None]
+    ) -> Homecoming:
+        """Download the first of `urls` that gives a whole, decodable clip.
+
+        Raises Expired when every address is gone, NotYet when one broke, NoRoom when this disk refuses.
+        """
+        problem: Exception | None = None
+        for url in urls:
+            try:
+                return Homecoming(self._take_one(job, url, tell, observe), url)
+            except FetchGone as gone:
+                problem = problem or Expired(str(gone))
+            except MediaError as broken:
+                problem = NotYet(str(broken))
+            except OSError as full:
+                raise NoRoom(f"The video could not be written to {self._folder} ({full.strerror or full})") from None
+        raise problem or Expired("The gateway names no address")
+
+    def _take_one(self, job: Job, url: str, tell: Callable[[float], None], observe: Callable[[str], None]) -> Delivery:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        target = self._folder / result_name(job)
+        part = target.with_name(f".{target.name}.part")
+        try:
+            fetched = self._fetch(url, part, tell=tell)
+            self._verify(part)
+            observe("fetched")
+            part.replace(target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _sync_folder(self._folder)
+        observe("renamed")
+        return Delivery(Path(target.name), fetched.size_bytes, target.stat().st_mtime_ns, fetched.sha256)
+
+    def path_of(self, delivery: Delivery) -> Path:
+        """Where a delivery lies."""
+        return self._folder / delivery.path.name
+
+
+def result_name(job: Job) -> str:
+    """A file name of our own making; of the untrusted task id only letters, digits and dashes survive."""
+    task = re.sub(r"[^A-Za-z0-9]+", "-", job.task_id or "").strip("-")[:48]
+    return f"video_{task or 'task'}_{job.identity_digest}.mp4"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable where the system can (Windows cannot open folders)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

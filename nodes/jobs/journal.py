@@ -1,0 +1,591 @@
+"""The journal: every job on disk before it is paid, and after every step that matters.
+
+SQLite in WAL mode with `synchronous=FULL`: a committed row survives a power cut. All writing goes through
+short `BEGIN IMMEDIATE` transactions, so that several ComfyUI processes on one folder agree (money rule 4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ..gateway.contract import Accepted, Task
+from ..gateway.errors import APIMallError, Charge, SetupError
+from .order import Order
+
+_log = logging.getLogger("apimall_video.jobs")
+
+INTENDED = "intended"
+"""Written down; certainly not sent."""
+SENT = "sent"
+"""The POST was about to leave, or left; no task id yet."""
+RUNNING = "running"
+"""The gateway gave a task id."""
+COMPLETED = "completed"
+"""The gateway finished the job; its file is not on this disk yet."""
+DELIVERED = "delivered"
+FAILED = "failed"
+"""The gateway ended the job as failed."""
+REJECTED = "rejected"
+"""The gateway never took the job."""
+
+UNFINISHED = (INTENDED, SENT, RUNNING, COMPLETED)
+_MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        idempotency_key TEXT NOT NULL UNIQUE,
+        model TEXT NOT NULL,
+        type TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        duration TEXT NOT NULL,
+        resolution TEXT NOT NULL,
+        take INTEGER NOT NULL,
+        body BLOB,
+        state TEXT NOT NULL,
+        charge TEXT NOT NULL,
+        posts INTEGER NOT NULL DEFAULT 0,
+        holder TEXT,
+        task_id TEXT,
+        request_id TEXT,
+        provider_request_id TEXT,
+        credits_used REAL,
+        credits_refunded REAL,
+        video_url TEXT,
+        file TEXT,
+        file_bytes INTEGER,
+        file_mtime_ns INTEGER,
+        file_sha256 TEXT,
+        error TEXT,
+        reason TEXT,
+        http_status INTEGER,
+        code TEXT,
+        created_at REAL NOT NULL,
+        sent_at REAL,
+        accepted_at REAL,
+        ended_at REAL,
+        delivered_at REAL,
+        UNIQUE (account, identity, attempt)
+    );
+    CREATE INDEX jobs_by_task ON jobs (account, task_id);
+    CREATE INDEX jobs_unfinished ON jobs (account, state) WHERE state IN ('intended', 'sent', 'running', 'completed');
+    CREATE INDEX jobs_by_account ON jobs (account, id);
+    CREATE INDEX jobs_by_kind ON jobs (account, type, duration, resolution, id);
+    CREATE TABLE steps (
+        job_id INTEGER NOT NULL REFERENCES jobs (id),
+        at REAL NOT NULL,
+        step TEXT NOT NULL,
+        detail TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX steps_by_job ON steps (job_id);
+    CREATE TABLE uploads (
+        account TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        url TEXT NOT NULL,
+        uploaded_at REAL NOT NULL,
+        PRIMARY KEY (account, digest)
+    );
+    """,
+)
+"""One script a schema version, applied in order; `PRAGMA user_version` counts those applied."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row: one attempt at one job, paid at most once. Times are seconds since the epoch."""
+
+    id: int
+    account: str
+    identity: str
+    attempt: int
+    idempotency_key: str
+    model: str
+    type: str
+    prompt: str
+    duration: str
+    resolution: str
+    take: int
+    body: bytes | None
+    state: str
+    charge: str
+    posts: int
+    holder: str | None
+    task_id: str | None
+    request_id: str | None
+    provider_request_id: str | None
+    credits_used: float | None
+    credits_refunded: float | None
+    video_url: str | None
+    file: str | None
+    file_bytes: int | None
+    file_mtime_ns: int | None
+    file_sha256: str | None
+    error: str | None
+    reason: str | None
+    http_status: int | None
+    code: str | None
+    created_at: float
+    sent_at: float | None
+    accepted_at: float | None
+    ended_at: float | None
+    delivered_at: float | None
+
+    @property
+    def identity_digest(self) -> str:
+        """A short form of the identity, for file names."""
+        return hashlib.sha256(f"{self.identity}/{self.attempt}".encode()).hexdigest()[:8]
+
+    @property
+    def unfinished(self) -> bool:
+        """True until the file is on disk or the gateway ended or refused the job."""
+        return self.state in UNFINISHED
+
+
+_COLUMNS = frozenset(field.name for field in fields(Job))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A result on this disk; `mtime_ns` and `size_bytes` tell cheaply whether it is still the same file."""
+
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whether the account's plan has room: `running` of `limit` places are taken, `ahead` wait before us."""
+
+    free: bool
+    running: int
+    limit: int
+    ahead: int
+
+
+class Journal:
+    """The jobs of all accounts of one ComfyUI user folder. Thread-safe; open one per process.
+
+    Raises SetupError when the file was written by a newer version of the pack, or cannot be opened. A corrupt
+    file is set aside under a name of its own (`set_aside` tells which), never deleted.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.set_aside: Path | None = None
+        self._clock = clock
+        self._lock = threading.RLock()
+        try:
+            self._connection = _open(path)
+        except sqlite3.DatabaseError as damage:
+            if isinstance(damage, sqlite3.OperationalError):
+                raise SetupError(
+                    f"The journal {path} cannot be opened ({damage})",
+                    advice="Check that the folder can be written and has free space.",
+                ) from None
+            self.set_aside = _set_aside(path, clock())
+            _log.error("the journal was damaged (%s); it is kept as %s and a new one begins", damage, self.set_aside)
+            self._connection = _open(path)
+
+    def close(self) -> None:
+        """Close the file; the journal cannot be used afterwards."""
+        with self._lock:
+            self._connection.close()
+
+    # Reading
+
+    def get(self, job_id: int) -> Job:
+        """The row as it is now."""
+        found = self._one("SELECT * FROM jobs WHERE id = ?", job_id)
+        if found is None:
+            raise KeyError(job_id)
+        return found
+
+    def latest(self, account: str, identity: str) -> Job | None:
+        """The newest attempt at a job, or None when it was never asked for."""
+        return self._one(
+            "SELECT * FROM jobs WHERE account = ? AND identity = ? ORDER BY attempt DESC LIMIT 1", account, identity
+        )
+
+    def by_task(self, account: str, task_id: str) -> Job | None:
+        """The job with this task id."""
+        return self._one("SELECT * FROM jobs WHERE account = ? AND task_id = ? ORDER BY id DESC", account, task_id)
+
+    def newest_unfinished(self, account: str) -> Job | None:
+        """The newest job of the account that has a task id and no file yet."""
+        return self._one(
+            "SELECT * FROM jobs WHERE account = ? AND state IN (?, ?) ORDER BY id DESC LIMIT 1",
+            account,
+            RUNNING,
+            COMPLETED,
+        )
+
+    def resumable(self, account: str, since: float) -> list[Job]:
+        """Jobs that the gateway has and this disk has not, begun after `since`, oldest first."""
+        return self._all(
+            "SELECT * FROM jobs WHERE account = ? AND (state = ? AND error IS NULL OR state = ?) AND created_at >= ?"
+            " ORDER BY id",
+            account,
+            RUNNING,
+            COMPLETED,
+            since,
+        )
+
+    def steps(self, job_id: int) -> list[tuple[float, str, str]]:
+        """The history of a job: (time, step, detail), oldest first."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT at, step, detail FROM steps WHERE job_id = ? ORDER BY rowid", (job_id,)
+            )
+            return [(row["at"], row["step"], row["detail"]) for row in rows]
+
+    def run_seconds(self, account: str, kind: tuple[str, str, str], most: int = 20) -> list[float]:
+        """How long the newest completed jobs of a (type, duration, resolution) took, newest first, in seconds."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT ended_at - accepted_at AS took FROM jobs WHERE account = ? AND type = ? AND duration = ?"
+                " AND resolution = ? AND state IN (?, ?) AND ended_at > accepted_at ORDER BY id DESC LIMIT ?",
+                (account, *kind, COMPLETED, DELIVERED, most),
+            )
+            return [row["took"] for row in rows]
+
+    # The life of a job, in the order of its steps
+
+    def intend(self, order: Order, account: str) -> Job:
+        """The row for this order, made if need be; a failed or rejected attempt is followed by a new one."""
+        identity = order.identity(account)
+        with self._transaction():
+            before = self.latest(account, identity)
+            if before is not None and before.state not in (FAILED, REJECTED):
+                return before
+            body = order.request(tuple(map(str, order.references))).body() if not order.media else None
+            return self._insert(
+                account=account,
+                identity=identity,
+                attempt=before.attempt + 1 if before else 1,
+                model=order.model,
+                type=order.type,
+                prompt=order.prompt,
+                duration=order.duration,
+                resolution=order.resolution,
+                take=order.take,
+                body=body,
+                state=INTENDED,
+                charge=Charge.NOT_SENT.value,
+            )
+
+    def adopt_task(self, account: str, task_id: str) -> Job:
+        """The row for a task id from anywhere; a new one when this journal did not make the job."""
+        with self._transaction():
+            return self.by_task(account, task_id) or self._insert(
+                account=account,
+                identity=f"task:{task_id}",
+                attempt=1,
+                model="",
+                type="",
+                prompt="",
+                duration="",
+                resolution="",
+                take=0,
+                body=None,
+                state=RUNNING,
+                charge=Charge.RUNNING.value,
+                task_id=task_id,
+            )
+
+    def forget_task(self, job: Job) -> None:
+        """Drop a row of `adopt_task` whose id the gateway does not know; jobs of our own are never dropped."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM steps WHERE job_id = ?", (job.id,))
+            self._connection.execute("DELETE FROM jobs WHERE id = ? AND posts = 0 AND type = ''", (job.id,))
+
+    def claim(self, job_id: int, holder: str, alive: Collection[str]) -> Job | None:
+        """The row, now held by `holder`; None while another living holder has it."""
+        with self._transaction():
+            job = self.get(job_id)
+            if job.holder == holder:
+                return job
+            if job.holder in alive:
+                return None
+            return self._change(job, holder=holder)
+
+    def release(self, job_id: int, holder: str) -> None:
+        """Let any process take the job up."""
+        with self._transaction():
+            self._connection.execute("UPDATE jobs SET holder = NULL WHERE id = ? AND holder = ?", (job_id, holder))
+
+    def place(self, job: Job, limit: int, alive: Collection[str]) -> Place:
+        """Whether `job` may be sent now: places go to the oldest waiting job first."""
+        with self._lock:
+            marks = ",".join("?" * len(alive))
+            row = self._connection.execute(
+                f"SELECT COALESCE(SUM(state IN ('sent', 'running')), 0) AS running,"
+                f" COALESCE(SUM(state = 'intended' AND body IS NOT NULL AND id < ?), 0) AS ahead"
+                f" FROM jobs WHERE account = ? AND state IN ('intended', 'sent', 'running') AND id != ?"
+                f" AND holder IN ({marks})",
+                (job.id, job.account, job.id, *alive),
+            ).fetchone()
+        running, ahead = row["running"], row["ahead"]
+        return Place(free=running + ahead < limit, running=running, limit=limit, ahead=ahead)
+
+    def clear_body(self, job: Job) -> Job:
+        """Forget the body of a job that was certainly not sent: its uploads may have expired since."""
+        with self._transaction():
+            now = self.get(job.id)
+            return self._change(now, body=None) if now.state == INTENDED else now
+
+    def set_body(self, job: Job, order: Order, urls: tuple[str, ...]) -> Job:
+        """Fix the bytes of the paid request, once; from here on they never change."""
+        with self._transaction():
+            now = self.get(job.id)
+            return now if now.body is not None else self._change(now, body=order.request(urls).body())
+
+    def begin_post(self, job: Job, limit: int, alive: Collection[str]) -> Job | None:
+        """Commit that the POST is about to leave; None when the last place was taken meanwhile."""
+        with self._transaction():
+            now = self.get(job.id)
+            if now.state == INTENDED and not self.place(now, limit, alive).free:
+                return None
+            return self._change(
+                now,
+                step=f"post {now.posts + 1}",
+                state=SENT,
+                charge=Charge.UNCERTAIN.value,
+                posts=now.posts + 1,
+                sent_at=now.sent_at or self._clock(),
+            )
+
+    def not_sent(self, job: Job) -> Job:
+        """Take `begin_post` back: it is certain that nothing left this machine, now or before."""
+        with self._transaction():
+            return self._change(job, step="not sent", state=INTENDED, charge=Charge.NOT_SENT.value, sent_at=None)
+
+    def accepted(self, job: Job, reply: Accepted) -> Job:
+        """The gateway has the job, and the account is charged."""
+        with self._transaction():
+            return self._change(
+                job,
+                step="accepted",
+                state=RUNNING,
+                charge=Charge.RUNNING.value,
+                task_id=reply.task_id,
+                request_id=reply.request_id,
+                provider_request_id=reply.provider_request_id,
+                credits_used=reply.credits_used,
+                accepted_at=self._clock(),
+            )
+
+    def rejected(self, job: Job, refusal: APIMallError) -> Job:
+        """The gateway never took the job."""
+        with self._transaction():
+            return self._change(
+                job,
+                step="rejected",
+                state=REJECTED,
+                charge=Charge.REJECTED.value,
+                ended_at=self._clock(),
+                holder=None,
+                **_described(refusal),
+            )
+
+    def completed(self, job: Job, task: Task) -> Job:
+        """The gateway finished the job; also renews the address of its file."""
+        with self._transaction():
+            ended_at = job.ended_at or self._clock()
+            return self._change(
+                job,
+                step="completed",
+                state=COMPLETED,
+                charge=Charge.CHARGED.value,
+                ended_at=ended_at,
+                error=None,
+                reason=None,
+                **_credits(job, task),
+            )
+
+    def delivered(self, job: Job, delivery: Delivery, video_url: str) -> Job:
+        """The file is on disk, whole."""
+        with self._transaction():
+            return self._change(
+                job,
+                step="delivered",
+                state=DELIVERED,
+                charge=Charge.CHARGED.value,
+                holder=None,
+                video_url=video_url,
+                file=str(delivery.path),
+                file_bytes=delivery.size_bytes,
+                file_mtime_ns=delivery.mtime_ns,
+                file_sha256=delivery.sha256,
+                delivered_at=self._clock(),
+                error=None,
+                reason=None,
+            )
+
+    def lost_file(self, job: Job) -> Job:
+        """The file is gone from disk: back to where it has to be fetched."""
+        with self._transaction():
+            return self._change(job, step="file gone", state=COMPLETED)
+
+    def failed(self, job: Job, task: Task, failure: APIMallError) -> Job:
+        """The gateway ended the job."""
+        with self._transaction():
+            return self._change(
+                job,
+                step="failed",
+                state=FAILED,
+                charge=Charge.REFUNDED.value,
+                ended_at=self._clock(),
+                holder=None,
+                **_described(failure),
+                **_credits(job, task),
+            )
+
+    def refunded(self, job: Job, task: Task) -> Job:
+        """A later look at a failed job: refunds lag."""
+        with self._transaction():
+            return self._change(job, step="refund read again", **_credits(job, task))
+
+    def stalled(self, job: Job, failure: APIMallError) -> None:
+        """Nobody follows the job for now; what became of it at the gateway is not settled."""
+        with self._transaction():
+            now = self._one("SELECT * FROM jobs WHERE id = ?", job.id)
+            if now is not None and now.unfinished:
+                self._change(now, step="stalled", holder=None, **_described(failure))
+
+    # Uploads
+
+    def uploaded(self, account: str, digest: str, since: float) -> str | None:
+        """The public URL of a file uploaded after `since`."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT url FROM uploads WHERE account = ? AND digest = ? AND uploaded_at >= ?",
+                (account, digest, since),
+            ).fetchone()
+        return None if row is None else str(row["url"])
+
+    def remember_upload(self, account: str, digest: str, url: str) -> None:
+        """Keep an upload for other jobs with the same medium."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (account, digest, url, self._clock())
+            )
+
+    def forget_upload(self, account: str, digest: str) -> None:
+        """The gateway or the world can no longer read this upload."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM uploads WHERE account = ? AND digest = ?", (account, digest))
+
+    # Plumbing
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _one(self, statement: str, *values: object) -> Job | None:
+        found = self._all(statement, *values)
+        return found[0] if found else None
+
+    def _all(self, statement: str, *values: object) -> list[Job]:
+        with self._lock:
+            return [Job(**dict(row)) for row in self._connection.execute(statement, values)]
+
+    def _insert(self, **columns: object) -> Job:
+        columns |= {"idempotency_key": str(uuid.uuid4()), "created_at": self._clock()}
+        marks = ",".join("?" * len(columns))
+        cursor = self._connection.execute(
+            f"INSERT INTO jobs ({','.join(columns)}) VALUES ({marks})", tuple(columns.values())
+        )
+        job = self.get(int(cursor.lastrowid or 0))
+        self._note(job.id, job.state)
+        return job
+
+    def _change(self, job: Job, *, step: str | None = None, **columns: object) -> Job:
+        assert columns.keys() <= _COLUMNS
+        assignments = ",".join(f"{name} = ?" for name in columns)
+        self._connection.execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*columns.values(), job.id))
+        if step is not None:
+            self._note(job.id, step, str(columns.get("reason") or ""))
+        return self.get(job.id)
+
+    def _note(self, job_id: int, step: str, detail: str = "") -> None:
+        self._connection.execute("INSERT INTO steps VALUES (?, ?, ?, ?)", (job_id, self._clock(), step, detail))
+
+
+def _credits(job: Job, task: Task) -> dict[str, object]:
+    """Credits as last told; the create's figure stands where a query says nothing."""
+    return {
+        "credits_used": job.credits_used if task.credits_used is None else task.credits_used,
+        "credits_refunded": job.credits_refunded if task.credits_refunded is None else task.credits_refunded,
+    }
+
+
+def _described(failure: APIMallError) -> dict[str, object]:
+    return {
+        "error": type(failure).__name__,
+        "reason": failure.what,
+        "http_status": failure.status,
+        "code": failure.code,
+    }
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=20, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection, path)
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(_MIGRATIONS):
+        connection.execute("ROLLBACK")
+        raise SetupError(
+            f"The journal {path} was written by a newer version of API Mall Video",
+            advice="Update the pack; its jobs stay as they are.",
+        )
+    for script in _MIGRATIONS[version:]:
+        for statement in script.split(";"):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    connection.execute("COMMIT")
+
+
+def _set_aside(path: Path, now: float) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    kept = path.with_name(f"{path.stem}-damaged-{stamp}-{uuid.uuid4().hex[:6]}{path.suffix}")
+    for ending in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + ending))
+    return kept

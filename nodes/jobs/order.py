@@ -1,0 +1,119 @@
+"""What a node asks for, checked and made comparable before anything is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..gateway.contract import IMAGE_TO_VIDEO, MODELS, TEXT_TO_VIDEO, VIDEO_TO_VIDEO, CreateRequest, clean_text
+from ..gateway.errors import InputError
+
+LONGEST_PROMPT = 5000
+"""Characters; no provider of Wan 2.6 takes more (`gateway.md` section 2.4)."""
+
+_SAFE_PROMPT = 1500
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A picture or clip of the user's that must be uploaded before the job can be sent.
+
+    `digest`: SHA-256 of its content, hex; independent of how it will be encoded.
+    `write(folder, stop)`: makes the file to upload, or names one that is there; called only when an upload is needed.
+    """
+
+    digest: str
+    write: Callable[[Path, Stop], MediumFile]
+
+
+@dataclass(frozen=True)
+class MediumFile:
+    """A file ready for upload. `ours`: made for the upload, to be removed after it. `notes`: what was changed."""
+
+    path: Path
+    content_type: str
+    ours: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Order:
+    """One job as its user describes it. `references`: media to upload and https URLs, in the order given."""
+
+    model: str
+    type: str
+    prompt: str
+    duration: str
+    resolution: str
+    take: int = 0
+    references: tuple[Medium | str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.type not in (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, VIDEO_TO_VIDEO):
+            raise InputError(f"{clean_text(self.type, 40)!r} is not a type of job")
+        if self.type == TEXT_TO_VIDEO and not self.prompt.strip():
+            raise InputError("The prompt is empty", advice="Describe the video you want.")
+        if len(self.prompt) > LONGEST_PROMPT:
+            raise InputError(
+                f"The prompt has {len(self.prompt):,} characters", advice=f"Shorten it to {LONGEST_PROMPT:,} or fewer."
+            )
+        for reference in self.references:
+            if isinstance(reference, str):
+                _check_url(reference)
+
+    @property
+    def media(self) -> tuple[Medium, ...]:
+        """The references that have to be uploaded."""
+        return tuple(reference for reference in self.references if isinstance(reference, Medium))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may go wrong, in sentences; the job is sent all the same."""
+        found = []
+        if len(self.prompt) > _SAFE_PROMPT:
+            found.append(f"Of {len(self.prompt):,} characters of prompt, those beyond {_SAFE_PROMPT:,} may be ignored.")
+        if self.model not in MODELS:
+            found.append(f"This pack does not know the model {clean_text(self.model, 40)!r}; the gateway will decide.")
+        if self.type == IMAGE_TO_VIDEO and len(self.references) > 1:
+            found.append(f"{len(self.references)} images are sent; this model promises to use one.")
+        return tuple(found)
+
+    def identity(self, account: str) -> str:
+        """What makes two orders the same job (money rule 3): SHA-256 over account, settings, media content, take."""
+        references = [
+            ["url", reference] if isinstance(reference, str) else ["content", reference.digest]
+            for reference in self.references
+        ]
+        parts = [1, account, self.model, self.type, self.prompt, self.duration, self.resolution, self.take, references]
+        return hashlib.sha256(json.dumps(parts, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+
+    def request(self, urls: tuple[str, ...]) -> CreateRequest:
+        """The paid request; `urls` stand for `references`, one each."""
+        return CreateRequest(
+            model=self.model,
+            type=self.type,
+            prompt=self.prompt,
+            duration=self.duration,
+            resolution=self.resolution,
+            image_urls=urls if self.type == IMAGE_TO_VIDEO else (),
+            video_url=urls[0] if self.type == VIDEO_TO_VIDEO else None,
+        )
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "https" and bool(parts.hostname) and not parts.username and not parts.password
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in url):
+        raise InputError(
+            f"{clean_text(url, 80)!r} is not a URL the gateway could fetch",
+            advice="Give an https:// address that is open to everybody, without user name or password.",
+        )

@@ -1,0 +1,542 @@
+"""Sees paid jobs through: submit, look, take home; one at a time for each job, few threads for all.
+
+Every step reads the job's row, does one thing, and writes the row before the next. Whatever kills us between
+two steps, the row says how to go on (money rules 1, 2, 5). The table of steps is at the end of this file.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..gateway.client import Gateway
+from ..gateway.contract import COMPLETED as TASK_COMPLETED
+from ..gateway.contract import FAILED as TASK_FAILED
+from ..gateway.contract import Task
+from ..gateway.errors import (
+    APIMallError,
+    BadRequest,
+    Charge,
+    NotReached,
+    Parked,
+    Refused,
+    SetupError,
+    TaskUnknown,
+    Throttled,
+)
+from ..gateway.retry import Call, Pause, may_repeat
+from . import failures
+from . import journal as states
+from .holder import Holders
+from .home import Expired, Home, NoRoom, NotYet
+from .journal import Job, Journal
+from .order import Order
+from .pace import Agenda, Budget, Errand, Lane, Learned, next_look
+from .uploads import Uploads, Withdrawn
+from .work import Phase, Result, Status, Ticket, Work
+
+_log = logging.getLogger("apimall_video.jobs")
+
+REPLAY_SECONDS = 24 * 3600.0
+"""How long an unanswered POST may be repeated with its key. The gateway does not say how long it remembers
+keys; a day is what services of this kind promise at least (`gateway.md` section 3)."""
+
+RESUME_SECONDS = 14 * 24 * 3600.0
+"""Results expire after at most about two weeks (`gateway.md` section 2.6); older jobs are not followed unasked."""
+
+_WATCH_SECONDS = 0.5
+_PLACE_SECONDS = 0.5
+_REFUND_SECONDS = 30.0
+_MOST_BLANKS = 5
+_MOST_FETCHES = 5
+_MOST_REFRESHES = 3
+
+
+class Observer(Protocol):
+    """Told of each step of each job, on the thread that takes it."""
+
+    def __call__(self, step: str, job: Job) -> None: ...
+
+
+def unobserved(step: str, job: Job) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """`wall`: seconds since the epoch, may jump. `monotonic`: seconds, never does. `chance`: random in [0, 1)."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+
+
+class Runner:
+    """All jobs of one account in this process.
+
+    `gateway` is asked for when the first request goes out, not before. `allow(job)` may raise an error that
+    keeps a job from being sent (a spending limit). Thread-safe.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        journal: Journal,
+        holders: Holders,
+        gateway: Callable[[], Gateway],
+        home: Home,
+        uploads: Uploads,
+        max_jobs: int,
+        budget: Budget | None = None,
+        clocks: Clocks = Clocks(),
+        pace: Callable[..., float] = next_look,
+        allow: Callable[[Job], None] = lambda job: None,
+        observe: Observer = unobserved,
+    ) -> None:
+        self.account = account
+        self.max_jobs = max_jobs
+        self._journal = journal
+        self._holders = holders
+        self._gateway = gateway
+        self._home = home
+        self._uploads = uploads
+        self._clocks = clocks
+        self._pace = pace
+        self._allow = allow
+        self._observe = observe
+        self._agenda = Agenda(budget or Budget(), clocks.monotonic)
+        self._lock = threading.RLock()
+        self._works: dict[int, Work] = {}
+
+    # What nodes ask for
+
+    def submit(self, order: Order) -> Ticket:
+        """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3)."""
+        with _journal_errors(), self._lock:
+            job = self._journal.intend(order, self.account)
+            if job.state == states.DELIVERED:
+                if (kept := self._home.kept(job)) is not None:
+                    return self._served(job, kept)
+                job = self._journal.lost_file(job)
+            return self._join(job, order)
+
+    def collect(self, task_id: str | None) -> Ticket | None:
+        """Follow a task by its id, from anywhere; without an id the newest unfinished job, None if there is none."""
+        with _journal_errors(), self._lock:
+            if task_id is None:
+                job = self._journal.newest_unfinished(self.account)
+                if job is None:
+                    return None
+            else:
+                job = self._journal.adopt_task(self.account, task_id)
+            if job.state == states.DELIVERED:
+                if (kept := self._home.kept(job)) is not None:
+                    return self._served(job, kept)
+                job = self._journal.lost_file(job)
+            return self._join(job, None)
+
+    def resume(self) -> int:
+        """Follow what the gateway has and this disk has not; gives how many. Only looks, never pays."""
+        since = self._clocks.wall() - RESUME_SECONDS
+        with _journal_errors(), self._lock:
+            waiting = [job for job in self._journal.resumable(self.account, since) if job.id not in self._works]
+            for job in waiting:
+                self._begin(Work(job, None, self._learned(job)))
+        return len(waiting)
+
+    def close(self) -> None:
+        """Start no further step; jobs go on at the gateway, and from the journal next time."""
+        self._agenda.close()
+        with self._lock:
+            for work in self._works.values():
+                self._journal.release(work.job.id, self._holders.own)
+            self._works.clear()
+
+    # Tickets
+
+    def _join(self, job: Job, order: Order | None) -> Ticket:
+        work = self._works.get(job.id)
+        if work is None:
+            work = Work(job, order, self._learned(job))
+            self._begin(work)
+        elif work.errand is not None and not work.tickets:
+            self._agenda.hasten(work.errand)
+        work.order = work.order or order
+        ticket = Ticket(work, self._status, self._look_now, self._leave)
+        work.tickets.add(ticket)
+        return ticket
+
+    def _served(self, job: Job, path: Path) -> Ticket:
+        work = Work(job, None, None)
+        work.result = Result(path, job.task_id or "", job.video_url or "", job, fetched=False)
+        work.say(Phase.DONE, "already paid: served from disk")
+        work.finished.set()
+        return Ticket(work, self._status, self._look_now, self._leave)
+
+    def _status(self, work: Work) -> Status:
+        with self._lock:
+            return work.status(self._clocks.monotonic())
+
+    def _look_now(self, work: Work) -> None:
+        with self._lock:
+            if work.errand is not None and not work.finished.is_set():
+                self._agenda.hasten(work.errand)
+
+    def _leave(self, ticket: Ticket) -> bool:
+        with self._lock:
+            ticket.work.tickets.discard(ticket)
+            return ticket.work.committed
+
+    def _learned(self, job: Job) -> Learned | None:
+        kind = (job.type, job.duration, job.resolution)
+        return Learned.of(self._journal.run_seconds(self.account, kind))
+
+    # The machine that takes steps
+
+    def _begin(self, work: Work) -> None:
+        self._works[work.job.id] = work
+        self._plan(work, _BEGIN)
+
+    def _plan(self, work: Work, step: Step, delay_seconds: float = 0.0) -> None:
+        due = self._clocks.monotonic() + delay_seconds
+        work.errand = Errand(lambda: self._take(work, step), due, step.lane, step.rank, step.cost)
+        self._agenda.put(work.errand)
+
+    def _take(self, work: Work, step: Step) -> None:
+        try:
+            job = self._journal.claim(work.job.id, self._holders.own, self._holders.alive())
+            if job is None:
+                self._watch(work)
+            elif job.state not in step.states:
+                self._plan(work, _BEGIN)
+            else:
+                work.job = job
+                step.take(self, work, job)
+        except Withdrawn:
+            self._drop(work)
+        except APIMallError as failure:
+            self._fail(work, failure)
+        except Exception as surprise:  # noqa: BLE001
+            # The boundary of the thread: a bug or a full disk ends this wait, never the job or the thread.
+            _log.exception("a step of job %s went wrong", work.job.id)
+            self._fail(work, failures.surprised(work.job, surprise))
+
+    def _watch(self, work: Work) -> None:
+        """Another process has the job: wait for what it writes."""
+        work.job = self._journal.get(work.job.id)
+        work.committed = True
+        work.say(Phase.ELSEWHERE)
+        self._plan(work, _BEGIN, _WATCH_SECONDS)
+
+    def _dispatch(self, work: Work, job: Job) -> None:
+        if job.state == states.DELIVERED:
+            kept = self._home.kept(job)
+            if kept is None:
+                self._journal.lost_file(job)
+                self._plan(work, _LOOK)
+            else:
+                self._finish(work, Result(kept, job.task_id or "", job.video_url or "", job, fetched=True))
+        elif job.state in (states.FAILED, states.REJECTED):
+            self._fail(work, failures.recall(job))
+        elif job.state == states.INTENDED:
+            self._require_wanted(work)
+            self._plan(work, _UPLOAD if work.order is not None and work.order.media else _PLACE)
+        else:
+            work.committed = True
+            self._anchor(work, job)
+            self._plan(work, _POST if job.state == states.SENT else _LOOK)
+
+    def _upload(self, work: Work, job: Job) -> None:
+        order = work.order
+        assert order is not None, "planned only with an order"
+        self._journal.clear_body(job)
+        work.say(Phase.UPLOADING)
+
+        def tell(fraction: float, note: str = "") -> None:
+            work.say(Phase.UPLOADING, f"uploading: {note}" if note else None, fraction)
+
+        done = self._uploads.upload_all(
+            self._gateway(), order, stop=lambda: not work.tickets, tell=tell, spend=self._agenda.spend
+        )
+        work.cached_uploads = done.cached
+        self._observe("uploaded", job)
+        work.job = self._journal.set_body(job, order, done.urls)
+        self._observe("ready", work.job)
+        self._plan(work, _PLACE)
+
+    def _wait_for_place(self, work: Work, job: Job) -> None:
+        self._require_wanted(work)
+        place = self._journal.place(job, self.max_jobs, self._holders.alive())
+        if place.free:
+            self._plan(work, _POST)
+        else:
+            work.say_place(place)
+            self._plan(work, _PLACE, _PLACE_SECONDS)
+
+    def _post(self, work: Work, job: Job) -> None:
+        if job.state == states.SENT:
+            self._require_fresh(job)
+        else:
+            self._allow(job)
+        self._commit(work)
+        sent = self._journal.begin_post(job, self.max_jobs, self._holders.alive())
+        if sent is None:
+            self._agenda.give_back()
+            work.committed = False
+            self._plan(work, _PLACE)
+            return
+        work.job = sent
+        work.say(Phase.SUBMITTING)
+        self._observe("sent", sent)
+        try:
+            reply = self._gateway().create(sent.body or b"", sent.idempotency_key)
+        except APIMallError as failure:
+            named = failures.accepted_in_conflict(failure)
+            if named is None:
+                self._post_failed(work, sent, failure, unsure=job.charge == Charge.UNCERTAIN.value)
+                return
+            reply = named
+        self._observe("answered", sent)
+        work.job = self._journal.accepted(sent, reply)
+        self._observe("accepted", work.job)
+        work.failures = 0
+        work.say(Phase.PENDING)
+        self._anchor(work, work.job)
+        self._plan_look(work)
+
+    def _post_failed(self, work: Work, job: Job, failure: APIMallError, *, unsure: bool) -> None:
+        """`unsure`: an earlier POST with this key may have arrived, so only a task id can settle the job."""
+        work.failures += 1
+        pause = may_repeat(Call.CREATE, failure, work.failures)
+        if isinstance(failure, Throttled) and pause is not None:
+            self._agenda.hold_off(pause.seconds)
+        if not unsure and isinstance(failure, NotReached | Refused):
+            if isinstance(failure, Refused) and pause is None:
+                self._reject(work, job, failure)
+                return
+            work.job = self._journal.not_sent(job)
+            work.committed = False
+        if pause is None:
+            raise failures.unsettled(job, failure) if unsure else failure
+        work.say(Phase.SUBMITTING, f"{Phase.SUBMITTING.value} again soon: {failure.what}")
+        self._plan(work, _POST if work.committed else _PLACE, self._seconds(pause))
+
+    def _reject(self, work: Work, job: Job, refusal: Refused) -> None:
+        work.job = self._journal.rejected(job, refusal)
+        if isinstance(refusal, BadRequest) and work.cached_uploads and work.order is not None:
+            # An upload of an earlier day may be what the gateway could not read: upload anew, once.
+            self._uploads.forget(work.cached_uploads)
+            self._replace(work, work.order)
+            return
+        raise refusal
+
+    def _replace(self, work: Work, order: Order) -> None:
+        """Go on with a new attempt (nothing is owed for the old one) for the same waiters."""
+        with self._lock:
+            del self._works[work.job.id]
+            work.job = self._journal.intend(order, self.account)
+            work.committed, work.failures, work.cached_uploads = False, 0, ()
+            self._begin(work)
+
+    def _look(self, work: Work, job: Job) -> None:
+        try:
+            task = self._gateway().query(job.task_id or "")
+        except APIMallError as failure:
+            self._look_failed(work, job, failure)
+            return
+        work.failures = 0
+        work.looks += 1
+        if task.status == TASK_COMPLETED:
+            self._completed(work, job, task)
+        elif task.status == TASK_FAILED:
+            self._task_failed(work, job, task)
+        else:
+            phase = Phase.PENDING if task.status == Phase.PENDING.value else Phase.PROCESSING
+            known = task.status in (Phase.PENDING.value, Phase.PROCESSING.value)
+            work.say(phase, None if known else f"{phase.value} (the gateway says: {task.status})")
+            self._plan_look(work)
+
+    def _plan_look(self, work: Work) -> None:
+        elapsed = self._clocks.monotonic() - (work.accepted_at or 0.0)
+        seconds = self._pace(elapsed, work.learned, watched=bool(work.tickets))
+        self._plan(work, _LOOK, Pause(seconds).with_jitter(self._clocks.chance()))
+
+    def _look_failed(self, work: Work, job: Job, failure: APIMallError) -> None:
+        foreign = not job.type
+        if isinstance(failure, TaskUnknown) and foreign and not work.looks:
+            self._journal.forget_task(job)
+            failure.charge = Charge.NOT_SENT
+            raise failure
+        work.failures += 1
+        pause = may_repeat(Call.QUERY, failure, work.failures)
+        if isinstance(failure, Throttled) and pause is not None:
+            self._agenda.hold_off(pause.seconds)
+        if pause is None:
+            raise failures.stalled(job, failure)
+        work.say(work.phase, f"{work.phase.value}; asking again soon: {failure.what}")
+        self._plan(work, _LOOK, self._seconds(pause))
+
+    def _completed(self, work: Work, job: Job, task: Task) -> None:
+        self._observe("finished", job)
+        work.job = self._journal.completed(job, task)
+        self._observe("completed", work.job)
+        work.urls = task.video_urls
+        if work.urls:
+            self._plan(work, _FETCH)
+            return
+        # The copy to the CDN may lag behind the status.
+        work.refreshes += 1
+        if work.refreshes > _MOST_BLANKS:
+            raise failures.not_home(work.job, "The gateway completed the job but gives no address for the video")
+        self._plan(work, _LOOK, Pause(3.0).with_jitter(self._clocks.chance()))
+
+    def _task_failed(self, work: Work, job: Job, task: Task) -> None:
+        failure = failures.task_failed(job, task)
+        work.job = self._journal.failed(job, task, failure)
+        self._observe("failed", work.job)
+        if (failure.credits_refunded or 0.0) < (failure.credits_used or 0.0):
+            failed = work.job
+            due = self._clocks.monotonic() + _REFUND_SECONDS
+            self._agenda.put(Errand(lambda: self._read_refund(failed), due, rank=_LOOK.rank + 1, cost=1))
+        raise failure
+
+    def _read_refund(self, job: Job) -> None:
+        """Refunds may post after the failure: read once more, for the journal."""
+        try:
+            self._journal.refunded(job, self._gateway().query(job.task_id or ""))
+        except APIMallError as failure:
+            _log.info("the refund of job %s could not be read again: %s", job.id, type(failure).__name__)
+
+    def _fetch(self, work: Work, job: Job) -> None:
+        work.say(Phase.DOWNLOADING)
+
+        def tell(fraction: float) -> None:
+            work.say(Phase.DOWNLOADING, None, fraction)
+
+        try:
+            home = self._home.take(job, work.urls, tell=tell, observe=lambda step: self._observe(step, job))
+        except Expired as expired:
+            work.refreshes += 1
+            if work.refreshes > _MOST_REFRESHES:
+                raise failures.not_home(job, str(expired)) from None
+            work.say(Phase.DOWNLOADING, "asking for a fresh download link")
+            self._plan(work, _LOOK, Pause(2.0 * work.refreshes).with_jitter(self._clocks.chance()))
+        except NotYet as broken:
+            work.failures += 1
+            if work.failures >= _MOST_FETCHES:
+                raise failures.not_home(job, str(broken)) from None
+            work.say(Phase.DOWNLOADING, f"downloading again soon: {broken}")
+            self._plan(work, _FETCH, Pause(2.0**work.failures).with_jitter(self._clocks.chance()))
+        except NoRoom as full:
+            raise failures.not_home(job, str(full)) from None
+        else:
+            delivered = self._journal.delivered(job, home.delivery, home.url)
+            self._observe("delivered", delivered)
+            result = Result(
+                self._home.path_of(home.delivery), delivered.task_id or "", home.url, delivered, fetched=True
+            )
+            self._finish(work, result)
+
+    # Endings
+
+    def _finish(self, work: Work, result: Result) -> None:
+        with self._lock:
+            work.job = result.job
+            work.result = result
+            work.say(Phase.DONE)
+            self._end(work)
+
+    def _fail(self, work: Work, failure: APIMallError) -> None:
+        with self._lock:
+            work.error = failure
+            self._end(work, failure)
+
+    def _drop(self, work: Work) -> None:
+        """Nobody waits for a job that was not sent: it stays in the journal, unsent."""
+        with self._lock:
+            if work.tickets:
+                self._plan(work, _BEGIN)
+            else:
+                self._end(work)
+
+    def _end(self, work: Work, failure: APIMallError | None = None) -> None:
+        self._works.pop(work.job.id, None)
+        try:
+            if failure is not None:
+                self._journal.stalled(work.job, failure)
+            self._journal.release(work.job.id, self._holders.own)
+        except sqlite3.Error as problem:
+            _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
+        work.finished.set()
+
+    # Small questions
+
+    def _require_wanted(self, work: Work) -> None:
+        with self._lock:
+            if not work.tickets:
+                raise Withdrawn
+
+    def _commit(self, work: Work) -> None:
+        """From here on the job is sent, even if every waiter leaves in this moment."""
+        with self._lock:
+            if not work.committed and not work.tickets:
+                self._agenda.give_back()
+                raise Withdrawn
+            work.committed = True
+
+    def _require_fresh(self, job: Job) -> None:
+        age = abs(self._clocks.wall() - (job.sent_at or 0.0))
+        if age > REPLAY_SECONDS:
+            raise Parked(
+                f"This job was sent {age / 3600:.0f} hours ago without a readable answer; the gateway may have "
+                "forgotten its Idempotency-Key, so repeating it could charge twice",
+                request_id=job.request_id,
+            )
+
+    def _anchor(self, work: Work, job: Job) -> None:
+        """Measure the job's age without the wall clock from here on: that one may jump."""
+        age = self._clocks.wall() - (job.accepted_at or self._clocks.wall())
+        work.accepted_at = self._clocks.monotonic() - min(max(age, 0.0), RESUME_SECONDS)
+
+    def _seconds(self, pause: Pause) -> float:
+        return pause.with_jitter(self._clocks.chance())
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do for a job in one of `states`. `rank`: who goes first; `cost`: requests it sends."""
+
+    take: Callable[[Runner, Work, Job], None]
+    states: tuple[str, ...]
+    lane: Lane
+    rank: int
+    cost: int
+
+
+_ANY = (*states.UNFINISHED, states.DELIVERED, states.FAILED, states.REJECTED)
+_BEGIN = Step(Runner._dispatch, _ANY, Lane.CALL, 1, 0)
+_UPLOAD = Step(Runner._upload, (states.INTENDED,), Lane.TRANSFER, 0, 0)
+_PLACE = Step(Runner._wait_for_place, (states.INTENDED,), Lane.CALL, 1, 0)
+_POST = Step(Runner._post, (states.INTENDED, states.SENT), Lane.CALL, 0, 1)
+_LOOK = Step(Runner._look, (states.RUNNING, states.COMPLETED), Lane.CALL, 2, 1)
+_FETCH = Step(Runner._fetch, (states.COMPLETED,), Lane.TRANSFER, 1, 0)
+
+
+class _journal_errors:
+    """The journal must be written before anything is paid; when it cannot be, nothing is sent."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, sqlite3.Error):
+            raise SetupError(
+                f"The journal cannot be written ({problem})", advice="Check free space and rights of the user folder."
+            ) from None

@@ -1,0 +1,143 @@
+"""What a waiting node sees of a job: a ticket to it, and plain snapshots of how it stands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..gateway.errors import APIMallError, Charge, Detached
+from .failures import detached
+from .journal import Job, Place
+from .order import Order
+from .pace import Errand, Learned
+
+
+class Phase(Enum):
+    """Where a job stands, in the words shown to its user."""
+
+    STARTING = "starting"
+    UPLOADING = "uploading"
+    WAITING = "waiting for a place"
+    SUBMITTING = "submitting"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    DOWNLOADING = "downloading"
+    ELSEWHERE = "followed by another ComfyUI"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Status:
+    """A snapshot. `fraction`: progress in 0..1, or None when nothing honest can be said.
+
+    `seconds`: since the gateway took the job. `looks`: answers about the task so far. `done`: `Ticket.result` will
+    not wait. `job`: the row as last written.
+    """
+
+    phase: Phase
+    text: str
+    fraction: float | None
+    seconds: float | None
+    looks: int
+    done: bool
+    job: Job
+
+    @property
+    def accepted(self) -> bool:
+        """True once the gateway gave a task id."""
+        return self.job.task_id is not None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished clip on this disk. `fetched`: it came over the network just now."""
+
+    path: Path
+    task_id: str
+    video_url: str
+    job: Job
+    fetched: bool
+
+
+class Work:
+    """One job in this process's hands, shared by everybody who waits for it. Guarded by the runner's lock."""
+
+    def __init__(self, job: Job, order: Order | None, learned: Learned | None) -> None:
+        self.job = job
+        self.order = order
+        self.learned = learned
+        self.tickets: set[Ticket] = set()
+        self.errand: Errand | None = None
+        self.phase = Phase.STARTING
+        self.text = Phase.STARTING.value
+        self.transfer_fraction: float | None = None
+        self.committed = job.charge != Charge.NOT_SENT.value
+        self.accepted_at: float | None = None
+        self.looks = 0
+        self.failures = 0
+        self.refreshes = 0
+        self.urls: tuple[str, ...] = ()
+        self.cached_uploads: tuple[str, ...] = ()
+        self.result: Result | None = None
+        self.error: APIMallError | None = None
+        self.finished = threading.Event()
+
+    def say(self, phase: Phase, text: str | None = None, fraction: float | None = None) -> None:
+        """Change what waiters see."""
+        self.phase = phase
+        self.text = text or phase.value
+        self.transfer_fraction = fraction
+
+    def say_place(self, place: Place) -> None:
+        """Waiting for a place, with the count that explains it."""
+        self.say(Phase.WAITING, f"{Phase.WAITING.value} ({place.running} of {place.limit} running)")
+
+    def status(self, now: float) -> Status:
+        """A snapshot; `now` is monotonic seconds."""
+        seconds = None if self.accepted_at is None else now - self.accepted_at
+        fraction = self.transfer_fraction
+        if self.phase in (Phase.PENDING, Phase.PROCESSING) and self.learned is not None and seconds is not None:
+            fraction = self.learned.fraction(seconds)
+        return Status(self.phase, self.text, fraction, seconds, self.looks, self.finished.is_set(), self.job)
+
+
+class Ticket:
+    """One waiter's hold on a job. Every method returns at once, from any thread."""
+
+    def __init__(
+        self,
+        work: Work,
+        status: Callable[[Work], Status],
+        look_now: Callable[[Work], None],
+        leave: Callable[[Ticket], bool],
+    ) -> None:
+        self.work = work
+        self._status = status
+        self._look_now = look_now
+        self._leave = leave
+
+    def status(self) -> Status:
+        """How the job stands."""
+        return self._status(self.work)
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Block until the job is done; for scripts and tests. True when it is."""
+        return self.work.finished.wait(timeout_seconds)
+
+    def result(self) -> Result:
+        """The finished clip, or the failure, raised. Only after `status().done`."""
+        if self.work.error is not None:
+            raise self.work.error
+        assert self.work.result is not None, "asked before the job was done"
+        return self.work.result
+
+    def look_now(self) -> None:
+        """Ask the gateway soon rather than when it is next due."""
+        self._look_now(self.work)
+
+    def leave(self, reason: str) -> Detached:
+        """Stop waiting. The job goes on if it was sent, and is not sent otherwise; the error says which."""
+        return detached(self.work.job, reason, sent=self._leave(self))
