@@ -1,0 +1,269 @@
+"""Which URLs and which network addresses may be fetched from: rules only, nothing here touches the network.
+
+A URL from a widget, a workflow or the gateway may be hostile: it must not make this machine talk to itself, to its
+neighbours or to a cloud's metadata service (product promise, section 4). So only https on its usual port to public
+addresses passes. The one exception is the loopback origin: the rehearsal, or a base URL that is on this machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from .fetch_errors import FetchRefused
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_LONGEST_URL_CHARACTERS = 8192
+_LONGEST_HOST_CHARACTERS = 253
+_USUAL_PORTS = {"https": 443, "http": 80}
+_LOOPBACK_NAME = "localhost"
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# Names that mean another machine on every network: RFC 6761, 6762, 8375, 9476, and what routers and clouds hand out.
+_LOCAL_SUFFIXES = (
+    "localhost",
+    "localdomain",
+    "local",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "home.arpa",
+    "onion",
+    "alt",
+)
+# is_global has changed between Python releases; these never pass, whatever the release thinks of them.
+_CLOSED_IPV4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # shared by carriers (CGNAT); also a cloud's metadata service
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # public by the registry, but a cloud's own control address
+        "169.254.0.0/16",  # link-local, with most metadata services
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+_FAKE_IP = ipaddress.IPv4Network("198.18.0.0/15")
+_GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
+_CLOSED_IPV6 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments, Teredo and ORCHID among them
+        "2001:db8::/32",
+        "2002::/16",  # 6to4: an IPv4 address in disguise, and out of use
+        "3fff::/20",
+    )
+)
+# Both carry an IPv4 address in their last 32 bits, and hosts do hand them out for public ones (DNS64, dual-stack).
+_CARRIES_IPV4 = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
+_ISATAP_MARK = 0x5EFE
+
+
+@dataclass(frozen=True)
+class Target:
+    """A checked URL in its plainest spelling.
+
+    `host` is ASCII, lower case, without brackets; `url` is ASCII and has no fragment; `on_loopback` marks the one
+    origin that may be this machine.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    url: str
+    on_loopback: bool = False
+
+
+def check_url(url: str, loopback_origin: str | None = None) -> None:
+    """Refuse a URL that could never be fetched, without asking the network. Raises FetchRefused."""
+    parse_url(url, loopback_origin)
+
+
+def parse_url(url: str, loopback_origin: str | None = None) -> Target:
+    """A URL as a Target. Raises FetchRefused, whose message does not repeat the URL (it may hold a signature)."""
+    target = _parse(url)
+    if loopback_origin is not None and _origin(target) == _loopback(loopback_origin):
+        return Target(target.scheme, target.host, target.port, target.url, on_loopback=True)
+    if target.scheme != "https":
+        raise FetchRefused("The address is plain http; only https:// addresses are fetched.")
+    if target.port != _USUAL_PORTS["https"]:
+        raise FetchRefused("The address names a port; only the usual port of https is fetched from.")
+    _require_public_host(target.host)
+    return target
+
+
+def require_public(host: str, addresses: list[str], *, through_proxy: bool = False) -> None:
+    """Every address a name stands for must be public; one that is not spoils all. Raises FetchRefused."""
+    for address in addresses:
+        number = _number(address)
+        if through_proxy and isinstance(number, ipaddress.IPv4Address) and number in _FAKE_IP:
+            # Some proxy programs answer every look-up from this range and resolve the name themselves.
+            continue
+        if number is None or not is_public(number):
+            raise FetchRefused(_not_public(host, number))
+
+
+def require_loopback(host: str, addresses: list[str]) -> None:
+    """The loopback origin may be on this machine and nowhere else. Raises FetchRefused."""
+    for address in addresses:
+        number = _number(address)
+        if number is None or not number.is_loopback:
+            raise FetchRefused(f"{host} should be this machine, but its name leads elsewhere.")
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether an address is out on the public internet, by the IANA special-purpose registries and what they miss."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not any(address in network for network in _CLOSED_IPV4)
+    if address.scope_id is not None:
+        return False
+    if any(address in network for network in _CARRIES_IPV4):
+        return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    if (int(address) >> 32) & 0xFCFFFFFF == _ISATAP_MARK:
+        return False
+    return address in _GLOBAL_IPV6 and address.is_global and not any(address in network for network in _CLOSED_IPV6)
+
+
+def _parse(url: str) -> Target:
+    text = url.strip()
+    if not text:
+        raise FetchRefused("The address is empty.")
+    if len(text) > _LONGEST_URL_CHARACTERS:
+        raise FetchRefused(f"The address is longer than {_LONGEST_URL_CHARACTERS} characters.")
+    if "\\" in text or any(_is_invisible(character) for character in text):
+        raise FetchRefused("The address has blanks, backslashes or invisible characters in it.")
+    match = re.match(r"(?i)(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", text)
+    if not match:
+        raise FetchRefused("This is not a web address; it has to begin with https://.")
+    scheme, authority = match[1].lower(), match[2]
+    if "@" in authority:
+        raise FetchRefused("The address holds a user name or password before an @; such addresses are not fetched.")
+    host, port = _host_and_port(authority, scheme)
+    shown = f"[{host}]" if ":" in host else host
+    where = shown if port == _USUAL_PORTS[scheme] else f"{shown}:{port}"
+    # quote() leaves ASCII that may stand in a URL, and existing %xx, as they are: signatures survive.
+    path = quote(match[3] or "/", safe="/%:@!$&'()*+,;=-._~")
+    query = quote(match[4] or "", safe="/%:@!$&'()*+,;=-._~?")
+    return Target(scheme, host, port, f"{scheme}://{where}{path}{query}")
+
+
+def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
+    if authority.startswith("["):
+        literal, closed, rest = authority[1:].partition("]")
+        host = _ipv6_host(literal) if closed else ""
+        colon, port = rest[:1], rest[1:]
+        well_formed = bool(host) and (not rest or colon == ":")
+    else:
+        name, colon, port = authority.partition(":")
+        host = _named_host(name)
+        well_formed = bool(host)
+    if not well_formed:
+        raise FetchRefused("The address names no proper host.")
+    if not colon:
+        return host, _USUAL_PORTS[scheme]
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise FetchRefused("The address has a port that is none.")
+    return host, int(port)
+
+
+def _ipv6_host(literal: str) -> str:
+    # A zone (fe80::1%eth0) is not matched: it names a network card of this machine.
+    if not re.fullmatch(r"[0-9A-Fa-f:.]{2,45}", literal):
+        return ""
+    try:
+        return str(ipaddress.IPv6Address(literal))
+    except ValueError:
+        return ""
+
+
+def _named_host(name: str) -> str:
+    """A host name or IPv4 address in ASCII; empty when it is neither."""
+    if not name.isascii():
+        name = _ascii_of(name)
+    host = name.lower().removesuffix(".")
+    labels = host.split(".")
+    if len(host) > _LONGEST_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
+        return ""
+    if not _NUMERIC_LABEL.fullmatch(labels[-1]):
+        return host
+    # 127.1, 0x7f000001, 0177.0.0.1, 2130706433: resolvers read these as addresses, people do not.
+    try:
+        return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        raise FetchRefused("The address writes its host as a number in an unusual way.") from None
+
+
+def _ascii_of(name: str) -> str:
+    import idna
+
+    try:
+        ascii_name = idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return ""
+    # Full-width digits and circled letters turn into plain ones here: a name that was no longer one is a trick.
+    return ascii_name if "xn--" in ascii_name.lower() else ""
+
+
+def _require_public_host(host: str) -> None:
+    number = _number(host)
+    if number is not None:
+        if not is_public(number):
+            raise FetchRefused(_not_public(host, number))
+        return
+    if "." not in host or any(host == suffix or host.endswith(f".{suffix}") for suffix in _LOCAL_SUFFIXES):
+        raise FetchRefused(f"{host} names a machine in a local network; only public addresses are fetched.")
+
+
+def _number(address: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+def _not_public(host: str, number: IPAddress | None) -> str:
+    if isinstance(number, ipaddress.IPv4Address) and number in _FAKE_IP:
+        return (
+            f"{host} leads to an address ({number}) that is not public; proxy programs with 'fake IP' look-ups hand "
+            "out such addresses. Set HTTPS_PROXY to that program, or let it give real addresses."
+        )
+    return f"{host} leads to an address that is not public; only public addresses are fetched."
+
+
+def _loopback(origin: str) -> tuple[str, str, int]:
+    target = _parse(origin)
+    number = _number(target.host)
+    if target.host != _LOOPBACK_NAME and not (number is not None and number.is_loopback):
+        raise ValueError("a loopback origin has to be on this machine")
+    return _origin(target)
+
+
+def _origin(target: Target) -> tuple[str, str, int]:
+    return target.scheme, target.host, target.port
+
+
+def _is_invisible(character: str) -> bool:
+    # Categories: controls, formats (bidi marks, zero width), surrogates, every kind of blank and line break.
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
+
+
+def is_number(host: str) -> bool:
+    """Whether a host is an IP address already, with nothing to look up."""
+    return _number(host) is not None
