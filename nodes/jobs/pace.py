@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -99,6 +99,10 @@ class Lane(Enum):
     TRANSFER = "transfer"
 
 
+MOST_THREADS: Mapping[Lane, int] = {Lane.CALL: 4, Lane.TRANSFER: 3}
+"""Each transfer has one more thread while it waits on the network (`media.fetch`): ten at most."""
+
+
 @dataclass
 class Errand:
     """Something to do at `due` (monotonic seconds). Lower `rank` first; `cost`: requests it will send."""
@@ -117,7 +121,9 @@ class Agenda:
     stop must not wait for a download: the journal knows how to go on.
     """
 
-    def __init__(self, budget: Budget, clock: Callable[[], float], *, threads: int = 4) -> None:
+    def __init__(
+        self, budget: Budget, clock: Callable[[], float], *, threads: Mapping[Lane, int] = MOST_THREADS
+    ) -> None:
         self._budget = budget
         self._clock = clock
         self._most_threads = threads
@@ -167,7 +173,7 @@ class Agenda:
             self._changed.notify_all()
 
     def _start_thread(self, lane: Lane) -> None:
-        if self._threads[lane] < self._most_threads:
+        if self._threads[lane] < self._most_threads[lane]:
             self._threads[lane] += 1
             name = f"apimall-{lane.value}-{self._threads[lane]}"
             threading.Thread(target=self._work, args=(lane,), name=name, daemon=True).start()

@@ -1,0 +1,151 @@
+"""The pack's one running instance: who is wired to whom. Everything below is handed its collaborators from here."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import settings as settings_room
+from .settings import Settings
+
+if TYPE_CHECKING:
+    import requests
+
+    from .jobs.holder import Holders
+    from .jobs.journal import Journal
+    from .jobs.runner import Runner
+    from .rehearsal.server import RehearsalGateway
+
+JOURNAL_FILE = "journal.sqlite3"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """`state`: journal, key, rehearsal. `results`: where finished clips go."""
+
+    state: Path
+    results: Path
+
+
+class Service:
+    """One journal, one runner for each account used, one rehearsal gateway if it is asked for.
+
+    Opens and starts nothing before it is needed. Thread-safe.
+    """
+
+    def __init__(self, folders: Folders, environ: Mapping[str, str] = os.environ) -> None:
+        self.folders = folders
+        self._environ = environ
+        self._lock = threading.RLock()
+        self._journal: Journal | None = None
+        self._holders: Holders | None = None
+        self._runners: dict[str, Runner] = {}
+        self._rehearsal: RehearsalGateway | None = None
+
+    def settings(self) -> Settings:
+        """Read anew: a changed key or switch counts from the next job on. Raises SetupError."""
+        return settings_room.load(self.folders.state, self._environ)
+
+    def journal(self) -> Journal:
+        """The journal of this user folder. Raises SetupError when it cannot be used."""
+        from .jobs.journal import Journal
+
+        with self._lock:
+            if self._journal is None:
+                self._journal = Journal(self.folders.state / JOURNAL_FILE)
+            return self._journal
+
+    def runner(self) -> Runner:
+        """The runner of the account in use; follows what that account left unfinished. Raises SetupError."""
+        with self._lock:
+            settings = self.settings()
+            settings.require_key()
+            runner = self._runners.get(settings.account)
+            if runner is None:
+                runner = self._runners[settings.account] = self._wire(settings)
+                runner.resume()
+            runner.max_jobs = settings.max_jobs
+            return runner
+
+    def base_url(self, settings: Settings) -> str:
+        """Where this account's gateway is; starts the rehearsal gateway on first use."""
+        if not settings.rehearsal:
+            return settings.base_url
+        from .rehearsal.server import RehearsalGateway
+
+        with self._lock:
+            if self._rehearsal is None:
+                self._rehearsal = RehearsalGateway(self.folders.state / "rehearsal")
+            return self._rehearsal.start()
+
+    def close(self) -> None:
+        """Stop; jobs go on at the gateway, and from the journal next time."""
+        with self._lock:
+            for runner in self._runners.values():
+                runner.close()
+            self._runners.clear()
+            if self._rehearsal is not None:
+                self._rehearsal.stop()
+            if self._holders is not None:
+                self._holders.close()
+            if self._journal is not None:
+                self._journal.close()
+            self._journal = self._holders = self._rehearsal = None
+
+    def _wire(self, settings: Settings) -> Runner:
+        from .gateway.client import Gateway
+        from .jobs.holder import Holders
+        from .jobs.home import Home
+        from .jobs.runner import Runner
+        from .jobs.uploads import Uploads
+        from .media.fetch import fetch
+        from .media.probe import verify
+        from .media.send import is_readable, put
+
+        def origin() -> str | None:
+            return self.base_url(settings) if settings.rehearsal else settings.loopback_origin
+
+        journal = self.journal()
+        if self._holders is None:
+            self._holders = Holders(self.folders.state / "holders")
+        return Runner(
+            account=settings.account,
+            journal=journal,
+            holders=self._holders,
+            gateway=lambda: Gateway(
+                self.base_url(settings), settings.require_key(), session=_session_of_thread(self.base_url(settings))
+            ),
+            home=Home(
+                self.folders.results,
+                fetch=lambda url, part, tell: fetch(url, part, loopback_origin=origin(), tell=tell),
+                verify=verify,
+            ),
+            uploads=Uploads(
+                journal,
+                settings.account,
+                self.folders.state / "uploads",
+                put=lambda url, file, content_type: put(url, file, content_type, loopback_origin=origin()),
+                readable=lambda url: is_readable(url, loopback_origin=origin()),
+            ),
+            max_jobs=settings.max_jobs,
+        )
+
+
+_threads = threading.local()
+
+
+def _session_of_thread(base_url: str) -> Callable[[], requests.Session]:
+    """A session for each thread and address: connections are kept, and nothing is shared between threads."""
+    from .gateway.client import open_session
+
+    def session() -> requests.Session:
+        sessions: dict[str, requests.Session] = vars(_threads).setdefault("sessions", {})
+        if base_url not in sessions:
+            sessions[base_url] = open_session(base_url)
+        return sessions[base_url]
+
+    return session
