@@ -3,6 +3,7 @@
     MediaError          root; the message is complete for a user: what is wrong, then what to do
      |- NotAClip        cannot be opened or decoded as a video
      |- TooLarge        the forecast says that it would not fit into memory
+     |- EmptySpan       the part of the clip asked for holds no picture
      |- BadPicture      a picture of the wrong rank, size or range (NaN included)
      |- NoRoom          the disk refused the file that was being written
      |- Stopped         the stop check asked for an end
@@ -32,6 +33,10 @@ class NotAClip(MediaError):
 
 class TooLarge(MediaError):
     """The forecast says that the pictures would not fit into free memory."""
+
+
+class EmptySpan(MediaError):
+    """The part of the clip asked for holds no picture, or cannot be meant."""
 
 
 class BadPicture(MediaError):

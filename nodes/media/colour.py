@@ -1,0 +1,179 @@
+"""From a decoded frame to upright RGB: matrix, range, depth, shape and direction, in one swscale pass.
+
+Accurate colours are the only mode. The matrix and the range are always passed explicitly, because PyAV before 17
+ignores the frame's own tags; chroma is interpolated (bicubic) and results are rounded (ACCURATE_RND), because the
+quicker forms darken every pass by about one level, which adds up over a chain of clips.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+# libswscale's SWS_BICUBIC | SWS_ACCURATE_RND. PyAV's enum has no name for the second before 17.
+_TO_RGB_FLAGS = 0x4 | 0x40000
+
+# AVColorSpace (H.273 matrix coefficients) -> the number libswscale knows the matrix by.
+_SWS_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+_SWS_BT709 = 1
+_SWS_BT601 = 5
+_LIMITED = 1  # AVCOL_RANGE_MPEG
+_FULL = 2  # AVCOL_RANGE_JPEG
+_HD_LINES = 720
+
+_LARGEST_ASPECT = 16
+_ASPECT_WORTH_SCALING = Fraction(1, 100)
+
+# PyAV makes a scaler with one thread for every core unless told otherwise; the argument came with 17.
+ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".", maxsplit=1)[0]) >= 17 else {}
+
+Pixels = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How stored pictures are turned to be shown: transpose first, then flips. The identity by default."""
+
+    transpose: bool = False
+    flip_rows: bool = False
+    flip_columns: bool = False
+
+    @property
+    def is_identity(self) -> bool:
+        return not (self.transpose or self.flip_rows or self.flip_columns)
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise rotation in degrees: 0, 90, 180, 270. A mirrored picture gives the turn without its mirror."""
+        if self.transpose:
+            return 90 if self.flip_columns else 270
+        return 180 if self.flip_rows else 0
+
+    def apply(self, picture: Pixels) -> Pixels:
+        """Turn [height, width, 3]; a view, nothing is copied."""
+        if self.transpose:
+            picture = picture.transpose(1, 0, 2)
+        if self.flip_rows:
+            picture = picture[::-1]
+        if self.flip_columns:
+            picture = picture[:, ::-1]
+        return picture
+
+
+def turn_of(frame: Any) -> Turn:
+    """Read a frame's display matrix: rotation and mirroring, in steps of 90 degrees. Others are left alone.
+
+    The matrix is nine 32 bit numbers, row by row; a stored point (x, y) is shown at (a x + c y, b x + d y)
+    (ISO/IEC 14496-12, 8.3.2; libavutil/display.h).
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return Turn()
+    raw = bytes(data)
+    if len(raw) < 36:
+        return Turn()
+    a, b, _, c, d = struct.unpack("=5i", raw[:20])
+    if (b, c) == (0, 0) and a and d:
+        return Turn(False, d < 0, a < 0)
+    if (a, d) == (0, 0) and b and c:
+        return Turn(True, b < 0, c < 0)
+    return Turn()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes in pixels: as scaled by swscale, before the turn, and as shown, after it."""
+
+    scaled_width: int
+    scaled_height: int
+    turn: Turn
+
+    @property
+    def width(self) -> int:
+        return self.scaled_height if self.turn.transpose else self.scaled_width
+
+    @property
+    def height(self) -> int:
+        return self.scaled_width if self.turn.transpose else self.scaled_height
+
+
+def shape_for(width: int, height: int, aspect: Fraction | None, turn: Turn, max_side: int = 0) -> Shape:
+    """The size a picture is brought to.
+
+    Pixels that are not square are made square by widening the narrow direction, as players do: every node downstream
+    takes pixels for square. An aspect within 1 % of square, or beyond 16:1, is taken for square.
+    """
+    wide, high = Fraction(width), Fraction(height)
+    if aspect and 1 / _LARGEST_ASPECT <= aspect <= _LARGEST_ASPECT and abs(aspect - 1) > _ASPECT_WORTH_SCALING:
+        if aspect > 1:
+            wide *= aspect
+        else:
+            high /= aspect
+    longer = max(wide, high)
+    if max_side and longer > max_side:
+        wide, high = wide * max_side / longer, high * max_side / longer
+    return Shape(max(1, math.floor(wide + Fraction(1, 2))), max(1, math.floor(high + Fraction(1, 2))), turn)
+
+
+def matrix_of(frame: Any) -> int:
+    """libswscale's number for the frame's matrix; untagged: bt709 from 720 lines up, else bt601."""
+    tagged = _SWS_MATRICES.get(int(frame.colorspace))
+    if tagged is not None:
+        return tagged
+    return _SWS_BT709 if frame.height >= _HD_LINES else _SWS_BT601
+
+
+def range_of(frame: Any) -> int:
+    """AVColorRange of the frame; untagged is limited for YUV, and full for RGB and the yuvj formats."""
+    tagged = int(frame.color_range)
+    if tagged in (_LIMITED, _FULL):
+        return tagged
+    return _FULL if frame.format.is_rgb or frame.format.name.startswith("yuvj") else _LIMITED
+
+
+def depth_of(frame: Any) -> int:
+    """Bits of the deepest component."""
+    return max((component.bits for component in frame.format.components), default=8)
+
+
+class Converter:
+    """Turns decoded frames into RGB of one shape. Not thread-safe: one to a thread, reused for every frame.
+
+    Alpha, where a format has it, is dropped: the colours as they are stored.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._reformatter = VideoReformatter()
+
+    def rgb(self, frame: Any) -> Pixels:
+        """Upright uint8 or, from sources above 8 bits, uint16 pixels [height, width, 3] over the full range."""
+        deep = depth_of(frame) > 8
+        matrix = _SWS_BT709 if frame.format.is_rgb else matrix_of(frame)
+        planar = self._reformatter.reformat(
+            frame,
+            width=self._shape.scaled_width,
+            height=self._shape.scaled_height,
+            format="gbrp16le" if deep else "gbrp",
+            interpolation=_TO_RGB_FLAGS,
+            src_colorspace=matrix,
+            # RGB has no matrix, but PyAV before 17 passes ours on only if the two differ.
+            dst_colorspace=_SWS_BT601 if matrix == _SWS_BT709 else _SWS_BT709,
+            src_color_range=_FULL if frame.format.is_rgb else range_of(frame),
+            dst_color_range=_FULL,
+            **ONE_THREAD,
+        )
+        pixels: Pixels = planar.to_ndarray()
+        return self._shape.turn.apply(pixels)
+
+    def write(self, frame: Any, row: Pixels) -> None:
+        """Write the frame's pixels into float32 [height, width, 3] as value / 255 (or / 65535), 0..1."""
+        pixels = self.rgb(frame)
+        np.divide(pixels, np.float32(255 if pixels.dtype == np.uint8 else 65535), out=row)

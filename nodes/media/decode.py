@@ -1,0 +1,253 @@
+"""Clips into frames: one float32 array, filled once, and nothing else of that size.
+
+The decoder runs threaded; a few more threads bring its pictures to RGB and into their rows while it goes on. A row
+belongs to one picture by its number, so results do not depend on who was first.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+
+from . import forecast
+from .audio import Sound, decode_audio
+from .colour import Converter, Shape, shape_for, turn_of
+from .errors import NotAClip, Stop, Tell, TooLarge, never_stop, tell_nobody
+from .plan import Plan, plan, wanted_pictures
+from .source import REORDER_PACKETS, Source
+from .span import WHOLE, Span
+
+__all__ = ["Frames", "Sound", "Span", "decode_audio", "decode_frames", "decode_last_frame", "iterate_pictures"]
+
+_CONVERTERS = max(2, min(4, (os.cpu_count() or 2) - 1))
+_PICTURES_AHEAD = 2
+_UNKNOWN_END = 1 << 53
+_STEPS_BACK_SECONDS = (0, 2, 8, 32)
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Pictures8 = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Decoded pictures.
+
+    pixels: float32 [frames, height, width, 3], 0..1, C-contiguous, owned. fps: true, after every_nth. start_seconds:
+    of the first frame, from the clip's first picture. seconds: the time they cover, frames / fps.
+    """
+
+    pixels: Array
+    fps: float
+    start_seconds: float
+    seconds: float
+
+
+def decode_frames(
+    path: Path,
+    span: Span = WHOLE,
+    *,
+    stop: Stop = never_stop,
+    tell: Tell = tell_nobody,
+    free_bytes: Callable[[], int] = forecast.free_memory_bytes,
+) -> Frames:
+    """Decode a part of a clip into float32 RGB. Raises NotAClip, TooLarge, EmptySpan, Stopped.
+
+    The need for memory is forecast before any picture is decoded, and checked again against the first one.
+    """
+    with Source(path) as source:
+        room = free_bytes()
+        chosen = plan(source, span, free_bytes=room, stop=stop)
+        filled = [False] * chosen.frames
+        pixels: Array | None = None
+        with _Converters() as converters:
+            for row, picture in wanted_pictures(source, chosen, stop=stop):
+                if pixels is None:
+                    shape = _shape_of(picture, source, span)
+                    pixels = _allocate(chosen.frames, shape, span, room)
+                    converters.shape = shape
+                if row is not None and not filled[row]:
+                    converters.submit(picture, pixels[row])
+                    filled[row] = True
+                    tell((row + 1) / chosen.frames)
+        if pixels is None or not any(filled):
+            raise NotAClip(f"No picture of {path.name} can be decoded there: it is damaged. Use another file or part.")
+        pixels = _without_holes(pixels, filled)
+    return Frames(pixels, chosen.fps, chosen.start_seconds, len(pixels) / chosen.fps)
+
+
+def decode_last_frame(path: Path, *, max_side: int = 0, stop: Stop = never_stop) -> Array:
+    """The last picture shown, float32 [1, height, width, 3]: one seek from the end and the pictures since a key frame.
+
+    If the last packets are damaged: the last picture that is whole. Raises NotAClip, Stopped.
+    """
+    with Source(path) as source:
+        picture = _last_picture(source, stop)
+        shape = _shape_of(picture, source, Span(max_side=max_side))
+        pixels: Array = np.empty((1, shape.height, shape.width, 3), np.float32)
+        Converter(shape).write(picture, pixels[0])
+    return pixels
+
+
+def iterate_pictures(
+    path: Path, span: Span = WHOLE, *, stop: Stop = never_stop
+) -> tuple[int, float, float, Iterator[Pictures8]]:
+    """A part of a clip, one upright uint8 picture [height, width, 3] at a time: (count, fps, start, pictures).
+
+    Nothing is held but the picture at hand. Raises NotAClip, EmptySpan; the iterator also Stopped.
+    """
+    source = Source(path)
+    try:
+        chosen = plan(source, span, stop=stop)
+    except BaseException:
+        source.container.close()
+        raise
+    return chosen.frames, chosen.fps, chosen.start_seconds, _bytes_of(source, chosen, span, stop)
+
+
+def spread_pictures(path: Path, count: int, *, max_side: int = 0) -> list[Pictures8]:
+    """At most `count` pictures spread evenly over a clip, uint8 [height, width, 3]. Raises NotAClip."""
+    with Source(path) as source:
+        available = plan(source, WHOLE).frames
+    span = Span(every_nth=max(1, available // count), max_frames=count, max_side=max_side)
+    pictures = list(iterate_pictures(path, span)[3])
+    if not pictures:
+        raise NotAClip(f"No picture of {path.name} can be decoded: it is damaged. Use another file.")
+    return pictures
+
+
+def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop) -> Iterator[Pictures8]:
+    converter: Converter | None = None
+    with source:
+        for row, picture in wanted_pictures(source, chosen, stop=stop):
+            if row is None:
+                continue
+            if converter is None:
+                converter = Converter(_shape_of(picture, source, span))
+            pixels: Any = converter.rgb(picture)
+            yield pixels if pixels.dtype == np.uint8 else _to_eight_bits(pixels)
+
+
+def _to_eight_bits(pixels: Any) -> Pictures8:
+    eight: Pictures8 = np.rint(np.multiply(pixels, np.float32(255 / 65535), dtype=np.float32)).astype(np.uint8)
+    return eight
+
+
+def _shape_of(picture: Any, source: Source, span: Span) -> Shape:
+    return shape_for(picture.width, picture.height, source.aspect, turn_of(picture), span.max_side)
+
+
+def _allocate(frames: int, shape: Shape, span: Span, room: int) -> Array:
+    """The one array. numpy's own memory, because numpy asks Linux for huge pages, which halves the first touch."""
+    forecast.require_fit(forecast.Forecast(frames, shape.width, shape.height), span, room, clip_frames=frames)
+    try:
+        return np.empty((frames, shape.height, shape.width, 3), np.float32)
+    except MemoryError as error:
+        size = forecast.Forecast(frames, shape.width, shape.height).bytes
+        raise TooLarge(
+            f"The system refused {forecast.readable(size)} for {frames} frames of {shape.width}x{shape.height}. "
+            "Set max_frames, max_side or every_nth."
+        ) from error
+
+
+def _without_holes(pixels: Array, filled: list[bool]) -> Array:
+    """Close up the rows of pictures that did not decode, in place; the array gives the rest back to the system."""
+    if all(filled):
+        return pixels
+    kept = [row for row, there in enumerate(filled) if there]
+    for to, row in enumerate(kept):
+        if to != row:
+            pixels[to] = pixels[row]
+    # No other view is alive by now: the converters have ended. A copy would need both sizes at once.
+    pixels.resize((len(kept), *pixels.shape[1:]), refcheck=False)
+    return pixels
+
+
+class _Converters:
+    """A few threads that bring pictures into their rows, at most so many pictures ahead of them."""
+
+    def __init__(self) -> None:
+        self.shape: Shape | None = None
+        self._pool = ThreadPoolExecutor(_CONVERTERS, thread_name_prefix="apimall-frames")
+        self._own = threading.local()
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> _Converters:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._pending:
+                future.result()
+
+    def submit(self, picture: Any, row: Array) -> None:
+        while len(self._pending) >= _CONVERTERS + _PICTURES_AHEAD:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._convert, picture, row))
+
+    def _convert(self, picture: Any, row: Array) -> None:
+        converter = getattr(self._own, "converter", None)
+        if converter is None:
+            assert self.shape is not None
+            converter = self._own.converter = Converter(self.shape)
+        converter.write(picture, row)
+
+
+def _last_picture(source: Source, stop: Stop) -> Any:
+    start = int(source.video.start_time or 0)
+    end = start + int(source.video.duration) if source.video.duration else _UNKNOWN_END
+    for back in _STEPS_BACK_SECONDS:
+        target = end - int(back / source.tick)
+        if target <= start:
+            break
+        with suppress(av.error.FFmpegError, OverflowError):
+            source.container.seek(target, stream=source.video, backward=True)
+            picture = _last_of(source, stop)
+            if picture is not None:
+                return picture
+    source.reopen()
+    picture = _last_of(source, stop)
+    if picture is None:
+        raise NotAClip(f"No picture of {source.path.name} can be decoded: it is damaged. Use another file.")
+    return picture
+
+
+def _last_of(source: Source, stop: Stop) -> Any:
+    """The last whole picture from here to the end; a damaged one only if there is no whole one."""
+    whole: Any = None
+    damaged: Any = None
+    packets = source.packets(stop=stop)
+    if source.skips_exactly:
+        packets = _all_but_the_tail_skipping(source, packets)
+    for picture in source.pictures(packets, stop=stop):
+        if picture.is_corrupt:
+            damaged = picture
+        else:
+            whole = picture
+    return whole if whole is not None else damaged
+
+
+def _all_but_the_tail_skipping(source: Source, packets: Iterator[Any]) -> Iterator[Any]:
+    """Leave out pictures that no other needs, except among the last packets, where the last picture shown must be."""
+    tail: deque[Any] = deque()
+    context = source.video.codec_context
+    context.skip_frame = "NONREF"
+    for packet in packets:
+        tail.append(packet)
+        if len(tail) > REORDER_PACKETS:
+            yield tail.popleft()
+    context.skip_frame = "DEFAULT"
+    yield from tail

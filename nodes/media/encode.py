@@ -1,0 +1,232 @@
+"""Frames into a clip: H.264 in an MP4 that players read the same way we do, a picture at a time.
+
+The colours are tagged for what they are (bt709, limited range). Chroma is averaged over the middle of each 2x2 block,
+which is not where H.264 takes it to be unless told, so the file says so (chromaloc 1): without it every pass through
+frames and back would shift the colours by half a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from .audio import Sound, decode_audio
+from .colour import ONE_THREAD
+from .decode import iterate_pictures
+from .errors import BadPicture, NoRoom, Stop, Stopped, Tell, never_stop, tell_nobody
+from .probe import Clip, probe
+from .span import Span
+from .stills import to_bytes
+
+# libswscale's SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP: rounds, and averages chroma over every pixel.
+_TO_YUV_FLAGS = 0x4 | 0x40000 | 0x4000
+_BT709 = 1
+_BT601 = 5
+_LIMITED = 1
+_FULL = 2
+_TIME_BASE_TICKS = 90_000
+_NTSC_DENOMINATOR = 1001
+_FPS_TOLERANCE = 1e-4
+_SOUND_BLOCK_SAMPLES = 1024
+_SOUND_BITS_A_SECOND = 192_000
+_AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000)
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+_LARGEST_SIDE_PIXELS = 16_384
+
+Pixels = np.ndarray[Any, np.dtype[Any]]
+
+
+def encode_clip(
+    pictures: Iterable[Pixels],
+    fps: Fraction | float,
+    out: Path,
+    *,
+    sound: Sound | None = None,
+    stop: Stop = never_stop,
+    tell: Tell = tell_nobody,
+    preset: str = "veryfast",
+    crf: int = 18,
+) -> Clip:
+    """Write pictures (float 0..1 or uint8 [height, width, 3], all of one size) to `out` as an MP4, streamed.
+
+    H.264 yuv420p, bt709 limited range, faststart; sound as AAC. Odd sizes get their last row or column twice. Written
+    beside `out` and renamed when whole. tell is told only if the pictures have a length. Raises BadPicture, NoRoom,
+    Stopped; in each case nothing is left behind.
+    """
+    part = out.with_name(out.name + ".part")
+    try:
+        _write(part, pictures, exact_fps(fps), sound, stop, tell, {"preset": preset, "crf": str(crf)})
+        part.replace(out)
+    except (av.error.OSError, OSError) as error:
+        why = error.strerror or error
+        raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return probe(out)
+
+
+def trim_clip(
+    path: Path, out: Path, span: Span, *, stop: Stop = never_stop, tell: Tell = tell_nobody, **settings: Any
+) -> Clip:
+    """Write a part of a clip as a clip of its own, with its sound: the same pictures as decode_frames, streamed.
+
+    settings: preset and crf, as for encode_clip. Raises NotAClip, EmptySpan, NoRoom, Stopped.
+    """
+    count, fps, start_seconds, pictures = iterate_pictures(path, span, stop=stop)
+    sound = decode_audio(path, start_seconds, count / fps, stop=stop) if probe(path).has_audio else None
+    return encode_clip(_Counted(pictures, count), fps, out, sound=sound, stop=stop, tell=tell, **settings)
+
+
+def exact_fps(fps: Fraction | float) -> Fraction:
+    """A rate as a fraction: n/1001 for the NTSC rates, else the nearest with a denominator up to 1001."""
+    if isinstance(fps, Fraction):
+        exact = fps
+    elif not math.isfinite(fps):
+        raise BadPicture(f"{fps} frames a second cannot be written.")
+    else:
+        ntsc = Fraction(round(fps * _NTSC_DENOMINATOR / 1000) * 1000, _NTSC_DENOMINATOR)
+        whole = Fraction(fps).limit_denominator(100)
+        exact = ntsc if abs(ntsc - Fraction(fps)) < _FPS_TOLERANCE and whole.denominator > 1 else Fraction(fps)
+        exact = exact.limit_denominator(_NTSC_DENOMINATOR)
+    if not Fraction(1, 100) <= exact <= 1000:
+        raise BadPicture(f"{float(fps):g} frames a second cannot be written: give 0.01 to 1000.")
+    return exact
+
+
+class _Counted(Sized, Iterable[Pixels]):
+    """An iterator whose length is known."""
+
+    def __init__(self, pictures: Iterator[Pixels], count: int) -> None:
+        self._pictures, self._count = pictures, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Pixels]:
+        return self._pictures
+
+
+def _write(
+    part: Path,
+    pictures: Iterable[Pixels],
+    fps: Fraction,
+    sound: Sound | None,
+    stop: Stop,
+    tell: Tell,
+    settings: dict[str, str],
+) -> None:
+    count = len(pictures) if isinstance(pictures, Sized) else 0
+    todo = iter(pictures)
+    first = next(todo, None)
+    if first is None:
+        raise BadPicture("A clip needs at least one picture.")
+    _check(first, first.shape)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with av.open("file:" + str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        video = _video_stream(container, first.shape, fps, settings)
+        track = _SoundTrack(container, sound) if sound is not None and sound.samples.shape[2] else None
+        converter = _ToYuv()
+        number = 0
+        picture: Pixels | None = first
+        while picture is not None:
+            if stop():
+                raise Stopped
+            _check(picture, first.shape)
+            frame = converter.frame(picture)
+            frame.pts, frame.time_base = number, 1 / fps
+            container.mux(video.encode(frame))
+            number += 1
+            if track is not None:
+                track.write_until(number / fps, stop)
+            if count:
+                tell(min(1.0, number / count))
+            picture = next(todo, None)
+        container.mux(video.encode(None))
+        if track is not None:
+            track.finish(stop)
+
+
+def _check(picture: Pixels, shape: tuple[int, ...]) -> None:
+    if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise BadPicture(f"A clip is made of [height, width, 3] pictures; this one is {list(picture.shape)}.")
+    if picture.shape != shape:
+        raise BadPicture(f"All pictures of a clip have one size; {list(picture.shape)} follows {list(shape)}.")
+    if max(picture.shape) > _LARGEST_SIDE_PIXELS:
+        raise BadPicture(f"{picture.shape[1]}x{picture.shape[0]} is too large for H.264. Scale the frames down.")
+
+
+def _video_stream(container: Any, shape: tuple[int, ...], fps: Fraction, settings: dict[str, str]) -> Any:
+    stream = container.add_stream("libx264", rate=fps, options={**settings, "x264-params": "chromaloc=1"})
+    stream.width, stream.height = shape[1] + shape[1] % 2, shape[0] + shape[0] % 2
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = 1 / fps
+    context = stream.codec_context
+    context.time_base = 1 / fps
+    context.color_primaries = context.color_trc = context.colorspace = _BT709
+    context.color_range = _LIMITED
+    return stream
+
+
+class _ToYuv:
+    """Pictures to yuv420p frames, rounded, by one reused scaler."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def frame(self, picture: Pixels) -> Any:
+        pixels = to_bytes(picture)
+        height, width = pixels.shape[:2]
+        if height % 2 or width % 2:
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        return self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"),
+            format="yuv420p",
+            interpolation=_TO_YUV_FLAGS,
+            src_colorspace=_BT601,  # RGB has no matrix; PyAV before 17 passes ours on only if the two differ
+            dst_colorspace=_BT709,
+            src_color_range=_FULL,
+            dst_color_range=_LIMITED,
+            **ONE_THREAD,
+        )
+
+
+class _SoundTrack:
+    """An AAC track that is written along with the pictures, so that players need not search for it."""
+
+    def __init__(self, container: Any, sound: Sound) -> None:
+        samples = np.asarray(sound.samples, np.float32)[0]
+        if samples.shape[0] not in _LAYOUTS:
+            samples = samples[:2]
+        self._samples = samples
+        self._rate = sound.sample_rate
+        self._layout = _LAYOUTS[samples.shape[0]]
+        self._container = container
+        out_rate = self._rate if self._rate in _AAC_RATES else 48_000
+        self._stream = container.add_stream("aac", rate=out_rate, layout=self._layout)
+        self._stream.bit_rate = _SOUND_BITS_A_SECOND
+        self._next = 0
+
+    def write_until(self, seconds: Fraction, stop: Stop) -> None:
+        end = min(self._samples.shape[1], math.ceil(seconds * self._rate))
+        while self._next < end:
+            if stop():
+                raise Stopped
+            block = np.ascontiguousarray(self._samples[:, self._next : self._next + _SOUND_BLOCK_SAMPLES])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=self._layout)
+            frame.sample_rate = self._rate
+            frame.pts, frame.time_base = self._next, Fraction(1, self._rate)
+            self._next += block.shape[1]
+            self._container.mux(self._stream.encode(frame))
+
+    def finish(self, stop: Stop) -> None:
+        self.write_until(Fraction(self._samples.shape[1], self._rate), stop)
+        self._container.mux(self._stream.encode(None))

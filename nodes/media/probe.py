@@ -1,0 +1,69 @@
+"""What a clip is, without decoding more than its first picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .colour import shape_for, turn_of
+from .errors import NotAClip
+from .source import Source, sound_stream
+
+_FTYP_WINDOW_BYTES = 12
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip as its header and its first picture tell it.
+
+    width, height: as shown: turned upright, pixels square. frame_count and seconds: what the header claims, a hint;
+    frame_count is None where it claims nothing. rotation: clockwise degrees that were applied. codec: FFmpeg's name.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    frame_count: int | None
+    seconds: float
+    codec: str
+    pixel_format: str
+    rotation: int
+    has_audio: bool
+    container: str
+    size_bytes: int
+
+
+def probe(path: Path) -> Clip:
+    """Read a clip's facts. Raises NotAClip."""
+    with Source(path, threaded=False) as source:
+        picture = source.first_picture()
+        turn = turn_of(picture)
+        shape = shape_for(picture.width, picture.height, source.aspect, turn)
+        claimed = int(source.video.frames or 0)
+        return Clip(
+            path=path,
+            width=shape.width,
+            height=shape.height,
+            fps=float(source.rate),
+            frame_count=claimed if claimed > 0 else None,
+            seconds=source.seconds,
+            codec=source.video.codec_context.name,
+            pixel_format=picture.format.name,
+            rotation=turn.degrees,
+            has_audio=sound_stream(source.container) is not None,
+            container=source.container.format.name,
+            size_bytes=path.stat().st_size,
+        )
+
+
+def verify(path: Path) -> Clip:
+    """Make sure that a downloaded file is an MP4 whose first picture decodes. Raises NotAClip."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_FTYP_WINDOW_BYTES)
+    except OSError as error:
+        raise NotAClip(f"{path.name} cannot be read: {error.strerror}.") from error
+    if head[4:8] != b"ftyp":
+        raise NotAClip(f"{path.name} is not an MP4: it does not begin with a file type box.")
+    return probe(path)

@@ -1,0 +1,293 @@
+"""An opened clip: its one video stream, when its pictures are shown, and how to reach one of them.
+
+Files come from strangers. Demuxers are limited to those of real clips, so that a play list dressed as an MP4 opens no
+other file and no address; the size of a picture is limited before a decoder is opened.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+
+from .errors import NotAClip, Stop, Stopped, never_stop
+from .span import START_TOLERANCE_SECONDS
+
+LARGEST_PICTURE_PIXELS = 8192 * 8192
+OPEN_TIMEOUT_SECONDS = 4.0
+READ_TIMEOUT_SECONDS = 20.0
+_FIRST_PICTURE_SECONDS = 4.0
+_FIRST_PICTURE_PACKETS = 600
+
+# Reordering in H.264 and HEVC reaches at most 16 pictures: after this many packets no earlier time can turn up.
+REORDER_PACKETS = 32
+
+_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif"
+_HIDDEN_PICTURES = frozenset({"vp8"})  # its packets may hold pictures that are never shown, each with a time of its own
+_STOP_EVERY_PACKETS = 64
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When the pictures of a part of a clip are shown, from its packets alone.
+
+    times: in ticks of the stream, rising; empty if the packets carry no usable times. count: packets that make a
+    picture. zero: the time of the clip's first picture. complete: the part was read to its end.
+    """
+
+    times: list[int]
+    count: int
+    zero: int
+    complete: bool
+
+    def seconds(self, source: Source) -> float:
+        """From the clip's first picture to the end of the last one known."""
+        last = max(1.0, usual_step(self.times)) if len(self.times) > 1 else float(1 / (source.rate * source.tick))
+        return float((self.times[-1] - self.zero + last) * source.tick)
+
+
+class Source:
+    """One opened file and its video stream, for one thread. A context manager. Raises NotAClip."""
+
+    def __init__(self, path: Path, *, threaded: bool = True) -> None:
+        self.path = path
+        self._threaded = threaded
+        self.container: Any = open_container(path)
+        try:
+            self.video: Any = self._find_video()
+            self._prepare()
+        except BaseException:
+            self.container.close()
+            raise
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.container.close()
+
+    def _find_video(self) -> Any:
+        video = moving_stream(self.container)
+        if video is None:
+            what = "no video, only sound" if self.container.streams.audio else "no video"
+            raise NotAClip(f"{self.path.name} holds {what}. Use another file.")
+        return video
+
+    def _prepare(self) -> None:
+        context = self.video.codec_context
+        if context is None:
+            raise NotAClip(f"{self.path.name} holds video in a form that this PyAV cannot decode.")
+        if context.width * context.height > LARGEST_PICTURE_PIXELS:
+            raise NotAClip(
+                f"{self.path.name} says its pictures are {context.width}x{context.height}; "
+                f"at most {LARGEST_PICTURE_PIXELS // 1_000_000} megapixels can be read. Use another file."
+            )
+        if not self.video.time_base or self.video.time_base <= 0:
+            raise NotAClip(f"{self.path.name} has no clock (time base {self.video.time_base}). Use another file.")
+        if self._threaded:
+            context.thread_type = "AUTO"
+        else:  # frame threads hand out the first picture only when every thread has one
+            context.thread_count = 1
+        context.options = {**context.options, "max_pixels": str(LARGEST_PICTURE_PIXELS)}
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds a tick."""
+        return Fraction(self.video.time_base)
+
+    @property
+    def rate(self) -> Fraction:
+        """Pictures a second as the header says, 24 if it says nothing that can be meant."""
+        for rate in (self.video.average_rate, self.video.guessed_rate, self.video.base_rate):
+            if rate and 0 < rate <= 1000:
+                return Fraction(rate)
+        return Fraction(24)
+
+    @property
+    def aspect(self) -> Fraction | None:
+        """Width of a pixel over its height, None if untold."""
+        aspect = self.video.sample_aspect_ratio
+        return Fraction(aspect) if aspect else None
+
+    @property
+    def seconds(self) -> float:
+        """The length that the header claims, 0 if it claims none."""
+        if self.video.duration and self.video.duration > 0:
+            return float(self.video.duration * self.tick)
+        if self.container.duration and self.container.duration > 0:
+            return float(self.container.duration) / 1_000_000
+        return 0.0
+
+    @property
+    def skips_exactly(self) -> bool:
+        """Whether leaving out pictures that no other refers to leaves every other picture as it was.
+
+        H.264 marks them (nal_ref_idc 0). HEVC's mark speaks of one temporal layer only, so it serves if there is one
+        (hvcC's numTemporalLayers, ISO/IEC 14496-15).
+        """
+        context = self.video.codec_context
+        if context.name == "h264":
+            return True
+        extra = bytes(context.extradata or b"")
+        return context.name == "hevc" and len(extra) > 22 and extra[0] == 1 and (extra[21] >> 3) & 7 == 1
+
+    def reopen(self) -> None:
+        """Start again from the first packet."""
+        self.container.close()
+        self.container = open_container(self.path)
+        self.video = self._find_video()
+        self._prepare()
+
+    def packets(self, *, stop: Stop = never_stop) -> Iterator[Any]:
+        """The video packets that carry data, from where the file stands to its end or to where it breaks off."""
+        with suppress(av.error.FFmpegError):
+            for number, packet in enumerate(self.container.demux(self.video)):
+                if number % _STOP_EVERY_PACKETS == 0 and stop():
+                    raise Stopped
+                if packet.size:
+                    yield packet
+
+    def packets_from(self, target: int, zero: int, *, stop: Stop = never_stop) -> Iterator[Any]:
+        """The packets from a key frame shown at or before `target` (ticks) on; from the first packet if there is none.
+
+        Demuxers seek by decoding time and some miss by a little, so a key frame after the target is answered with a
+        seek further back.
+        """
+        reach = 0
+        step = max(1, int(1 / self.tick))
+        while target - reach > zero:
+            try:
+                self.container.seek(target - reach, stream=self.video, backward=True)
+            except (av.error.FFmpegError, OverflowError):
+                break
+            packets = self.packets(stop=stop)
+            first = next(packets, None)
+            if first is not None and first.pts is not None and first.pts <= target:
+                yield first
+                yield from packets
+                return
+            reach = reach * 4 + step
+        self.reopen()
+        yield from self.packets(stop=stop)
+
+    def decode(self, packet: Any) -> list[Any]:
+        """The pictures that are ready after this packet (None: after the last); a damaged packet gives none."""
+        try:
+            return list(self.video.codec_context.decode(packet))
+        except (av.error.InvalidDataError, av.error.EOFError):
+            return []
+        except av.error.FFmpegError:
+            if packet is None:
+                return []
+            raise
+
+    def pictures(self, packets: Iterator[Any], *, stop: Stop = never_stop) -> Iterator[Any]:
+        """Decode packets, and what the decoder still holds after the last. Damaged pictures are left out."""
+        begun = time.monotonic()
+        barren = 0
+        for packet in packets:
+            if stop():
+                raise Stopped
+            ready = self.decode(packet)
+            yield from ready
+            barren = -1 if ready or barren < 0 else barren + 1
+            if barren > _FIRST_PICTURE_PACKETS or (barren > 0 and time.monotonic() - begun > _FIRST_PICTURE_SECONDS):
+                return
+        yield from self.decode(None)
+
+    def first_picture(self) -> Any:
+        """The first picture that decodes; the file must stand at its start. Raises NotAClip."""
+        with suppress(av.error.FFmpegError):
+            for picture in self.pictures(self.packets()):
+                if picture.width * picture.height <= LARGEST_PICTURE_PIXELS:
+                    return picture
+        raise NotAClip(f"No picture of {self.path.name} can be decoded: it is damaged or not a clip. Use another file.")
+
+    def timeline(self, start_seconds: float, most: int | None = None, *, stop: Stop = never_stop) -> Timeline:
+        """Read packets, decoding none, until `most` pictures from the start are known or the file ends."""
+        timed = self.video.codec_context.name not in _HIDDEN_PICTURES
+        times: list[int] = []
+        zero = first_shown(self.packets()) if start_seconds > 0 and timed else None
+        if zero is None:
+            packets, first = self.packets(stop=stop), None
+        else:
+            first = zero + math.ceil(max(0.0, start_seconds - START_TOLERANCE_SECONDS) / float(self.tick))
+            packets = self.packets_from(first, zero, stop=stop)
+        count, complete = 0, True
+        for packet in packets:
+            if packet.is_discard or (first is not None and packet.pts is not None and packet.pts < first):
+                continue
+            count += 1
+            if timed and packet.pts is not None:
+                times.append(packet.pts)
+            if most is not None and count >= most + REORDER_PACKETS:
+                complete = False
+                break
+        rising = sorted(set(times))
+        usable = timed and len(rising) == count and count > 0
+        if zero is None:
+            zero = rising[0] if usable else int(self.video.start_time or 0)
+        if usable and not complete:
+            rising = rising[:most]
+        return Timeline(rising if usable else [], count if complete else count - REORDER_PACKETS, zero, complete)
+
+
+def usual_step(times: list[int]) -> float:
+    """The median distance between pictures, in ticks; 0 if there are fewer than two."""
+    return float(statistics.median(b - a for a, b in pairwise(times))) if len(times) > 1 else 0.0
+
+
+def first_shown(packets: Iterator[Any]) -> int | None:
+    """The time of the first picture shown, in ticks; None if the packets carry no times."""
+    seen: list[int] = []
+    for packet in packets:
+        if packet.pts is None:
+            return None
+        if not packet.is_discard:
+            seen.append(packet.pts)
+        if len(seen) >= REORDER_PACKETS:
+            break
+    return min(seen, default=None)
+
+
+def moving_stream(container: Any) -> Any:
+    """The first video stream that is not a cover picture, or None."""
+    for stream in container.streams.video:
+        if "attached_pic" not in str(getattr(stream, "disposition", "")).lower():
+            return stream
+    return None
+
+
+def open_container(path: Path) -> Any:
+    """Open a clip for reading. Raises NotAClip."""
+    if not path.is_file():
+        raise NotAClip(f"{path.name} is not there, or not a file.")
+    try:
+        # "file:" keeps a colon or a percent sign in a name from meaning a protocol or a numbered series.
+        return av.open(
+            "file:" + str(path.absolute()),
+            mode="r",
+            container_options={"protocol_whitelist": "file", "format_whitelist": _DEMUXERS},
+            metadata_errors="replace",
+            timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+        )
+    except (av.error.FFmpegError, ValueError, MemoryError) as error:
+        why = f"{path.name} cannot be opened as a video: it is damaged or not a clip. Use another file."
+        raise NotAClip(why) from error
+
+
+def sound_stream(container: Any) -> Any:
+    """The first sound track that this PyAV has a decoder for, or None."""
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)

@@ -1,0 +1,39 @@
+"""Which part of a clip is wanted, and how large."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .errors import EmptySpan
+
+START_TOLERANCE_SECONDS = 0.0005
+"""A frame this little before `start_seconds` still counts: the widget and most containers think in milliseconds."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a clip.
+
+    start_seconds: counted from the first picture shown. every_nth: 1 takes each picture, 2 every other one.
+    max_frames: after every_nth, 0 takes all. max_side: the longer side in pixels at most, 0 leaves the size alone.
+    """
+
+    start_seconds: float = 0.0
+    every_nth: int = 1
+    max_frames: int = 0
+    max_side: int = 0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.start_seconds) or self.start_seconds < 0:
+            raise EmptySpan(f"start is {self.start_seconds}: give seconds from 0 up.")
+        if self.every_nth < 1:
+            raise EmptySpan(f"every_nth is {self.every_nth}: give 1 for every frame, 2 for every other one, and so on.")
+        if self.max_frames < 0:
+            raise EmptySpan(f"max_frames is {self.max_frames}: give 0 for all frames, or the number wanted.")
+        if self.max_side < 0:
+            raise EmptySpan(f"max_side is {self.max_side}: give 0 to keep the size, or the longer side in pixels.")
+
+
+WHOLE = Span()
+"""The whole clip at its own size."""
