@@ -30,14 +30,15 @@ class PromptServer:
         self.on_prompt_handlers: list[PromptHandler] = []
         self.routes = web.RouteTableDef()
         self._sent: list[Sent] = []
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def add_on_prompt_handler(self, handler: PromptHandler) -> None:
         self.on_prompt_handlers.append(handler)
 
     def send_sync(self, event: str | int, data: Any, sid: str | None = None) -> None:
-        with self._lock:
+        with self._changed:
             self._sent.append(Sent(event, data, sid))
+            self._changed.notify_all()
 
     def send_progress_text(self, text: str | bytes, node_id: str, sid: str | None = None) -> None:
         node = node_id.encode()
@@ -47,5 +48,19 @@ class PromptServer:
     @property
     def sent(self) -> list[Sent]:
         """Everything sent so far, oldest first."""
-        with self._lock:
+        with self._changed:
             return list(self._sent)
+
+    def texts(self, client_id: str) -> list[tuple[str, str]]:
+        """The status texts that a client got: (node id, text)."""
+        return [_unpacked(data) for event, data, sid in self.sent if event == _TEXT_EVENT and sid in (client_id, None)]
+
+    def await_sent(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
+        """Wait until `condition` holds, asking after every message; False when the time is up."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout_seconds)
+
+
+def _unpacked(data: bytes) -> tuple[str, str]:
+    length = struct.unpack(">I", data[:4])[0]
+    return data[4 : 4 + length].decode(), data[4 + length :].decode()

@@ -8,16 +8,18 @@ A node that fails ends the prompt and cancels its siblings; a CancelledError tha
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import itertools
 import logging
 import queue
+import sys
 import threading
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import folder_paths
@@ -90,6 +92,8 @@ class StandinHost:
         self._queue: queue.Queue[_Run | None] = queue.Queue()
         self._runs: dict[str, _Run] = {}
         self._died: BaseException | None = None
+        self._log_lines = _LogLines()
+        logging.getLogger().addHandler(self._log_lines)
         self._worker = threading.Thread(target=self._work, name="standin-prompt-worker", daemon=True)
         self._worker.start()
 
@@ -108,6 +112,7 @@ class StandinHost:
         """Let the queued prompts end, then end the worker."""
         self._queue.put(None)
         self._worker.join(_HISTORY_SECONDS)
+        logging.getLogger().removeHandler(self._log_lines)
 
     def run(self, prompt: Prompt, *, client_id: str | None = "browser") -> dict[str, Any]:
         """Queue a prompt and wait for its history."""
@@ -143,7 +148,41 @@ class StandinHost:
         return run.history
 
     def interrupt(self) -> None:
+        """POST /interrupt."""
         model_management.interrupt_current_processing()
+
+    def load_pack(self, folder: Path) -> ModuleType:
+        """Load a node pack as ComfyUI does: under a module name made of its path. Returns its module."""
+        name = str(folder).replace(".", "_x_")
+        spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{folder} is no pack")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        self.add(asyncio.run(_nodes_of(module)))
+        return module
+
+    def texts(self, client_id: str = "browser") -> list[tuple[str, str]]:
+        """The status texts sent to a client: (node id, text)."""
+        return self.server.texts(client_id)
+
+    def await_text(self, node_id: str, part: str, timeout_seconds: float = _HISTORY_SECONDS) -> None:
+        """Wait until the browser was sent a status text for that node with `part` in it."""
+        found = self.server.await_sent(
+            lambda: any(node == node_id and part in text for node, text in self.texts()), timeout_seconds
+        )
+        if not found:
+            raise TimeoutError(f"no text with {part!r} on node {node_id}: {self.texts()}")
+
+    def sent(self, client_id: str = "browser") -> list[tuple[str, Any]]:
+        """What a client was sent beside texts, oldest first: (event, data)."""
+        return [(str(event), data) for event, data, sid in self.server.sent if sid in (client_id, None) and event != 3]
+
+    @property
+    def log(self) -> str:
+        """What was logged since this host was made."""
+        return "\n".join(self._log_lines.lines)
 
     def _work(self) -> None:
         while (run := self._queue.get()) is not None:
@@ -155,6 +194,24 @@ class StandinHost:
                     waiting.ended.set()
                 return
             run.ended.set()
+
+
+class _LogLines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+async def _nodes_of(module: ModuleType) -> list[type[io.ComfyNode]]:
+    extension = module.comfy_entrypoint()
+    if isinstance(extension, Awaitable):
+        extension = await extension
+    await extension.on_load()
+    nodes: list[type[io.ComfyNode]] = await extension.get_node_list()
+    return nodes
 
 
 class _Validation:
