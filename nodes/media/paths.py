@@ -1,0 +1,117 @@
+"""Which files may be read, and what a result file is called: rules for names that nobody vouches for.
+
+A workflow may name any file, the gateway may call a task anything. What counts is where a path leads once every link
+is followed (product promise, section 4). Names that mean something else on another system are refused on all of them,
+so that a workflow behaves the same everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from .errors import MediaError
+
+_LONGEST_NAME_CHARACTERS = 1024
+_LONGEST_STEM_CHARACTERS = 64
+_DIGEST_CHARACTERS = 12
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
+_ANNOTATED = re.compile(r"(?s)(.+?) ?\[(input|output|temp)\]")
+
+
+class PathRefused(MediaError):
+    """A file name or path that leads nowhere, or where nothing may be read."""
+
+
+def result_name(task_id: str, suffix: str = ".mp4") -> str:
+    """A file name for a task's result: the same for the same id, another for another, and safe on every system.
+
+    ASCII letters, digits, `-` and `_` of the id, then a digest of all of it: ids that differ only in case or in odd
+    characters get different files on disks that do not tell them apart.
+    """
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", task_id)[:_LONGEST_STEM_CHARACTERS].strip("_-") or "task"
+    digest = hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
+    return f"{stem}-{digest}{suffix}"
+
+
+def result_path(folder: Path, task_id: str, suffix: str = ".mp4") -> Path:
+    """Where a task's result lies in the results folder. Raises PathRefused when a link leads out of it from there."""
+    path = folder / result_name(task_id, suffix)
+    if path.is_symlink():
+        raise PathRefused(f"{path.name} in the results folder is a link. Remove it and queue again.")
+    return path
+
+
+def find_media(name: str, folders: Mapping[str, Path]) -> Path:
+    """The file that a widget names, as `clip.mp4`, `sub/clip.mp4` or `clip.mp4 [output]`; its real path.
+
+    `folders` maps `input` (where plain names are looked for), `output` and `temp`. Raises PathRefused.
+    """
+    place = "input"
+    if match := _ANNOTATED.fullmatch(name.strip()):
+        name, place = match[1], match[2]
+    parts = _parts_of(name)
+    if place not in folders:
+        raise PathRefused(f"There is no {place} folder to read from.")
+    root = folders[place]
+    return require_inside(root.joinpath(*parts), [root])
+
+
+def require_inside(path: Path, roots: Iterable[Path]) -> Path:
+    """The real path of a readable file that lies in one of `roots` once every link is followed. Raises PathRefused."""
+    shown = _shown(path.name)
+    try:
+        # Not strict: whether a forbidden file exists is nobody's business.
+        real = Path(os.path.realpath(path))
+        inside = any(real.is_relative_to(os.path.realpath(root)) for root in roots)
+        mode = real.stat().st_mode if inside else 0
+    except (OSError, ValueError):
+        raise PathRefused(f"There is no file {shown} that can be read. Choose or upload it again.") from None
+    if not inside:
+        raise PathRefused(
+            f"{shown} does not lie in ComfyUI's input, output or temp folder. Copy it to the input folder or upload it."
+        )
+    if not stat.S_ISREG(mode):
+        raise PathRefused(f"{shown} is not a file. Choose or upload a video.")
+    return real
+
+
+def _parts_of(name: str) -> list[str]:
+    """The folders and the file of a relative name; `\\` separates too, as in workflows made on Windows."""
+    if not name.strip():
+        raise PathRefused("No file is named. Choose or upload one.")
+    problem = None
+    if len(name) > _LONGEST_NAME_CHARACTERS:
+        problem = "is too long to be a file name"
+    elif any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        problem = "has control characters in it"
+    elif re.match(r"[\\/~]|[A-Za-z]:", name):
+        problem = "is not a name inside ComfyUI's input folder"
+    parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
+    problem = problem or next(filter(None, map(_problem_of_part, parts)), None)
+    if problem or not parts:
+        raise PathRefused(f"{_shown(name)} {problem or 'names no file'}. Choose or upload a file.")
+    return parts
+
+
+def _problem_of_part(part: str) -> str | None:
+    if part == "..":
+        return "leads out of its folder"
+    if part[-1] in ". " or part[0] == " ":
+        return "begins or ends with a blank or dot, which names another file on Windows"
+    if _RESERVED.fullmatch(part.partition(".")[0].rstrip(" ")):
+        return "is the name of a device on Windows"
+    if os.name == "nt" and re.search(r'[:*?"<>|]', part):
+        return "has characters in it that no file name has on Windows"
+    return None
+
+
+def _shown(name: str) -> str:
+    """A name for a message: short, and nothing in it that could reorder, hide or break the text around it."""
+    plain = "".join(character if character.isprintable() else "?" for character in name)
+    return f'"{plain[:80]}..."' if len(plain) > 80 else f'"{plain}"'
