@@ -24,8 +24,6 @@ from .wire import Wire
 
 log = logging.getLogger("apimall_video.rehearsal")
 
-ACCEPT_LOOK_SECONDS = 0.1
-
 
 class RehearsalGateway:
     """Speaks the gateway's documented contract over HTTP on loopback.
@@ -69,9 +67,7 @@ class RehearsalGateway:
             self._wire = Wire(self._port, self.faults.take, self._answer, self.record, self._clock)
             self._port = self._wire.server_port
             self._studio.start()
-            threading.Thread(
-                target=self._wire.serve_forever, args=(ACCEPT_LOOK_SECONDS,), name="apimall-rehearsal", daemon=True
-            ).start()
+            threading.Thread(target=self._wire.serve_forever, name="apimall-rehearsal", daemon=True).start()
         return self.base_url
 
     def stop(self) -> None:
