@@ -37,7 +37,7 @@ MAX_JOBS_VARIABLE = "APIMALL_MAX_JOBS"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
 
 KEY_FILE = "api_key"
-REHEARSAL_FILE = "rehearsal"
+REHEARSAL_FILE = "rehearsal_switch"
 
 KeySource = Literal["environment", "file", "none"]
 SwitchSource = Literal["environment", "panel", "default"]

@@ -257,7 +257,7 @@ def test_rehearsal_never_reads_the_real_key(tmp_path: Path) -> None:
 def test_a_rehearsal_word_nobody_knows_is_not_taken_for_off(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="APIMALL_REHEARSAL"):
         settings.load(tmp_path, {"APIMALL_REHEARSAL": "maybe"})
-    (tmp_path / "rehearsal").write_bytes(b"")
+    (tmp_path / settings.REHEARSAL_FILE).write_bytes(b"")
     with pytest.raises(SetupError, match="rehearsal"):
         settings.load(tmp_path, {})
 
