@@ -1,12 +1,6 @@
 """Guarded download: a file from a URL that nobody vouches for, over https, from public addresses only.
 
-Every name is looked up once, every address of the answer is checked, and the connection goes to a checked address: a
-name server that changes its mind in between changes nothing. Redirects are followed here, one by one, each checked
-like the first. Nothing of the user's goes along: no key, cookie, .netrc entry or referrer.
-
-With a proxy from the environment (https only) the proxy looks the name up. What is checked then: the URL itself, and
-the addresses this machine finds for the host, if it finds any. Where the proxy really connects to is the proxy's
-matter; with a plain `socks5://` one the local look-up is made twice.
+Redirects are followed here, one by one, each checked like the first; `guard` tells what is checked about a connection.
 
 The network half runs in a thread of its own and hands pieces over; the calling thread watches the stop check and the
 deadline. So a server (or name server) that says nothing at all holds nobody up.
@@ -20,24 +14,20 @@ import http.client
 import os
 import queue
 import re
-import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import urljoin
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from .addresses import Target, check_url, is_number, parse_url, require_loopback, require_public
+from .addresses import Target, check_url, parse_url
 from .errors import NoRoom, Stop, Stopped, Tell, never_stop, tell_nobody
 from .fetch_errors import FetchError, FetchFailed, FetchGone, FetchRefused, NotModified
+from .guard import Dial, Line, Resolver, dial, resolve
 
 __all__ = [
     "FetchError",
@@ -52,13 +42,10 @@ __all__ = [
 
 LARGEST_BYTES = 2 * 1024**3
 DEADLINE_SECONDS = 1800.0
-_CONNECT_SECONDS = 10.0
-_SILENCE_SECONDS = 30.0
 _WATCH_SECONDS = 0.1
 _PIECE_BYTES = 64 * 1024
 _WAITING_PIECES = 64
 _MOST_REDIRECTS = 5
-_MOST_ADDRESSES_TRIED = 6
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LATER = (408, 425, 429)
 _LONGEST_VALIDATOR_CHARACTERS = 512
@@ -68,12 +55,6 @@ _Item = TypeVar("_Item")
 
 Validators = tuple[str | None, str | None]
 """The `etag` and `last_modified` of an earlier download."""
-
-Resolver = Callable[[str, int], list[str]]
-"""Host and port to IP addresses. Raises OSError."""
-
-Dial = Callable[[str, int, float], socket.socket]
-"""IP address, port and seconds to a connected socket. Raises OSError."""
 
 
 @dataclass(frozen=True)
@@ -90,25 +71,6 @@ class Fetched:
     etag: str | None
     last_modified: str | None
     final_url: str = field(repr=False)
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """The addresses the system finds for a host."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def dial(address: str, port: int, seconds: float) -> socket.socket:
-    """A TCP connection to exactly this IP address."""
-    line = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        line.settimeout(seconds)
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        line.connect((address, port))
-    except BaseException:
-        line.close()
-        raise
-    return line
 
 
 def fetch(
@@ -131,7 +93,7 @@ def fetch(
     NotModified. Raises FetchRefused, FetchGone, FetchFailed, NotModified, Stopped or NoRoom; `part` is gone then.
     """
     target = parse_url(url, loopback_origin)
-    line = _Line(resolver, dial)
+    line = Line(resolver, dial)
     network = _Network(line, target, loopback_origin, validators, largest_bytes)
     watch = _Watch(stop, time.monotonic() + deadline_seconds, target.host)
     try:
@@ -202,112 +164,11 @@ def _save(
     return size_bytes, digest.hexdigest()
 
 
-class _Line:
-    """Looks up, checks and connects; remembers what it opened, so that another thread can cut it."""
-
-    def __init__(self, resolver: Resolver, dial: Dial) -> None:
-        self.stage = "the preparation"
-        self.target: Target | None = None
-        self._resolver = resolver
-        self._dial = dial
-        self._lock = threading.Lock()
-        self._handles: list[socket.socket] = []
-        self._cut = False
-
-    def look_up(self, host: str, port: int) -> list[str]:
-        self.stage = "the look-up of its name"
-        return [host] if is_number(host) else self._resolver(host, port)
-
-    def to_target(self, host: str, port: int) -> socket.socket:
-        """A connection to a checked address of the target; no other host is ever asked for."""
-        target = self.target
-        if target is None or (host, port) != (target.host, target.port):
-            raise FetchRefused("The address was read in two different ways; it is not fetched.")
-        addresses = self.look_up(host, port)
-        if target.on_loopback:
-            require_loopback(host, addresses)
-        else:
-            require_public(host, addresses)
-        return self._connect(addresses, port)
-
-    def to_proxy(self, host: str, port: int) -> socket.socket:
-        """A connection to the proxy that the user set up: it may well be on this machine."""
-        return self._connect(self.look_up(host, port), port)
-
-    def cut(self) -> None:
-        """End every connection, whatever any thread is waiting for on it."""
-        with self._lock:
-            self._cut = True
-            handles, self._handles = self._handles, []
-        for handle in handles:
-            with contextlib.suppress(OSError):
-                handle.shutdown(socket.SHUT_RDWR)
-            handle.close()
-
-    def _connect(self, addresses: list[str], port: int) -> socket.socket:
-        self.stage = "the connection"
-        failure = OSError("the name has no address")
-        for address in addresses[:_MOST_ADDRESSES_TRIED]:
-            try:
-                line = self._dial(address, port, _CONNECT_SECONDS)
-            except OSError as problem:
-                failure = problem
-                continue
-            self._remember(line)
-            self.stage = "the answer"
-            return line
-        raise failure
-
-    def _remember(self, line: socket.socket) -> None:
-        # A second handle on the same connection: TLS takes the first one over, and shutting down works through both.
-        with self._lock:
-            if self._cut:
-                line.close()
-                raise OSError("nobody waits for this any more")
-            self._handles.append(line.dup())
-
-
-class _GuardedAdapter(HTTPAdapter):
-    """requests, with every connection made by a `_Line`."""
-
-    def __init__(self, line: _Line) -> None:
-        self._line = line
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._line.to_target)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        if isinstance(manager, urllib3.ProxyManager):  # a SOCKS one connects in its own way
-            manager.pool_classes_by_scheme = _pool_classes(self._line.to_proxy)
-        return manager
-
-
-def _pool_classes(connect: Callable[[str, int], socket.socket]) -> dict[str, type[HTTPConnectionPool]]:
-    class PlainConnection(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return connect(self.host.strip("[]"), self.port)
-
-    class SecureConnection(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return connect(self.host.strip("[]"), self.port)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = PlainConnection
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = SecureConnection
-
-    return {"http": PlainPool, "https": SecurePool}
-
-
 class _Network:
     """The half of a download that waits: it runs in a thread of its own and hands over head, pieces and end."""
 
     def __init__(
-        self, line: _Line, target: Target, loopback_origin: str | None, validators: Validators, largest_bytes: int
+        self, line: Line, target: Target, loopback_origin: str | None, validators: Validators, largest_bytes: int
     ) -> None:
         self._line = line
         self._target = target
@@ -339,7 +200,7 @@ class _Network:
         try:
             self._follow()
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as problem:
-            self._fail(_explain(problem, self._line.stage, self._target.host))
+            self._fail(self._line.explain(problem, self._target.host))
         except Exception as problem:  # noqa: BLE001 - the calling thread raises it
             self._fail(problem)
 
@@ -355,38 +216,12 @@ class _Network:
 
     def _follow(self) -> None:
         for _ in range(_MOST_REDIRECTS + 1):
-            with contextlib.closing(_GuardedAdapter(self._line)) as adapter, self._ask(adapter) as response:
+            with self._line.ask(self._target, self._headers()) as response:
                 if response.status_code not in _REDIRECTS:
                     self._receive(response)
                     return
                 self._target = _redirected(self._target, response.headers.get("Location"), self._loopback_origin)
         raise FetchRefused(f"{self._target.host} redirects more than {_MOST_REDIRECTS} times.")
-
-    def _ask(self, adapter: HTTPAdapter) -> requests.Response:
-        target = self._line.target = self._target
-        self._line.stage = "the preparation (proxy and certificate settings)"
-        # Prepared and sent by hand: a session would add cookies and .netrc, and read the whole body of a redirect.
-        request = requests.Request("GET", target.url, headers=self._headers()).prepare()
-        with requests.Session() as session:
-            surroundings = session.merge_environment_settings(target.url, {}, True, None, None)
-        proxies = {} if target.on_loopback else surroundings["proxies"]
-        if requests.utils.select_proxy(target.url, proxies):
-            self._check_before_proxy(target)
-        return adapter.send(
-            request,
-            stream=True,
-            timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
-            verify=surroundings["verify"] or True,
-            cert=None,
-            proxies=proxies,
-        )
-
-    def _check_before_proxy(self, target: Target) -> None:
-        try:
-            addresses = self._line.look_up(target.host, target.port)
-        except OSError:
-            return  # names are often the proxy's business alone
-        require_public(target.host, addresses, through_proxy=True)
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -496,16 +331,3 @@ def _retry_after(value: str | None) -> float | None:
 
 def _too_large(host: str, largest_bytes: int) -> FetchRefused:
     return FetchRefused(f"The file at {host} is larger than {largest_bytes / 1024**2:,.0f} MB; it is not fetched.")
-
-
-def _explain(problem: Exception, stage: str, host: str) -> FetchFailed:
-    """Network trouble in words. Nothing of `problem` is kept: its text holds the whole URL, proxy password and all."""
-    if isinstance(problem, requests.exceptions.ProxyError):
-        what = "The proxy did not connect to"
-        return FetchFailed(f"{what} {host}. Check the proxy settings (HTTPS_PROXY, NO_PROXY), then try again.")
-    if isinstance(problem, requests.exceptions.SSLError):
-        return FetchFailed(f"{host} has no valid certificate for its name, or TLS failed. Try another network.")
-    if isinstance(problem, (requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL)):
-        return FetchFailed(f"The proxy set for {host} cannot be used. Check HTTPS_PROXY and ALL_PROXY.")
-    how = "took too long" if isinstance(problem, (requests.Timeout, TimeoutError)) else "failed"
-    return FetchFailed(f"The download from {host} did not work: {stage} {how}. Check the network, then try again.")

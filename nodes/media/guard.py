@@ -1,0 +1,201 @@
+"""Guarded connections: requests over https that can only reach public addresses, whatever a URL or name server says.
+
+Every name is looked up once, every address of the answer is checked, and the connection goes to a checked address: a
+name server that changes its mind in between changes nothing. Nothing of the user's goes along: no key, cookie or
+.netrc entry. Redirects are not followed here.
+
+With a proxy from the environment (https only) the proxy looks the name up. What is checked then: the URL itself, and
+the addresses this machine finds for the host, if it finds any. Where the proxy really connects to is the proxy's
+matter; with a plain `socks5://` one the local look-up is made twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from .addresses import Target, is_number, require_loopback, require_public
+from .fetch_errors import FetchFailed, FetchRefused
+
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 30.0
+_MOST_ADDRESSES_TRIED = 6
+
+Resolver = Callable[[str, int], list[str]]
+"""Host and port to IP addresses. Raises OSError."""
+
+Dial = Callable[[str, int, float], socket.socket]
+"""IP address, port and seconds to a connected socket. Raises OSError."""
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses the system finds for a host."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def dial(address: str, port: int, seconds: float) -> socket.socket:
+    """A TCP connection to exactly this IP address."""
+    line = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        line.settimeout(seconds)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line.connect((address, port))
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+class Line:
+    """Looks up, checks and connects, for one request after the other; another thread can cut it at any time."""
+
+    def __init__(self, resolver: Resolver = resolve, dial: Dial = dial) -> None:
+        self.stage = "the preparation"
+        self.target: Target | None = None
+        self._resolver = resolver
+        self._dial = dial
+        self._lock = threading.Lock()
+        self._handles: list[socket.socket] = []
+        self._cut = False
+
+    @contextlib.contextmanager
+    def ask(
+        self, target: Target, headers: Mapping[str, str], *, method: str = "GET", body: IO[bytes] | None = None
+    ) -> Iterator[requests.Response]:
+        """Send one request and give its answer, body unread. Raises FetchRefused and what requests raises."""
+        self.target = target
+        self.stage = "the preparation (proxy and certificate settings)"
+        # Prepared and sent by hand: a session would add cookies and .netrc, and read the whole body of a redirect.
+        request = requests.Request(method, target.url, headers=dict(headers), data=body).prepare()
+        with requests.Session() as session:
+            surroundings = session.merge_environment_settings(target.url, {}, True, None, None)
+        proxies = {} if target.on_loopback else surroundings["proxies"]
+        if requests.utils.select_proxy(target.url, proxies):
+            self._check_before_proxy(target)
+        with contextlib.closing(_GuardedAdapter(self)) as adapter:
+            response = adapter.send(
+                request,
+                stream=True,
+                timeout=(CONNECT_SECONDS, SILENCE_SECONDS),
+                verify=surroundings["verify"] or True,
+                cert=None,
+                proxies=proxies,
+            )
+            with response:
+                yield response
+
+    def look_up(self, host: str, port: int) -> list[str]:
+        self.stage = "the look-up of its name"
+        return [host] if is_number(host) else self._resolver(host, port)
+
+    def to_target(self, host: str, port: int) -> socket.socket:
+        """A connection to a checked address of the target; no other host is ever asked for."""
+        target = self.target
+        if target is None or (host, port) != (target.host, target.port):
+            raise FetchRefused("The address was read in two different ways; it is not fetched.")
+        addresses = self.look_up(host, port)
+        if target.on_loopback:
+            require_loopback(host, addresses)
+        else:
+            require_public(host, addresses)
+        return self._connect(addresses, port)
+
+    def to_proxy(self, host: str, port: int) -> socket.socket:
+        """A connection to the proxy that the user set up: it may well be on this machine."""
+        return self._connect(self.look_up(host, port), port)
+
+    def explain(self, problem: Exception, host: str) -> FetchFailed:
+        """Network trouble in words, without its text: that holds the whole URL, proxy password and all."""
+        if isinstance(problem, requests.exceptions.ProxyError):
+            return FetchFailed(f"The proxy did not connect to {host}. Check HTTPS_PROXY and NO_PROXY, then try again.")
+        if isinstance(problem, requests.exceptions.SSLError):
+            return FetchFailed(f"{host} has no valid certificate for its name, or TLS failed. Try another network.")
+        if isinstance(problem, (requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL)):
+            return FetchFailed(f"The proxy set for {host} cannot be used. Check HTTPS_PROXY and ALL_PROXY.")
+        how = "took too long" if isinstance(problem, (requests.Timeout, TimeoutError)) else "failed"
+        return FetchFailed(f"{host} could not be used: {self.stage} {how}. Check the network, then try again.")
+
+    def cut(self) -> None:
+        """End every connection, whatever any thread is waiting for on it."""
+        with self._lock:
+            self._cut = True
+            handles, self._handles = self._handles, []
+        for handle in handles:
+            with contextlib.suppress(OSError):
+                handle.shutdown(socket.SHUT_RDWR)
+            handle.close()
+
+    def _check_before_proxy(self, target: Target) -> None:
+        try:
+            addresses = self.look_up(target.host, target.port)
+        except OSError:
+            return  # names are often the proxy's business alone
+        require_public(target.host, addresses, through_proxy=True)
+
+    def _connect(self, addresses: list[str], port: int) -> socket.socket:
+        self.stage = "the connection"
+        failure = OSError("the name has no address")
+        for address in addresses[:_MOST_ADDRESSES_TRIED]:
+            try:
+                line = self._dial(address, port, CONNECT_SECONDS)
+            except OSError as problem:
+                failure = problem
+                continue
+            self._remember(line)
+            self.stage = "the answer"
+            return line
+        raise failure
+
+    def _remember(self, line: socket.socket) -> None:
+        # A second handle on the same connection: TLS takes the first one over, and shutting down works through both.
+        with self._lock:
+            if self._cut:
+                line.close()
+                raise OSError("nobody waits for this any more")
+            self._handles.append(line.dup())
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """requests, with every connection made by a `Line`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._line.to_target)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if isinstance(manager, urllib3.ProxyManager):  # a SOCKS one connects in its own way
+            manager.pool_classes_by_scheme = _pool_classes(self._line.to_proxy)
+        return manager
+
+
+def _pool_classes(connect: Callable[[str, int], socket.socket]) -> dict[str, type[HTTPConnectionPool]]:
+    class PlainConnection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return connect(self.host.strip("[]"), self.port)
+
+    class SecureConnection(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return connect(self.host.strip("[]"), self.port)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = PlainConnection
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
+
+    return {"http": PlainPool, "https": SecurePool}
