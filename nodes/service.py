@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -133,6 +134,14 @@ class Service:
             ),
             max_jobs=settings.max_jobs,
         )
+
+
+@functools.cache
+def current() -> Service:
+    """The instance inside ComfyUI."""
+    from . import host
+
+    return Service(Folders(host.state_folder(), host.results_folder()))
 
 
 _threads = threading.local()

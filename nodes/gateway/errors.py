@@ -22,6 +22,7 @@
     +-- StillRunning        we stopped waiting, the job goes on            still running, charged m
     |   +-- Detached            interrupted, cancelled, host going down
     +-- NotHome             completed, but not on this disk yet            charged m
+    +-- NotDecoded          on this disk, but its frames cannot be made    charged m
 
 Charge words: product promise, money rule 6. Status codes: `wan2-6.txt`, "Error Codes".
 """
@@ -258,3 +259,10 @@ class NotHome(APIMallError):
 
     default_charge = Charge.CHARGED
     default_advice = "Nothing is lost: queue the same node again to fetch it without paying."
+
+
+class NotDecoded(APIMallError):
+    """The clip is on this disk, but what is linked to the node cannot be made from it."""
+
+    default_charge = Charge.CHARGED
+    default_advice = "The video output needs no decoding. Queueing again is free."

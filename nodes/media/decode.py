@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,6 +97,27 @@ def decode_last_frame(path: Path, *, max_side: int = 0, stop: Stop = never_stop)
         pixels: Array = np.empty((1, shape.height, shape.width, 3), np.float32)
         Converter(shape).write(picture, pixels[0])
     return pixels
+
+
+def decode_last_of(path: Path, span: Span, *, stop: Stop = never_stop) -> Array:
+    """The last picture of a part of a clip, float32 [1, height, width, 3]: one seek. Raises as decode_frames does."""
+    with Source(path) as source:
+        chosen = plan(source, span, stop=stop)
+        skipped = chosen.skipped + (chosen.frames - 1) * chosen.every_nth
+        last = replace(chosen, frames=1, times=chosen.times[-1:], skipped=skipped, every_nth=1)
+        for row, picture in wanted_pictures(source, last, stop=stop):
+            if row is not None:
+                shape = _shape_of(picture, source, span)
+                pixels: Array = np.empty((1, shape.height, shape.width, 3), np.float32)
+                Converter(shape).write(picture, pixels[0])
+                return pixels
+    raise NotAClip(f"The last picture of that part of {path.name} cannot be decoded: it is damaged. Use another part.")
+
+
+def measure(path: Path, span: Span, *, stop: Stop = never_stop) -> Plan:
+    """How many pictures a part of a clip has, and at what rate, without decoding any. Raises NotAClip, EmptySpan."""
+    with Source(path) as source:
+        return plan(source, span, stop=stop)
 
 
 def iterate_pictures(

@@ -1,0 +1,237 @@
+"""From a ticket to a node's outputs: wait where the user can see it, then hand over what is linked.
+
+order -> Ticket -> wait (status, progress, interrupt, deadline) -> Result -> video, frames, ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from comfy_api.latest import io
+
+from . import host, service
+from .gateway.errors import APIMallError, InputError, NotDecoded
+
+if TYPE_CHECKING:
+    from .jobs.order import Order, Stop
+    from .jobs.work import Result, Status, Ticket
+
+T = TypeVar("T")
+
+_TICK_SECONDS = 0.2
+_LAST_LOOK_SECONDS = 90.0
+_PEEK_SECONDS = 30.0
+
+
+class Slot(IntEnum):
+    """The outputs of the four nodes that deliver a generated clip, in order."""
+
+    VIDEO = 0
+    FRAMES = 1
+    LAST_FRAME = 2
+    AUDIO = 3
+    TASK_ID = 4
+    VIDEO_URL = 5
+
+
+async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.NodeOutput:
+    """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
+    with reported(hidden.unique_id):
+        wanted = await off_loop(order)
+        for warning in wanted.warnings:
+            host.say(hidden.unique_id, warning)
+        ticket = await off_loop(lambda stop: service.current().runner().submit(wanted))
+        await follow(ticket, hidden.unique_id, until=_done if wait else _accepted)
+        return await _outputs(ticket, hidden)
+
+
+async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
+    """Deliver the clip of a task; without `wait` look once and never fail."""
+    try:
+        return await _collect(hidden, task_id, wait)
+    except APIMallError as problem:
+        if wait:
+            raise
+        return _blocked(problem.task_id or task_id.strip(), "")
+
+
+async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
+    with reported(hidden.unique_id):
+        wanted = task_id_of(task_id)
+        ticket = await off_loop(lambda stop: service.current().runner().collect(wanted))
+        if ticket is None:
+            raise InputError(
+                "There is no unfinished job of this account", advice="Paste the task id of the job you look for."
+            )
+        await follow(ticket, hidden.unique_id, until=_done if wait else _looked(time.monotonic() + _PEEK_SECONDS))
+        return await _outputs(ticket, hidden)
+
+
+@contextmanager
+def reported(node_id: str) -> Iterator[None]:
+    """Puts the short reason of a failure on the node before it goes on its way: newer front ends show no other."""
+    try:
+        yield
+    except APIMallError as problem:
+        host.say(node_id, problem.short)
+        raise
+
+
+def task_id_of(text: str) -> str | None:
+    """The id in what a user pasted: blanks, quotes and a URL around it are forgiven. None: nothing was given."""
+    bare = text.strip().strip("\"'`").strip().rstrip("/")
+    bare = bare.split("?", 1)[0].rsplit("/", 1)[-1] if "://" in bare else bare
+    if any(character.isspace() for character in bare) or len(bare) > 200:
+        raise InputError("That is not a task id", advice="Paste the id alone; it looks like vid_01HQ9MA3M6V6...")
+    return bare or None
+
+
+async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool]) -> None:
+    """Wait until the job is done or `until` is satisfied; shows how it stands, sees interrupts and the deadline.
+
+    Raises Detached (the job goes on) at the deadline, and ComfyUI's interrupt when the user asked for it.
+    """
+    minutes = service.current().settings().wait_minutes
+    deadline = time.monotonic() + minutes * 60
+    shown = ""
+    try:
+        while not (status := ticket.status()).done and not until(status):
+            if host.interrupted():
+                host.say(node_id, ticket.leave("You stopped the wait").short)
+                raise host.interrupt_exception()
+            if time.monotonic() > deadline and not await _one_more_look(ticket):
+                raise ticket.leave(f"No result after {minutes:g} minutes of waiting")
+            if (line := describe(status)) != shown:
+                shown = line
+                host.say(node_id, line)
+            if status.fraction is not None:
+                host.show_progress(node_id, status.fraction, 1.0)
+            await asyncio.sleep(_TICK_SECONDS)
+    finally:
+        ticket.leave("The node stopped waiting")
+
+
+async def _one_more_look(ticket: Ticket) -> bool:
+    """Ask once more before giving up: a frozen loop may have eaten the time. True when the job is done."""
+    before = ticket.status()
+    if not before.accepted:
+        return before.done
+    patience = time.monotonic() + _LAST_LOOK_SECONDS
+    ticket.look_now()
+    while (status := ticket.status()).looks == before.looks and not status.done and time.monotonic() < patience:
+        if host.interrupted():
+            break
+        await asyncio.sleep(_TICK_SECONDS)
+    # What the look found may still have to be downloaded; that is progress, not silence.
+    return status.done or status.job.state == "completed"
+
+
+def describe(status: Status) -> str:
+    """The line on the node: state, time, cost so far, task id."""
+    line = status.text
+    if status.seconds is not None and not status.done:
+        line += f", {status.seconds:.0f} s"
+    facts = []
+    if status.accepted and status.job.credits_used is not None:
+        facts.append(f"{status.job.credits_used:g} credits")
+    if status.job.task_id:
+        facts.append(f"task {status.job.task_id}")
+    return "\n".join(filter(None, [line, ", ".join(facts)]))
+
+
+def _done(status: Status) -> bool:
+    return status.done
+
+
+def _accepted(status: Status) -> bool:
+    return status.accepted
+
+
+def _looked(patience: float) -> Callable[[Status], bool]:
+    """Satisfied by the first answer about the task, unless that found it finished: then its file is fetched."""
+
+    def until(status: Status) -> bool:
+        looked = status.looks > 0 and status.job.state == "running"
+        return looked or time.monotonic() > patience
+
+    return until
+
+
+async def _outputs(ticket: Ticket, hidden: Any) -> io.NodeOutput:
+    status = ticket.status()
+    if not status.done:
+        host.say(hidden.unique_id, describe(status))
+        return _blocked(status.job.task_id or "", status.job.video_url or "")
+    result = ticket.result()
+    linked = host.linked_outputs(hidden.prompt, hidden.unique_id)
+    try:
+        frames, last_frame, audio = await off_loop(lambda stop: _decoded(result, linked, hidden.unique_id, stop))
+    except _media_error() as problem:
+        raise _not_decoded(result, str(problem)) from None
+    cost = "already paid" if not result.fetched else describe(status)
+    host.say(hidden.unique_id, f"{cost}\n{result.path.name}" if not result.fetched else cost)
+    return io.NodeOutput(
+        host.as_video(result.path),
+        frames,
+        last_frame,
+        audio,
+        result.task_id,
+        result.video_url,
+        ui=host.preview(result.path),
+    )
+
+
+def _decoded(result: Result, linked: frozenset[int], node_id: str, stop: Stop) -> tuple[Any, Any, Any]:
+    from .media.audio import decode_audio
+    from .media.decode import decode_frames, decode_last_frame
+
+    def tell(fraction: float) -> None:
+        host.show_progress(node_id, fraction, 1.0)
+
+    frames: Any = host.blocked()
+    last_frame: Any = host.blocked()
+    audio: Any = host.blocked()
+    if Slot.FRAMES in linked:
+        frames = host.as_image(decode_frames(result.path, stop=stop, tell=tell).pixels)
+    if Slot.LAST_FRAME in linked:
+        last_frame = host.as_image(decode_last_frame(result.path, stop=stop))
+    if Slot.AUDIO in linked:
+        audio = host.as_audio(decode_audio(result.path, stop=stop))
+    return frames, last_frame, audio
+
+
+def _blocked(task_id: str, video_url: str) -> io.NodeOutput:
+    """No clip today: what needs one is skipped, the id is given."""
+    nothing = host.blocked()
+    return io.NodeOutput(nothing, nothing, nothing, nothing, task_id, video_url)
+
+
+async def off_loop(work: Callable[[Stop], T]) -> T:
+    """Run blocking `work` in a thread; its stop check turns true on interrupt and when the node is cancelled."""
+    from .media.errors import Stopped
+
+    left = threading.Event()
+    try:
+        return await asyncio.to_thread(work, lambda: left.is_set() or host.interrupted())
+    except Stopped:
+        raise host.interrupt_exception() from None
+    finally:
+        left.set()
+
+
+def _media_error() -> type[Exception]:
+    from .media.errors import MediaError
+
+    return MediaError
+
+
+def _not_decoded(result: Result, problem: str) -> NotDecoded:
+    from .jobs.failures import about
+
+    return about(NotDecoded, f"{problem} The clip itself is safe on disk: {result.path.name}", result.job)

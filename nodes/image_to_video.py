@@ -1,0 +1,72 @@
+"""Image to Video: one or more reference images become a clip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+
+from . import widgets
+from .delivery import make
+from .host import shielded, supported
+
+if TYPE_CHECKING:
+    import torch
+
+    from .jobs.order import Order
+
+
+class ImageToVideo(io.ComfyNode):
+    """`type: image-to-video` of the gateway's Wan 2.6 page."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="APIMall_ImageToVideo",
+            display_name="Image to Video (API Mall)",
+            category=widgets.CATEGORY,
+            description="Makes a video that starts from an image, with Wan 2.6 through API Mall. Images are uploaded "
+            "to a public address. Costs credits; queueing the same inputs again is free.",
+            inputs=[
+                widgets.prompt("What happens in the video, and how the camera moves."),
+                io.Image.Input("image", optional=True, tooltip="The reference image. Each image of a batch is one."),
+                io.String.Input(
+                    "image_urls",
+                    multiline=True,
+                    default="",
+                    tooltip="https addresses of further reference images, one a line, readable by anybody.",
+                ),
+                *widgets.settings(),
+            ],
+            outputs=widgets.clip_outputs(),
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            **supported(io.Schema, search_aliases=["wan", "wan 2.6", "i2v", "animate image", "api mall"]),
+        )
+
+    @classmethod
+    def validate_inputs(cls, model: str) -> bool | str:
+        """Naming `model` here lifts the check against the list: the gateway decides about names it may yet learn."""
+        return bool(model) or "Name a model."
+
+    @classmethod
+    @shielded
+    async def execute(
+        cls,
+        prompt: str,
+        image_urls: str,
+        model: str,
+        duration: str,
+        resolution: str,
+        take: int,
+        wait: bool,
+        image: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        from .gateway.contract import IMAGE_TO_VIDEO
+        from .jobs.order import Order, Stop
+        from .references import of_images
+
+        def order(stop: Stop) -> Order:
+            references = of_images(image, image_urls, stop)
+            return Order(model, IMAGE_TO_VIDEO, prompt, duration, resolution, take, references)
+
+        return await make(cls.hidden, order, wait)

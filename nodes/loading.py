@@ -1,0 +1,221 @@
+"""Where Load Video's clip comes from, and how the part asked for is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io
+
+from . import host, service
+from .delivery import off_loop, reported
+from .gateway.errors import InputError
+from .media.audio import decode_audio
+from .media.decode import decode_frames, decode_last_of, measure
+from .media.encode import encode_clip, trim_clip
+from .media.errors import MediaError, Stop, Stopped
+from .media.fetch import NotModified, fetch
+from .media.probe import Clip, probe
+from .media.span import Span
+
+if TYPE_CHECKING:
+    from comfy_api.latest import Input
+
+VIDEO, FRAMES, LAST_FRAME, AUDIO = range(4)
+_LOADED_FOLDER = "loaded"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the widgets say. `file` and `url` are "" and `video` None where nothing was chosen."""
+
+    file: str
+    url: str
+    video: Input.Video | None
+    start: float
+    every_nth: int
+    max_frames: int
+    max_side: int
+
+    @property
+    def span(self) -> Span:
+        """The part asked for."""
+        return Span(self.start, self.every_nth, self.max_frames, self.max_side)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A clip on disk, and the part of it that is meant."""
+
+    clip: Clip
+    span: Span
+
+    @property
+    def whole(self) -> bool:
+        """True when the part is all of the clip, as it is."""
+        return self.span == Span()
+
+
+def fingerprint(file: str) -> str:
+    """Name, size and time of the file; a constant for what is no file in ComfyUI's folders."""
+    if not file:
+        return ""
+    try:
+        now = host.input_file(file).stat()
+    except (InputError, OSError):
+        return "missing"
+    return f"{file}:{now.st_size}:{now.st_mtime_ns}"
+
+
+async def load(hidden: Any, wanted: Wanted) -> io.NodeOutput:
+    """The outputs of Load Video: only what is linked is decoded or written."""
+    with reported(hidden.unique_id):
+        linked = host.linked_outputs(hidden.prompt, hidden.unique_id)
+        return await off_loop(lambda stop: _load(wanted, linked, hidden.unique_id, stop))
+
+
+def _load(wanted: Wanted, linked: frozenset[int], node_id: str, stop: Stop) -> io.NodeOutput:
+    def tell(fraction: float) -> None:
+        host.show_progress(node_id, fraction, 1.0)
+
+    try:
+        found = _find(wanted, tell, stop)
+        path, span = found.clip.path, found.span
+        part = measure(path, span, stop=stop)
+        shown = path if found.whole else _written(found, stop) if VIDEO in linked else None
+        frames: Any = host.blocked()
+        last_frame: Any = host.blocked()
+        audio: Any = host.blocked()
+        if FRAMES in linked:
+            frames = host.as_image(decode_frames(path, span, stop=stop, tell=tell).pixels)
+        if LAST_FRAME in linked:
+            last_frame = host.as_image(decode_last_of(path, span, stop=stop))
+        if AUDIO in linked:
+            audio = host.as_audio(decode_audio(path, part.start_seconds, part.seconds, stop=stop))
+    except MediaError as problem:
+        if isinstance(problem, Stopped):
+            raise
+        raise InputError(str(problem)) from None
+    host.say(node_id, _describe(found.clip, part.frames, part.fps))
+    video = host.blocked() if shown is None else host.as_video(shown)
+    return io.NodeOutput(video, frames, last_frame, audio, part.fps, part.frames, ui=host.preview(shown or path))
+
+
+def _describe(clip: Clip, count: int, fps: float) -> str:
+    sound = "sound" if clip.has_audio else "no sound"
+    return f"{count} frames, {fps:g} a second, of {clip.width}x{clip.height}, {clip.seconds:.2f} s, {sound}"
+
+
+def _find(wanted: Wanted, tell: Any, stop: Stop) -> Found:
+    """The one clip that is meant. Raises InputError when there is none, or more than one."""
+    given = [name for name in ("file", "url", "video") if getattr(wanted, name) not in ("", None)]
+    if len(given) != 1:
+        problem = f"{' and '.join(given)} are all given" if given else "No video is given"
+        raise InputError(problem, advice="Choose a file, write a url, or link a video: exactly one of the three.")
+    if wanted.file:
+        return Found(probe(host.input_file(wanted.file)), wanted.span)
+    if wanted.url:
+        return Found(probe(_downloaded(wanted.url, tell, stop)), wanted.span)
+    assert wanted.video is not None
+    return _linked_clip(wanted.video, wanted.span, stop)
+
+
+def _linked_clip(video: Input.Video, span: Span, stop: Stop) -> Found:
+    stored = host.stored_span(video)
+    if stored is None:
+        return Found(probe(_kept(video, stop)), span)
+    clip = probe(stored.path)
+    if stored.seconds:
+        # A trimmed VIDEO ends early; what is asked for must end with it.
+        left = max(0, round((stored.seconds - span.start_seconds) * clip.fps))
+        most = math.ceil(left / span.every_nth)
+        if not most:
+            raise InputError(f"start {span.start_seconds:g} s lies behind the end of the linked video")
+        span = replace(span, max_frames=min(span.max_frames or most, most))
+    return Found(clip, replace(span, start_seconds=stored.start_seconds + span.start_seconds))
+
+
+def _kept(video: Input.Video, stop: Stop) -> Path:
+    """A VIDEO that is in memory, as a file: its own bytes, or its frames encoded at high quality."""
+    data = host.stored_bytes(video)
+    if data is not None:
+        path = _folder() / f"{hashlib.sha256(data).hexdigest()[:24]}.mp4"
+        if not path.exists():
+            part = path.with_name(f".{path.name}.part")
+            part.write_bytes(data)
+            part.replace(path)
+        return path
+    from .media.audio import Sound
+    from .references import parts_digest
+
+    parts = host.video_parts(video)
+    path = _folder() / f"{parts_digest(parts, stop)[:24]}.mp4"
+    if not path.exists():
+        again = host.video_parts(video)
+        sound = None if again.samples is None else Sound(again.samples, again.sample_rate)
+        encode_clip(again.pictures, again.fps, path, sound=sound, stop=stop, crf=10)
+    return path
+
+
+def _written(found: Found, stop: Stop) -> Path:
+    """The part as a clip of its own; made once for each file and span."""
+    source = found.clip.path.stat()
+    key = repr((str(found.clip.path), source.st_size, source.st_mtime_ns, found.span))
+    path = _folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.mp4"
+    if not path.exists():
+        trim_clip(found.clip.path, path, found.span, stop=stop)
+    return path
+
+
+def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
+    """The file behind a URL, kept by its address and asked for again only with its validators."""
+    current = service.current()
+    name = hashlib.sha256(url.encode()).hexdigest()[:24]
+    path = _folder() / f"{name}.mp4"
+    notes = _folder_of_notes() / f"{name}.json"
+    known = _read_notes(notes) if path.exists() else {}
+    part = path.with_name(f".{path.name}.part")
+    try:
+        fetched = fetch(
+            url,
+            part,
+            loopback_origin=current.settings().loopback_origin,
+            stop=stop,
+            tell=tell,
+            validators=(known.get("etag"), known.get("last_modified")),
+        )
+    except NotModified:
+        return path
+    try:
+        probe(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    notes.write_text(json.dumps({"etag": fetched.etag, "last_modified": fetched.last_modified}))
+    return path
+
+
+def _folder() -> Path:
+    folder = host.results_folder() / _LOADED_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _folder_of_notes() -> Path:
+    folder = host.state_folder() / _LOADED_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _read_notes(path: Path) -> Mapping[str, str | None]:
+    try:
+        notes = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}

@@ -1,0 +1,37 @@
+"""Small requests to addresses that others name: a file PUT to a presigned address, and a look whether one is readable.
+
+Guarded like downloads (`guard.py`): public addresses over https, or the loopback origin; no key, no redirect.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .addresses import parse_url
+from .fetch_errors import FetchError
+from .guard import Line
+
+_GONE = (401, 403, 404, 410)
+
+
+def put(url: str, file: Path, content_type: str, *, loopback_origin: str | None = None) -> int:
+    """Store `file` at a presigned address; gives the HTTP status. Raises OSError when no answer came.
+
+    Sends the content type as given and the file's length: storage services sign both (`gateway.md` section 1.5).
+    """
+    headers = {"Content-Type": content_type, "User-Agent": "apimall-video"}
+    try:
+        target = parse_url(url, loopback_origin)
+        with file.open("rb") as body, Line().ask(target, headers, method="PUT", body=body) as response:
+            return int(response.status_code)
+    except FetchError as refusal:
+        raise OSError(str(refusal)) from None
+
+
+def is_readable(url: str, *, loopback_origin: str | None = None) -> bool:
+    """False when the address plainly no longer gives out its file; True for whatever is not plain."""
+    try:
+        with Line().ask(parse_url(url, loopback_origin), {"User-Agent": "apimall-video"}, method="HEAD") as response:
+            return response.status_code not in _GONE
+    except (FetchError, OSError):
+        return True

@@ -1,0 +1,43 @@
+"""Poll Result: collects a job that was submitted earlier, here or elsewhere. Never pays."""
+
+from __future__ import annotations
+
+import time
+
+from comfy_api.latest import io
+
+from . import widgets
+from .delivery import collect
+from .host import shielded, supported
+
+
+class PollResult(io.ComfyNode):
+    """The section "Query Task Status" of the gateway's Wan 2.6 page."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="APIMall_PollResult",
+            display_name="Poll Result (API Mall)",
+            category=widgets.CATEGORY,
+            description="Collects the video of a job that was submitted earlier. Costs nothing.",
+            inputs=[
+                io.String.Input(
+                    "task_id", default="", tooltip="The job's task id. Empty: the newest job that is not finished."
+                ),
+                widgets.wait("On: wait for the video. Off: look once and go on, with the state on the node."),
+            ],
+            outputs=widgets.clip_outputs(),
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            **supported(io.Schema, search_aliases=["wan", "collect video", "resume", "task id", "api mall"]),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> float:
+        """Never the same: what a task is up to is not for ComfyUI's cache. Looking is free."""
+        return time.time()
+
+    @classmethod
+    @shielded
+    async def execute(cls, task_id: str, wait: bool) -> io.NodeOutput:
+        return await collect(cls.hidden, task_id, wait)

@@ -1,0 +1,69 @@
+"""Video to Video: a source clip and an instruction become a new clip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+
+from . import widgets
+from .delivery import make
+from .host import shielded, supported
+
+if TYPE_CHECKING:
+    from comfy_api.latest import Input
+
+    from .jobs.order import Order
+
+
+class VideoToVideo(io.ComfyNode):
+    """`type: video-to-video` of the gateway's Wan 2.6 page; 15 s is not offered by any provider of this mode."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="APIMall_VideoToVideo",
+            display_name="Video to Video (API Mall)",
+            category=widgets.CATEGORY,
+            description="Makes a new video after a source video, with Wan 2.6 through API Mall. The source is uploaded "
+            "to a public address. Costs credits; queueing the same inputs again is free.",
+            inputs=[
+                widgets.prompt("What the new video shows, or what to change."),
+                io.Video.Input("video", optional=True, tooltip="The source. An H.264 MP4 is sent as it is."),
+                io.String.Input(
+                    "video_url", default="", tooltip="Instead of a video: its https address, readable by anybody."
+                ),
+                *widgets.settings(("5", "10")),
+            ],
+            outputs=widgets.clip_outputs(),
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            **supported(io.Schema, search_aliases=["wan", "wan 2.6", "v2v", "edit video", "restyle", "api mall"]),
+        )
+
+    @classmethod
+    def validate_inputs(cls, model: str) -> bool | str:
+        """Naming `model` here lifts the check against the list: the gateway decides about names it may yet learn."""
+        return bool(model) or "Name a model."
+
+    @classmethod
+    @shielded
+    async def execute(
+        cls,
+        prompt: str,
+        video_url: str,
+        model: str,
+        duration: str,
+        resolution: str,
+        take: int,
+        wait: bool,
+        video: Input.Video | None = None,
+    ) -> io.NodeOutput:
+        from .gateway.contract import VIDEO_TO_VIDEO
+        from .jobs.order import Order, Stop
+        from .references import of_video
+
+        def order(stop: Stop) -> Order:
+            references = (of_video(video, video_url, stop),)
+            return Order(model, VIDEO_TO_VIDEO, prompt, duration, resolution, take, references)
+
+        return await make(cls.hidden, order, wait)

@@ -1,0 +1,64 @@
+"""The inputs and outputs that several nodes share. Order and ids are stored in users' workflows: append only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from comfy_api.latest import io
+
+from .gateway.contract import MODELS
+
+CATEGORY = "API Mall"
+LARGEST_TAKE = 2_147_483_647
+
+
+def prompt(tooltip: str) -> Any:
+    """The text of the job."""
+    return io.String.Input("prompt", multiline=True, default="", tooltip=tooltip)
+
+
+def settings(durations: Sequence[str] = ("5", "10", "15")) -> list[Any]:
+    """Model, duration, resolution, take and wait, in this order, at the end of every paid node."""
+    return [
+        io.Combo.Input("model", options=list(MODELS), default=MODELS[0], tooltip="The model that makes the video."),
+        io.Combo.Input(
+            "duration", options=list(durations), default=durations[0], tooltip="Length of the video in seconds."
+        ),
+        io.Combo.Input(
+            "resolution",
+            options=["720p", "1080p"],
+            default="720p",
+            tooltip="Size of the video: 720p is 1280x720 and cheaper, 1080p is 1920x1080.",
+        ),
+        io.Int.Input(
+            "take",
+            default=0,
+            min=0,
+            max=LARGEST_TAKE,
+            tooltip="Queueing the same take again is free: it continues or serves the job already paid for. "
+            "Another number makes, and pays for, a new video.",
+        ),
+        wait("On: wait for the video. Off: submit, give the task id at once, and collect with Poll Result later."),
+    ]
+
+
+def wait(tooltip: str) -> Any:
+    """Whether the node waits for the video."""
+    return io.Boolean.Input("wait", default=True, tooltip=tooltip)
+
+
+def clip_outputs() -> list[Any]:
+    """What the four nodes that deliver a generated clip give; `delivery.Slot` numbers them."""
+    return [
+        io.Video.Output("video", display_name="video", tooltip="The clip as the gateway made it. Saving it copies it."),
+        io.Image.Output("frames", display_name="frames", tooltip="All frames, decoded only if something is linked."),
+        io.Image.Output(
+            "last_frame", display_name="last_frame", tooltip="The last frame: start the next shot from it."
+        ),
+        io.Audio.Output("audio", display_name="audio", tooltip="The sound; silence of the same length if it has none."),
+        io.String.Output("task_id", display_name="task_id", tooltip="The gateway's id of the job, for Poll Result."),
+        io.String.Output(
+            "video_url", display_name="video_url", tooltip="Where the gateway keeps the clip. The link expires."
+        ),
+    ]
