@@ -122,10 +122,16 @@ class Agenda:
     """
 
     def __init__(
-        self, budget: Budget, clock: Callable[[], float], *, threads: Mapping[Lane, int] = MOST_THREADS
+        self,
+        budget: Budget,
+        clock: Callable[[], float],
+        *,
+        wait: Callable[[threading.Condition, float], bool] = threading.Condition.wait,
+        threads: Mapping[Lane, int] = MOST_THREADS,
     ) -> None:
         self._budget = budget
         self._clock = clock
+        self._wait = wait
         self._most_threads = threads
         self._changed = threading.Condition()
         self._errands: dict[Lane, list[Errand]] = {lane: [] for lane in Lane}
@@ -195,7 +201,7 @@ class Agenda:
                         return errand
                     if not self._errands[lane] and now >= idle_until:
                         break
-                    self._changed.wait(pause if self._errands[lane] else idle_until - now)
+                    self._wait(self._changed, pause if self._errands[lane] else idle_until - now)
                 self._threads[lane] -= 1
                 return None
             finally:

@@ -71,10 +71,13 @@ def unobserved(step: str, job: Job) -> None:
 
 @dataclass(frozen=True)
 class Clocks:
-    """`wall`: seconds since the epoch, may jump. `monotonic`: seconds, never does. `chance`: random in [0, 1)."""
+    """`wall`: seconds since the epoch, may jump. `monotonic`: seconds, never does; `wait` waits by the same seconds.
+    `chance`: random in [0, 1).
+    """
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    wait: Callable[[threading.Condition, float], bool] = threading.Condition.wait
     chance: Callable[[], float] = random.random
 
 
@@ -112,7 +115,7 @@ class Runner:
         self._pace = pace
         self._allow = allow
         self._observe = observe
-        self._agenda = Agenda(budget or Budget(), clocks.monotonic)
+        self._agenda = Agenda(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._lock = threading.RLock()
         self._works: dict[int, Work] = {}
 

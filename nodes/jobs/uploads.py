@@ -105,10 +105,10 @@ class Uploads:
 
     def _pause(self, seconds: float, stop: Stop) -> None:
         """Wait in small steps: whoever stops waiting must not be kept."""
-        until = time.monotonic() + seconds
+        left = seconds
         while not stop():
-            left = until - time.monotonic()
             if left <= 0:
                 return
             self._sleep(min(left, _TICK_SECONDS))
+            left -= _TICK_SECONDS
         raise Withdrawn

@@ -1,0 +1,219 @@
+"""A user folder, a stand-in gateway with tiny clips, and runners wired as `service` wires them, but on quick clocks."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nodes.gateway.client import Gateway, Timeouts, open_session
+from nodes.gateway.contract import TEXT_TO_VIDEO
+from nodes.jobs.holder import Holders
+from nodes.jobs.home import Home
+from nodes.jobs.journal import Journal
+from nodes.jobs.order import Medium, MediumFile, Order, Stop
+from nodes.jobs.pace import Budget
+from nodes.jobs.runner import Clocks, Observer, Runner, unobserved
+from nodes.jobs.uploads import Uploads
+from nodes.jobs.work import Ticket
+from nodes.media.encode import encode_clip
+from nodes.media.fetch import fetch
+from nodes.media.probe import verify
+from nodes.media.send import is_readable, put
+from nodes.rehearsal.scenes import Scene
+from nodes.rehearsal.server import RehearsalGateway
+
+KEY = "sk-test-0123456789abcdef"
+ACCOUNT = "account-of-the-tests"
+SPEED = 100.0
+"""How much faster than life a quick runner counts its seconds: pauses shrink, and their proportions stay."""
+
+PATIENCE_SECONDS = 30.0
+QUICK_TIMEOUTS = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=2.0)
+
+
+def quick_clocks(wall: Callable[[], float] = time.time, chance: Callable[[], float] = lambda: 0.5) -> Clocks:
+    """Clocks that run SPEED times too fast, and wait accordingly."""
+    return Clocks(
+        wall=wall,
+        monotonic=lambda: time.monotonic() * SPEED,
+        wait=lambda condition, seconds: condition.wait(seconds / SPEED),
+        chance=chance,
+    )
+
+
+@functools.cache
+def tiny_clip() -> bytes:
+    """An MP4 of three small pictures that decodes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.mp4"
+        pictures = [np.full((64, 64, 3), shade, np.uint8) for shade in (40, 120, 200)]
+        encode_clip(pictures, Fraction(30), path)
+        return path.read_bytes()
+
+
+def render_tiny(scene: Scene, path: Path) -> None:
+    """What a scene shows does not matter here, that two scenes differ does: a box behind the clip says which it is."""
+    note = f"{scene.type} {scene.prompt} {scene.variation}".encode()
+    path.write_bytes(tiny_clip() + (8 + len(note)).to_bytes(4, "big") + b"free" + note)
+
+
+def rehearsal(folder: Path, **settings: Any) -> RehearsalGateway:
+    """A stand-in gateway whose tasks are done at once."""
+    settings = {"seconds_per_task": 0.0, "render": render_tiny, "credits": 1_000_000, "most_running": None} | settings
+    return RehearsalGateway(folder, **settings)
+
+
+def text_order(prompt: str = "a lighthouse", take: int = 0) -> Order:
+    """A text-to-video job."""
+    return Order("wan2-6", TEXT_TO_VIDEO, prompt, "5", "720p", take)
+
+
+def medium(content: bytes, content_type: str = "image/png") -> Medium:
+    """A picture or clip of the user's; the stand-in looks at no pixel of it."""
+    import hashlib
+    import uuid
+
+    def write(folder: Path, stop: Stop) -> MediumFile:
+        path = folder / uuid.uuid4().hex
+        path.write_bytes(content)
+        return MediumFile(path, content_type, ours=True)
+
+    return Medium(hashlib.sha256(content).hexdigest(), write)
+
+
+@functools.cache
+def tiny_picture() -> bytes:
+    """A PNG."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (10, 20, 30)).save(file, "PNG")
+    return file.getvalue()
+
+
+def picture_order(prompt: str = "it moves", content: bytes | None = None, take: int = 0) -> Order:
+    """An image-to-video job with one picture to upload."""
+    picture = medium(content or tiny_picture())
+    return Order("wan2-6", "image-to-video", prompt, "5", "720p", take, (picture,))
+
+
+def clip_order(prompt: str = "repaint it", take: int = 0) -> Order:
+    """A video-to-video job with one clip to upload."""
+    return Order("wan2-6", "video-to-video", prompt, "5", "720p", take, (medium(tiny_clip(), "video/mp4"),))
+
+
+@dataclass
+class Bench:
+    """One process's wiring: what `service` makes for an account."""
+
+    runner: Runner
+    journal: Journal
+    holders: Holders
+
+    def close(self) -> None:
+        """As a ComfyUI that stops."""
+        self.runner.close()
+        self.holders.close()
+        self.journal.close()
+
+    def make(self, order: Order) -> Ticket:
+        """Submit and wait to the end, whatever it is."""
+        return ended(self.runner.submit(order))
+
+
+def ended(ticket: Ticket) -> Ticket:
+    """The ticket, once its job is done."""
+    assert ticket.wait(PATIENCE_SECONDS), f"still {ticket.status().text!r} after {PATIENCE_SECONDS} s"
+    return ticket
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a test may want different from the usual."""
+
+    account: str = ACCOUNT
+    key: str = KEY
+    max_jobs: int = 3
+    observe: Observer = unobserved
+    allow: Callable[[Any], None] = lambda job: None
+    timeouts: Timeouts = QUICK_TIMEOUTS
+    clocks: Clocks | None = None
+    budget: Callable[[], Budget] = lambda: Budget(6000, 1000)
+    fetch: Callable[..., Any] = fetch
+    put: Callable[..., int] = put
+    verify: Callable[[Path], object] = verify
+    pace: Callable[..., float] | None = None
+
+
+def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
+    """A runner on the user folder `folder`, talking to `base_url`."""
+    clocks = wiring.clocks or quick_clocks()
+    journal = Journal(folder / "journal.sqlite3", clock=clocks.wall)
+    holders = Holders(folder / "holders")
+    sessions = threading.local()
+
+    def session() -> Any:
+        if not hasattr(sessions, "own"):
+            sessions.own = open_session(base_url)
+        return sessions.own
+
+    runner = Runner(
+        account=wiring.account,
+        journal=journal,
+        holders=holders,
+        gateway=lambda: Gateway(base_url, wiring.key, session=session, timeouts=wiring.timeouts, clock=clocks.wall),
+        home=Home(
+            folder / "results",
+            fetch=lambda url, part, tell: wiring.fetch(
+                url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell
+            ),
+            verify=wiring.verify,
+        ),
+        uploads=Uploads(
+            journal,
+            wiring.account,
+            folder / "uploads",
+            put=lambda url, file, kind: wiring.put(url, file, kind, loopback_origin=base_url),
+            readable=lambda url: is_readable(url, loopback_origin=base_url),
+            wall=clocks.wall,
+            sleep=lambda seconds: time.sleep(seconds / SPEED),
+        ),
+        max_jobs=wiring.max_jobs,
+        budget=wiring.budget(),
+        clocks=clocks,
+        allow=wiring.allow,
+        observe=wiring.observe,
+        **({"pace": wiring.pace} if wiring.pace else {}),
+    )
+    return Bench(runner, journal, holders)
+
+
+@contextmanager
+def bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Iterator[Bench]:
+    """`open_bench`, closed at the end."""
+    opened = open_bench(folder, base_url, wiring)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def eventually(truth: Callable[[], object], what: str) -> None:
+    """Wait for something that announces itself to nobody."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    pause = threading.Event()
+    while not truth():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
+        pause.wait(0.005)
