@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from tests.host.outcomes import PromptRefused, WorkerDied
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACK_NAME = "apimall-video"
 NO_HOST = "no real ComfyUI: COMFYUI_PATH is not set"
@@ -39,19 +41,6 @@ class Install:
     path: Path
     python: Path
     version: str
-
-
-class PromptRefused(Exception):
-    """ComfyUI did not accept the prompt; `reply` is its JSON answer."""
-
-    def __init__(self, reply: dict[str, Any]) -> None:
-        super().__init__(json.dumps(reply)[:2000])
-        self.reply = reply
-        self.node_errors: dict[str, Any] = reply.get("node_errors") or {}
-
-
-class WorkerDied(Exception):
-    """ComfyUI's prompt worker ended: it answers no prompt any more until it is restarted."""
 
 
 class Sent(NamedTuple):
@@ -132,10 +121,9 @@ class RealHost:
         path = self.base / "comfyui.log"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
-    def warnings(self, about: str) -> list[str]:
-        """Log lines of WARNING or worse, or of a failed import, in which `about` occurs."""
-        signs = ("WARNING", "ERROR", "CRITICAL", "IMPORT FAILED", "Cannot import", "Traceback")
-        return [line for line in self.log.splitlines() if about in line and any(sign in line for sign in signs)]
+    def log_about(self, name: str) -> list[str]:
+        """Log lines that name `name`, beside the one that says how long its import took. Old hosts mark no levels."""
+        return [line for line in self.log.splitlines() if name in line and " seconds: " not in line]
 
     def start(self) -> None:
         """Start the process; returns when it answers."""

@@ -30,22 +30,12 @@ from comfy_execution.progress import reset_progress_state
 from comfy_execution.utils import executing
 from server import PromptServer
 
+from tests.host.outcomes import PromptRefused, WorkerDied
+
 Prompt = dict[str, dict[str, Any]]
 CacheKey = tuple[Any, ...]
 _log = logging.getLogger("comfyui.standin")
 _HISTORY_SECONDS = 60.0
-
-
-class PromptRefused(Exception):
-    """No output of the prompt passed validation; `node_errors` as ComfyUI answers them."""
-
-    def __init__(self, node_errors: dict[str, Any]) -> None:
-        super().__init__(str(node_errors))
-        self.node_errors = node_errors
-
-
-class WorkerDied(Exception):
-    """The worker thread ended: ComfyUI would answer no prompt any more until it is restarted."""
 
 
 @dataclass
@@ -129,7 +119,7 @@ class StandinHost:
         prompt = json_data["prompt"]
         targets, node_errors = asyncio.run(_Validation(self, prompt).valid_targets())
         if not targets:
-            raise PromptRefused(node_errors)
+            raise PromptRefused({"node_errors": node_errors})
         run = _Run(str(uuid.uuid4()), prompt, targets, client_id, {}, node_errors)
         self._runs[run.prompt_id] = run
         self._queue.put(run)
@@ -226,7 +216,7 @@ class _Validation:
         targets = []
         for node_id, node in self._prompt.items():
             if node["class_type"] not in self._host.classes:
-                raise PromptRefused({node_id: {"errors": [{"type": "missing_node_type"}], **node}})
+                raise PromptRefused({"error": {"type": "missing_node_type"}, "node_errors": {node_id: node}})
             if self._host.classes[node["class_type"]].GET_SCHEMA().is_output_node:
                 targets.append(node_id)
         good = [target for target in targets if await self._valid(target)]
