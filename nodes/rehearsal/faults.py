@@ -1,4 +1,4 @@
-"""Faults: what the stand-in can be told to do wrong, and the script that says when.
+"""Faults: what the stand-in can be told to do wrong. Those of any step are here, those of results are beside.
 
 A fault is a frozen value. The server asks it whether the request is carried out at all (`carries_out`) and lets it turn
 the gateway's proper reply into the one that is sent (`play`). Faults are scripted per step and consumed in order; None
@@ -8,35 +8,58 @@ in a script is one proper answer.
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from .replies import Reply, as_json, refusal, storage_refusal
+from .fault import HTML, Fault, data_of, edit_data
+from .replies import Reply, refusal, storage_refusal
+from .result_faults import (
+    BrokenClip,
+    CompletedWithoutUrl,
+    CutClip,
+    ExpiredLink,
+    FailTask,
+    LongBody,
+    NotAClip,
+    OnlyResultUrls,
+    ShortBody,
+    StatusWord,
+)
+
+__all__ = [
+    "Answer",
+    "BrokenClip",
+    "CompletedWithoutUrl",
+    "CutClip",
+    "CutReply",
+    "Drip",
+    "DropAfter",
+    "DropBefore",
+    "EmptyBody",
+    "ExpiredLink",
+    "FailTask",
+    "Fault",
+    "Fields",
+    "HideLength",
+    "Html",
+    "HugeBody",
+    "LongBody",
+    "NotAClip",
+    "NotSuccess",
+    "Nulls",
+    "OnlyResultUrls",
+    "RedirectTo",
+    "ResetUnread",
+    "ShortBody",
+    "SlowBody",
+    "Stall",
+    "StallBefore",
+    "StatusWord",
+    "TruncateJson",
+    "WrongShape",
+]
 
 STEPS = ("create", "query", "upload_url", "put", "base64", "download", "balance")
 STORAGE_STEPS = ("put", "download")
-HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One misbehaviour, on its own a proper answer."""
-
-    @property
-    def carries_out(self) -> bool:
-        """Whether the request has its effect (a task is created and charged, a file is stored)."""
-        return True
-
-    @property
-    def waits_first(self) -> float:
-        """Seconds to wait before the request is carried out; a client that leaves meanwhile is not served."""
-        return 0.0
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        """The reply to send. `reply` is the proper one, or an empty one if the request was not carried out."""
-        return reply
 
 
 @dataclass(frozen=True)
@@ -66,7 +89,7 @@ class Answer(Fault):
         if step in STORAGE_STEPS:
             refused = storage_refusal(self.status, self.code or "Error", self.message or "Error")
             return replace(refused, headers=self.headers)
-        task_id = _data(reply).get("task_id") if self.names_task else None
+        task_id = data_of(reply).get("task_id") if self.names_task else None
         return refusal(self.status, self.message, code=self.code, headers=self.headers, task_id=task_id)
 
 
@@ -172,7 +195,7 @@ class Nulls(Fault):
     keep: tuple[str, ...] = ("task_id", "status", "video_url")
 
     def play(self, reply: Reply, step: str) -> Reply:
-        return edit_data(reply, {name: None for name in _data(reply) if name not in self.keep})
+        return edit_data(reply, {name: None for name in data_of(reply) if name not in self.keep})
 
 
 @dataclass(frozen=True)
@@ -243,95 +266,6 @@ class RedirectTo(Fault):
 
 
 @dataclass(frozen=True)
-class StatusWord(Fault):
-    """This look at the task tells another status; the task itself goes on."""
-
-    word: str = "unknown"
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        unfinished = {"status": self.word, "video_url": None, "output": None, "completed_at": None}
-        return edit_data(reply, unfinished)
-
-
-@dataclass(frozen=True)
-class CompletedWithoutUrl(Fault):
-    """This look says completed but names no file."""
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        return edit_data(reply, {"status": "completed", "video_url": None, "output": {"resultUrls": []}})
-
-
-@dataclass(frozen=True)
-class OnlyResultUrls(Fault):
-    """A completed task names its file in output.resultUrls only."""
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        return edit_data(reply, {"video_url": None})
-
-
-@dataclass(frozen=True)
-class ExpiredLink(Fault):
-    """At query: links that have run out. At download: the answer that such a link gets."""
-
-    status: int = 403
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        if step == "download":
-            return storage_refusal(self.status, "AccessDenied", "Request has expired")
-        data = _data(reply)
-        if not data.get("video_url"):
-            return reply
-        old = f"?Expires=1&Status={self.status}"
-        urls = [url + old for url in data["output"]["resultUrls"]]
-        return edit_data(reply, {"video_url": data["video_url"] + old, "output": {"resultUrls": urls}})
-
-
-@dataclass(frozen=True)
-class FailTask(Fault):
-    """The task fails: at create when its time has come, at query on the spot.
-
-    `refund` is all, part (half), none, or later (all of it, but only from the second look at the failed task on).
-    """
-
-    refund: str = "all"
-    message: str = "The provider could not generate this video"
-    message_field: str = "error_message"
-
-
-@dataclass(frozen=True)
-class ShortBody(Fault):
-    """Half of the file, with the whole file's Content-Length; the connection closes."""
-
-    share: float = 0.5
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        return reply.sent(cut_after_bytes=int(len(reply.body) * self.share))
-
-
-@dataclass(frozen=True)
-class CutClip(Fault):
-    """Half of the file with a Content-Length that agrees: only its content tells."""
-
-    share: float = 0.5
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        return replace(reply, body=reply.body[: int(len(reply.body) * self.share)])
-
-
-@dataclass(frozen=True)
-class LongBody(Fault):
-    """The file and `extra_bytes` more: past the stated Content-Length, or without one (`hide_length`)."""
-
-    extra_bytes: int = 100_000
-    hide_length: bool = False
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        stated = None if self.hide_length else len(reply.body)
-        longer = replace(reply, body=reply.body + bytes(self.extra_bytes))
-        return longer.sent(stated_bytes=stated, hide_length=self.hide_length)
-
-
-@dataclass(frozen=True)
 class HideLength(Fault):
     """The proper reply without a Content-Length; the closing connection ends it."""
 
@@ -340,46 +274,8 @@ class HideLength(Fault):
 
 
 @dataclass(frozen=True)
-class NotAClip(Fault):
-    """A web page with status 200 where the file should be; `content_type` may lie."""
-
-    content_type: str = "text/html; charset=utf-8"
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        return Reply(200, HTML, self.content_type)
-
-
-@dataclass(frozen=True)
 class EmptyBody(Fault):
     """A 200 with nothing in it; the request was carried out."""
 
     def play(self, reply: Reply, step: str) -> Reply:
         return replace(reply, status=200, body=b"")
-
-
-@dataclass(frozen=True)
-class BrokenClip(Fault):
-    """The file with its picture data overwritten: right length, right `ftyp`, and nothing that decodes."""
-
-    def play(self, reply: Reply, step: str) -> Reply:
-        start = reply.body.find(b"mdat") + 4
-        noise = random.Random(len(reply.body)).randbytes(max(0, len(reply.body) - start))
-        return replace(reply, body=reply.body[:start] + noise)
-
-
-def _data(reply: Reply) -> Mapping[str, Any]:
-    try:
-        value = json.loads(reply.body)
-    except ValueError:
-        return {}
-    data = value.get("data") if isinstance(value, dict) else None
-    return data if isinstance(data, dict) else {}
-
-
-def edit_data(reply: Reply, changes: Mapping[str, Any]) -> Reply:
-    """The reply with some fields of `data` changed; a refusal stays as it is."""
-    if reply.status != 200 or not _data(reply):
-        return reply
-    document = json.loads(reply.body)
-    document["data"].update(changes)
-    return replace(reply, body=as_json(document))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,66 +11,25 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.uint8]
+from .picture import Picture
 
 SAMPLE_RATE = 48_000
 LOUDNESS = 0.12
 BT709, LIMITED_RANGE = 1, 1
-# Kr, Kb of bt709, for pictures of 16..235 and 16..240 (limited range).
-RED_SHARE, BLUE_SHARE = 0.2126, 0.0722
 
 
-@dataclass(frozen=True)
-class Planes:
-    """A yuv420p picture: y [height, width], u and v [height/2, width/2]; all three are views of `flat`."""
-
-    flat: Plane
-    y: Plane
-    u: Plane
-    v: Plane
-
-    @staticmethod
-    def empty(width: int, height: int) -> Planes:
-        flat = np.empty(width * height * 3 // 2, np.uint8)
-        luma, chroma = width * height, width * height // 4
-        half = (height // 2, width // 2)
-        return Planes(
-            flat,
-            flat[:luma].reshape(height, width),
-            flat[luma : luma + chroma].reshape(half),
-            flat[luma + chroma :].reshape(half),
-        )
-
-    @staticmethod
-    def of(rgb: npt.NDArray[np.floating[Any]]) -> Planes:
-        """Converts [height, width, 3], 0..255, both sides even; chroma is the mean of each 2x2 block."""
-        height, width = rgb.shape[:2]
-        planes = Planes.empty(width, height)
-        red, green, blue = (rgb[..., channel].astype(np.float32, copy=False) for channel in range(3))
-        luma = RED_SHARE * red + (1 - RED_SHARE - BLUE_SHARE) * green + BLUE_SHARE * blue
-        np.copyto(planes.y, np.rint(16 + luma * (219 / 255)), casting="unsafe")
-        for plane, channel, share in ((planes.u, blue, BLUE_SHARE), (planes.v, red, RED_SHARE)):
-            difference = (channel - luma) * (112 / 255 / (1 - share))
-            blocks = difference.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
-            np.copyto(plane, np.rint(128 + blocks), casting="unsafe")
-        return planes
-
-    def copy_from(self, other: Planes) -> None:
-        np.copyto(self.flat, other.flat)
-
-
-def write_film(pictures: Iterable[Planes], frames: int, fps: int, chord: npt.NDArray[np.float32], path: Path) -> None:
-    """Encodes `frames` pictures (each used before the next is asked for) and the chord [2, samples] to `path`."""
+def write_film(pictures: Iterable[Picture], frames: int, fps: int, chord: npt.NDArray[np.float32], path: Path) -> None:
+    """Encodes `frames` pictures and the chord [2, samples] to `path`."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video, audio = None, None
         sound = _sound_frames(chord)
-        for index, planes in enumerate(pictures):
+        for index, picture in enumerate(pictures):
             if video is None or audio is None:
-                video = _video_stream(container, planes, fps)
+                video = _video_stream(container, picture.size, fps)
                 audio = container.add_stream("aac", rate=SAMPLE_RATE)
                 audio.bit_rate = 96_000
                 audio.layout = "stereo"
-            frame = av.VideoFrame.from_ndarray(planes.flat.reshape(-1, planes.y.shape[1]), format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(picture.flat(), format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, fps)
             frame.colorspace, frame.color_range = BT709, LIMITED_RANGE
             container.mux(video.encode(frame))
@@ -87,9 +45,9 @@ def write_film(pictures: Iterable[Planes], frames: int, fps: int, chord: npt.NDA
         container.mux(audio.encode(None))
 
 
-def _video_stream(container: Any, planes: Planes, fps: int) -> Any:
+def _video_stream(container: Any, size: tuple[int, int], fps: int) -> Any:
     stream = container.add_stream("libx264", rate=fps)
-    stream.height, stream.width = planes.y.shape
+    stream.width, stream.height = size
     stream.pix_fmt = "yuv420p"
     stream.time_base = Fraction(1, fps)
     stream.options = {"preset": "ultrafast", "crf": "20", "g": str(fps * 2)}

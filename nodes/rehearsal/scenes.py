@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from .film import Planes, soft_chord, write_film
+from .film import soft_chord, write_film
+from .lettering import letterings
+from .paint import Landscape
+from .picture import Picture
 
 FPS = 30
 PIXELS = {"720p": 1280 * 720, "1080p": 1920 * 1080}
 WIDE = {"720p": (1280, 720), "1080p": (1920, 1080)}
 SIDE_STEP = 8
 STEEPEST_ASPECT = 4.0
+PUSH_ROOM = 1.14
+MARK_COLOUR = (178, 50, 160)
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,7 @@ def plan(kind: str, prompt: str, seconds: int, resolution: str, media: Sequence[
     elif kind == "video-to-video":
         video = media[0]
         if video is not None:
-            with av.open(str(video)) as container:
-                stream = container.streams.video[0]
-                width, height = fit((stream.width, stream.height), resolution)
+            width, height = fit(_video_size(video), resolution)
     return Scene(kind, prompt, seconds, width, height, FPS, images, video, variation, resolution)
 
 
@@ -79,9 +83,123 @@ def render(scene: Scene, path: Path) -> None:
     write_film(pictures(scene), scene.frames, scene.fps, soft_chord(scene.seed, scene.seconds), path)
 
 
-def pictures(scene: Scene) -> Iterator[Planes]:
-    ramp = np.linspace(40, 200, scene.width, dtype=np.float32)
-    rgb = np.stack([np.broadcast_to(ramp, (scene.height, scene.width))] * 3, axis=-1)
-    planes = Planes.of(rgb)
-    for _ in range(scene.frames):
-        yield planes
+def pictures(scene: Scene) -> Iterator[Picture]:
+    """Every picture of a scene, with its lettering and a line at the foot that grows with time."""
+    facts = f"{scene.type}   wan2-6   {scene.resolution}   {scene.seconds} s"
+    overlays = letterings(scene.prompt, facts, scene.width, scene.height)
+    thick = max(2, scene.height // 180 // 2 * 2)
+    for frame, picture in zip(range(scene.frames), SHOTS[scene.type](scene), strict=True):
+        for overlay in overlays:
+            overlay.lay(picture)
+        long = round(scene.width * (frame + 1) / scene.frames / 2) * 2
+        picture.paste(Picture.plain(long, thick, MARK_COLOUR), 0, scene.height - thick)
+        yield picture
+
+
+def painted(scene: Scene) -> Iterator[Picture]:
+    """Text to video: a landscape that the prompt chooses, passing by."""
+    landscape = Landscape(scene.prompt, scene.seed, scene.width, scene.height, scene.frames)
+    for frame in range(scene.frames):
+        yield landscape.at(frame)
+
+
+def moved_over(scene: Scene) -> Iterator[Picture]:
+    """Image to video: a slow push into each reference image in turn, with a cross-fade between two."""
+    stills = [_still(scene, path) for path in scene.images]
+    fade = scene.fps // 2
+    span = scene.frames / len(stills)
+    for frame in range(scene.frames):
+        index = min(len(stills) - 1, int(frame / span))
+        picture = _pushed(scene, stills[index], frame / scene.frames, index)
+        begun = frame - index * span
+        if index and begun < fade:
+            picture = _pushed(scene, stills[index - 1], frame / scene.frames, index - 1).blend(picture, begun / fade)
+        yield picture
+
+
+def recoloured(scene: Scene) -> Iterator[Picture]:
+    """Video to video: the source in other colours, from the start again where it is too short."""
+    # Turns and mirrors of the colour plane: each keeps greys grey and moves every hue.
+    inverted = [255 - value for value in range(256)]
+    contrast = [round(16 + 219 * _curve((value - 16) / 219)) for value in range(256)]
+    turn = scene.seed % 3
+    for source in painted(scene) if scene.video is None else _source_pictures(scene):
+        y = source.y.point(contrast)
+        if turn == 0:
+            yield Picture(y, source.v.point(inverted), source.u.copy())
+        elif turn == 1:
+            yield Picture(y, source.v.copy(), source.u.point(inverted))
+        else:
+            yield Picture(y, source.u.point(inverted), source.v.point(inverted))
+
+
+SHOTS: Mapping[str, Callable[[Scene], Iterator[Picture]]] = {
+    "text-to-video": painted,
+    "image-to-video": moved_over,
+    "video-to-video": recoloured,
+}
+
+
+def _curve(share: float) -> float:
+    share = min(1.0, max(0.0, share))
+    return 0.7 * share + 0.3 * share * share * (3 - 2 * share)
+
+
+def _still(scene: Scene, path: Path | None) -> Picture:
+    """A reference image, filling the frame and the room that the push needs; a landscape where it is not at hand."""
+    width, height = (int(side * PUSH_ROOM) // 2 * 2 for side in (scene.width, scene.height))
+    if path is None:
+        return Landscape(scene.prompt, scene.seed, width, height, 1).at(0)
+    with Image.open(path) as opened:
+        upright = ImageOps.exif_transpose(opened).convert("RGB")
+    filled = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
+    return Picture.of(np.asarray(filled))
+
+
+def _pushed(scene: Scene, still: Picture, share: float, index: int) -> Picture:
+    width, height = still.size
+    # From all of it to the frame's own size, easing in and out; even images drift left, odd ones right.
+    eased = share * share * (3 - 2 * share)
+    seen = 1 - (1 - 1 / PUSH_ROOM) * eased
+    side = 0.5 + (0.25 if index % 2 else -0.25) * eased
+    left, top = (width * (1 - seen)) * side, (height * (1 - seen)) * 0.45
+    return still.zoom((left, top, left + width * seen, top + height * seen), scene.width, scene.height)
+
+
+def _source_pictures(scene: Scene) -> Iterator[Picture]:
+    frame = 0
+    while frame < scene.frames:
+        begun_at = frame
+        with av.open(str(scene.video)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            first: float | None = None
+            shown: Picture | None = None
+            for source in container.decode(stream):
+                time = float(source.time or 0.0)
+                first = time if first is None else first
+                while shown is not None and frame < scene.frames and (frame - begun_at) / scene.fps < time - first:
+                    yield shown
+                    frame += 1
+                if frame == scene.frames:
+                    return
+                shown = _fitted(scene, source)
+            if shown is None:
+                raise ValueError("the source video has no picture")
+            yield shown
+            frame += 1
+
+
+def _fitted(scene: Scene, source: Any) -> Picture:
+    degrees = int(getattr(source, "rotation", 0))
+    size = (scene.width, scene.height) if degrees % 180 == 0 else (scene.height, scene.width)
+    flat = source.reformat(width=size[0], height=size[1], format="yuv420p").to_ndarray()
+    return Picture.of_flat(flat).turned(degrees)
+
+
+def _video_size(path: Path) -> tuple[int, int]:
+    """Width and height as shown."""
+    with av.open(str(path)) as container:
+        frame = next(iter(container.decode(video=0)))
+        sideways = int(getattr(frame, "rotation", 0)) % 180 != 0
+        return (frame.height, frame.width) if sideways else (frame.width, frame.height)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 

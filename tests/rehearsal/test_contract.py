@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from nodes.rehearsal import rules
 from nodes.rehearsal.server import RehearsalGateway
 

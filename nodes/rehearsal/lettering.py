@@ -1,0 +1,188 @@
+"""Lettering: the prompt and the REHEARSAL mark, drawn once per film and laid over every picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .picture import Mask, Picture
+
+MOST_LINES = 4
+UNASSIGNED = "\U0010fffe"
+# Asked in this order, by file name, for letters that Pillow's own font does not have.
+FONT_FILES = (
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansCJKsc-Regular.otf",
+    "NotoSerifCJK-Regular.ttc",
+    "NotoSerifCJK-Bold.ttc",
+    "msyh.ttc",
+    "PingFang.ttc",
+    "Hiragino Sans GB.ttc",
+    "YuGothM.ttc",
+    "malgun.ttf",
+    "wqy-microhei.ttc",
+    "DroidSansFallbackFull.ttf",
+    "Arial Unicode.ttf",
+    "DejaVuSans.ttf",
+    "arial.ttf",
+)
+
+Font = Any
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """A part of the overlay: laid at `left`, `top`, where `mask` lets it be seen."""
+
+    picture: Picture
+    mask: Mask
+    left: int
+    top: int
+
+    def lay(self, canvas: Picture) -> None:
+        canvas.paste(self.picture, self.left, self.top, self.mask)
+
+
+def letterings(prompt: str, facts: str, width: int, height: int) -> list[Lettering]:
+    """The mark with its line of facts at the top, the prompt at the bottom."""
+    unit = min(width, height) / 720
+    return [_drawn(_mark(facts, width, unit), 0), _drawn(_caption(prompt, width, height, unit), height)]
+
+
+def _drawn(overlay: Image.Image, below: int) -> Lettering:
+    """An RGBA overlay as lettering; with `below`, its lower edge lies there."""
+    pixels = np.asarray(overlay, np.float32)
+    top = (below - overlay.height) if below else 0
+    return Lettering(Picture.of(pixels[..., :3]), Mask.of(pixels[..., 3]), 0, top)
+
+
+def _mark(facts: str, width: int, unit: float) -> Image.Image:
+    height = int(96 * unit) // 2 * 2
+    overlay = _shade(width, height, lambda share: 110 * (1 - share) ** 1.5)
+    draw = ImageDraw.Draw(overlay)
+    large, small = _font("REHEARSAL", int(26 * unit)), _font(facts, int(17 * unit))
+    left, top, pad = int(28 * unit), int(24 * unit), int(11 * unit)
+    long = draw.textlength("REHEARSAL", font=large)
+    box = (left, top, left + long + 2 * pad, top + int(40 * unit))
+    draw.rounded_rectangle(box, radius=int(8 * unit), fill=(255, 196, 61, 235))
+    middle = (box[1] + box[3]) / 2
+    _write(draw, (left + pad, middle), "REHEARSAL", large, (24, 20, 12, 255))
+    _write(draw, (box[2] + int(14 * unit), middle), facts, small, (255, 255, 255, 225))
+    return overlay
+
+
+def _caption(prompt: str, width: int, height: int, unit: float) -> Image.Image:
+    size = int(30 * unit)
+    font = _font(prompt, size)
+    margin = int(28 * unit)
+    sheet = ImageDraw.Draw(Image.new("L", (1, 1)))
+    lines = wrap(prompt, width - 2 * margin, lambda text: sheet.textlength(text, font=font))
+    step = int(size * 1.36)
+    tall = min(height // 2, len(lines) * step + int(110 * unit)) // 2 * 2
+    overlay = _shade(width, tall, lambda share: 190 * share**1.4)
+    draw = ImageDraw.Draw(overlay)
+    for row, line in enumerate(lines):
+        middle = tall - margin - (len(lines) - row - 0.5) * step
+        _write(draw, (margin + 1, middle + 2), line, font, (0, 0, 0, 170))
+        _write(draw, (margin, middle), line, font, (255, 255, 255, 245))
+    return overlay
+
+
+def _shade(width: int, height: int, darkness: Callable[[float], float]) -> Image.Image:
+    column = np.zeros((height, 1, 4), np.uint8)
+    column[:, 0, 3] = [int(darkness(row / max(1, height - 1))) for row in range(height)]
+    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(column, (height, width, 4))))
+
+
+def _write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: Font, colour: tuple[int, ...]) -> None:
+    shown = "".join(letter if _has(font, letter) else "?" for letter in plain(text))
+    if isinstance(font, ImageFont.FreeTypeFont):
+        draw.text(at, shown, fill=colour, font=font, anchor="lm")
+    else:
+        draw.text((at[0], at[1] - 6), shown, fill=colour, font=font)
+
+
+def plain(text: str) -> str:
+    """Text that any font may be asked for: blanks for control characters, `?` for lone surrogates."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return "".join(letter if letter.isprintable() else " " for letter in whole)
+
+
+def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+    """Breaks text at blanks, or within words (and scripts without blanks) that are too long; ends with ... if cut."""
+    lines = [""]
+    for word in plain(text).split():
+        joined = f"{lines[-1]} {word}".strip()
+        if measure(joined) <= width:
+            lines[-1] = joined
+            continue
+        if lines[-1] and measure(word) <= width:
+            lines.append(word)
+            continue
+        lines[-1] += " " if lines[-1] else ""
+        for letter in word:
+            if lines[-1] and measure(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+        if len(lines) > MOST_LINES:
+            break
+    if len(lines) > MOST_LINES:
+        lines = lines[:MOST_LINES]
+        while lines[-1] and measure(lines[-1] + "...") > width:
+            lines[-1] = lines[-1][:-1]
+        lines[-1] = lines[-1].rstrip() + "..."
+    return lines
+
+
+def _font(text: str, size: int) -> Font:
+    """The first font that has all letters of a text, else the one that has most."""
+    letters = tuple(sorted({letter for letter in plain(text) if not letter.isspace()}))
+    best, missing = _own_font(size), len(letters) + 1
+    for font in _fonts(size):
+        lacking = sum(not _has(font, letter) for letter in letters)
+        if lacking < missing:
+            best, missing = font, lacking
+        if not lacking:
+            break
+    return best
+
+
+def _fonts(size: int) -> Any:
+    yield _own_font(size)
+    for name in FONT_FILES:
+        font = _installed_font(name, size)
+        if font is not None:
+            yield font
+
+
+@lru_cache(maxsize=64)
+def _own_font(size: int) -> Font:
+    try:
+        return ImageFont.load_default(size)
+    except (TypeError, ImportError, OSError):
+        # Pillow before 10.1, or built without FreeType: its bitmap letters have one size only.
+        return ImageFont.load_default()
+
+
+@lru_cache(maxsize=64)
+def _installed_font(name: str, size: int) -> Font | None:
+    try:
+        return ImageFont.truetype(name, size)
+    except (ImportError, OSError):
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _has(font: Font, letter: str) -> bool:
+    """Whether a font can draw a letter, which it shows by not drawing its sign for missing ones."""
+    if letter.isspace():
+        return True
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        return letter.isascii()
+    drawn, absent = font.getmask(letter), font.getmask(UNASSIGNED)
+    return drawn.size != absent.size or bytes(drawn) != bytes(absent)

@@ -1,0 +1,344 @@
+"""Every fault can be scripted, does what it says, and is played once, in order."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+import requests
+
+from nodes.rehearsal import faults
+from nodes.rehearsal.faults import Fault
+from nodes.rehearsal.script import WORDS, DiceFaults, Faults, parse
+
+from .conftest import CLIP, Caller, Clock
+from .test_contract import completed, presigned
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503, 504])
+def test_any_status_of_the_table_can_be_answered_in_the_envelope(caller: Caller, status: int) -> None:
+    caller.gateway.script("create", faults.Answer(status))
+    answer = caller.create("key-1")
+    assert answer.status_code == status
+    assert set(answer.json()) == {"success", "error", "request_id"}
+    assert caller.gateway.record.charges() == 0
+    assert caller.create("key-1").status_code == 200
+
+
+@pytest.mark.parametrize("after", ["7", "Wed, 21 Oct 2037 07:28:00 GMT", "99999999999"])
+def test_a_429_can_say_when_to_come_back(caller: Caller, after: str) -> None:
+    caller.gateway.script("query", faults.Answer(429, headers=(("Retry-After", after),)))
+    assert caller.get("/api/v1/videos/vid_x").headers["Retry-After"] == after
+
+
+def test_a_refusal_can_hide_that_the_request_was_carried_out(caller: Caller) -> None:
+    caller.gateway.script("create", faults.Answer(500, accepted=True))
+    assert caller.create("key-1").status_code == 500
+    assert caller.gateway.record.charges() == 30
+    assert caller.create("key-1").status_code == 200
+    assert caller.gateway.record.charges() == 30
+
+
+def test_a_409_can_name_the_task_of_its_key(caller: Caller) -> None:
+    task_id = caller.task(key="key-1")
+    caller.gateway.script("create", faults.Answer(409, names_task=True))
+    answer = caller.create("key-1")
+    assert (answer.status_code, answer.json()["data"]) == (409, {"task_id": task_id})
+
+
+@pytest.mark.parametrize("fault", [faults.DropBefore(), faults.ResetUnread()])
+def test_a_request_lost_on_its_way_has_no_effect(caller: Caller, fault: Fault) -> None:
+    caller.gateway.script("create", fault)
+    with pytest.raises(requests.ConnectionError):
+        caller.create("key-1")
+    assert caller.gateway.record.charges() == 0
+
+
+@pytest.mark.parametrize("fault", [faults.DropAfter(), faults.DropAfter(reset=True)])
+def test_a_lost_reply_leaves_a_charged_task_that_its_key_finds(caller: Caller, fault: Fault) -> None:
+    caller.gateway.script("create", fault)
+    with pytest.raises(requests.ConnectionError):
+        caller.create("key-1")
+    assert caller.gateway.record.charges() == 30
+    assert caller.task(key="key-1") == caller.gateway.record.tasks[0].task_id
+    assert caller.gateway.record.charges() == 30
+
+
+def test_a_stall_after_acceptance_is_charged_although_the_client_left(caller: Caller) -> None:
+    caller.gateway.script("create", faults.Stall(60))
+    with pytest.raises(requests.Timeout):
+        caller.session.post(caller.gateway.base_url + "/api/v1/videos/generate", json=wish(), timeout=0.2)
+    assert any(caller.balance() == 970 for _ in range(1000))
+
+
+def test_a_stall_before_acceptance_is_void_when_the_client_leaves(caller: Caller) -> None:
+    caller.gateway.script("create", faults.StallBefore(60))
+    with pytest.raises(requests.Timeout):
+        requests.post(
+            caller.gateway.base_url + "/api/v1/videos/generate",
+            json=wish(),
+            headers=caller_headers(caller),
+            timeout=0.2,
+        )
+    assert threads_end("process_request_thread")
+    assert caller.gateway.record.charges() == 0
+
+
+def test_a_short_stall_before_acceptance_ends_well(caller: Caller) -> None:
+    caller.gateway.script("create", faults.StallBefore(0.05))
+    assert caller.create().status_code == 200
+
+
+def test_stopping_ends_every_stall(caller: Caller) -> None:
+    caller.gateway.script("balance", faults.Stall(600))
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            caller.balance()
+        except requests.ConnectionError as error:
+            failures.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert caller.gateway.record.wait_for("balance")
+    caller.gateway.stop()
+    asking.join(5)
+    assert len(failures) == 1
+
+
+def test_truncated_json_is_well_framed_but_no_json(caller: Caller) -> None:
+    caller.gateway.script("create", faults.TruncateJson())
+    answer = caller.create("key-1")
+    assert answer.status_code == 200
+    with pytest.raises(requests.exceptions.JSONDecodeError):
+        answer.json()
+    assert caller.gateway.record.charges() == 30
+
+
+@pytest.mark.parametrize("step", ["balance", "download"])
+def test_a_reply_can_break_off_in_the_middle(caller: Caller, clock: Clock, step: str) -> None:
+    url = completed(caller, clock)["video_url"] if step == "download" else caller.gateway.base_url + BALANCES
+    caller.gateway.script(step, faults.CutReply())
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        caller.session.get(url, timeout=10)
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "null", "7", '{"success":true}', '{"success":true,"data":"x"}'])
+def test_json_of_a_wrong_shape_comes_with_200(caller: Caller, text: str) -> None:
+    caller.gateway.script("create", faults.WrongShape(text))
+    answer = caller.create()
+    assert (answer.status_code, answer.text) == (200, text)
+
+
+def test_success_false_can_come_with_200(caller: Caller) -> None:
+    caller.gateway.script("create", faults.NotSuccess("provider_error", "No"))
+    answer = caller.create()
+    assert (answer.status_code, answer.json()["success"], answer.json()["error"]["code"]) == (
+        200,
+        False,
+        "provider_error",
+    )
+    assert caller.gateway.record.charges() == 0
+
+
+def test_fields_can_be_nulls_or_anything(caller: Caller) -> None:
+    caller.gateway.script("create", faults.Nulls(), faults.Fields('{"credits_used":30.5,"new":[1]}'))
+    nulls, odd = (caller.create("key-1").json()["data"] for _ in range(2))
+    assert nulls["task_id"] == odd["task_id"]
+    assert (nulls["credits_used"], odd["credits_used"], odd["new"]) == (None, 30.5, [1])
+
+
+def test_a_proxys_html_page_can_stand_in_for_an_answer(caller: Caller) -> None:
+    caller.gateway.script("query", faults.Html())
+    answer = caller.get("/api/v1/videos/x")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (502, "text/html; charset=utf-8")
+
+
+def test_a_huge_reply_is_still_json(caller: Caller) -> None:
+    caller.gateway.script("balance", faults.HugeBody(3_000_000))
+    answer = caller.get(BALANCES)
+    assert len(answer.content) == 3_000_000
+    assert answer.json()["success"] is True
+
+
+@pytest.mark.parametrize("fault", [faults.Drip(2000), faults.SlowBody(2000)])
+def test_a_slow_reply_arrives_whole(caller: Caller, fault: Fault) -> None:
+    caller.gateway.script("balance", fault)
+    assert caller.balance() == 1000
+
+
+def test_a_redirect_leads_elsewhere_and_does_nothing(caller: Caller) -> None:
+    caller.gateway.script("create", faults.RedirectTo("https://elsewhere.example/steal"))
+    url = caller.gateway.base_url + "/api/v1/videos/generate"
+    answer = caller.session.post(url, json=wish(), allow_redirects=False, timeout=10)
+    assert (answer.status_code, answer.headers["Location"]) == (307, "https://elsewhere.example/steal")
+    assert caller.gateway.record.charges() == 0
+
+
+def test_a_status_word_is_told_once(caller: Caller, clock: Clock) -> None:
+    task_id = completed(caller, clock)["task_id"]
+    caller.gateway.script("query", faults.StatusWord("unknown"), faults.StatusWord("defrosting"))
+    looks = [caller.look(task_id) for _ in range(3)]
+    assert [seen["status"] for seen in looks] == ["unknown", "defrosting", "completed"]
+    assert [bool(seen["video_url"]) for seen in looks] == [False, False, True]
+
+
+def test_a_completed_task_can_hide_its_links(caller: Caller, clock: Clock) -> None:
+    task_id = completed(caller, clock)["task_id"]
+    caller.gateway.script("query", faults.CompletedWithoutUrl(), faults.OnlyResultUrls())
+    nothing, only = caller.look(task_id), caller.look(task_id)
+    assert (nothing["video_url"], nothing["output"]) == (None, {"resultUrls": []})
+    assert only["video_url"] is None
+    assert requests.get(only["output"]["resultUrls"][0], timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_links_can_be_told_that_have_run_out(caller: Caller, clock: Clock, status: int) -> None:
+    task_id = completed(caller, clock)["task_id"]
+    caller.gateway.script("query", faults.ExpiredLink(status))
+    dead, alive = caller.look(task_id), caller.look(task_id)
+    assert requests.get(dead["video_url"], timeout=10).status_code == status
+    assert requests.get(dead["output"]["resultUrls"][0], timeout=10).status_code == status
+    assert requests.get(alive["video_url"], timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(("refund", "refunded"), [("all", 30), ("part", 15), ("none", 0), ("later", 0)])
+def test_a_task_can_be_failed_on_the_spot(caller: Caller, refund: str, refunded: int) -> None:
+    task_id = caller.task()
+    caller.gateway.script("query", faults.FailTask(refund, "No luck", message_field="failMsg"))
+    seen = caller.look(task_id)
+    assert (seen["status"], seen["failMsg"], seen["credits_refunded"]) == ("failed", "No luck", refunded)
+    assert caller.look(task_id)["status"] == "failed"
+
+
+def test_a_task_can_be_bound_to_fail_from_its_creation(caller: Caller, clock: Clock) -> None:
+    caller.gateway.script("create", faults.FailTask("part"))
+    task_id = caller.task()
+    assert caller.look(task_id)["status"] == "pending"
+    clock.now += 10
+    assert caller.look(task_id)["credits_refunded"] == 15
+
+
+def test_downloads_can_be_short_cut_long_or_of_unknown_length(caller: Caller, clock: Clock) -> None:
+    url = completed(caller, clock)["video_url"]
+    whole = requests.get(url, timeout=10).content
+    script = [faults.ShortBody(), faults.CutClip(), faults.LongBody(50), faults.LongBody(50, hide_length=True)]
+    caller.gateway.script("download", *script, faults.HideLength(), faults.EmptyBody())
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        requests.get(url, timeout=10)
+    assert requests.get(url, timeout=10).content == whole[: len(whole) // 2]
+    assert raw_get(url).endswith(whole + bytes(50))
+    unstated = requests.get(url, timeout=10)
+    assert ("Content-Length" in unstated.headers, unstated.content) == (False, whole + bytes(50))
+    assert requests.get(url, timeout=10).content == whole
+    assert requests.get(url, timeout=10).content == b""
+
+
+def test_downloads_can_be_something_else_than_a_clip(caller: Caller, clock: Clock) -> None:
+    url = completed(caller, clock)["video_url"]
+    whole = requests.get(url, timeout=10).content
+    caller.gateway.script("download", faults.NotAClip("video/mp4"), faults.BrokenClip(), faults.ExpiredLink())
+    page, broken, expired = (requests.get(url, timeout=10) for _ in range(3))
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "video/mp4")
+    assert page.content.startswith(b"<!DOCTYPE html>")
+    assert broken.content.startswith(CLIP[: CLIP.index(b"mdat") + 4])
+    assert len(broken.content) == len(whole)
+    assert broken.content != whole
+    assert (expired.status_code, "expired" in expired.text) == (403, True)
+
+
+def test_a_put_can_be_refused_once(caller: Caller) -> None:
+    told = presigned(caller)
+    caller.gateway.script("put", faults.Answer(403, code="SignatureDoesNotMatch"))
+    headers = {"Content-Type": "image/png"}
+    answers = [requests.put(told["upload_url"], data=b"picture", headers=headers, timeout=10) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [403, 200]
+    assert "SignatureDoesNotMatch" in answers[0].text
+
+
+def test_a_script_is_played_in_order_and_none_is_a_proper_answer(caller: Caller) -> None:
+    caller.gateway.script("balance", faults.Answer(503), None, faults.Answer(500))
+    assert [caller.get(BALANCES).status_code for _ in range(4)] == [503, 200, 500, 200]
+
+
+def test_a_standing_fault_is_played_until_it_is_taken_back(caller: Caller) -> None:
+    caller.gateway.always("balance", faults.Answer(503))
+    caller.gateway.script("balance", None)
+    assert [caller.get(BALANCES).status_code for _ in range(3)] == [200, 503, 503]
+    caller.gateway.always("balance", None)
+    assert caller.get(BALANCES).status_code == 200
+
+
+def test_an_unknown_step_or_fault_is_named() -> None:
+    with pytest.raises(ValueError, match="no step 'creation'"):
+        Faults().script("creation", None)
+    with pytest.raises(ValueError, match="no fault 'explode'"):
+        parse("explode")
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_every_word_of_the_language_builds_its_fault(word: str) -> None:
+    fault, times = parse(f"{word}*2")
+    assert isinstance(fault, Fault)
+    assert times == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "fault"),
+    [
+        ("503", faults.Answer(503)),
+        ("429:7", faults.Answer(429, headers=(("Retry-After", "7"),))),
+        ("409:task", faults.Answer(409, names_task=True)),
+        ("500+accepted", faults.Answer(500, accepted=True)),
+        ("stall:2.5", faults.Stall(2.5)),
+        ("redirect:https://x.example/a", faults.RedirectTo("https://x.example/a")),
+        ("fail:later", faults.FailTask("later")),
+        ('shape:{"a":1}', faults.WrongShape('{"a":1}')),
+        ("none", None),
+    ],
+)
+def test_faults_can_be_written_as_words(word: str, fault: Fault | None) -> None:
+    assert parse(word) == (fault, 1)
+
+
+def test_dice_play_the_same_faults_for_the_same_seed() -> None:
+    choices: dict[str, list[Fault]] = {"query": [faults.Answer(503), faults.DropAfter()]}
+    first, second = (DiceFaults(choices, 0.3, seed=7) for _ in range(2))
+    played = [first.take("query") for _ in range(200)]
+    assert played == [second.take("query") for _ in range(200)]
+    assert 30 < sum(fault is not None for fault in played) < 90
+    assert first.take("create") is None
+
+
+BALANCES = "/api/v1/account/balances"
+
+
+def wish() -> dict[str, Any]:
+    return {"model": "wan2-6", "prompt": "A cat"}
+
+
+def caller_headers(caller: Caller) -> dict[str, str]:
+    return {"Authorization": str(caller.session.headers["Authorization"])}
+
+
+def threads_end(name: str) -> bool:
+    """Waits until no server thread serves a connection any more."""
+    for thread in threading.enumerate():
+        if name in thread.name:
+            thread.join(5)
+    return not any(name in thread.name for thread in threading.enumerate())
+
+
+def raw_get(url: str) -> bytes:
+    """Everything that the server sends, past any Content-Length."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    name, _, port = host.partition(":")
+    with socket.create_connection((name, int(port)), 10) as connection:
+        connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        received = bytearray()
+        while piece := connection.recv(65536):
+            received += piece
+        return bytes(received)
