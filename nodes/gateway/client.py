@@ -213,7 +213,7 @@ class Gateway:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
             failure = self._describe(problem, sent=body.left_home if body else not _never_connected(problem))
         else:
-            envelope = contract.parse_object(raw)
+            envelope = contract.parse_object(raw, secret=self._api_key)
             if 200 <= response.status_code < 300 and envelope is not None and envelope.get("success") is not False:
                 return envelope
             failure = self._refusal(response, envelope, task_id)
@@ -247,18 +247,14 @@ class Gateway:
         told = status if status >= 300 else _STATUS_OF_CODE.get(refusal.code or "", 0)
         kind = _BY_STATUS.get(told) or _kind_by_family(told)
         meaning = _MEANING.get(told) or f"The gateway's answer cannot be used (HTTP {status})"
-        reason = self._redacted(refusal.message)
         return kind(
-            f"{meaning}: {reason}" if reason else meaning,
+            f"{meaning}: {refusal.message}" if refusal.message else meaning,
             status=status,
-            code=self._redacted(refusal.code),
-            request_id=self._redacted(refusal.request_id),
-            task_id=task_id or self._redacted(refusal.task_id),
+            code=refusal.code,
+            request_id=refusal.request_id,
+            task_id=task_id or refusal.task_id,
             retry_after_seconds=parse_retry_after(response.headers.get("Retry-After"), self._clock()),
         )
-
-    def _redacted(self, text: str | None) -> str | None:
-        return text.replace(self._api_key, "[key]") if text else None
 
 
 def _kind_by_family(status: int) -> type[APIMallError]:

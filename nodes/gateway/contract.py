@@ -115,13 +115,22 @@ class Refusal:
     task_id: str | None
 
 
-def parse_object(raw: bytes) -> dict[str, Any] | None:
-    """The JSON object in `raw`, or None for anything else, however deep or broken."""
+def parse_object(raw: bytes, *, secret: str | None = None) -> dict[str, Any] | None:
+    """The JSON object in `raw`, or None for anything else, however deep or broken.
+
+    `secret` is taken out wherever the gateway echoes it, before anything is read, cut or kept.
+    """
     try:
         value = json.loads(raw)
+        if secret is not None:
+            value = json.loads(_without(secret, json.dumps(value, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _without(secret: str, text: str) -> str:
+    return text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[key]")
 
 
 def parse_accepted(envelope: Mapping[str, Any]) -> Accepted | None:
@@ -196,9 +205,9 @@ def parse_file_url(envelope: Mapping[str, Any]) -> str | None:
 
 
 def task_identifier(value: object) -> str | None:
-    """A task id, opaque; None for what cannot be one (empty, very long, or with blanks inside)."""
+    """A task id, opaque; None for what cannot be one (empty, very long, with blanks inside, or a step in a path)."""
     found = _identifier(value)
-    return found if found is not None and not re.search(r"\s", found) else None
+    return None if found is None or found in (".", "..") or re.search(r"\s", found) else found
 
 
 def clean_text(value: object, longest: int = _LONGEST_TEXT) -> str:

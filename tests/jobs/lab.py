@@ -69,8 +69,8 @@ def render_tiny(scene: Scene, path: Path) -> None:
 
 def rehearsal(folder: Path, **settings: Any) -> RehearsalGateway:
     """A stand-in gateway whose tasks are done at once."""
-    settings = {"seconds_per_task": 0.0, "render": render_tiny, "credits": 1_000_000, "most_running": None} | settings
-    return RehearsalGateway(folder, **settings)
+    usual: dict[str, Any] = {"seconds_per_task": 0.0, "render": render_tiny, "credits": 1_000_000, "most_running": None}
+    return RehearsalGateway(folder, **(usual | settings))
 
 
 def text_order(prompt: str = "a lighthouse", take: int = 0) -> Order:
