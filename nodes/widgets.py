@@ -49,16 +49,15 @@ def wait(tooltip: str) -> Any:
 
 
 def clip_outputs() -> list[Any]:
-    """What the four nodes that deliver a generated clip give; `delivery.Slot` numbers them."""
+    """What the four nodes that deliver a generated clip give; `delivery.Slot` numbers them.
+
+    Without ids: 0.3.64 refuses an output named like an input, and `video` and `task_id` are both.
+    """
     return [
-        io.Video.Output("video", display_name="video", tooltip="The clip as the gateway made it. Saving it copies it."),
-        io.Image.Output("frames", display_name="frames", tooltip="All frames, decoded only if something is linked."),
-        io.Image.Output(
-            "last_frame", display_name="last_frame", tooltip="The last frame: start the next shot from it."
-        ),
-        io.Audio.Output("audio", display_name="audio", tooltip="The sound; silence of the same length if it has none."),
-        io.String.Output("task_id", display_name="task_id", tooltip="The gateway's id of the job, for Poll Result."),
-        io.String.Output(
-            "video_url", display_name="video_url", tooltip="Where the gateway keeps the clip. The link expires."
-        ),
+        io.Video.Output(display_name="video", tooltip="The clip as the gateway made it. Saving it copies it."),
+        io.Image.Output(display_name="frames", tooltip="All frames, decoded only if something is linked."),
+        io.Image.Output(display_name="last_frame", tooltip="The last frame: start the next shot from it."),
+        io.Audio.Output(display_name="audio", tooltip="The sound; silence of the same length if it has none."),
+        io.String.Output(display_name="task_id", tooltip="The gateway's id of the job, for Poll Result."),
+        io.String.Output(display_name="video_url", tooltip="Where the gateway keeps the clip. The link expires."),
     ]
