@@ -110,7 +110,7 @@ def fetch(
             # A NoRoom of its own: the pictures that wait for this file need not know about errno.
             raise NoRoom(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
         raise
-    network.leave()
+    network.finish()
     return Fetched(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
 
 
@@ -159,6 +159,9 @@ def _save(
             tell(min(size_bytes / head.length, 1.0))
     if head.length is not None and size_bytes != head.length:
         raise FetchFailed(f"The download from {watch.host} ended after {size_bytes} of {head.length} bytes. Try again.")
+    if head.length is None and size_bytes == 0:
+        # What an answer cut short within its headers looks like.
+        raise FetchFailed(f"{watch.host} sent nothing. Try again later.")
     file.flush()
     os.fsync(file.fileno())
     return size_bytes, digest.hexdigest()
@@ -190,6 +193,10 @@ class _Network:
     def piece(self, watch: _Watch) -> bytes:
         """The next bytes of the file; empty at its end. Raises like `head`."""
         return _wait_for(self._pieces, watch)
+
+    def finish(self) -> None:
+        """Everything has arrived."""
+        self._line.let_go()
 
     def leave(self) -> None:
         """Nobody listens any more. The thread ends by itself, at the latest when its look-up does."""

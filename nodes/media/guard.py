@@ -12,7 +12,10 @@ matter; with a plain `socks5://` one the local look-up is made twice.
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
@@ -29,12 +32,25 @@ from .fetch_errors import FetchFailed, FetchRefused
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
 _MOST_ADDRESSES_TRIED = 6
+_LINGER_FORMAT = "hh" if os.name == "nt" else "ii"
 
 Resolver = Callable[[str, int], list[str]]
 """Host and port to IP addresses. Raises OSError."""
 
 Dial = Callable[[str, int, float], socket.socket]
 """IP address, port and seconds to a connected socket. Raises OSError."""
+
+
+_asking = threading.local()
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return not getattr(_asking, "now", False)
+
+
+# urllib3 logs whole URLs, at WARNING when a server sends an odd header. Ours may be signed: good for any reader.
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.response"):
+    logging.getLogger(_name).addFilter(_is_not_ours)
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -56,6 +72,15 @@ def dial(address: str, port: int, seconds: float) -> socket.socket:
     return line
 
 
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    _asking.now = True
+    try:
+        yield
+    finally:
+        _asking.now = False
+
+
 class Line:
     """Looks up, checks and connects, for one request after the other; another thread can cut it at any time."""
 
@@ -66,7 +91,7 @@ class Line:
         self._dial = dial
         self._lock = threading.Lock()
         self._handles: list[socket.socket] = []
-        self._cut = False
+        self._closed = False
 
     @contextlib.contextmanager
     def ask(
@@ -82,7 +107,7 @@ class Line:
         proxies = {} if target.on_loopback else surroundings["proxies"]
         if requests.utils.select_proxy(target.url, proxies):
             self._check_before_proxy(target)
-        with contextlib.closing(_GuardedAdapter(self)) as adapter:
+        with contextlib.closing(_GuardedAdapter(self)) as adapter, _unlogged():
             response = adapter.send(
                 request,
                 stream=True,
@@ -126,14 +151,24 @@ class Line:
         return FetchFailed(f"{host} could not be used: {self.stage} {how}. Check the network, then try again.")
 
     def cut(self) -> None:
-        """End every connection, whatever any thread is waiting for on it."""
-        with self._lock:
-            self._cut = True
-            handles, self._handles = self._handles, []
-        for handle in handles:
+        """End every connection now, whatever any thread is waiting for on it."""
+        for handle in self._hand_back():
             with contextlib.suppress(OSError):
+                # Without lingering a server in full flow is told at once, instead of when its patience ends.
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER_FORMAT, 1, 0))
                 handle.shutdown(socket.SHUT_RDWR)
             handle.close()
+
+    def let_go(self) -> None:
+        """Leave the connections to their requests, which are over. No new one is made."""
+        for handle in self._hand_back():
+            handle.close()
+
+    def _hand_back(self) -> list[socket.socket]:
+        with self._lock:
+            self._closed = True
+            handles, self._handles = self._handles, []
+        return handles
 
     def _check_before_proxy(self, target: Target) -> None:
         try:
@@ -159,7 +194,7 @@ class Line:
     def _remember(self, line: socket.socket) -> None:
         # A second handle on the same connection: TLS takes the first one over, and shutting down works through both.
         with self._lock:
-            if self._cut:
+            if self._closed:
                 line.close()
                 raise OSError("nobody waits for this any more")
             self._handles.append(line.dup())
