@@ -80,6 +80,7 @@ _MIGRATIONS = (
     );
     CREATE INDEX jobs_by_task ON jobs (account, task_id);
     CREATE INDEX jobs_unfinished ON jobs (account, state) WHERE state IN ('intended', 'sent', 'running', 'completed');
+    CREATE INDEX jobs_ended_badly ON jobs (account, id) WHERE state IN ('failed', 'rejected');
     CREATE INDEX jobs_by_account ON jobs (account, id);
     CREATE INDEX jobs_by_kind ON jobs (account, type, duration, resolution, id);
     CREATE TABLE steps (

@@ -1,0 +1,457 @@
+"""What the side panel asks for, under `/apimall/`.
+
+Reading routes answer no more than ComfyUI's own `/history` does. The two writing ones (key, rehearsal) take JSON from
+a page that this very server delivered to this very machine. None starts a paid job, takes a URL or a path, or gives
+the key away. Handlers run on ComfyUI's main loop, so files and network are left to threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ipaddress
+import json
+import logging
+import platform
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from server import PromptServer
+
+from . import settings as settings_room
+from .gateway.contract import TEXT_TO_VIDEO
+from .gateway.errors import APIMallError, InputError, SetupError
+from .jobs import panel
+from .jobs.journal import Job
+from .jobs.order import Order
+from .jobs.records import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
+from .service import Service
+from .settings import Settings
+
+_log = logging.getLogger("apimall_video.routes")
+
+EVENT = "apimallvideo.jobs"
+"""The server's message to all panels: `{"job": card, "unfinished": count}`."""
+
+BALANCE_SECONDS = 30.0
+_LARGEST_BODY_BYTES = 64_000
+_LARGEST_ID = (1 << 63) - 1
+_MOST_HOURS_OFFSET = 15
+_KEPT_IN_BROWSERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+_ANNOUNCED = frozenset({"intended", "sent", "accepted", "completed", "delivered", "failed", "rejected", "stalled"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = TypeVar("Answer")
+
+
+class Forbidden(Exception):
+    """A request that a writing route does not take; `status` is the HTTP status, the text is for its sender."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Told:
+    """A balance as the gateway told it at `at` (monotonic seconds); `problem` when it did not."""
+
+    at: float
+    credits: float | None
+    problem: str | None = None
+
+
+class Panel:
+    """The routes of one service, made when first asked for it.
+
+    `ask_balance` gives the account's credits, or raises an APIMallError; blocking.
+    """
+
+    def __init__(
+        self,
+        service: Callable[[], Service],
+        *,
+        ask_balance: Callable[[Service, Settings], float | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
+        self._ask_balance = ask_balance
+        self._clock = clock
+        self._balances: dict[str, Told] = {}
+        self._balance_lock = asyncio.Lock()
+
+    def table(self) -> tuple[tuple[str, str, Handler], ...]:
+        """Method, path and handler of every route."""
+        return (
+            ("GET", "/apimall/jobs", self.jobs),
+            ("GET", "/apimall/jobs/{id}", self.job),
+            ("GET", "/apimall/jobs.csv", self.export),
+            ("GET", "/apimall/totals", self.totals),
+            ("GET", "/apimall/estimate", self.estimate),
+            ("POST", "/apimall/standing", self.standing),
+            ("GET", "/apimall/account", self.account),
+            ("GET", "/apimall/balance", self.balance),
+            ("POST", "/apimall/key", self.set_key),
+            ("POST", "/apimall/rehearsal", self.set_rehearsal),
+        )
+
+    # Reading
+
+    async def jobs(self, request: web.Request) -> web.StreamResponse:
+        """A page of jobs, newest first: `before` (an id), `limit`, `only`."""
+        before = _whole(request.query, "before", 1, _LARGEST_ID, None)
+        limit = _whole(request.query, "limit", 1, MOST_PAGE_JOBS, PAGE_JOBS)
+        only = _choice(request.query, "only", Only)
+
+        def read() -> dict[str, Any]:
+            records, account = self._records(), self._service().settings().account
+            page = records.page(account, before=before, limit=limit or PAGE_JOBS, only=only)
+            return {
+                "jobs": [panel.card(job) for job in page.jobs],
+                "next_before": page.next_before,
+                "unfinished": records.unfinished(account),
+            }
+
+        return _json(await asyncio.to_thread(read))
+
+    async def job(self, request: web.Request) -> web.StreamResponse:
+        """One job with its trouble, what would ask for it again, and a report that can be shown to anybody."""
+        job_id = _whole(request.match_info, "id", 1, _LARGEST_ID, None) or 0
+
+        def read() -> dict[str, Any] | None:
+            records, settings = self._records(), self._service().settings()
+            job = records.job(settings.account, job_id)
+            if job is None:
+                return None
+            steps = records.steps(job.id)
+            addresses = panel.references(job)
+            uploads = records.uploads_among(settings.account, addresses)
+            return {
+                "job": panel.card(job),
+                "trouble": panel.trouble(job),
+                "addresses": [address for address in addresses if address not in uploads],
+                "uploads": len(uploads),
+                "report": panel.report(job, steps, _versions(), [settings.api_key or ""]),
+            }
+
+        found = await asyncio.to_thread(read)
+        return _json({"problem": "There is no such job."}, status=404) if found is None else _json(found)
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        """All jobs of the account as CSV, a chunk at a time."""
+
+        def begin() -> Iterator[str]:
+            chunks = self._records().chunks(self._service().settings().account)
+            return (panel.csv_lines(jobs) for jobs in chunks)
+
+        texts = await asyncio.to_thread(begin)
+        response = web.StreamResponse(
+            headers={
+                **_KEPT_IN_BROWSERS,
+                "Content-Type": "text/csv; charset=utf-8",
+                "Content-Disposition": 'attachment; filename="apimall-jobs.csv"',
+            }
+        )
+        await response.prepare(request)
+        await response.write(panel.csv_heading().encode())
+        while (text := await asyncio.to_thread(next, texts, None)) is not None:
+            await response.write(text.encode("utf-8", errors="replace"))
+        return response
+
+    async def totals(self, request: web.Request) -> web.StreamResponse:
+        """Credits of today and of this month; `minutes_east`: the reader's time zone, since days end there."""
+        most = _MOST_HOURS_OFFSET * 60
+        minutes_east = _whole(request.query, "minutes_east", -most, most, 0) or 0
+
+        def read() -> dict[str, Any]:
+            records, account = self._records(), self._service().settings().account
+            day, month = _beginnings(time.time(), minutes_east)
+            return {
+                "today": asdict(records.sum_since(account, day)),
+                "month": asdict(records.sum_since(account, month)),
+            }
+
+        return _json(await asyncio.to_thread(read))
+
+    async def estimate(self, request: web.Request) -> web.StreamResponse:
+        """What jobs like this one took: `model`, `type`, `duration`, `resolution`."""
+        model, *kind = (_word(request.query, name) for name in ("model", "type", "duration", "resolution"))
+
+        def read() -> dict[str, Any]:
+            settings = self._service().settings()
+            found = self._records().estimate(settings.account, model, (kind[0], kind[1], kind[2]))
+            return {**asdict(found), "rehearsal": settings.rehearsal}
+
+        return _json(await asyncio.to_thread(read))
+
+    async def standing(self, request: web.Request) -> web.StreamResponse:
+        """What queueing a text-only job would do now. Reads only; a POST because prompts are longer than addresses."""
+        _require_json(request)
+        asked = await _body(request)
+
+        def read() -> str:
+            try:
+                order = _order(asked)
+            except (InputError, KeyError, TypeError, ValueError):
+                return "new"
+            account = self._service().settings().account
+            job = self._records().latest(account, order.identity(account))
+            file = self._service().folders.results / Path(job.file).name if job is not None and job.file else None
+            return panel.standing(job, on_disk=file is not None and file.is_file())
+
+        return _json({"standing": await asyncio.to_thread(read)})
+
+    async def account(self, request: web.Request) -> web.StreamResponse:
+        """Whether a key is set and where, whether this is a rehearsal and why, and the host that is asked."""
+        return _json(await asyncio.to_thread(self._account))
+
+    async def balance(self, request: web.Request) -> web.StreamResponse:
+        """The account's credits, asked for at most every 30 s."""
+        settings = await asyncio.to_thread(lambda: self._service().settings())
+        async with self._balance_lock:
+            told = self._balances.get(settings.account)
+            if told is None or self._clock() - told.at > BALANCE_SECONDS:
+                told = await asyncio.to_thread(self._ask, settings)
+                self._balances = {settings.account: told}
+        return _json({"credits": told.credits, "problem": told.problem, "age_seconds": self._clock() - told.at})
+
+    # Writing
+
+    async def set_key(self, request: web.Request) -> web.StreamResponse:
+        """Keep `{"key": ...}` in the key file."""
+        require_own_page(request)
+        key = _only(await _body(request), "key", str)
+        await asyncio.to_thread(settings_room.store_key, self._service().folders.state, key)
+        return _json(await asyncio.to_thread(self._account))
+
+    async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
+        """Turn the rehearsal on or off: `{"on": true}`."""
+        require_own_page(request)
+        on = _only(await _body(request), "on", bool)
+        await asyncio.to_thread(settings_room.set_rehearsal, self._service().folders.state, on)
+        return _json(await asyncio.to_thread(self._account))
+
+    # What they are made of
+
+    def _records(self) -> Records:
+        # Opening the journal also makes and upgrades it.
+        return Records(self._service().journal().path)
+
+    def _account(self) -> dict[str, Any]:
+        try:
+            settings = self._service().settings()
+        except SetupError as problem:
+            return {"problem": str(problem)}
+        return {
+            "key_source": settings.key_source,
+            "masked_key": settings.masked_key,
+            "rehearsal": settings.rehearsal,
+            "rehearsal_source": settings.rehearsal_source,
+            "host": urlsplit(settings.base_url).hostname,
+            "problem": None,
+        }
+
+    def _ask(self, settings: Settings) -> Told:
+        try:
+            return Told(self._clock(), self._ask_balance(self._service(), settings))
+        except APIMallError as failure:
+            return Told(self._clock(), None, f"{failure.what.rstrip('.')}. {failure.advice}".strip())
+
+    def announce(self, step: str, job: Job) -> None:
+        """Tell every open panel how a job stands now."""
+        if step in _ANNOUNCED:
+            unfinished = self._records().unfinished(job.account)
+            PromptServer.instance.send_sync(EVENT, {"job": panel.card(job), "unfinished": unfinished})
+
+
+_registered: list[Panel] = []
+
+
+def register(service: Callable[[], Service]) -> None:
+    """Put the routes on ComfyUI's server while packs are loaded. `service` is first asked for by a request."""
+    server = getattr(PromptServer, "instance", None)
+    if server is None or _registered:
+        return
+    registered = Panel(service, ask_balance=ask_balance)
+    _registered.append(registered)
+    for method, path, handler in registered.table():
+        server.routes.route(method, path)(answered(handler))
+
+
+def announce(step: str, job: Job) -> None:
+    """The runner's observer: from any thread, never raises, does nothing where there is no server."""
+    try:
+        for registered in _registered:
+            registered.announce(step, job)
+    except Exception:  # noqa: BLE001
+        # The jobs come first: a panel that cannot be told must not end one.
+        _log.debug("the panel could not be told of job %s", job.id, exc_info=True)
+
+
+def ask_balance(service: Service, settings: Settings) -> float | None:
+    """Credits of the account, asked of the gateway now; raises an APIMallError. Blocking."""
+    from .gateway.client import Gateway, Timeouts, open_session
+
+    key = settings.require_key()
+    base_url = service.base_url(settings)
+    timeouts = Timeouts(connect_seconds=5.0, read_seconds=10.0, reply_seconds=15.0)
+    with open_session(base_url) as session:
+        return Gateway(base_url, key, session=lambda: session, timeouts=timeouts).balance().credits
+
+
+def answered(handler: Handler) -> Handler:
+    """`handler`, with what it raises told as JSON: `{"problem": ...}`."""
+
+    @functools.wraps(handler)
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Forbidden as refusal:
+            return _json({"problem": str(refusal)}, status=refusal.status)
+        except APIMallError as failure:
+            return _json({"problem": str(failure)}, status=409)
+        except sqlite3.Error as damage:
+            _log.warning("the panel could not read the journal: %s", damage)
+            return _json({"problem": f"The journal cannot be read ({damage})."}, status=503)
+
+    return answer
+
+
+def require_own_page(request: web.Request) -> None:
+    """Only a page that this server delivered to a browser on this machine may write. Raises Forbidden.
+
+    The address of the other end says that it is this machine; a proxy's headers say that it only looks so. `Host`
+    must be a loopback name, or another site's name could have been pointed here; `Origin` must be the same, or the
+    page is another site's.
+    """
+    _require_json(request)
+    if not _is_loopback(request.remote) or any(name in request.headers for name in _FORWARDED):
+        raise Forbidden(403, "This can only be changed in a browser on the machine that runs ComfyUI.")
+    origin = _origin(request.headers.get("Origin", ""))
+    own = _origin(f"{origin[0]}://{request.headers.get('Host', '')}")
+    if not _is_loopback(own[1]):
+        raise Forbidden(403, "Open ComfyUI as 127.0.0.1 or localhost to change this.")
+    if origin[0] not in _DEFAULT_PORTS or origin != own:
+        raise Forbidden(403, "Only ComfyUI's own page may change this.")
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise Forbidden(403, "Only ComfyUI's own page may change this.")
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address; empty where there are none."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return "", "", 0
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _require_json(request: web.Request) -> None:
+    # A form of another site cannot send this type without being asked first.
+    if request.content_type != "application/json":
+        raise Forbidden(415, "Only JSON is taken here.")
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    if (request.content_length or 0) > _LARGEST_BODY_BYTES:
+        raise Forbidden(413, "That is too much.")
+    raw = bytearray()
+    async for chunk in request.content.iter_chunked(8192):
+        raw += chunk
+        if len(raw) > _LARGEST_BODY_BYTES:
+            raise Forbidden(413, "That is too much.")
+    try:
+        value = json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Forbidden(400, "Only a JSON object is taken here.")
+    return value
+
+
+def _only(fields: Mapping[str, Any], name: str, kind: type[Answer]) -> Answer:
+    value = fields.get(name)
+    if list(fields) != [name] or not isinstance(value, kind):
+        raise Forbidden(400, f"Only the field {name!r} is taken here.")
+    return value
+
+
+def _order(asked: Mapping[str, Any]) -> Order:
+    """The order that a text node with these widget values would make; KeyError, TypeError or InputError if none."""
+    words = {name: asked[name] for name in ("model", "prompt", "duration", "resolution")}
+    take = asked["take"]
+    if not all(isinstance(word, str) for word in words.values()) or isinstance(take, bool) or not isinstance(take, int):
+        raise TypeError("a widget's value of another type")
+    return Order(type=TEXT_TO_VIDEO, take=take, **words)
+
+
+def _whole(given: Mapping[str, str], name: str, least: int, most: int, default: int | None) -> int | None:
+    text = given.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"-?[0-9]{1,19}", text) or not least <= int(text) <= most:
+        raise Forbidden(400, f"{name!r} is a whole number from {least} to {most}.")
+    return int(text)
+
+
+def _choice(given: Mapping[str, str], name: str, choices: type[Only]) -> Only:
+    try:
+        return choices(given.get(name, Only.ALL.value))
+    except ValueError:
+        raise Forbidden(400, f"{name!r} is one of {', '.join(choices)}.") from None
+
+
+def _word(given: Mapping[str, str], name: str) -> str:
+    word = given.get(name, "")
+    if not 0 < len(word) <= 80:
+        raise Forbidden(400, f"{name!r} is missing or too long.")
+    return word
+
+
+def _beginnings(now: float, minutes_east: int) -> tuple[float, float]:
+    """When the day and the month began, in seconds since the epoch, `minutes_east` of Greenwich."""
+    there = time.gmtime(now + minutes_east * 60)
+    into_day = there.tm_hour * 3600 + there.tm_min * 60 + there.tm_sec + now % 1
+    day = now - into_day
+    return day, day - (there.tm_mday - 1) * 86_400
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    try:
+        from comfyui_version import __version__ as comfyui  # type: ignore[import-not-found]
+    except ImportError:
+        comfyui = "unknown"
+    manifest = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    found = re.search(r'(?m)^version = "([^"]+)"', manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
+    return (
+        f"API Mall Video {found.group(1) if found else 'unknown'}",
+        f"ComfyUI {comfyui}",
+        f"Python {platform.python_version()}",
+        sys.platform,
+    )
+
+
+def _json(answer: Mapping[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(answer, status=status, headers=_KEPT_IN_BROWSERS)

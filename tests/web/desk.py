@@ -1,0 +1,143 @@
+"""What the tests of the browser half share: a journal with known jobs, and the routes over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from nodes import routes
+from nodes.gateway.contract import Accepted, Task
+from nodes.gateway.errors import PromptBlocked
+from nodes.jobs.journal import Delivery, Job, Journal
+from nodes.jobs.order import Order
+from nodes.service import Folders, Service
+from nodes.settings import Settings
+
+Made = TypeVar("Made")
+KEY = "sk-canary-0123456789abcdef"
+BASE_URL = "https://gateway.example"
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Clock:
+    """Seconds that move only when told to."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Desk:
+    """A state folder with a key, its journal, and the routes over them. `asked`: how often the balance was."""
+
+    def __init__(self, folder: Path, now: float = 1_800_000_000.0) -> None:
+        self.clock = Clock(now)
+        self.folder = folder
+        self.environ = {"APIMALL_API_KEY": KEY, "APIMALL_BASE_URL": BASE_URL}
+        self.service = Service(Folders(folder / "state", folder / "output" / "apimall"), self.environ)
+        self.journal = Journal(folder / "state" / "journal.sqlite3", clock=self.clock)
+        self.asked = 0
+        self.credits: float | Exception = 970.0
+
+    @property
+    def account(self) -> str:
+        return self.service.settings().account
+
+    def ask_balance(self, service: Service, settings: Settings) -> float | None:
+        self.asked += 1
+        if isinstance(self.credits, Exception):
+            raise self.credits
+        return self.credits
+
+    def talk(self, conversation: Callable[[Client], Awaitable[Made]]) -> Made:
+        """Serve the routes on loopback while `conversation` lasts."""
+
+        async def run() -> Made:
+            app = web.Application()
+            panel = routes.Panel(lambda: self.service, ask_balance=self.ask_balance, clock=self.clock)
+            for method, path, handler in panel.table():
+                app.router.add_route(method, path, routes.answered(handler))
+            async with TestClient(TestServer(app)) as client:
+                return await conversation(client)
+
+        return asyncio.run(run())
+
+    def get(self, path: str) -> Any:
+        """The JSON answer to a GET that must succeed."""
+
+        async def ask(client: Client) -> Any:
+            async with client.get(path) as reply:
+                assert reply.status == 200, await reply.text()
+                return await reply.json()
+
+        return self.talk(ask)
+
+    # Jobs
+
+    def order(self, prompt: str = "a fox in the snow", **changes: Any) -> Order:
+        fields: dict[str, Any] = {"model": "wan2-6", "type": "text-to-video", "duration": "5", "resolution": "720p"}
+        return Order(prompt=prompt, **{**fields, **changes})
+
+    def intended(self, prompt: str = "a fox in the snow", **changes: Any) -> Job:
+        return self.journal.intend(self.order(prompt, **changes), self.account)
+
+    def sent(self, prompt: str = "a fox in the snow", **changes: Any) -> Job:
+        job = self.journal.begin_post(self.intended(prompt, **changes), 99, [])
+        assert job is not None
+        return job
+
+    def running(self, prompt: str = "a fox in the snow", credits: float | None = 30.0, **changes: Any) -> Job:
+        job = self.sent(prompt, **changes)
+        return self.journal.accepted(job, Accepted(f"vid_{job.id}", "req_1", "prov_1", credits))
+
+    def completed(self, prompt: str = "a fox in the snow", seconds: float = 110.0, **changes: Any) -> Job:
+        job = self.running(prompt, **changes)
+        self.clock.now += seconds
+        return self.journal.completed(job, Task(job.task_id or "", "completed"))
+
+    def delivered(self, prompt: str = "a fox in the snow", seconds: float = 110.0, **changes: Any) -> Job:
+        job = self.completed(prompt, seconds, **changes)
+        name = f"video_{job.id}.mp4"
+        file = self.service.folders.results / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"clip")
+        return self.journal.delivered(job, Delivery(Path(name), 4, file.stat().st_mtime_ns, "00"), "https://cdn.test/v")
+
+    def rejected(self, prompt: str = "a fox in the snow", **changes: Any) -> Job:
+        job = self.sent(prompt, **changes)
+        refusal = PromptBlocked(f"The prompt was blocked: {prompt}", status=451, code="blocked", request_id="req_9")
+        return self.journal.rejected(job, refusal)
+
+    def fill(self, count: int) -> None:
+        """`count` finished jobs more, written in one go: the newest one's row, over and over."""
+        self.delivered("one of many, of a length that prompts have: " + "x" * 400)
+        names = [column for column in Job.__dataclass_fields__ if column != "id"]
+        changed = {"identity": "identity || '-' || n", "idempotency_key": "idempotency_key || '-' || n"}
+        columns = ", ".join(changed.get(name, name) for name in names)
+        with closing(sqlite3.connect(self.journal.path)) as connection, connection:
+            connection.execute(
+                f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
+                f" INSERT INTO jobs ({', '.join(names)}) SELECT {columns} FROM jobs, numbers"
+                " WHERE id = (SELECT MAX(id) FROM jobs)"
+            )
+
+    def close(self) -> None:
+        self.journal.close()
+        self.service.close()
+
+
+def opened(folder: Path) -> Iterator[Desk]:
+    """For a fixture."""
+    desk = Desk(folder)
+    yield desk
+    desk.close()
