@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 CREATE_PATH = "/api/v1/videos/generate"
@@ -34,6 +35,7 @@ LARGEST_BASE64_BYTES = 8_000_000
 
 _LONGEST_TEXT = 600
 _LONGEST_ID = 200
+_LONGEST_RUN_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Task:
-    """One look at a task. `video_urls` in order of preference: `video_url`, then `output.resultUrls`."""
+    """One look at a task. `video_urls` in order of preference: `video_url`, then `output.resultUrls`.
+
+    `run_seconds`: from creation to completion by the gateway's clock, None where it does not say.
+    """
 
     task_id: str
     status: str
@@ -82,6 +87,7 @@ class Task:
     credits_refunded: float | None = None
     request_id: str | None = None
     model: str | None = None
+    run_seconds: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -167,6 +173,7 @@ def parse_task(envelope: Mapping[str, Any], task_id: str) -> Task | None:
         credits_refunded=_credits(data.get("credits_refunded")),
         request_id=_identifier(envelope.get("request_id")),
         model=clean_text(data.get("model"), 80) or None,
+        run_seconds=_span(data.get("created_at"), data.get("completed_at")),
     )
 
 
@@ -241,6 +248,16 @@ def _credits(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and number >= 0 else None
+
+
+def _span(start: object, end: object) -> float | None:
+    """Seconds between two ISO-8601 times."""
+    try:
+        begun, done = (datetime.fromisoformat(str(text).strip().replace("Z", "+00:00")) for text in (start, end))
+        seconds = (done - begun).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return seconds if 0 < seconds < _LONGEST_RUN_SECONDS else None
 
 
 def _urls(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from .client import Gateway
 from .contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES, UploadSlot
-from .errors import APIMallError, Charge, InputError, NotReached
+from .errors import APIMallError, Charge, InputError, NotReached, Throttled, Unclear
 from .retry import Call, may_repeat
 
 _FAMILIES = ("image/", "video/")
@@ -31,15 +31,24 @@ class Put(Protocol):
 
 
 class Uploader:
-    """Uploads files for one account. `pause(seconds)` waits, and may raise to give up; `spend()` counts a request."""
+    """Uploads files for one account. `pause(seconds)` waits, and may raise to give up; `spend()` counts a request;
+    `hold_off(seconds)` is told when the gateway asks everybody for a pause.
+    """
 
     def __init__(
-        self, gateway: Gateway, put: Put, *, pause: Callable[[float], None], spend: Callable[[], None]
+        self,
+        gateway: Gateway,
+        put: Put,
+        *,
+        pause: Callable[[float], None],
+        spend: Callable[[], None],
+        hold_off: Callable[[float], None],
     ) -> None:
         self._gateway = gateway
         self._put = put
         self._pause = pause
         self._spend = spend
+        self._hold_off = hold_off
 
     def upload(self, file: Path, content_type: str) -> str:
         """The public URL of `file`, under a random name: uploads can be read by anybody who has the URL.
@@ -61,6 +70,8 @@ class Uploader:
         except APIMallError as failure:
             # Whatever became of the upload, the paid request was never sent.
             failure.charge = Charge.NOT_SENT
+            if isinstance(failure, Unclear):
+                failure.advice = "Queue again: the file is uploaded anew, and paid is only what comes after it."
             raise
 
     def _by_slot(self, file: Path, name: str, content_type: str, size_bytes: int) -> str | None:
@@ -93,6 +104,8 @@ class Uploader:
                 pause = may_repeat(Call.UPLOAD, failure, attempt)
                 if pause is None or failure.status in _MISSING_ENDPOINT:
                     raise
+                if isinstance(failure, Throttled):
+                    self._hold_off(pause.seconds)
             self._pause(pause.seconds)
 
 

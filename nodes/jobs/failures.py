@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TypeVar
 
 from ..gateway.contract import Accepted, Task
@@ -13,10 +14,13 @@ from ..gateway.errors import (
     NotHome,
     Parked,
     Refused,
+    SetupError,
     StillRunning,
     TaskFailed,
 )
-from .journal import FAILED, Job
+from .journal import COMPLETED, FAILED, Job
+
+JOURNAL_ADVICE = "Check free space and rights of ComfyUI's user folder, then queue again."
 
 E = TypeVar("E", bound=APIMallError)
 
@@ -77,8 +81,11 @@ def not_home(job: Job, what: str) -> NotHome:
     return about(NotHome, what, job, charge=Charge.CHARGED)
 
 
-def stalled(job: Job, failure: APIMallError) -> StillRunning:
+def stalled(job: Job, failure: APIMallError) -> APIMallError:
     """Looking again makes no sense for now; only the gateway's own word would end the job (money rule 5)."""
+    if job.state == COMPLETED:
+        what = f"The gateway completed the job, but no longer gives out its video: {failure.what}"
+        return about(NotHome, what, job, charge=Charge.CHARGED, advice=failure.advice, failure=failure)
     advice = f"{failure.advice} {StillRunning.default_advice} Only another `take` would pay again."
     return about(StillRunning, failure.what, job, advice=advice, failure=failure)
 
@@ -96,6 +103,16 @@ def surprised(job: Job, surprise: Exception) -> APIMallError:
     what = f"Something unforeseen went wrong ({type(surprise).__name__})"
     advice = "Queue the same node again: a job that was sent is continued, not paid again."
     return about(APIMallError, what, job, advice=advice)
+
+
+def hindered(job: Job, obstacle: SetupError) -> SetupError:
+    """Something on this machine is in the way; the row says what the job has cost."""
+    return about(SetupError, obstacle.what, job, advice=obstacle.advice, failure=obstacle)
+
+
+def unwritten(job: Job, problem: sqlite3.Error) -> SetupError:
+    """The journal refuses to be written. What it does not say yet is not done: nothing unwritten was paid for."""
+    return about(SetupError, f"The journal cannot be written ({problem})", job, advice=JOURNAL_ADVICE)
 
 
 def accepted_in_conflict(failure: APIMallError) -> Accepted | None:

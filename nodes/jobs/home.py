@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ..media.errors import MediaError
-from ..media.fetch import Fetched, FetchGone
+from ..media.errors import NoRoom as DiskRefused
+from ..media.fetch import Fetched, FetchGone, FetchRefused
 from .journal import Delivery, Job
 
 _HASH_CHUNK_BYTES = 1 << 20
@@ -27,6 +28,10 @@ class NotYet(Exception):
 
 class NoRoom(Exception):
     """This disk refuses the file."""
+
+
+class Unwelcome(Exception):
+    """The gateway names only addresses that are not fetched; asking again changes nothing."""
 
 
 class Fetch(Protocol):
@@ -74,14 +79,18 @@ class Home:
     ) -> Homecoming:
         """Download the first of `urls` that gives a whole, decodable clip.
 
-        Raises Expired when every address is gone, NotYet when one broke, NoRoom when this disk refuses.
+        Raises NotYet when one broke, else Expired when one is gone, else Unwelcome; NoRoom when this disk refuses.
         """
         problem: Exception | None = None
         for url in urls:
             try:
                 return Homecoming(self._take_one(job, url, tell, observe), url)
             except FetchGone as gone:
-                problem = problem or Expired(str(gone))
+                problem = problem if isinstance(problem, NotYet) else Expired(str(gone))
+            except FetchRefused as refused:
+                problem = problem or Unwelcome(str(refused))
+            except DiskRefused as full:
+                raise NoRoom(str(full)) from None
             except MediaError as broken:
                 problem = NotYet(str(broken))
             except OSError as full:

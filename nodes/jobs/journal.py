@@ -406,6 +406,9 @@ class Journal:
         """The gateway finished the job; also renews the address of its file."""
         with self._transaction():
             ended_at = job.ended_at or self._clock()
+            if job.accepted_at and task.run_seconds:
+                # We may have looked hours later: what later jobs are expected to take is learned from this.
+                ended_at = job.accepted_at + task.run_seconds
             return self._change(
                 job,
                 step="completed",

@@ -63,6 +63,9 @@ class Order:
             raise InputError(
                 f"The prompt has {len(self.prompt):,} characters", advice=f"Shorten it to {LONGEST_PROMPT:,} or fewer."
             )
+        if any("\ud800" <= character <= "\udfff" for text in self._texts for character in text):
+            # Halves of characters: JSON can carry them, UTF-8 and so the gateway cannot.
+            raise InputError("The text holds broken characters", advice="Type it anew instead of pasting it.")
         for reference in self.references:
             if isinstance(reference, str):
                 _check_url(reference)
@@ -71,6 +74,11 @@ class Order:
     def media(self) -> tuple[Medium, ...]:
         """The references that have to be uploaded."""
         return tuple(reference for reference in self.references if isinstance(reference, Medium))
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        urls = (reference for reference in self.references if isinstance(reference, str))
+        return (self.model, self.prompt, self.duration, self.resolution, *urls)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+_log = logging.getLogger("apimall_video.jobs")
+
 SHORTEST_PAUSE_SECONDS = 3.0
 LONGEST_PAUSE_SECONDS = 15.0
 LONGEST_UNWATCHED_PAUSE_SECONDS = 60.0
+LONGEST_SILENCE_SECONDS = 300.0
 REQUESTS_PER_MINUTE = 60
 _BURST_REQUESTS = 10
 _ENOUGH_RUNS = 3
@@ -52,7 +56,7 @@ def next_look(elapsed_seconds: float, learned: Learned | None, *, watched: bool)
     if learned is None or elapsed_seconds < SHORTEST_PAUSE_SECONDS or not watched:
         return by_age
     if elapsed_seconds < learned.early:
-        return max(learned.early - elapsed_seconds, SHORTEST_PAUSE_SECONDS)
+        return min(max(learned.early - elapsed_seconds, SHORTEST_PAUSE_SECONDS), LONGEST_SILENCE_SECONDS)
     if elapsed_seconds < learned.late:
         return min(max((learned.late - learned.early) / 8, SHORTEST_PAUSE_SECONDS), longest)
     return min(max((elapsed_seconds - learned.late) / 4, SHORTEST_PAUSE_SECONDS), longest)
@@ -186,7 +190,11 @@ class Agenda:
 
     def _work(self, lane: Lane) -> None:
         while (errand := self._next(lane)) is not None:
-            errand.run()
+            try:
+                errand.run()
+            except Exception:  # noqa: BLE001
+                # A thread that died of its errand would be missed by all the others.
+                _log.exception("an errand went wrong")
 
     def _next(self, lane: Lane) -> Errand | None:
         """The best errand that is due and affordable; None when the thread may end."""

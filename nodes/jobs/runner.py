@@ -35,7 +35,7 @@ from ..gateway.retry import Call, Pause, may_repeat
 from . import failures
 from . import journal as states
 from .holder import Holders
-from .home import Expired, Home, NoRoom, NotYet
+from .home import Expired, Home, NoRoom, NotYet, Unwelcome
 from .journal import Job, Journal
 from .order import Order
 from .pace import Agenda, Budget, Errand, Lane, Learned, next_look
@@ -159,9 +159,9 @@ class Runner:
         """Start no further step; jobs go on at the gateway, and from the journal next time."""
         self._agenda.close()
         with self._lock:
-            for work in self._works.values():
-                self._journal.release(work.job.id, self._holders.own)
-            self._works.clear()
+            for work in list(self._works.values()):
+                work.error = failures.detached(work.job, "ComfyUI is closing", sent=work.committed)
+                self._end(work)
 
     # Tickets
 
@@ -225,8 +225,12 @@ class Runner:
                 step.take(self, work, job)
         except Withdrawn:
             self._drop(work)
+        except SetupError as obstacle:
+            self._fail(work, failures.hindered(work.job, obstacle))
         except APIMallError as failure:
             self._fail(work, failure)
+        except sqlite3.Error as problem:
+            self._fail(work, failures.unwritten(work.job, problem))
         except Exception as surprise:  # noqa: BLE001
             # The boundary of the thread: a bug or a full disk ends this wait, never the job or the thread.
             _log.exception("a step of job %s went wrong", work.job.id)
@@ -267,7 +271,12 @@ class Runner:
             work.say(Phase.UPLOADING, f"uploading: {note}" if note else None, fraction)
 
         done = self._uploads.upload_all(
-            self._gateway(), order, stop=lambda: not work.tickets, tell=tell, spend=self._agenda.spend
+            self._gateway(),
+            order,
+            stop=lambda: not work.tickets,
+            tell=tell,
+            spend=self._agenda.spend,
+            hold_off=self._agenda.hold_off,
         )
         work.cached_uploads = done.cached
         self._observe("uploaded", job)
@@ -285,8 +294,10 @@ class Runner:
             self._plan(work, _PLACE, _PLACE_SECONDS)
 
     def _post(self, work: Work, job: Job) -> None:
+        # Whatever may hinder us comes before the row says that the POST has left.
+        gateway = self._gateway()
         if job.state == states.SENT:
-            self._require_fresh(job)
+            self._require_fresh(work, job)
         else:
             self._allow(job)
         self._commit(work)
@@ -296,11 +307,13 @@ class Runner:
             work.committed = False
             self._plan(work, _PLACE)
             return
+        assert sent.body is not None, "planned only with a body"
         work.job = sent
+        work.sent_at = self._clocks.monotonic() if work.sent_at is None else work.sent_at
         work.say(Phase.SUBMITTING)
         self._observe("sent", sent)
         try:
-            reply = self._gateway().create(sent.body or b"", sent.idempotency_key)
+            reply = gateway.create(sent.body, sent.idempotency_key)
         except APIMallError as failure:
             named = failures.accepted_in_conflict(failure)
             if named is None:
@@ -350,8 +363,9 @@ class Runner:
             self._begin(work)
 
     def _look(self, work: Work, job: Job) -> None:
+        gateway = self._gateway()
         try:
-            task = self._gateway().query(job.task_id or "")
+            task = gateway.query(job.task_id or "")
         except APIMallError as failure:
             self._look_failed(work, job, failure)
             return
@@ -438,8 +452,8 @@ class Runner:
                 raise failures.not_home(job, str(broken)) from None
             work.say(Phase.DOWNLOADING, f"downloading again soon: {broken}")
             self._plan(work, _FETCH, Pause(2.0**work.failures).with_jitter(self._clocks.chance()))
-        except NoRoom as full:
-            raise failures.not_home(job, str(full)) from None
+        except (NoRoom, Unwelcome) as final:
+            raise failures.not_home(job, str(final)) from None
         else:
             delivered = self._journal.delivered(job, home.delivery, home.url)
             self._observe("delivered", delivered)
@@ -495,8 +509,12 @@ class Runner:
                 raise Withdrawn
             work.committed = True
 
-    def _require_fresh(self, job: Job) -> None:
-        age = abs(self._clocks.wall() - (job.sent_at or 0.0))
+    def _require_fresh(self, work: Work, job: Job) -> None:
+        if work.sent_at is None:
+            age = abs(self._clocks.wall() - (job.sent_at or 0.0))
+        else:
+            # Sent by this very process: no need to trust a clock that may have been set since.
+            age = self._clocks.monotonic() - work.sent_at
         if age > REPLAY_SECONDS:
             raise Parked(
                 f"This job was sent {age / 3600:.0f} hours ago without a readable answer; the gateway may have "
@@ -540,6 +558,4 @@ class _journal_errors:
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
         if isinstance(problem, sqlite3.Error):
-            raise SetupError(
-                f"The journal cannot be written ({problem})", advice="Check free space and rights of the user folder."
-            ) from None
+            raise SetupError(f"The journal cannot be written ({problem})", advice=failures.JOURNAL_ADVICE) from None

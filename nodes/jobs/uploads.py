@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..gateway.client import Gateway
+from ..gateway.errors import InputError, SetupError
 from ..gateway.uploads import Put, Uploader
+from ..media.errors import MediaError, NoRoom, Stopped
 from .journal import Journal
-from .order import Medium, Order, Stop
+from .order import Medium, MediumFile, Order, Stop
 
 KEEP_SECONDS = 12 * 3600.0
 """How long an uploaded URL is trusted; nobody says how long the gateway keeps uploads, a day is the worst guess."""
@@ -60,9 +62,16 @@ class Uploads:
         stop: Stop,
         tell: Callable[[float, str], None],
         spend: Callable[[], None],
+        hold_off: Callable[[float], None],
     ) -> Uploaded:
-        """Public URLs for all references, in order. Raises Withdrawn when `stop` says so."""
-        uploader = Uploader(gateway, self._put, pause=lambda seconds: self._pause(seconds, stop), spend=spend)
+        """Public URLs for all references, in order. Raises Withdrawn when `stop` says so.
+
+        Raises InputError for a medium that cannot be made, SetupError when this disk refuses it, else what the
+        gateway said.
+        """
+        uploader = Uploader(
+            gateway, self._put, pause=lambda seconds: self._pause(seconds, stop), spend=spend, hold_off=hold_off
+        )
         urls: list[str] = []
         cached: list[str] = []
         for index, reference in enumerate(order.references):
@@ -90,8 +99,7 @@ class Uploads:
 
     def _upload(self, uploader: Uploader, medium: Medium, stop: Stop, tell: Callable[[float, str], None]) -> str:
         self._pause(0, stop)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        made = medium.write(self._folder, stop)
+        made = self._made(medium, stop)
         try:
             for note in made.notes:
                 tell(0.0, note)
@@ -102,6 +110,20 @@ class Uploads:
                 made.path.unlink(missing_ok=True)
         self._journal.remember_upload(self._account, medium.digest, url)
         return url
+
+    def _made(self, medium: Medium, stop: Stop) -> MediumFile:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return medium.write(self._folder, stop)
+        except Stopped:
+            raise Withdrawn from None
+        except (NoRoom, OSError) as full:
+            raise SetupError(
+                f"The file to upload could not be written to {self._folder} ({full})",
+                advice="Check free space and rights of ComfyUI's user folder, then queue again.",
+            ) from None
+        except MediaError as problem:
+            raise InputError(f"What is linked cannot be sent: {problem}") from None
 
     def _pause(self, seconds: float, stop: Stop) -> None:
         """Wait in small steps: whoever stops waiting must not be kept."""

@@ -75,6 +75,7 @@ class Work:
         self.text = Phase.STARTING.value
         self.transfer_fraction: float | None = None
         self.committed = job.charge != Charge.NOT_SENT.value
+        self.sent_at: float | None = None
         self.accepted_at: float | None = None
         self.looks = 0
         self.failures = 0
