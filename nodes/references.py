@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import host
-from .gateway.contract import LARGEST_UPLOAD_BYTES
 from .gateway.errors import InputError
-from .jobs.order import Medium, MediumFile, Stop
+from .jobs import mediums
+from .jobs.order import Medium, Stop
 from .media.audio import Sound
-from .media.encode import encode_clip, trim_clip
+from .media.encode import encode_clip
 from .media.errors import BadPicture, MediaError, Stopped
-from .media.probe import Clip, probe
-from .media.span import Span
-from .media.stills import encode_still, pixel_digest, to_bytes
+from .media.stills import to_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from comfy_api.latest import Input
-
-_CHUNK_BYTES = 1 << 20
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 2.0, 30.0
-_MP4 = "video/mp4"
 
 
 def of_images(image: torch.Tensor | None, urls: str, stop: Stop) -> tuple[Medium | str, ...]:
@@ -61,24 +53,18 @@ def _of_batch(image: torch.Tensor | None, stop: Stop) -> list[Medium]:
             f"The image has the shape {tuple(image.shape)}; images are [count, height, width, 3 or 4]",
             advice="Link the IMAGE output of a node that gives pictures.",
         )
-    return [_of_picture(number, picture, stop) for number, picture in enumerate(image.detach().cpu().numpy(), 1)]
+    return [
+        _of_picture(number, picture, stop) for number, picture in enumerate(image.detach().cpu().float().numpy(), 1)
+    ]
 
 
 def _of_picture(number: int, pixels: np.ndarray[Any, Any], stop: Stop) -> Medium:
     if stop():
         raise Stopped
     try:
-        digest = pixel_digest(pixels)
+        return mediums.of_picture(pixels)
     except BadPicture as problem:
         raise InputError(f"Image {number} cannot be sent: {problem}") from None
-
-    def write(folder: Path, stop: Stop) -> MediumFile:
-        still = encode_still(pixels)
-        path = folder / f"{uuid.uuid4().hex}{still.suffix}"
-        path.write_bytes(still.data)
-        return MediumFile(path, still.content_type, ours=True, notes=still.notes)
-
-    return Medium(digest, write)
 
 
 def _of_lines(urls: str) -> list[str]:
@@ -101,39 +87,8 @@ def _of_clip(video: Input.Video, stop: Stop) -> Medium:
     span = host.stored_span(video)
     if span is None:
         data = host.stored_bytes(video)
-        return _of_parts(video, stop) if data is None else _of_bytes(data)
-    clip = probe(span.path)
-    whole = not span.start_seconds and not span.seconds
-    digest = _file_digest(span.path, stop)
-    notes = _notes_on_length(span.seconds or clip.seconds - span.start_seconds)
-    if whole and _goes_as_it_is(clip):
-        return Medium(digest, lambda folder, stop: MediumFile(span.path, _MP4, ours=False, notes=notes))
-
-    def encode(path: Path, stop: Stop) -> None:
-        count = round(span.seconds * clip.fps) if span.seconds else 0
-        trim_clip(span.path, path, Span(start_seconds=span.start_seconds, max_frames=count), stop=stop)
-
-    return Medium(_digest(digest, span.start_seconds, span.seconds), _encoded(encode, notes))
-
-
-def _of_bytes(data: bytes) -> Medium:
-    """A file held in memory; looked at only once it lies in the upload folder."""
-
-    def write(folder: Path, stop: Stop) -> MediumFile:
-        path = folder / f"{uuid.uuid4().hex}.mp4"
-        path.write_bytes(data)
-        clip = probe(path)
-        notes = _notes_on_length(clip.seconds)
-        if _goes_as_it_is(clip):
-            return MediumFile(path, _MP4, ours=True, notes=notes)
-        encoded = path.with_suffix(".h264.mp4")
-        try:
-            trim_clip(path, encoded, Span(), stop=stop)
-        finally:
-            path.unlink(missing_ok=True)
-        return MediumFile(encoded, _MP4, ours=True, notes=(*notes, "encoded as H.264"))
-
-    return Medium(hashlib.sha256(data).hexdigest(), write)
+        return _of_parts(video, stop) if data is None else mediums.of_bytes(data)
+    return mediums.of_file(span.path, stop, start_seconds=span.start_seconds, seconds=span.seconds)
 
 
 def _of_parts(video: Input.Video, stop: Stop) -> Medium:
@@ -145,7 +100,8 @@ def _of_parts(video: Input.Video, stop: Stop) -> Medium:
         sound = None if again.samples is None else Sound(again.samples, again.sample_rate)
         encode_clip(again.pictures, again.fps, path, sound=sound, stop=stop)
 
-    return Medium(parts_digest(parts, stop), _encoded(encode, _notes_on_length(parts.count / float(parts.fps))))
+    notes = mediums.notes_on_length(parts.count / float(parts.fps))
+    return Medium(parts_digest(parts, stop), mediums.encoded(encode, notes))
 
 
 def parts_digest(parts: host.VideoParts, stop: Stop) -> str:
@@ -158,36 +114,3 @@ def parts_digest(parts: host.VideoParts, stop: Stop) -> str:
     if parts.samples is not None:
         digest.update(parts.samples.tobytes())
     return digest.hexdigest()
-
-
-def _encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Callable[[Path, Stop], MediumFile]:
-    def write(folder: Path, stop: Stop) -> MediumFile:
-        path = folder / f"{uuid.uuid4().hex}.mp4"
-        encode(path, stop)
-        return MediumFile(path, _MP4, ours=True, notes=(*notes, "encoded as H.264"))
-
-    return write
-
-
-def _goes_as_it_is(clip: Clip) -> bool:
-    return clip.codec == "h264" and "mp4" in clip.container and clip.size_bytes <= LARGEST_UPLOAD_BYTES
-
-
-def _notes_on_length(seconds: float) -> tuple[str, ...]:
-    if _SHORTEST_SECONDS <= seconds <= _LONGEST_SECONDS:
-        return ()
-    return (f"the source lasts {seconds:.1f} s; the model is known to take 2 to 30 s, so it may be refused",)
-
-
-def _file_digest(path: Path, stop: Stop) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            if stop():
-                raise Stopped
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
