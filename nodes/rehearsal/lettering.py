@@ -48,10 +48,14 @@ class Lettering:
         canvas.paste(self.picture, self.left, self.top, self.mask)
 
 
-def letterings(prompt: str, facts: str, width: int, height: int) -> list[Lettering]:
-    """The mark with its line of facts at the top, the prompt at the bottom."""
+def letterings(prompt: str, facts: str, width: int, height: int, *, firm: bool) -> list[Lettering]:
+    """The mark with its line of facts at the top, the prompt at the bottom.
+
+    `firm` lays them on a nearly opaque ground, for references that may carry the lettering of a former clip.
+    """
     unit = min(width, height) / 720
-    return [_drawn(_mark(facts, width, unit), 0), _drawn(_caption(prompt, width, height, unit), height)]
+    mark, caption = _mark(facts, width, unit, firm), _caption(prompt, width, height, unit, firm)
+    return [_drawn(mark, 0), _drawn(caption, height)]
 
 
 def _drawn(overlay: Image.Image, below: int) -> Lettering:
@@ -61,9 +65,9 @@ def _drawn(overlay: Image.Image, below: int) -> Lettering:
     return Lettering(Picture.of(pixels[..., :3]), Mask.of(pixels[..., 3]), 0, top)
 
 
-def _mark(facts: str, width: int, unit: float) -> Image.Image:
+def _mark(facts: str, width: int, unit: float, firm: bool) -> Image.Image:
     height = int(96 * unit) // 2 * 2
-    overlay = _shade(width, height, lambda share: 110 * (1 - share) ** 1.5)
+    overlay = _shade(width, height, lambda share: _ground(1 - share) if firm else 110 * (1 - share) ** 1.5)
     draw = ImageDraw.Draw(overlay)
     large, small = _font("REHEARSAL", int(26 * unit)), _font(facts, int(17 * unit))
     left, top, pad = int(28 * unit), int(24 * unit), int(11 * unit)
@@ -76,7 +80,7 @@ def _mark(facts: str, width: int, unit: float) -> Image.Image:
     return overlay
 
 
-def _caption(prompt: str, width: int, height: int, unit: float) -> Image.Image:
+def _caption(prompt: str, width: int, height: int, unit: float, firm: bool) -> Image.Image:
     size = int(30 * unit)
     font = _font(prompt, size)
     margin = int(28 * unit)
@@ -84,13 +88,18 @@ def _caption(prompt: str, width: int, height: int, unit: float) -> Image.Image:
     lines = wrap(prompt, width - 2 * margin, lambda text: sheet.textlength(text, font=font))
     step = int(size * 1.36)
     tall = min(height // 2, len(lines) * step + int(110 * unit)) // 2 * 2
-    overlay = _shade(width, tall, lambda share: 190 * share**1.4)
+    overlay = _shade(width, tall, lambda share: _ground(share) if firm else 190 * share**1.4)
     draw = ImageDraw.Draw(overlay)
     for row, line in enumerate(lines):
         middle = tall - margin - (len(lines) - row - 0.5) * step
         _write(draw, (margin + 1, middle + 2), line, font, (0, 0, 0, 170))
         _write(draw, (margin, middle), line, font, (255, 255, 255, 245))
     return overlay
+
+
+def _ground(share: float) -> float:
+    """Darkness of the firm ground: from nothing at its edge, soon all but opaque."""
+    return 248 * min(1.0, share / 0.3)
 
 
 def _shade(width: int, height: int, darkness: Callable[[float], float]) -> Image.Image:
@@ -126,6 +135,8 @@ def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
             continue
         lines[-1] += " " if lines[-1] else ""
         for letter in word:
+            if len(lines) > MOST_LINES:
+                break
             if lines[-1] and measure(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter

@@ -86,7 +86,7 @@ def render(scene: Scene, path: Path) -> None:
 def pictures(scene: Scene) -> Iterator[Picture]:
     """Every picture of a scene, with its lettering and a line at the foot that grows with time."""
     facts = f"{scene.type}   wan2-6   {scene.resolution}   {scene.seconds} s"
-    overlays = letterings(scene.prompt, facts, scene.width, scene.height)
+    overlays = letterings(scene.prompt, facts, scene.width, scene.height, firm=scene.type != "text-to-video")
     thick = max(2, scene.height // 180 // 2 * 2)
     for frame, picture in zip(range(scene.frames), SHOTS[scene.type](scene), strict=True):
         for overlay in overlays:

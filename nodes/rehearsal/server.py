@@ -104,6 +104,10 @@ class RehearsalGateway:
         with self._ledger.open() as book:
             book.grant(credits)
 
+    def wait_for_clips(self, timeout_seconds: float = 60.0) -> bool:
+        """Waits until every accepted task's clip is on disk (or has failed); False when the time is up first."""
+        return self._studio.wait(timeout_seconds)
+
     def _tasks(self) -> list[Task]:
         with self._ledger.open() as book:
             return list(book.tasks.values())

@@ -24,7 +24,7 @@ class Studio:
         self._ledger, self._shelf, self._render, self._clock = ledger, shelf, render, clock
         self._waiting: queue.Queue[Task | None] = queue.Queue()
         self._ordered: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._worker: threading.Thread | None = None
 
     def start(self) -> None:
@@ -52,6 +52,11 @@ class Studio:
                 self._ordered.add(task.task_id)
                 self._waiting.put(task)
 
+    def wait(self, timeout_seconds: float) -> bool:
+        """Waits until no clip is ordered or in work; False when the time is up first."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._ordered, timeout_seconds)
+
     def ready(self, task: Task) -> bool:
         return self._shelf.result_path(task).is_file()
 
@@ -66,6 +71,7 @@ class Studio:
             finally:
                 with self._lock:
                     self._ordered.discard(task.task_id)
+                    self._lock.notify_all()
 
     def _make(self, task: Task) -> None:
         with self._ledger.open() as book:

@@ -269,11 +269,11 @@ def presigned(caller: Caller, **changes: Any) -> dict[str, Any]:
 
 
 def wait_until_completed(caller: Caller, task_id: str) -> dict[str, Any]:
-    """Looks until the background rendering, a matter of milliseconds here, has its file in place."""
-    for _ in range(1000):
-        if (seen := caller.look(task_id))["status"] == "completed":
-            return seen
-    raise AssertionError("the task was never completed")
+    """A look at a task whose time has come, once its clip is there."""
+    assert caller.gateway.wait_for_clips()
+    seen = caller.look(task_id)
+    assert seen["status"] == "completed"
+    return seen
 
 
 def completed(caller: Caller, clock: Clock, **changes: Any) -> dict[str, Any]:
