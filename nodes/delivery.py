@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfy_api.latest import io
@@ -19,11 +21,12 @@ from . import host, service
 from .gateway.errors import APIMallError, InputError, NotDecoded
 
 if TYPE_CHECKING:
-    from .jobs.order import Order, Stop
+    from .jobs.order import Medium, MediumFile, Order, Stop
     from .jobs.work import Result, Status, Ticket
 
 T = TypeVar("T")
 
+_FIRST_TICK_SECONDS = 0.01
 _TICK_SECONDS = 0.2
 _LAST_LOOK_SECONDS = 90.0
 _PEEK_SECONDS = 30.0
@@ -44,11 +47,11 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
     with reported(hidden.unique_id):
         wanted = await off_loop(order)
-        for warning in wanted.warnings:
-            host.say(hidden.unique_id, warning)
-        ticket = await off_loop(lambda stop: service.current().runner().submit(wanted))
-        await follow(ticket, hidden.unique_id, until=_done if wait else _accepted)
-        return await _outputs(ticket, hidden)
+        remarks = list(wanted.warnings)
+        wanted = _heard(wanted, remarks)
+        ticket = await off_loop(lambda stop: service.current().runner().submit(wanted), unwanted=_leave)
+        await follow(ticket, hidden.unique_id, until=_done if wait else _accepted, remarks=remarks)
+        return await _outputs(ticket, hidden, remarks)
 
 
 async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
@@ -64,13 +67,34 @@ async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
 async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
     with reported(hidden.unique_id):
         wanted = task_id_of(task_id)
-        ticket = await off_loop(lambda stop: service.current().runner().collect(wanted))
+        ticket = await off_loop(lambda stop: service.current().runner().collect(wanted), unwanted=_leave)
         if ticket is None:
             raise InputError(
                 "There is no unfinished job of this account", advice="Paste the task id of the job you look for."
             )
         await follow(ticket, hidden.unique_id, until=_done if wait else _looked(time.monotonic() + _PEEK_SECONDS))
-        return await _outputs(ticket, hidden)
+        return await _outputs(ticket, hidden, ())
+
+
+def _leave(ticket: Ticket | None) -> None:
+    if ticket is not None:
+        ticket.leave("The node was gone before its job was taken up")
+
+
+def _heard(order: Order, remarks: list[str]) -> Order:
+    """The same order, whose media put what was done to them for the upload among `remarks`."""
+    from .jobs.order import Medium
+
+    def heard(medium: Medium) -> Medium:
+        def write(folder: Path, stop: Stop) -> MediumFile:
+            made = medium.write(folder, stop)
+            remarks.extend(f"Upload: {note}." for note in made.notes)
+            return made
+
+        return replace(medium, write=write)
+
+    references = tuple(heard(each) if isinstance(each, Medium) else each for each in order.references)
+    return replace(order, references=references)
 
 
 @contextmanager
@@ -92,14 +116,16 @@ def task_id_of(text: str) -> str | None:
     return bare or None
 
 
-async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool]) -> None:
+async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()) -> None:
     """Wait until the job is done or `until` is satisfied; shows how it stands, sees interrupts and the deadline.
 
-    Raises Detached (the job goes on) at the deadline, and ComfyUI's interrupt when the user asked for it.
+    `remarks` stay below the status as long as it is shown, since a node has one text only. Raises Detached (the job
+    goes on) at the deadline, and ComfyUI's interrupt when the user asked for it.
     """
     minutes = service.current().settings().wait_minutes
     deadline = time.monotonic() + minutes * 60
     shown = ""
+    tick = _FIRST_TICK_SECONDS
     try:
         while not (status := ticket.status()).done and not until(status):
             if host.interrupted():
@@ -107,12 +133,13 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
                 raise host.interrupt_exception()
             if time.monotonic() > deadline and not await _one_more_look(ticket):
                 raise ticket.leave(f"No result after {minutes:g} minutes of waiting")
-            if (line := describe(status)) != shown:
-                shown = line
-                host.say(node_id, line)
+            if (text := _lines(describe(status), *remarks)) != shown:
+                shown = text
+                host.say(node_id, text)
             if status.fraction is not None:
                 host.show_progress(node_id, status.fraction, 1.0)
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(tick)
+            tick = min(tick * 2, _TICK_SECONDS)
     finally:
         ticket.leave("The node stopped waiting")
 
@@ -142,7 +169,11 @@ def describe(status: Status) -> str:
         facts.append(f"{status.job.credits_used:g} credits")
     if status.job.task_id:
         facts.append(f"task {status.job.task_id}")
-    return "\n".join(filter(None, [line, ", ".join(facts)]))
+    return _lines(line, ", ".join(facts))
+
+
+def _lines(*texts: str) -> str:
+    return "\n".join(filter(None, texts))
 
 
 def _done(status: Status) -> bool:
@@ -163,10 +194,10 @@ def _looked(patience: float) -> Callable[[Status], bool]:
     return until
 
 
-async def _outputs(ticket: Ticket, hidden: Any) -> io.NodeOutput:
+async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.NodeOutput:
     status = ticket.status()
     if not status.done:
-        host.say(hidden.unique_id, describe(status))
+        host.say(hidden.unique_id, _lines(describe(status), *remarks))
         return _blocked(status.job.task_id or "", status.job.video_url or "")
     result = ticket.result()
     linked = host.linked_outputs(hidden.prompt, hidden.unique_id)
@@ -174,8 +205,8 @@ async def _outputs(ticket: Ticket, hidden: Any) -> io.NodeOutput:
         frames, last_frame, audio = await off_loop(lambda stop: _decoded(result, linked, hidden.unique_id, stop))
     except _media_error() as problem:
         raise _not_decoded(result, str(problem)) from None
-    cost = "already paid" if not result.fetched else describe(status)
-    host.say(hidden.unique_id, f"{cost}\n{result.path.name}" if not result.fetched else cost)
+    told = describe(status) if result.fetched else _lines("already paid", result.path.name)
+    host.say(hidden.unique_id, _lines(told, *remarks))
     return io.NodeOutput(
         host.as_video(result.path),
         frames,
@@ -212,17 +243,34 @@ def _blocked(task_id: str, video_url: str) -> io.NodeOutput:
     return io.NodeOutput(nothing, nothing, nothing, nothing, task_id, video_url)
 
 
-async def off_loop(work: Callable[[Stop], T]) -> T:
-    """Run blocking `work` in a thread; its stop check turns true on interrupt and when the node is cancelled."""
+async def off_loop(work: Callable[[Stop], T], *, unwanted: Callable[[T], object] = lambda result: None) -> T:
+    """Run blocking `work` in a thread; its stop check turns true on interrupt and when the node is cancelled.
+
+    A result that comes when the node is gone is given to `unwanted`.
+    """
     from .media.errors import Stopped
 
+    handover = threading.Lock()
     left = threading.Event()
+    made: list[T] = []
+
+    def run() -> None:
+        result = work(lambda: left.is_set() or host.interrupted())
+        with handover:
+            made.append(result)
+            if left.is_set():
+                unwanted(made.pop())
+
     try:
-        return await asyncio.to_thread(work, lambda: left.is_set() or host.interrupted())
+        await asyncio.to_thread(run)
+        return made.pop()
     except Stopped:
         raise host.interrupt_exception() from None
     finally:
-        left.set()
+        with handover:
+            left.set()
+            if made:
+                unwanted(made.pop())
 
 
 def _media_error() -> type[Exception]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from .jobs.holder import Holders
     from .jobs.journal import Journal
-    from .jobs.runner import Runner
+    from .jobs.runner import Clocks, Observer, Runner
     from .rehearsal.server import RehearsalGateway
 
 JOURNAL_FILE = "journal.sqlite3"
@@ -35,12 +34,21 @@ class Folders:
 class Service:
     """One journal, one runner for each account used, one rehearsal gateway if it is asked for.
 
-    Opens and starts nothing before it is needed. Thread-safe.
+    Opens and starts nothing before it is needed. `observe` is told of every step of every job. Thread-safe.
     """
 
-    def __init__(self, folders: Folders, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        folders: Folders,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        observe: Observer = lambda step, job: None,
+        clocks: Clocks | None = None,
+    ) -> None:
         self.folders = folders
         self._environ = environ
+        self._clocks = clocks
+        self._observe = observe
         self._lock = threading.RLock()
         self._journal: Journal | None = None
         self._holders: Holders | None = None
@@ -83,6 +91,10 @@ class Service:
                 self._rehearsal = RehearsalGateway(self.folders.state / "rehearsal")
             return self._rehearsal.start()
 
+    def loopback_origin(self, settings: Settings) -> str | None:
+        """The one origin on this machine that may be fetched from: that of a gateway which runs here."""
+        return self.base_url(settings) if settings.rehearsal else settings.loopback_origin
+
     def close(self) -> None:
         """Stop; jobs go on at the gateway, and from the journal next time."""
         with self._lock:
@@ -101,14 +113,14 @@ class Service:
         from .gateway.client import Gateway
         from .jobs.holder import Holders
         from .jobs.home import Home
-        from .jobs.runner import Runner
+        from .jobs.runner import Clocks, Runner
         from .jobs.uploads import Uploads
         from .media.fetch import fetch
         from .media.probe import verify
         from .media.send import is_readable, put
 
         def origin() -> str | None:
-            return self.base_url(settings) if settings.rehearsal else settings.loopback_origin
+            return self.loopback_origin(settings)
 
         journal = self.journal()
         if self._holders is None:
@@ -133,15 +145,30 @@ class Service:
                 readable=lambda url: is_readable(url, loopback_origin=origin()),
             ),
             max_jobs=settings.max_jobs,
+            observe=self._observe,
+            clocks=self._clocks or Clocks(),
         )
 
 
-@functools.cache
-def current() -> Service:
-    """The instance inside ComfyUI."""
-    from . import host
+_in_use: list[Service] = []
+_in_use_lock = threading.Lock()
 
-    return Service(Folders(host.state_folder(), host.results_folder()))
+
+def current() -> Service:
+    """The instance that the nodes use; inside ComfyUI it is made when it is first asked for."""
+    from . import host
+    from .routes import announce
+
+    with _in_use_lock:
+        if not _in_use:
+            _in_use.append(Service(Folders(host.state_folder(), host.results_folder()), observe=announce))
+        return _in_use[0]
+
+
+def use(service: Service) -> None:
+    """Make this the instance that the nodes use from now on. The one before is not closed."""
+    with _in_use_lock:
+        _in_use[:] = [service]
 
 
 _threads = threading.local()
