@@ -145,7 +145,7 @@ def test_every_waiting_node_sees_an_interrupt_when_each_only_peeks(host: Host) -
     assert history["status"]["status_str"] == "error"
     assert "execution_interrupted" in events(history)
     assert "execution_error" not in events(history)
-    assert notes(host)[:2] == ["first interrupted", "second interrupted"]
+    assert set(notes(host)) >= {"first interrupted", "second interrupted"}
 
 
 def test_an_interrupt_does_not_outlive_its_prompt(host: Host) -> None:

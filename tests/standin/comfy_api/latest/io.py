@@ -267,7 +267,7 @@ class Combo:
 
 @dataclass
 class Schema:
-    """A node, described. Ids of inputs must differ from each other, and so must those of outputs."""
+    """A node, described. As in old hosts, no two of the ids of its inputs and outputs may be equal."""
 
     node_id: str
     display_name: str | None = None
@@ -290,9 +290,9 @@ class Schema:
     has_intermediate_output: bool = False
 
     def validate(self) -> None:
-        for ids in ([entry.id for entry in self.inputs], [entry.id for entry in self.outputs if entry.id]):
-            if len(set(ids)) != len(ids):
-                raise ValueError(f"{self.node_id}: ids must be unique, but are {ids}")
+        ids = [entry.id for entry in [*self.inputs, *self.outputs] if entry.id is not None]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"{self.node_id}: ids of inputs and outputs must all differ, but are {ids}")
 
 
 class NodeOutput:
