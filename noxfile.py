@@ -1,8 +1,8 @@
-"""What a developer or CI runs. `python3 -m nox` lists nothing to set up: each session installs what it needs.
+"""What a developer or CI runs; each session installs what it needs.
 
 nox -s tests        every test that needs neither a real ComfyUI nor a browser
 nox -s lint         ruff, mypy in strict mode
-nox -s comfyui      the same through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
+nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
 nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, no torch
 """
 

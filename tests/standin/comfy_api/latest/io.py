@@ -290,7 +290,7 @@ class Schema:
     has_intermediate_output: bool = False
 
     def validate(self) -> None:
-        ids = [entry.id for entry in [*self.inputs, *self.outputs] if entry.id is not None]
+        ids = [entry.id for entry in self.inputs] + [entry.id for entry in self.outputs if entry.id is not None]
         if len(set(ids)) != len(ids):
             raise ValueError(f"{self.node_id}: ids of inputs and outputs must all differ, but are {ids}")
 
