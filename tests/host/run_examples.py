@@ -25,18 +25,20 @@ def main() -> int:
 
 def _run_all(install: Install) -> int:
     worst = 0
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        with RealHost(install, Path(folder), environ={"APIMALL_REHEARSAL": "1"}) as host:
-            examples.give_inputs(host)
-            for name in examples.names():
-                begun = time.monotonic()
-                history = host.run(examples.api_prompt(host, name))
-                state = history["status"]["status_str"]
-                worst = max(worst, int(state != "success"))
-                kept = _keep(install, examples.saved_files(host, history))
-                seconds = time.monotonic() - begun
-                sys.stdout.write(f"ComfyUI {install.version}  {name}: {state}, {seconds:.1f} s, {', '.join(kept)}\n")
-                sys.stdout.flush()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        RealHost(install, Path(folder), environ={"APIMALL_REHEARSAL": "1"}) as host,
+    ):
+        examples.give_inputs(host)
+        for name in examples.names():
+            begun = time.monotonic()
+            history = host.run(examples.api_prompt(host, name))
+            state = history["status"]["status_str"]
+            worst = max(worst, int(state != "success"))
+            kept = _keep(install, examples.saved_files(host, history))
+            seconds = time.monotonic() - begun
+            sys.stdout.write(f"ComfyUI {install.version}  {name}: {state}, {seconds:.1f} s, {', '.join(kept)}\n")
+            sys.stdout.flush()
     return worst
 
 
