@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import host
+from . import host, routes, service
 from .image_to_video import ImageToVideo
 from .load_video import LoadVideo
 from .poll_result import PollResult
@@ -22,4 +22,5 @@ class APIMallVideo(ComfyExtension):
 def load() -> APIMallVideo:
     """Called once by ComfyUI, on every version; `on_load` is called by newer ones only."""
     host.watch_links()
+    routes.register(service.current)
     return APIMallVideo()

@@ -463,12 +463,13 @@ class Journal:
         with self._transaction():
             return self._change(job, step="refund read again", **_credits(job, task))
 
-    def stalled(self, job: Job, failure: APIMallError) -> None:
-        """Nobody follows the job for now; what became of it at the gateway is not settled."""
+    def stalled(self, job: Job, failure: APIMallError) -> Job | None:
+        """Nobody follows the job for now; what became of it at the gateway is not settled. None if it has ended."""
         with self._transaction():
             now = self._one("SELECT * FROM jobs WHERE id = ?", job.id)
-            if now is not None and now.unfinished:
-                self._change(now, step="stalled", holder=None, **_described(failure))
+            if now is None or not now.unfinished:
+                return None
+            return self._change(now, step="stalled", holder=None, **_described(failure))
 
     # Uploads
 

@@ -169,6 +169,7 @@ class Runner:
         work = self._works.get(job.id)
         if work is None:
             work = Work(job, order, self._learned(job))
+            self._observe(job.state, job)
             self._begin(work)
         elif work.errand is not None and not work.tickets:
             self._agenda.hasten(work.errand)
@@ -347,6 +348,7 @@ class Runner:
 
     def _reject(self, work: Work, job: Job, refusal: Refused) -> None:
         work.job = self._journal.rejected(job, refusal)
+        self._observe("rejected", work.job)
         if isinstance(refusal, BadRequest) and work.cached_uploads and work.order is not None:
             # An upload of an earlier day may be what the gateway could not read: upload anew, once.
             self._uploads.forget(work.cached_uploads)
@@ -487,8 +489,8 @@ class Runner:
     def _end(self, work: Work, failure: APIMallError | None = None) -> None:
         self._works.pop(work.job.id, None)
         try:
-            if failure is not None:
-                self._journal.stalled(work.job, failure)
+            if failure is not None and (stalled := self._journal.stalled(work.job, failure)) is not None:
+                self._observe("stalled", stalled)
             self._journal.release(work.job.id, self._holders.own)
         except sqlite3.Error as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
