@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import requests
 
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import TEXT_TO_VIDEO
@@ -155,6 +156,7 @@ class Wiring:
     put: Callable[..., int] = put
     verify: Callable[[Path], object] = verify
     pace: Callable[..., float] | None = None
+    session: Callable[[str], requests.Session] = open_session
 
 
 def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
@@ -166,7 +168,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
 
     def session() -> Any:
         if not hasattr(sessions, "own"):
-            sessions.own = open_session(base_url)
+            sessions.own = wiring.session(base_url)
         return sessions.own
 
     runner = Runner(

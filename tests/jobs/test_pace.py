@@ -110,8 +110,12 @@ def test_creates_go_before_looks_when_requests_are_scarce() -> None:
 def test_a_long_transfer_holds_up_no_call() -> None:
     board = agenda()
     release, called = threading.Event(), threading.Event()
+
+    def transfer() -> None:
+        release.wait(20)
+
     for _ in range(5):
-        board.put(Errand(lambda: bool(release.wait(20)) and None, 0.0, Lane.TRANSFER))
+        board.put(Errand(transfer, 0.0, Lane.TRANSFER))
     board.put(Errand(called.set, 0.0, Lane.CALL))
     assert called.wait(20)
     release.set()

@@ -1,0 +1,90 @@
+"""A ComfyUI process in small: makes one job through the real runner, and dies on the spot where it is told to.
+
+python -m tests.jobs.child '{"folder": ..., "base_url": ..., "kind": ..., "die_at": ...}'
+
+Prints a JSON object when it comes to an end alive. Dying is SIGKILL (on Windows TerminateProcess): no handler, no
+`finally`, no flush.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nodes.gateway.errors import APIMallError
+from nodes.jobs.journal import Job
+from nodes.media.fetch import fetch
+from nodes.media.send import put
+from tests.jobs import lab
+
+ORDERS: dict[str, Callable[[], Any]] = {
+    "text": lab.text_order,
+    "image": lab.picture_order,
+    "video": lab.clip_order,
+}
+
+
+def die() -> None:
+    """As by kill -9."""
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    threading.Event().wait()
+
+
+class Dying:
+    """Hooks that end the process when `die_at` comes."""
+
+    def __init__(self, die_at: str) -> None:
+        self._die_at = die_at
+
+    def at(self, step: str) -> None:
+        if step == self._die_at:
+            die()
+
+    def observe(self, step: str, job: Job) -> None:
+        self.at(step)
+
+    def allow(self, job: Job) -> None:
+        self.at("allowed")
+
+    def put(self, *args: Any, **named: Any) -> int:
+        self.at("uploading")
+        status = put(*args, **named)
+        self.at("stored")
+        return status
+
+    def fetch(self, *args: Any, **named: Any) -> Any:
+        tell = named.pop("tell")
+
+        def told(fraction: float) -> None:
+            tell(fraction)
+            self.at("fetching")
+
+        return fetch(*args, **named, tell=told)
+
+
+def main(told: dict[str, Any]) -> dict[str, Any]:
+    dying = Dying(told.get("die_at", ""))
+    wiring = lab.Wiring(observe=dying.observe, allow=dying.allow, put=dying.put, fetch=dying.fetch)
+    with lab.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
+        if told["kind"] == "collect":
+            ticket = bench.runner.collect(told.get("task_id"))
+            assert ticket is not None, "there is nothing to collect"
+        else:
+            ticket = bench.runner.submit(ORDERS[told["kind"]]())
+        dying.at("intended")
+        lab.ended(ticket)
+        try:
+            result = ticket.result()
+        except APIMallError as failure:
+            return {"error": type(failure).__name__, "told": str(failure)}
+        return {"path": str(result.path), "task_id": result.task_id, "fetched": result.fetched}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.loads(sys.argv[1]))), flush=True)  # noqa: T201 - read by the test

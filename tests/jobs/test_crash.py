@@ -1,0 +1,105 @@
+"""kill -9 between any two steps of a job, then the same again: one charge, one result (money rules 1 to 3, 5)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes.media.probe import verify
+from nodes.rehearsal.faults import StatusWord
+from nodes.rehearsal.server import RehearsalGateway
+from tests.jobs import lab
+from tests.jobs.child import ORDERS
+
+ROOT = Path(__file__).resolve().parents[2]
+BEFORE_PAYING = ("intended", "allowed")
+UPLOADING = ("uploading", "stored", "uploaded", "ready")
+PAYING = ("sent", "answered", "accepted")
+HOMECOMING = ("finished", "completed", "fetching", "fetched", "renamed", "delivered")
+
+MATRIX = [
+    *(("text", step) for step in (*BEFORE_PAYING, *PAYING, *HOMECOMING)),
+    *(("image", step) for step in (*BEFORE_PAYING, *UPLOADING, *PAYING, *HOMECOMING)),
+    *(("video", step) for step in (*BEFORE_PAYING, *UPLOADING, *PAYING, *HOMECOMING)),
+    *(("collect", step) for step in ("intended", *HOMECOMING)),
+]
+WORST = {("text", step) for step in (*BEFORE_PAYING, *PAYING, *HOMECOMING)} | {
+    ("image", "uploading"),
+    ("video", "ready"),
+    ("collect", "fetched"),
+}
+
+
+def run_child(**told: Any) -> tuple[int, dict[str, Any]]:
+    """Exit code and what the child printed, {} when it died."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.jobs.child", json.dumps(told)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}
+
+
+def begin_and_leave(gateway: RehearsalGateway, user: Path) -> str:
+    """A job that was submitted and left before anybody saw it finished: its task id."""
+    gateway.always("query", StatusWord("processing"))
+    with lab.bench(user, gateway.base_url) as bench:
+        ticket = bench.runner.submit(lab.text_order())
+        lab.eventually(lambda: ticket.status().accepted, "the job is accepted")
+    gateway.faults.clear()
+    return str(ticket.status().job.task_id)
+
+
+def marked(matrix: list[tuple[str, str]]) -> list[Any]:
+    return [pytest.param(*cell, marks=() if cell in WORST else pytest.mark.soak, id="-".join(cell)) for cell in matrix]
+
+
+@pytest.mark.parametrize(("kind", "die_at"), marked(MATRIX))
+def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway, user: Path) -> None:
+    told = {"folder": str(user), "base_url": gateway.base_url, "kind": kind}
+    if kind == "collect":
+        told["task_id"] = begin_and_leave(gateway, user)
+
+    code, printed = run_child(**told, die_at=die_at)
+    assert code != 0, "the child was to die"
+    assert printed == {}
+
+    with lab.bench(user, gateway.base_url) as bench:
+        ticket = bench.runner.collect(told["task_id"]) if kind == "collect" else bench.runner.submit(ORDERS[kind]())
+        assert ticket is not None
+        result = lab.ended(ticket).result()
+    assert len(gateway.record.tasks) == 1, "one charge"
+    assert gateway.record.charges() == gateway.record.tasks[0].credits_used
+    assert result.task_id == gateway.record.tasks[0].task_id
+    verify(result.path)
+    assert [path.name for path in (user / "results").iterdir()] == [result.path.name], "one result, no rest"
+    assert not list((user / "uploads").glob("*")) or die_at in ("uploading", "stored")
+    keys = {request.headers["Idempotency-Key"] for request in gateway.record.posts}
+    bodies = {request.body for request in gateway.record.posts}
+    assert (len(keys), len(bodies)) == (1, 1), "every POST had the same key and the same bytes"
+    if die_at == "delivered":
+        assert not result.fetched, "what was delivered is served from disk"
+    if die_at == "answered":
+        assert len(gateway.record.posts) == 2, "nobody had written down the answer"
+
+
+def test_every_kind_of_job_is_in_the_matrix() -> None:
+    assert {kind for kind, _ in MATRIX} == {*ORDERS, "collect"}
+
+
+def test_a_dead_process_is_followed_by_the_next_at_once(gateway: RehearsalGateway, user: Path) -> None:
+    told = {"folder": str(user), "base_url": gateway.base_url, "kind": "text"}
+    run_child(**told, die_at="accepted")
+    with lab.bench(user, gateway.base_url) as bench:
+        assert bench.runner.resume() == 1
+        lab.eventually(lambda: bench.journal.get(1).state == "delivered", "the job is home unasked")
+        assert bench.make(lab.text_order()).result().fetched is False
+    assert len(gateway.record.posts) == 1
