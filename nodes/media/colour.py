@@ -28,6 +28,7 @@ _LIMITED = 1  # AVCOL_RANGE_MPEG
 _FULL = 2  # AVCOL_RANGE_JPEG
 _HD_LINES = 720
 
+_BYTE_BITS = 8
 _LARGEST_ASPECT = 16
 _ASPECT_WORTH_SCALING = Fraction(1, 100)
 
@@ -143,6 +144,41 @@ def depth_of(frame: Any) -> int:
     return max((component.bits for component in frame.format.components), default=8)
 
 
+def _white_of(frame: Any) -> int:
+    """The number that libswscale writes into gbrp16 for white.
+
+    It shifts what it holds up to 16 bits and does not stretch it: limited range ends at 255 << 8, full range of n bits
+    at (2**n - 1) << (16 - n). Divided by 65535 instead, as is usual, pictures come out up to one level too dark.
+    """
+    if not frame.format.is_rgb and range_of(frame) == _LIMITED:
+        return 255 << 8
+    bits = depth_of(frame)
+    return ((1 << bits) - 1) << (16 - bits)
+
+
+def _evened(frame: Any) -> Any:
+    """A frame of odd size with its last column or line repeated, if its chroma is coarser than its luma.
+
+    libswscale stretches the chroma of 49 columns over the 97 of the luma, which moves it by up to one pixel; over 98
+    it lies where it should.
+    """
+    form = frame.format
+    wide = frame.width + (frame.width % 2 if form.chroma_width(2) == 1 else 0)
+    high = frame.height + (frame.height % 2 if form.chroma_height(2) == 1 else 0)
+    if (wide, high) == (frame.width, frame.height) or not form.is_planar or form.is_rgb:
+        return frame
+    even = av.VideoFrame(wide, high, form.name)
+    kind = np.uint16 if depth_of(frame) > _BYTE_BITS else np.uint8
+    for old, new in zip(frame.planes, even.planes, strict=True):
+        old_lines = np.frombuffer(old, kind).reshape(old.height, -1)[:, : old.width]
+        new_lines = np.zeros((new.height, new.line_size // kind().itemsize), kind)
+        more = ((0, new.height - old.height), (0, new.width - old.width))
+        new_lines[:, : new.width] = np.pad(old_lines, more, mode="edge")
+        new.update(new_lines.tobytes())
+    even.colorspace, even.color_range = frame.colorspace, frame.color_range
+    return even
+
+
 class Converter:
     """Turns decoded frames into RGB of one shape. Not thread-safe: one to a thread, reused for every frame.
 
@@ -154,26 +190,47 @@ class Converter:
         self._reformatter = VideoReformatter()
 
     def rgb(self, frame: Any) -> Pixels:
-        """Upright uint8 or, from sources above 8 bits, uint16 pixels [height, width, 3] over the full range."""
-        deep = depth_of(frame) > 8
-        matrix = _SWS_BT709 if frame.format.is_rgb else matrix_of(frame)
+        """Upright uint8 or, from sources above 8 bits, float32 pixels [height, width, 3]: 0..255 or 0..1."""
+        pixels, white = self._stored(frame)
+        upright = self._shape.turn.apply(pixels)
+        if pixels.dtype == np.uint8:
+            return upright
+        floats: Pixels = np.minimum(np.divide(upright, np.float32(white)), 1)
+        return floats
+
+    def write(self, frame: Any, row: Pixels) -> None:
+        """Write the frame's pixels into float32 [height, width, 3], 0..1; 8 bit values as exactly value / 255."""
+        pixels, white = self._stored(frame)
+        np.divide(self._shape.turn.apply(pixels), np.float32(white), out=row)
+        if white not in (255, 65535):  # brighter than white is possible
+            np.minimum(row, 1, out=row)
+
+    def _stored(self, frame: Any) -> tuple[Pixels, int]:
+        """Pixels as they are stored, not yet turned, [height, width, 3] uint8 or uint16, and the value of white."""
+        shape = self._shape
+        width, height = shape.scaled_width, shape.scaled_height
+        whole = frame
+        if (width, height) == (frame.width, frame.height):
+            whole = _evened(frame)
+            width, height = whole.width, whole.height
+        deep = depth_of(frame) > _BYTE_BITS
+        if frame.format.is_rgb:
+            matrix = other = _SWS_BT601  # not used, but libswscale takes some RGB through YUV: the same way back
+        else:
+            matrix = matrix_of(frame)
+            # RGB has no matrix, but PyAV before 17 passes ours on only if the two differ.
+            other = _SWS_BT601 if matrix == _SWS_BT709 else _SWS_BT709
         planar = self._reformatter.reformat(
-            frame,
-            width=self._shape.scaled_width,
-            height=self._shape.scaled_height,
+            whole,
+            width=width,
+            height=height,
             format="gbrp16le" if deep else "gbrp",
             interpolation=_TO_RGB_FLAGS,
             src_colorspace=matrix,
-            # RGB has no matrix, but PyAV before 17 passes ours on only if the two differ.
-            dst_colorspace=_SWS_BT601 if matrix == _SWS_BT709 else _SWS_BT709,
+            dst_colorspace=other,
             src_color_range=_FULL if frame.format.is_rgb else range_of(frame),
             dst_color_range=_FULL,
             **ONE_THREAD,
         )
         pixels: Pixels = planar.to_ndarray()
-        return self._shape.turn.apply(pixels)
-
-    def write(self, frame: Any, row: Pixels) -> None:
-        """Write the frame's pixels into float32 [height, width, 3] as value / 255 (or / 65535), 0..1."""
-        pixels = self.rgb(frame)
-        np.divide(pixels, np.float32(255 if pixels.dtype == np.uint8 else 65535), out=row)
+        return pixels[: shape.scaled_height, : shape.scaled_width], _white_of(frame) if deep else 255

@@ -27,6 +27,7 @@ from .errors import NotAClip, Stop, Tell, TooLarge, never_stop, tell_nobody
 from .plan import Plan, plan, wanted_pictures
 from .source import REORDER_PACKETS, Source
 from .span import WHOLE, Span
+from .stills import to_bytes
 
 __all__ = ["Frames", "Sound", "Span", "decode_audio", "decode_frames", "decode_last_frame", "iterate_pictures"]
 
@@ -155,13 +156,7 @@ def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop) -> Iterator[
                 continue
             if converter is None:
                 converter = Converter(_shape_of(picture, source, span))
-            pixels: Any = converter.rgb(picture)
-            yield pixels if pixels.dtype == np.uint8 else _to_eight_bits(pixels)
-
-
-def _to_eight_bits(pixels: Any) -> Pictures8:
-    eight: Pictures8 = np.rint(np.multiply(pixels, np.float32(255 / 65535), dtype=np.float32)).astype(np.uint8)
-    return eight
+            yield to_bytes(converter.rgb(picture))
 
 
 def _shape_of(picture: Any, source: Source, span: Span) -> Shape:

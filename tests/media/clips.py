@@ -1,0 +1,228 @@
+"""Clips made on the spot, with known pictures, and the plain float64 conversion that frames are held against."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+LIMITED, FULL = 1, 2
+BT709, BT601, BT2020 = 1, 6, 9
+LUMA_WEIGHTS = {BT709: (0.2126, 0.0722), BT601: (0.299, 0.114), BT2020: (0.2627, 0.0593)}
+PYAV_FOLLOWS_CHROMA_SITES = int(av.__version__.split(".")[0]) >= 17
+
+LOSSLESS = {
+    "libx264": {"qp": "0", "preset": "ultrafast"},
+    "libx265": {"x265-params": "lossless=1:log-level=none", "preset": "ultrafast"},
+    "libvpx-vp9": {"lossless": "1", "deadline": "realtime", "cpu-used": "8"},
+    "ffv1": {},
+}
+
+
+def require_encoder(name: str) -> None:
+    try:
+        av.codec.Codec(name, "w")
+    except Exception:  # noqa: BLE001  (PyAV's class for it changed between versions)
+        pytest.skip(f"PyAV {av.__version__} here has no encoder {name}")
+
+
+def frame_of(planes: Sequence[Array], pix_fmt: str, width: int, height: int) -> Any:
+    """A frame whose planes hold exactly these numbers."""
+    frame = av.VideoFrame(width, height, pix_fmt)
+    for plane, values in zip(frame.planes, planes, strict=True):
+        item = values.dtype.itemsize
+        lines = np.zeros((plane.height, plane.line_size // item), values.dtype)
+        lines[: values.shape[0], : values.shape[1]] = values
+        plane.update(lines.tobytes())
+    return frame
+
+
+def planes_of(frame: Any) -> list[Array]:
+    """A planar frame's numbers, without padding."""
+    deep = max(component.bits for component in frame.format.components) > 8
+    kind = np.dtype("<u2") if deep else np.dtype(np.uint8)
+    found = []
+    for plane in frame.planes:
+        lines = np.frombuffer(bytes(plane), kind).reshape(plane.height, -1)
+        found.append(lines[:, : plane.width])
+    return found
+
+
+def write_clip(
+    path: Path,
+    frames: Iterable[Any],
+    codec: str,
+    *,
+    rate: Fraction = Fraction(25),
+    options: dict[str, str] | None = None,
+    colorspace: int | None = None,
+    color_range: int | None = None,
+    times: Sequence[int] | None = None,
+    tick: Fraction | None = None,
+    aspect: Fraction | None = None,
+    container_options: dict[str, str] | None = None,
+    keep: Callable[[int, Any], bool] = lambda number, packet: True,
+) -> Path:
+    """Encode frames as they are, losslessly where the codec can. keep: which packets reach the file."""
+    require_encoder(codec)
+    todo = list(frames)
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream: Any = container.add_stream(
+            codec, rate=rate, options=LOSSLESS.get(codec, {}) if options is None else options
+        )
+        stream.width, stream.height, stream.pix_fmt = todo[0].width, todo[0].height, todo[0].format.name
+        context = stream.codec_context
+        context.time_base = tick or 1 / rate
+        if colorspace is not None:
+            context.colorspace = colorspace
+        if color_range is not None:
+            context.color_range = color_range
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
+        packets = []
+        for number, frame in enumerate(todo):
+            frame.pts = times[number] if times else number
+            frame.time_base = tick or 1 / rate
+            if colorspace is not None:
+                frame.colorspace = colorspace
+            if color_range is not None:
+                frame.color_range = color_range
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        container.mux([packet for number, packet in enumerate(packets) if keep(number, packet)])
+    return path
+
+
+def gentle_planes(
+    rng: np.random.Generator, width: int, height: int, chroma: tuple[int, int], bits: int = 8
+) -> list[Array]:
+    """Luma with detail and chroma with soft edges, inside the limited range."""
+    top = 1 << (bits - 8)
+    kind = np.uint8 if bits == 8 else np.dtype("<u2")
+
+    def plane(wide: int, high: int, low: int, span: int, detail: float) -> Array:
+        y, x = np.mgrid[0:high, 0:wide]
+        turns = rng.uniform(1, 3, 2)
+        wave = 0.5 + 0.35 * np.sin(2 * np.pi * turns[0] * x / wide + rng.uniform(0, 6)) * np.cos(
+            2 * np.pi * turns[1] * y / high + rng.uniform(0, 6)
+        )
+        return np.clip((low + span * wave + rng.normal(0, detail, wave.shape)) * top, 0, (256 * top) - 1).astype(kind)
+
+    wide, high = -(-width // chroma[0]), -(-height // chroma[1])
+    return [plane(width, height, 30, 190, 8), plane(wide, high, 70, 110, 3), plane(wide, high, 70, 110, 3)]
+
+
+def sharp_planes(rng: np.random.Generator, width: int, height: int, chroma: tuple[int, int]) -> list[Array]:
+    """Noise in blocks: chroma edges that tell one siting from another."""
+    wide, high = -(-width // chroma[0]), -(-height // chroma[1])
+    luma = rng.integers(90, 160, (height, width), dtype=np.uint8)
+    blocks = rng.integers(100, 156, (2, -(-high // 4), -(-wide // 4)), dtype=np.uint8)
+    u, v = (np.kron(block, np.ones((4, 4), np.uint8))[:high, :wide] for block in blocks)
+    return [luma, u, v]
+
+
+def reference_rgb(
+    planes: Sequence[Array], *, matrix: int, full: bool, bits: int = 8, left_sited: bool | None = None
+) -> Array:
+    """Float64 RGB of Y, U, V planes, 0..1, by the definitions of H.273.
+
+    Chroma is brought to every pixel by the cubic that libswscale calls bicubic (B = 0, C = 0.6), from where its samples
+    lie: halfway between two lines, and in a line at the left pixel (H.264, HEVC unless told otherwise) or between two.
+    The kernel is a choice, not a law; what the choice is worth is tested apart, against pictures known in RGB.
+    """
+    if left_sited is None:
+        left_sited = PYAV_FOLLOWS_CHROMA_SITES
+    height, width = planes[0].shape
+    luma, u, v = (plane.astype(np.float64) / (1 << (bits - 8)) for plane in planes)
+    if full:
+        scale = (1 << bits) - 1
+        top = 1 << (bits - 8)
+        luma, u, v = luma * top / scale, (u - 128) * top / scale, (v - 128) * top / scale
+    else:
+        luma, u, v = (luma - 16) / 219, (u - 128) / 224, (v - 128) / 224
+    u, v = (_to_size(plane, width, height, left_sited) for plane in (u, v))
+    red_weight, blue_weight = LUMA_WEIGHTS[matrix]
+    red = luma + 2 * (1 - red_weight) * v
+    blue = luma + 2 * (1 - blue_weight) * u
+    green = (luma - red_weight * red - blue_weight * blue) / (1 - red_weight - blue_weight)
+    rgb: Array = np.clip(np.stack([red, green, blue], axis=2), 0, 1)
+    return rgb
+
+
+def _to_size(plane: Array, width: int, height: int, left_sited: bool) -> Array:
+    if plane.shape[1] != width:
+        plane = _interpolated(plane.T, width, 0.0 if left_sited else 0.5).T
+    if plane.shape[0] != height:
+        plane = _interpolated(plane, height, 0.5)
+    return plane
+
+
+def _interpolated(lines: Array, count: int, site: float) -> Array:
+    """Twice as many lines; `site`: where a sample lies between the two pixels it stands for, 0 at the first."""
+    where = (np.arange(count) - site) / 2
+    first = np.floor(where).astype(int)
+    out = np.zeros((count, lines.shape[1]))
+    for tap in range(-1, 3):
+        weight = _cubic(np.abs(where - (first + tap)))
+        out += weight[:, None] * lines[np.clip(first + tap, 0, lines.shape[0] - 1)]
+    return out
+
+
+def _cubic(x: Array, c: float = 0.6) -> Array:
+    near = (2 - c) * x**3 + (c - 3) * x**2 + 1
+    far = -c * x**3 + 5 * c * x**2 - 8 * c * x + 4 * c
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def numbered_pictures(count: int, width: int = 64, height: int = 48) -> list[Any]:
+    """yuv420p frames whose luma tells their number: 16 + 4 x number."""
+    grey = np.full((height // 2, width // 2), 128, np.uint8)
+    return [
+        frame_of([np.full((height, width), 16 + 4 * number, np.uint8), grey, grey], "yuv420p", width, height)
+        for number in range(count)
+    ]
+
+
+def numbers_of(pixels: Array) -> list[int]:
+    """Which numbered pictures these frames are."""
+    return [round((float(frame.mean()) * 219) / 4) for frame in pixels]
+
+
+def moving_pictures(count: int, width: int = 160, height: int = 96, seed: int = 3) -> list[Any]:
+    """yuv420p frames with motion, so that a codec uses references of every kind."""
+    rng = np.random.default_rng(seed)
+    base = [np.kron(rng.integers(40, 200, (40, 60), dtype=np.uint8), np.ones((8, 8), np.uint8)) for _ in range(3)]
+    frames = []
+    for number in range(count):
+        cut = [
+            np.ascontiguousarray(plane[number : number + high, 2 * number : 2 * number + wide])
+            for plane, wide, high in zip(
+                base, (width, width // 2, width // 2), (height, height // 2, height // 2), strict=True
+            )
+        ]
+        frames.append(frame_of(cut, "yuv420p", width, height))
+    return frames
+
+
+def patched(path: Path, box: bytes, offset: int, data: bytes) -> Path:
+    """Overwrite bytes after the first four letters `box` in a file."""
+    content = bytearray(path.read_bytes())
+    at = content.index(box) + len(box) + offset
+    content[at : at + len(data)] = data
+    path.write_bytes(content)
+    return path
+
+
+def with_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Set the rotation and mirroring in an MP4's track header."""
+    one = 1 << 16
+    matrix = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    return patched(path, b"tkhd", 40, matrix)
