@@ -7,6 +7,7 @@ a certificate for cdn.example.com and the authority behind it, both made for the
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import logging
@@ -140,6 +141,7 @@ class Internet:
         return fetch(url, part, resolver=self.resolve, dial=self.dial).path.read_bytes()
 
 
+@functools.cache
 def _server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "server.pem")
@@ -605,6 +607,10 @@ MISBEHAVIOUR: dict[str, tuple[Answer, type[FetchError]]] = {
     "a body said to be identity and gzip": (say(_ok(b"x", "Content-Encoding: identity, gzip")), FetchRefused),
     "a gzip transfer": (say(f"{OK}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), FetchFailed),
     "chunks and a length": (say(_ok(b"0\r\n\r\n", "Transfer-Encoding: chunked")), FetchFailed),
+    "chunks and a length that agree": (
+        say(f"{OK}Content-Length: 2\r\n{CHUNKED[17:]}2\r\nxx\r\n0\r\n\r\n"),
+        FetchFailed,
+    ),
     "a length too long": (say(f"{OK}Content-Length: 100\r\n\r\n", b"x" * 99), FetchFailed),
     "nothing of the body": (say(f"{OK}Content-Length: 100\r\n\r\n"), FetchFailed),
     "two lengths": (say(f"{OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), FetchFailed),

@@ -203,9 +203,12 @@ def test_a_path_is_judged_by_every_root(folders: dict[str, Path], tmp_path: Path
     clip = folders["temp"] / "clip.mp4"
     assert require_inside(clip, folders.values()) == clip
     assert require_inside(folders["input"] / ".." / "temp" / "clip.mp4", folders.values()) == clip
-    for outside in (tmp_path / "secret.mp4", folders["input"] / ".." / "secret.mp4", Path("clip\x00.mp4")):
-        with pytest.raises(PathRefused):
+    beside = tmp_path / "comfy" / "input-secret" / "secret.mp4"
+    for outside in (tmp_path / "secret.mp4", folders["input"] / ".." / "secret.mp4", beside):
+        with pytest.raises(PathRefused, match="does not lie in"):
             require_inside(outside, folders.values())
+    with pytest.raises(PathRefused):
+        require_inside(Path("clip\x00.mp4"), folders.values())
     with pytest.raises(PathRefused):
         require_inside(clip, [folders["input"]])
     with pytest.raises(PathRefused):
