@@ -120,6 +120,7 @@ class Panel:
                 "jobs": [panel.card(job) for job in page.jobs],
                 "next_before": page.next_before,
                 "unfinished": records.unfinished(account),
+                "now": time.time(),
             }
 
         return _json(await asyncio.to_thread(read))

@@ -1,0 +1,33 @@
+// @ts-check
+import { toast } from "./canvas.js";
+import { h } from "./look.js";
+import { t } from "./words.js";
+
+/**
+ * Copies a text and says so. Pages that came over plain http from another machine have no clipboard of their own:
+ * there a selection within `near` does the same.
+ * @param {string} text
+ * @param {HTMLElement} near
+ */
+export async function copy(text, near) {
+  const done = await navigator.clipboard?.writeText(text).then(
+    () => true,
+    () => false,
+  );
+  if (done || copySelection(text, near)) toast("success", t("toast.copied"));
+  else toast("warn", t("toast.not_copied"), text);
+}
+
+/**
+ * @param {string} text
+ * @param {HTMLElement} near
+ */
+function copySelection(text, near) {
+  const field = h("textarea", { class: "unseen", readonly: true, tabindex: -1 });
+  field.value = text;
+  near.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  return done;
+}
