@@ -23,4 +23,5 @@ def load() -> APIMallVideo:
     """Called once by ComfyUI, on every version; `on_load` is called by newer ones only."""
     host.watch_links()
     routes.register(service.current)
+    service.observed_by(routes.announce)
     return APIMallVideo()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import requests
 
     from .jobs.holder import Holders
-    from .jobs.journal import Journal
+    from .jobs.journal import Job, Journal
     from .jobs.runner import Clocks, Observer, Runner
     from .rehearsal.server import RehearsalGateway
 
@@ -152,17 +152,27 @@ class Service:
 
 _in_use: list[Service] = []
 _in_use_lock = threading.Lock()
+_observers: list[Observer] = []
 
 
 def current() -> Service:
     """The instance that the nodes use; inside ComfyUI it is made when it is first asked for."""
     from . import host
-    from .routes import announce
 
     with _in_use_lock:
         if not _in_use:
-            _in_use.append(Service(Folders(host.state_folder(), host.results_folder()), observe=announce))
+            _in_use.append(Service(Folders(host.state_folder(), host.results_folder()), observe=_tell_observers))
         return _in_use[0]
+
+
+def observed_by(observer: Observer) -> None:
+    """Have the instance inside ComfyUI tell `observer` of every step of every job."""
+    _observers.append(observer)
+
+
+def _tell_observers(step: str, job: Job) -> None:
+    for observer in _observers:
+        observer(step, job)
 
 
 def use(service: Service) -> None:
