@@ -27,7 +27,7 @@ import urllib3
 from .addresses import Target, check_url, parse_url
 from .errors import NoRoom, Stop, Stopped, Tell, never_stop, tell_nobody
 from .fetch_errors import FetchError, FetchFailed, FetchGone, FetchRefused, NotModified
-from .guard import Dial, Line, Resolver, dial, resolve
+from .guard import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
 
 __all__ = [
     "FetchError",
@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 LARGEST_BYTES = 2 * 1024**3
-DEADLINE_SECONDS = 1800.0
 _WATCH_SECONDS = 0.1
 _PIECE_BYTES = 64 * 1024
 _WAITING_PIECES = 64
@@ -110,7 +109,6 @@ def fetch(
             # A NoRoom of its own: the pictures that wait for this file need not know about errno.
             raise NoRoom(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
         raise
-    network.finish()
     return Fetched(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
 
 
@@ -194,10 +192,6 @@ class _Network:
         """The next bytes of the file; empty at its end. Raises like `head`."""
         return _wait_for(self._pieces, watch)
 
-    def finish(self) -> None:
-        """Everything has arrived."""
-        self._line.let_go()
-
     def leave(self) -> None:
         """Nobody listens any more. The thread ends by itself, at the latest when its look-up does."""
         self._left.set()
@@ -223,7 +217,7 @@ class _Network:
 
     def _follow(self) -> None:
         for _ in range(_MOST_REDIRECTS + 1):
-            with self._line.ask(self._target, self._headers()) as response:
+            with self._line.ask(self._target, self._headers(), deadline_seconds=None) as response:
                 if response.status_code not in _REDIRECTS:
                     self._receive(response)
                     return

@@ -31,6 +31,7 @@ from .fetch_errors import FetchFailed, FetchRefused
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
+DEADLINE_SECONDS = 1800.0
 _MOST_ADDRESSES_TRIED = 6
 _LINGER_FORMAT = "hh" if os.name == "nt" else "ii"
 
@@ -95,9 +96,19 @@ class Line:
 
     @contextlib.contextmanager
     def ask(
-        self, target: Target, headers: Mapping[str, str], *, method: str = "GET", body: IO[bytes] | None = None
+        self,
+        target: Target,
+        headers: Mapping[str, str],
+        *,
+        method: str = "GET",
+        body: IO[bytes] | None = None,
+        deadline_seconds: float | None = DEADLINE_SECONDS,
     ) -> Iterator[requests.Response]:
-        """Send one request and give its answer, body unread. Raises FetchRefused and what requests raises."""
+        """Send one request and give its answer, body unread; the connection ends with the block.
+
+        `deadline_seconds` ends the exchange however slowly bytes still come; None leaves that to whoever calls `cut`.
+        Raises FetchRefused and what requests raises.
+        """
         self.target = target
         self.stage = "the preparation (proxy and certificate settings)"
         # Prepared and sent by hand: a session would add cookies and .netrc, and read the whole body of a redirect.
@@ -107,7 +118,7 @@ class Line:
         proxies = {} if target.on_loopback else surroundings["proxies"]
         if requests.utils.select_proxy(target.url, proxies):
             self._check_before_proxy(target)
-        with contextlib.closing(_GuardedAdapter(self)) as adapter, _unlogged():
+        with contextlib.closing(_GuardedAdapter(self)) as adapter, self._until(deadline_seconds), _unlogged():
             response = adapter.send(
                 request,
                 stream=True,
@@ -151,7 +162,9 @@ class Line:
         return FetchFailed(f"{host} could not be used: {self.stage} {how}. Check the network, then try again.")
 
     def cut(self) -> None:
-        """End every connection now, whatever any thread is waiting for on it."""
+        """End the connection now, whatever any thread is waiting for on it, and make no other."""
+        with self._lock:
+            self._closed = True
         for handle in self._hand_back():
             with contextlib.suppress(OSError):
                 # Without lingering a server in full flow is told at once, instead of when its patience ends.
@@ -159,14 +172,21 @@ class Line:
                 handle.shutdown(socket.SHUT_RDWR)
             handle.close()
 
-    def let_go(self) -> None:
-        """Leave the connections to their requests, which are over. No new one is made."""
-        for handle in self._hand_back():
-            handle.close()
+    @contextlib.contextmanager
+    def _until(self, deadline_seconds: float | None) -> Iterator[None]:
+        timer = threading.Timer(deadline_seconds or 0.0, self.cut)
+        timer.daemon = True
+        if deadline_seconds is not None:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for handle in self._hand_back():
+                handle.close()
 
     def _hand_back(self) -> list[socket.socket]:
         with self._lock:
-            self._closed = True
             handles, self._handles = self._handles, []
         return handles
 

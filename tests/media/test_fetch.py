@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.media.addresses import parse_url
 from nodes.media.errors import MediaError, NoRoom, Stopped
 from nodes.media.fetch import (
     FetchError,
@@ -29,6 +30,7 @@ from nodes.media.fetch import (
     NotModified,
     fetch,
 )
+from nodes.media.guard import Line
 
 PUBLIC = "93.184.216.34"
 OTHER_PUBLIC = "1.1.1.1"
@@ -796,6 +798,34 @@ def test_what_the_stop_check_raises_comes_out_and_nothing_stays(serve: Callable[
     with pytest.raises(Interrupted):
         fetch_local(serve(_forever(b"x" * 65536, f"{OK}\r\n")), part, stop=stop)
     assert not part.exists()
+
+
+# Requests that are no downloads.
+
+
+@pytest.mark.parametrize("piece", ["HTTP/1.1 100 Continue\r\n\r\n", "H"], ids=["interim answers", "a drip"])
+def test_a_request_without_a_watcher_ends_by_its_deadline(serve: Callable[[Answer], Server], piece: str) -> None:
+    def drip(talk: Talk) -> None:
+        while not talk.server.over.wait(0.02):
+            talk.send(piece)
+
+    server = serve(drip)
+    target = parse_url(server.origin, server.origin)
+    with pytest.raises(OSError), Line().ask(target, {}, deadline_seconds=0.3):
+        pass
+
+
+def test_a_request_with_a_body_leaves_by_the_same_guarded_way(internet: Internet, tmp_path: Path) -> None:
+    server = internet.serve(say("HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n"))
+    (tmp_path / "clip").write_bytes(b"clip")
+    line = Line(internet.resolve, internet.dial)
+    with (tmp_path / "clip").open("rb") as body, line.ask(parse_url(URL), {}, method="PUT", body=body) as response:
+        assert response.status_code == 403
+    assert "content-length: 4\r\n" in server.heads[0].lower()
+    internet.names["cdn.example.com"] = [["10.0.0.1"]]
+    with pytest.raises(FetchRefused), line.ask(parse_url(URL), {}, method="PUT", body=None):
+        pass
+    assert internet.dialled == [PUBLIC]
 
 
 # Files.
