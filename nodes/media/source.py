@@ -162,8 +162,8 @@ class Source:
     def packets_from(self, target: int, zero: int, *, stop: Stop = never_stop) -> Iterator[Any]:
         """The packets from a key frame shown at or before `target` (ticks) on; from the first packet if there is none.
 
-        Demuxers seek by decoding time and some miss by a little, so a key frame after the target is answered with a
-        seek further back.
+        Demuxers seek by decoding time, and those without a table know of no key frames, so a place that turns out to
+        lie too late is answered with a seek further back.
         """
         reach = 0
         step = max(1, int(1 / self.tick))
@@ -173,11 +173,13 @@ class Source:
             except (av.error.FFmpegError, OverflowError):
                 break
             packets = self.packets(stop=stop)
-            first = next(packets, None)
-            if first is not None and first.pts is not None and first.pts <= target:
-                yield first
-                yield from packets
-                return
+            for packet in packets:
+                if packet.pts is None or packet.pts > target:
+                    break
+                if packet.is_keyframe:
+                    yield packet
+                    yield from packets
+                    return
             reach = reach * 4 + step
         self.reopen()
         yield from self.packets(stop=stop)

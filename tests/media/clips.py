@@ -114,7 +114,8 @@ def gentle_planes(
         wave = 0.5 + 0.35 * np.sin(2 * np.pi * turns[0] * x / wide + rng.uniform(0, 6)) * np.cos(
             2 * np.pi * turns[1] * y / high + rng.uniform(0, 6)
         )
-        return np.clip((low + span * wave + rng.normal(0, detail, wave.shape)) * top, 0, (256 * top) - 1).astype(kind)
+        values: Array = np.clip((low + span * wave + rng.normal(0, detail, wave.shape)) * top, 0, (256 * top) - 1)
+        return values.astype(kind)
 
     wide, high = -(-width // chroma[0]), -(-height // chroma[1])
     return [plane(width, height, 30, 190, 8), plane(wide, high, 70, 110, 3), plane(wide, high, 70, 110, 3)]
@@ -179,7 +180,8 @@ def _interpolated(lines: Array, count: int, site: float) -> Array:
 def _cubic(x: Array, c: float = 0.6) -> Array:
     near = (2 - c) * x**3 + (c - 3) * x**2 + 1
     far = -c * x**3 + 5 * c * x**2 - 8 * c * x + 4 * c
-    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    weights: Array = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    return weights
 
 
 def numbered_pictures(count: int, width: int = 64, height: int = 48) -> list[Any]:

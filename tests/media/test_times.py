@@ -1,0 +1,220 @@
+"""Which pictures come, when they are shown, and what a part of a clip holds."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from nodes.media import source
+from nodes.media.decode import Span, decode_frames
+from nodes.media.errors import EmptySpan
+from tests.media import clips
+
+X264 = {"crf": "4", "preset": "medium", "x264-params": "scenecut=0:bframes=3:b-adapt=0:keyint=24"}
+COUNTED = 50
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("times") / "numbered.mp4"
+    return clips.write_clip(path, clips.numbered_pictures(COUNTED), "libx264", options=X264)
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("times") / "moving.mp4"
+    return clips.write_clip(path, clips.moving_pictures(72), "libx264", options=X264)
+
+
+@pytest.mark.parametrize(
+    ("span", "numbers", "fps"),
+    [
+        (Span(), list(range(50)), 25),
+        (Span(start_seconds=1.2), list(range(30, 50)), 25),
+        (Span(start_seconds=1.21), list(range(31, 50)), 25),
+        (Span(start_seconds=0.96, max_frames=3), [24, 25, 26], 25),
+        (Span(every_nth=10), [0, 10, 20, 30, 40], 2.5),
+        (Span(every_nth=7, max_frames=3), [0, 7, 14], Fraction(25, 7)),
+        (Span(start_seconds=0.4, every_nth=3, max_frames=4), [10, 13, 16, 19], Fraction(25, 3)),
+        (Span(start_seconds=1.96), [49], 25),
+        (Span(max_frames=1000), list(range(50)), 25),
+    ],
+)
+def test_a_span_holds_exactly_its_pictures(
+    span: Span, numbers: list[int], fps: Fraction | float, numbered: Path
+) -> None:
+    frames = decode_frames(numbered, span)
+    assert clips.numbers_of(frames.pixels) == numbers
+    assert frames.fps == pytest.approx(float(fps))
+    assert frames.start_seconds == pytest.approx(numbers[0] / 25)
+    assert frames.seconds == pytest.approx(len(numbers) / float(fps))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("nth", [2, 3, 5, 10])
+def test_every_nth_gives_the_same_pixels_as_taking_them_from_all(codec: str, nth: int, tmp_path: Path) -> None:
+    options = X264 if codec == "libx264" else {"preset": "fast", "x265-params": "log-level=none:keyint=24"}
+    path = clips.write_clip(tmp_path / "moving.mp4", clips.moving_pictures(48), codec, options=options)
+    whole = decode_frames(path).pixels
+    assert np.array_equal(decode_frames(path, Span(every_nth=nth)).pixels, whole[::nth])
+    part = decode_frames(path, Span(start_seconds=0.72, every_nth=nth)).pixels
+    assert np.array_equal(part, whole[18::nth])
+
+
+def _decoded_pictures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    counted: list[int] = []
+    decode = source.Source.decode
+
+    def counting(self: source.Source, packet: Any) -> list[Any]:
+        pictures = decode(self, packet)
+        counted.extend([1] * len(pictures))
+        return pictures
+
+    monkeypatch.setattr(source.Source, "decode", counting)
+    return counted
+
+
+def test_every_nth_leaves_pictures_undecoded_that_no_other_needs(moving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = _decoded_pictures(monkeypatch)
+    assert len(decode_frames(moving, Span(every_nth=12)).pixels) == 6
+    assert len(counted) < 50
+
+
+def test_start_decodes_nothing_from_far_before(moving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = _decoded_pictures(monkeypatch)
+    frames = decode_frames(moving, Span(start_seconds=2.0, max_frames=4))
+    assert len(frames.pixels) == 4
+    assert len(counted) <= 10
+
+
+def test_a_start_behind_the_end_is_named(numbered: Path) -> None:
+    with pytest.raises(EmptySpan, match=r"start 2 s lies behind the last picture.*2\.00 s long"):
+        decode_frames(numbered, Span(start_seconds=2.0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start_seconds": -1.0}, {"start_seconds": float("nan")}, {"every_nth": 0}, {"max_frames": -1}, {"max_side": -2}],
+)
+def test_a_span_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(EmptySpan, match=next(iter(wrong)).removesuffix("_seconds")):
+        Span(**wrong)
+
+
+def test_changing_rates_give_every_picture_and_the_true_mean_rate(tmp_path: Path) -> None:
+    # 24 pictures at 24 a second, then 16 at 8: three seconds.
+    times = [number * 1000 // 24 for number in range(24)] + [1000 + number * 125 for number in range(16)]
+    path = clips.write_clip(
+        tmp_path / "vfr.mkv",
+        clips.numbered_pictures(40),
+        "libx264",
+        options=X264,
+        times=times,
+        tick=Fraction(1, 1000),
+    )
+    frames = decode_frames(path)
+    assert clips.numbers_of(frames.pixels) == list(range(40))
+    assert frames.seconds == pytest.approx(3.0, abs=0.15)
+    late = decode_frames(path, Span(start_seconds=2.0))
+    assert clips.numbers_of(late.pixels) == list(range(32, 40))
+    assert late.start_seconds == pytest.approx(2.0)
+    assert late.fps == pytest.approx(8.0)
+
+
+def test_a_clip_whose_clock_starts_late_counts_from_its_first_picture(tmp_path: Path) -> None:
+    times = [1000 + number for number in range(30)]
+    path = clips.write_clip(
+        tmp_path / "late.mkv", clips.numbered_pictures(30), "libx264", options=X264, times=times, tick=Fraction(1, 25)
+    )
+    frames = decode_frames(path, Span(start_seconds=0.4, max_frames=2))
+    assert clips.numbers_of(frames.pixels) == [10, 11]
+    assert frames.start_seconds == pytest.approx(0.4)
+
+
+def test_an_edit_list_decides_what_is_shown(tmp_path: Path) -> None:
+    """Cut without re-encoding, players skip what lies before the cut; the header still counts it."""
+    times = list(range(-10, 40))  # the first 10 pictures lie before zero
+    path = clips.write_clip(
+        tmp_path / "edited.mp4", clips.numbered_pictures(50), "libx264", options=X264, times=times, tick=Fraction(1, 25)
+    )
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 50
+    frames = decode_frames(path)
+    assert clips.numbers_of(frames.pixels) == list(range(10, 50))
+    assert clips.numbers_of(decode_frames(path, Span(start_seconds=0.4, max_frames=2)).pixels) == [20, 21]
+
+
+def test_pictures_that_refer_to_a_lost_start_are_left_out(tmp_path: Path) -> None:
+    """An open group of pictures: the first B pictures need what was cut away."""
+    options = {"crf": "4", "x264-params": "open-gop=1:keyint=12:min-keyint=12:scenecut=0:bframes=3:b-adapt=0"}
+    whole = clips.write_clip(tmp_path / "whole.ts", clips.numbered_pictures(36), "libx264", options=options)
+    key_frames: list[int] = []
+
+    def after_the_first_group(number: int, packet: Any) -> bool:
+        if packet.is_keyframe:
+            key_frames.append(number)
+        return len(key_frames) > 1
+
+    path = clips.write_clip(
+        tmp_path / "open.mkv", clips.numbered_pictures(36), "libx264", options=options, keep=after_the_first_group
+    )
+    numbers = clips.numbers_of(decode_frames(path).pixels)
+    assert numbers[-1] == 35
+    assert numbers == sorted(numbers)
+    assert set(range(14, 36)) <= set(numbers)
+    assert clips.numbers_of(decode_frames(whole).pixels) == list(range(36))
+
+
+def test_a_missing_last_packet_costs_one_picture(tmp_path: Path) -> None:
+    options = {"crf": "4", "x264-params": "bframes=0:keyint=100"}
+    path = clips.write_clip(
+        tmp_path / "short.mp4", clips.numbered_pictures(20), "libx264", options=options, keep=lambda n, _: n < 19
+    )
+    assert clips.numbers_of(decode_frames(path).pixels) == list(range(19))
+
+
+def test_a_file_cut_off_gives_the_pictures_that_are_there(tmp_path: Path) -> None:
+    whole = clips.write_clip(
+        tmp_path / "whole.mp4",
+        clips.moving_pictures(40),
+        "libx264",
+        options={"crf": "10", "x264-params": "bframes=0"},
+        container_options={"movflags": "faststart"},
+    )
+    content = whole.read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(content[: len(content) * 2 // 3])
+    frames = decode_frames(path)
+    assert 10 < len(frames.pixels) < 40
+    assert frames.pixels.flags.owndata
+    assert frames.seconds == pytest.approx(len(frames.pixels) / 25)
+    assert np.array_equal(frames.pixels[:10], decode_frames(whole, Span(max_frames=10)).pixels)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("mpeg4", ".avi"), ("libvpx", ".webm"), ("libx264", ".ts"), ("libvpx-vp9", ".webm")]
+)
+def test_containers_without_a_table_give_every_picture(codec: str, suffix: str, tmp_path: Path) -> None:
+    path = clips.write_clip(
+        tmp_path / f"clip{suffix}", clips.numbered_pictures(30), codec, options={"qmin": "1", "qmax": "4", "b": "4M"}
+    )
+    assert clips.numbers_of(decode_frames(path).pixels) == list(range(30))
+    part = decode_frames(path, Span(start_seconds=0.4, every_nth=2, max_frames=4))
+    assert clips.numbers_of(part.pixels) == [10, 12, 14, 16]
+
+
+def test_fragments_that_state_no_count_give_every_picture(tmp_path: Path) -> None:
+    path = clips.write_clip(
+        tmp_path / "fragmented.mp4",
+        clips.numbered_pictures(40),
+        "libx264",
+        options=X264,
+        container_options={"movflags": "frag_keyframe+empty_moov"},
+    )
+    assert clips.numbers_of(decode_frames(path).pixels) == list(range(40))
+    assert clips.numbers_of(decode_frames(path, Span(1.0, max_frames=2)).pixels) == [25, 26]
