@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..media.errors import MediaError
+from ..media.errors import MediaError, NotAClip
 from ..media.errors import NoRoom as DiskRefused
 from ..media.fetch import Fetched, FetchGone, FetchRefused
 from .journal import Delivery, Job
@@ -91,6 +91,9 @@ class Home:
                 problem = problem or Unwelcome(str(refused))
             except DiskRefused as full:
                 raise NoRoom(str(full)) from None
+            except NotAClip:
+                # Its own words speak of a file that a user chose.
+                problem = NotYet("What came down is no video that can be played")
             except MediaError as broken:
                 problem = NotYet(str(broken))
             except OSError as full:

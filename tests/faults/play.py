@@ -1,0 +1,356 @@
+"""Plays one cell of the fault matrix over real HTTP: provokes the fault, watches what comes of it, queues again."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+import requests
+
+from nodes.gateway.client import Timeouts, open_session
+from nodes.gateway.errors import APIMallError
+from nodes.jobs.journal import Job
+from nodes.jobs.order import Medium, MediumFile, Order, Stop
+from nodes.jobs.work import Ticket
+from nodes.media import guard
+from nodes.media.fetch import fetch
+from nodes.media.send import put
+from nodes.rehearsal import faults
+from nodes.rehearsal.faults import Fault
+from nodes.rehearsal.server import RehearsalGateway
+from tests.faults.table import ADDRESS, COLLECT, CREATE, POLL, PUT, Again, Cell, Outcome
+from tests.gateway.hand import Hand, answer
+from tests.jobs import lab
+
+AT_GATEWAY = {ADDRESS: "upload_url", PUT: "put", CREATE: "create", POLL: "query", COLLECT: "download"}
+SLOW = ("silent", "late", "drip")
+IMPATIENT = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=1.2)
+PATIENT = Timeouts(connect_seconds=5.0, read_seconds=10.0, reply_seconds=20.0)
+THREE_DAYS_SECONDS = 3 * 86_400.0
+
+
+def _throttled(status: int, hint: str | None = None) -> Fault:
+    return faults.Answer(status, headers=(("Retry-After", hint),) if hint else ())
+
+
+def at_gateway(step: str, fault: str) -> Fault:
+    """The stand-in's own fault for a cell."""
+    table: Mapping[str, Callable[[], Fault]] = {
+        "reset": faults.ResetUnread,
+        "hung up": faults.DropBefore,
+        "lost reply": faults.DropAfter,
+        "silent": lambda: faults.StallBefore(30),
+        "late": lambda: faults.Stall(30),
+        "409 task": lambda: faults.Answer(409, names_task=True),
+        "429 seconds": lambda: _throttled(429, "100"),
+        "429 date": lambda: _throttled(429, formatdate(time.time() + 100, usegmt=True)),
+        "429 absurd": lambda: _throttled(429, "999999999"),
+        "502 html": lambda: faults.Html(502),
+        "truncated": faults.TruncateJson,
+        "wrong shape": faults.WrongShape,
+        "not success": faults.NotSuccess,
+        "nulls": faults.Nulls,
+        "huge": lambda: faults.HugeBody(5_000_000),
+        "drip": lambda: faults.SlowBody(100) if step == COLLECT else faults.Drip(20),
+        "redirect": lambda: faults.RedirectTo(
+            "https://169.254.169.254/latest" if step == COLLECT else "https://elsewhere.example/"
+        ),
+        "unknown": lambda: faults.StatusWord("unknown"),
+        "unheard": lambda: faults.StatusWord("reticulating splines"),
+        "failed": lambda: faults.FailTask("all"),
+        "failed in part": lambda: faults.FailTask("part"),
+        "failed late": lambda: faults.FailTask("later"),
+        "no address": faults.CompletedWithoutUrl,
+        "only resultUrls": faults.OnlyResultUrls,
+        "expired": faults.ExpiredLink,
+        "short": faults.ShortBody,
+        "long": faults.LongBody,
+        "page": faults.NotAClip,
+        "undecodable": faults.BrokenClip,
+    }
+    return table[fault]() if fault in table else faults.Answer(int(fault))
+
+
+class Detour:
+    """Sends requests of one step to where they fail for real: a closed port, an unknown name, a port without TLS."""
+
+    def __init__(self, fault: str, stack: ExitStack) -> None:
+        if fault == "dns":
+            self.origin = "https://nonexistent.invalid"
+        elif fault == "tls":
+            self.origin = stack.enter_context(Hand(answer(), hasty=True)).base_url.replace("http:", "https:")
+        else:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                self.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    def url(self, url: str) -> str:
+        return self.origin + urlsplit(url).path
+
+
+class FullDisk:
+    """A journal's connection on a disk that is full."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._connection.execute(statement, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+class Provocation:
+    """One fault at one step, striking once or going on until it is healed."""
+
+    def __init__(self, cell: Cell, goes_on: bool, gateway: RehearsalGateway, user: Path, stack: ExitStack) -> None:
+        self.cell, self.step, self.fault = cell, cell.step, cell.fault
+        self._goes_on, self._gateway, self._user = goes_on, gateway, user
+        self._lock = threading.Lock()
+        self._struck, self._healed = 0, False
+        self._jump_seconds = 0.0
+        self._detour = Detour(self.fault, stack) if self.fault in ("refused", "dns", "tls") else None
+        self.bench: lab.Bench | None = None
+        self._undo: list[Callable[[], None]] = []
+        if self.step == PUT and self.fault in SLOW:
+            stack.enter_context(patch.object(guard, "SILENCE_SECONDS", 0.7))
+        if self._by_gateway:
+            fault = at_gateway(self.step, self.fault)
+            (gateway.always if goes_on else gateway.script)(AT_GATEWAY[self.step], fault)
+        elif self.fault.startswith("clock") and self.step == CREATE:
+            # The paid request has to be repeated for its age to matter.
+            gateway.script("create", faults.DropAfter())
+        elif self.fault == "read-only" and self.step in (ADDRESS, COLLECT):
+            self._block(user / ("uploads" if self.step == ADDRESS else "results"))
+
+    @property
+    def _by_gateway(self) -> bool:
+        local = ("disk full", "disk full after", "read-only", "clock forward", "clock back")
+        return self._detour is None and self.fault not in local and (self.step, self.fault) != (COLLECT, "huge")
+
+    def wiring(self) -> lab.Wiring:
+        clocks = lab.quick_clocks(wall=lambda: time.time() + self._jump_seconds)
+        return lab.Wiring(
+            timeouts=IMPATIENT if self.fault in SLOW else PATIENT,
+            clocks=clocks,
+            session=self._session,
+            put=self._put,
+            fetch=self._fetch,
+            observe=self._observe,
+            allow=lambda job: self._local(CREATE, "disk full", "read-only"),
+        )
+
+    def order(self) -> Order:
+        if self.step not in (ADDRESS, PUT):
+            return lab.text_order()
+        order = lab.picture_order()
+        picture = order.media[0]
+
+        def write(folder: Path, stop: Stop) -> MediumFile:
+            self._local(ADDRESS, "disk full", "clock forward", "clock back")
+            return picture.write(folder, stop)
+
+        return replace(order, references=(Medium(picture.digest, write),))
+
+    def struck(self) -> int:
+        """How often the fault has struck."""
+        played = sum(request.fault is not None for request in self._gateway.record.of(AT_GATEWAY[self.step]))
+        return self._struck + played
+
+    def heal(self) -> None:
+        """From here on all is well."""
+        with self._lock:
+            self._healed = True
+        self._gateway.faults.clear()
+        for undo in self._undo:
+            undo()
+
+    def _strikes(self) -> bool:
+        with self._lock:
+            if self._healed or (self._struck and not self._goes_on):
+                return False
+            self._struck += 1
+            return True
+
+    def _local(self, step: str, *kinds: str) -> None:
+        """A fault of this machine, when `step` is the cell's and its fault one of `kinds`."""
+        if step != self.step or self.fault not in kinds or not self._strikes():
+            return
+        if self.fault.startswith("clock"):
+            self._jump_seconds = THREE_DAYS_SECONDS if self.fault == "clock forward" else -THREE_DAYS_SECONDS
+        elif step in (ADDRESS, COLLECT):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        else:
+            self._spoil_journal()
+
+    def _spoil_journal(self) -> None:
+        assert self.bench is not None
+        journal: Any = self.bench.journal
+        sound = journal._connection
+        if self.fault == "read-only":
+            sound.execute("PRAGMA query_only = 1")
+            self._undo.append(lambda: sound.execute("PRAGMA query_only = 0"))
+        else:
+            journal._connection = FullDisk(sound)
+            self._undo.append(lambda: setattr(journal, "_connection", sound))
+
+    def _block(self, folder: Path) -> None:
+        # Permissions do not stop an administrator; a file where the folder should be stops everybody.
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.touch()
+        self._struck = 1
+        self._undo.append(folder.unlink)
+
+    def _observe(self, step: str, job: Job) -> None:
+        if step == "sent":
+            self._local(CREATE, "clock forward", "clock back")
+        elif step == "answered":
+            self._local(CREATE, "disk full after")
+        elif step == "accepted":
+            self._local(POLL, "clock forward", "clock back")
+        elif step == "finished":
+            self._local(POLL, "disk full", "read-only")
+
+    def _session(self, base_url: str) -> requests.Session:
+        session = open_session(base_url)
+        straight = session.request
+
+        def request(method: str, url: str, **named: Any) -> requests.Response:
+            if self._detour and _step_of(method, url) == self.step and self._strikes():
+                url = self._detour.url(url)
+            return straight(method, url, **named)
+
+        session.request = request  # type: ignore[method-assign, assignment]
+        return session
+
+    def _put(self, url: str, file: Path, kind: str, *, loopback_origin: str | None = None) -> int:
+        self._local(PUT, "clock forward", "clock back")
+        if self._detour and self.step == PUT and self._strikes():
+            return put(self._detour.url(url), file, kind, loopback_origin=self._near())
+        return put(url, file, kind, loopback_origin=loopback_origin)
+
+    def _fetch(self, url: str, part: Path, **named: Any) -> Any:
+        self._local(COLLECT, "disk full", "clock forward", "clock back")
+        if self._detour and self.step == COLLECT and self._strikes():
+            return fetch(self._detour.url(url), part, **(named | {"loopback_origin": self._near()}))
+        if self.step == COLLECT and self.fault in SLOW:
+            named["deadline_seconds"] = 0.7
+        if (self.step, self.fault) == (COLLECT, "huge") and self._strikes():
+            named["largest_bytes"] = 1000
+        return fetch(url, part, **named)
+
+    def _near(self) -> str | None:
+        assert self._detour is not None
+        return None if self.fault == "dns" else self._detour.origin
+
+
+def _step_of(method: str, url: str) -> str:
+    if method == "GET":
+        return POLL
+    return CREATE if url.endswith("/generate") else ADDRESS
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of a cell, to be compared with its outcome."""
+
+    result: str
+    charge: str
+    posts: int
+    told: str
+
+
+def play(cell: Cell, goes_on: bool, folder: Path) -> None:
+    """Provoke, compare, heal, queue again, and count the money."""
+    expected = cell.on if goes_on else cell.once
+    assert expected is not None
+    user = folder / "user"
+    with ExitStack() as stack:
+        gateway = stack.enter_context(lab.rehearsal(folder / "gateway"))
+        provocation = Provocation(cell, goes_on, gateway, user, stack)
+        bench = provocation.bench = stack.enter_context(lab.bench(user, gateway.base_url, provocation.wiring()))
+        order = provocation.order()
+        ticket = bench.runner.submit(order)
+        seen = _seen(provocation, ticket, expected, gateway)
+        assert (seen.result, seen.charge, seen.posts) == (expected.result, expected.charge.value, expected.posts), seen
+        assert expected.told in seen.told, seen.told
+        assert provocation.struck(), "the fault was never played"
+        # What a row remembers is what its user was told.
+        if not expected.waits:
+            assert bench.journal.get(ticket.work.job.id).charge == expected.charge.value
+        provocation.heal()
+        _queue_again(bench, order, expected, gateway)
+        _count_the_money(expected, gateway)
+
+
+def _seen(provocation: Provocation, ticket: Ticket, expected: Outcome, gateway: RehearsalGateway) -> Seen:
+    if expected.waits:
+        enough = expected.posts if provocation.step == CREATE else 2
+        lab.eventually(lambda: provocation.struck() >= enough, "the fault strikes")
+        if provocation.step == CREATE:
+            lab.eventually(lambda: "again soon" in ticket.status().text, "the pause before the next attempt")
+        failure: APIMallError = ticket.leave("You stopped the wait")
+        return _of(failure, gateway)
+    lab.ended(ticket)
+    try:
+        result = ticket.result()
+    except APIMallError as problem:
+        return _of(problem, gateway)
+    assert result.path.read_bytes().startswith(lab.tiny_clip())
+    return Seen("delivered", result.job.charge, len(gateway.record.posts), ticket.status().text)
+
+
+def _of(failure: APIMallError, gateway: RehearsalGateway) -> Seen:
+    words = failure.charge.words(failure.credits_used, failure.credits_refunded)
+    assert words in str(failure)
+    if failure.task_id:
+        assert failure.task_id in str(failure)
+    return Seen(type(failure).__name__, failure.charge.value, len(gateway.record.posts), str(failure))
+
+
+def _queue_again(bench: lab.Bench, order: Order, expected: Outcome, gateway: RehearsalGateway) -> None:
+    before, posted = gateway.record.count(), len(gateway.record.posts)
+    known = {request.headers["Idempotency-Key"] for request in gateway.record.posts}
+    result = bench.make(order).result()
+    posts = gateway.record.posts[posted:]
+    keys = {request.headers["Idempotency-Key"] for request in posts}
+    if expected.again is Again.DISK:
+        assert gateway.record.count() == before
+        assert not result.fetched
+    elif expected.again is Again.RESUME:
+        assert posts == []
+    elif expected.again is Again.SEND:
+        assert known == set()
+        assert len(posts) == 1
+    elif expected.again is Again.SAME:
+        assert posts
+        assert keys == known
+    else:
+        assert len(posts) == 1
+        assert not keys & known
+    assert result.path.read_bytes().startswith(lab.tiny_clip())
+
+
+def _count_the_money(expected: Outcome, gateway: RehearsalGateway) -> None:
+    kept = [task for task in gateway.record.tasks if task.status != "failed"]
+    assert len(kept) == 1, "one job, one charge"
+    refunded = expected.result == "TaskFailed"
+    assert len(gateway.record.tasks) == 1 + refunded
+    bodies: dict[str, set[bytes]] = {}
+    whole = [request for request in gateway.record.posts if request.fault != "ResetUnread"]
+    for request in whole:
+        bodies.setdefault(request.headers["Idempotency-Key"], set()).add(request.body)
+    assert all(len(found) == 1 for found in bodies.values()), "one key, one body"

@@ -1,0 +1,40 @@
+"""Every cell of the fault matrix, played over real HTTP: what comes of it, what it cost, what is told, what is next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.page import PAGE, page
+from tests.faults.play import play
+from tests.faults.table import CELLS, FAULTS, STEPS, Cell, plays
+
+# The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every fourth.
+PLAYS = plays()
+SLOW = ("silent", "late", "drip", "429 absurd")
+
+
+def _in_the_fast_suite(number: int, cell: Cell, goes_on: bool) -> bool:
+    if cell.fault in SLOW and goes_on:
+        return False
+    return number % 4 == 0 or (cell.step == "create" and not goes_on)
+
+
+def _named(number: int, cell: Cell, goes_on: bool) -> object:
+    name = f"{cell.step}-{cell.fault}-{'on' if goes_on else 'once'}".replace(" ", "_")
+    marks = () if _in_the_fast_suite(number, cell, goes_on) else (pytest.mark.soak,)
+    return pytest.param(cell, goes_on, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("cell", "goes_on"), [_named(number, *one) for number, one in enumerate(PLAYS)])
+def test_what_comes_of_a_fault(cell: Cell, goes_on: bool, tmp_path: Path) -> None:
+    play(cell, goes_on, tmp_path)
+
+
+def test_every_step_has_a_cell_for_every_fault() -> None:
+    assert set(CELLS) == {(step, fault) for step in STEPS for fault in FAULTS}
+
+
+def test_the_page_for_people_says_what_the_table_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `python -m tests.faults.page`"
