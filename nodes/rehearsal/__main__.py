@@ -42,8 +42,8 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(line)
 
 
-def main(line: Sequence[str] | None = None, until: threading.Event | None = None) -> None:
-    """Serves until `until` is set or Ctrl+C."""
+def main(line: Sequence[str] | None = None) -> None:
+    """Serves until Ctrl+C."""
     asked = arguments(line)
     gateway = RehearsalGateway(
         asked.folder,
@@ -64,10 +64,10 @@ def main(line: Sequence[str] | None = None, until: threading.Event | None = None
     print(f"Rehearsal gateway: {base_url}", flush=True)
     print(f"Point the pack at it:  APIMALL_BASE_URL={base_url} APIMALL_API_KEY=sk-rehearsal", flush=True)
     print(f"What it was asked:     {base_url}/rehearsal/record      (Ctrl+C stops it)", flush=True)
-    stopped = until or threading.Event()
+    never = threading.Event()
     try:
         # Waiting without an end would keep Ctrl+C from getting through on Windows.
-        while not stopped.wait(1.0):
+        while not never.wait(1.0):
             pass
     except KeyboardInterrupt:
         print("Stopped; its ledger is kept.", flush=True)

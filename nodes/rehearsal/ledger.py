@@ -193,6 +193,7 @@ class Ledger:
         self._path = folder / "ledger.jsonl"
         self._lock_path = folder / "ledger.lock"
         self._threads = threading.RLock()
+        self._credits = credits
         self._book = Book(credits)
         self._read_to = 0
 
@@ -207,6 +208,9 @@ class Ledger:
                 self._flush(file)
 
     def _catch_up(self, file: IO[bytes]) -> None:
+        if os.fstat(file.fileno()).st_size < self._read_to:
+            # Somebody emptied the folder to begin anew.
+            self._book, self._read_to = Book(self._credits), 0
         file.seek(self._read_to)
         news = file.read()
         whole = news.rfind(b"\n") + 1

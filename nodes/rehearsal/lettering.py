@@ -69,7 +69,7 @@ def _mark(facts: str, width: int, unit: float, firm: bool) -> Image.Image:
     height = int(96 * unit) // 2 * 2
     overlay = _shade(width, height, lambda share: _ground(1 - share) if firm else 110 * (1 - share) ** 1.5)
     draw = ImageDraw.Draw(overlay)
-    large, small = _font("REHEARSAL", int(26 * unit)), _font(facts, int(17 * unit))
+    large, small = font_for("REHEARSAL", int(26 * unit)), font_for(facts, int(17 * unit))
     left, top, pad = int(28 * unit), int(24 * unit), int(11 * unit)
     long = draw.textlength("REHEARSAL", font=large)
     box = (left, top, left + long + 2 * pad, top + int(40 * unit))
@@ -82,10 +82,10 @@ def _mark(facts: str, width: int, unit: float, firm: bool) -> Image.Image:
 
 def _caption(prompt: str, width: int, height: int, unit: float, firm: bool) -> Image.Image:
     size = int(30 * unit)
-    font = _font(prompt, size)
+    font = font_for(prompt, size)
     margin = int(28 * unit)
     sheet = ImageDraw.Draw(Image.new("L", (1, 1)))
-    lines = wrap(prompt, width - 2 * margin, lambda text: sheet.textlength(text, font=font))
+    lines = wrap(legible(prompt, font), width - 2 * margin, lambda text: sheet.textlength(text, font=font))
     step = int(size * 1.36)
     tall = min(height // 2, len(lines) * step + int(110 * unit)) // 2 * 2
     overlay = _shade(width, tall, lambda share: _ground(share) if firm else 190 * share**1.4)
@@ -109,11 +109,15 @@ def _shade(width: int, height: int, darkness: Callable[[float], float]) -> Image
 
 
 def _write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: Font, colour: tuple[int, ...]) -> None:
-    shown = "".join(letter if _has(font, letter) else "?" for letter in plain(text))
     if isinstance(font, ImageFont.FreeTypeFont):
-        draw.text(at, shown, fill=colour, font=font, anchor="lm")
+        draw.text(at, text, fill=colour, font=font, anchor="lm")
     else:
-        draw.text((at[0], at[1] - 6), shown, fill=colour, font=font)
+        draw.text((at[0], at[1] - 6), text, fill=colour, font=font)
+
+
+def legible(text: str, font: Font) -> str:
+    """The text with a question mark for every letter that the font does not have."""
+    return "".join(letter if _has(font, letter) else "?" for letter in plain(text))
 
 
 def plain(text: str) -> str:
@@ -150,7 +154,7 @@ def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
     return lines
 
 
-def _font(text: str, size: int) -> Font:
+def font_for(text: str, size: int) -> Font:
     """The first font that has all letters of a text, else the one that has most."""
     letters = tuple(sorted({letter for letter in plain(text) if not letter.isspace()}))
     best, missing = _own_font(size), len(letters) + 1

@@ -76,9 +76,9 @@ class Shelf:
 
     def serve(self, book: Book, request: Request, path: str, now: float) -> Reply:
         """GET or HEAD of /cdn/: 200, 206, 304, 403 (link has run out), 404, 416."""
-        query = parse_qs(request.query)
-        if "Expires" in query and float(query["Expires"][0]) < now:
-            return storage_refusal(int(query.get("Status", ["403"])[0]), "AccessDenied", "Request has expired")
+        expired = re.search(r"(?:^|&)Expires=(\d+)(?:&Status=(403|404|410))?(?:&|$)", request.query)
+        if expired and int(expired[1]) < now:
+            return storage_refusal(int(expired[2] or 403), "AccessDenied", "Request has expired")
         found = self.locate(book, path)
         if found is None or found.path is None:
             return storage_refusal(404, "NoSuchKey", "The specified key does not exist.")

@@ -193,6 +193,7 @@ def test_a_forged_signature_is_a_403(caller: Caller) -> None:
         {"content_type": "application/pdf"},
         {"file_size": 0},
         {"file_size": "7"},
+        {"file_size": True},
         {"file_size": 104_857_601},
         {"expires_in": 59},
         {"expires_in": 3601},

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from nodes.rehearsal.ledger import Ledger
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 
@@ -85,6 +86,22 @@ def test_a_refused_request_does_not_use_its_key_up(build: Build) -> None:
 def test_without_a_key_every_post_is_charged(caller: Caller) -> None:
     assert caller.task() != caller.task()
     assert caller.gateway.record.charges() == 60
+
+
+def test_two_processes_never_have_the_book_open_at_once(tmp_path: Path) -> None:
+    one, other = (Ledger(tmp_path, 100) for _ in range(2))
+    opened = threading.Event()
+
+    def open_other() -> None:
+        with other.open():
+            opened.set()
+
+    opening = threading.Thread(target=open_other)
+    with one.open():
+        opening.start()
+        assert not opened.wait(0.1)
+    assert opened.wait(10)
+    opening.join()
 
 
 def test_many_posts_with_one_key_at_once_make_one_task(build: Build) -> None:
@@ -219,6 +236,14 @@ def test_a_torn_last_line_of_the_ledger_never_happened(build: Build, tmp_path: P
     assert (len(after.gateway.record.tasks), after.balance()) == (1, 970)
     after.task(key="key-2")
     assert all(json.loads(line) for line in ledger.read_bytes().splitlines())
+
+
+def test_an_emptied_folder_begins_anew(caller: Caller, tmp_path: Path) -> None:
+    caller.task()
+    (tmp_path / "gateway" / "ledger.jsonl").unlink()
+    assert caller.balance() == 1000
+    caller.task()
+    assert (caller.balance(), len(caller.gateway.record.tasks)) == (970, 1)
 
 
 def test_no_key_is_written_to_disk(caller: Caller, clock: Clock, tmp_path: Path) -> None:

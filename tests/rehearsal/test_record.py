@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from nodes.rehearsal.server import RehearsalGateway
 
 from .conftest import KEY, T2V, Caller, Clock
 from .test_contract import completed
+
+PACK = Path(__file__).parents[2]
 
 
 def test_every_request_is_recorded_as_it_arrived(caller: Caller, clock: Clock) -> None:
@@ -135,29 +139,28 @@ def test_one_connection_carries_many_requests(caller: Caller) -> None:
     assert [pools[key].num_connections for key in keys] == [1]
 
 
-def test_it_runs_by_itself_with_the_faults_of_its_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_runs_by_itself_with_the_faults_of_its_command_line(tmp_path: Path) -> None:
     script = tmp_path / "script.json"
     script.write_text('{"balance": ["500"]}', "utf-8")
     line = ["--port", "0", "--folder", str(tmp_path / "own"), "--fault", "create=503,409:task", "--script", str(script)]
-    until = threading.Event()
-    running = threading.Thread(target=main, args=(line, until))
-    running.start()
-    base_url = ""
-    said = ""
-    while "record" not in said:
-        said += capsys.readouterr().out
-    base_url = said.split("Rehearsal gateway: ")[1].split()[0]
-    headers = {"Authorization": f"Bearer {KEY}"}
-    answers = [
-        requests.post(base_url + "/api/v1/videos/generate", json=dict(T2V, duration=5), headers=headers, timeout=10),
-        requests.get(base_url + "/api/v1/account/balances", headers=headers, timeout=10),
-    ]
-    until.set()
-    running.join(10)
-    assert [answer.status_code for answer in answers] == [503, 500]
-    assert f"APIMALL_BASE_URL={base_url}" in said
+    command = [sys.executable, "-m", "nodes.rehearsal", *line]
+    with subprocess.Popen(command, cwd=PACK, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        try:
+            base_url = running.stdout.readline().removeprefix("Rehearsal gateway: ").strip()
+            advice = running.stdout.readline()
+            headers = {"Authorization": f"Bearer {KEY}"}
+            generate = base_url + "/api/v1/videos/generate"
+            answers = [
+                requests.post(generate, json=dict(T2V), headers=headers, timeout=10),
+                requests.get(base_url + "/api/v1/account/balances", headers=headers, timeout=10),
+                requests.post(generate, json=dict(T2V), headers=headers, timeout=10),
+            ]
+        finally:
+            running.terminate()
+    assert [answer.status_code for answer in answers] == [503, 500, 409]
+    assert answers[2].json()["data"]["task_id"].startswith("vid_")
+    assert f"APIMALL_BASE_URL={base_url}" in advice
 
 
 def test_the_help_lists_every_fault(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,19 @@ def small(prompt: str = "A racing yacht", kind: str = "text-to-video", **changes
 
 def frames_of(path: Path) -> list[Pixels]:
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [rgb_of(frame) for frame in container.decode(video=0)]
+
+
+def rgb_of(frame: av.VideoFrame) -> Pixels:
+    """The picture by its tags, told explicitly: PyAV before 17 does not look at them by itself."""
+    shown = frame.reformat(
+        format="rgb24",
+        src_colorspace="ITU709",
+        dst_colorspace="DEFAULT",
+        src_color_range="MPEG",
+        dst_color_range="JPEG",
+    )
+    return np.asarray(shown.to_ndarray(), np.uint8)
 
 
 def first_pictures(scene: Scene) -> list[Pixels]:
@@ -54,7 +66,7 @@ def test_a_720p_task_becomes_the_clip_that_the_contract_promises(build: Build, c
         assert float(audio.duration * audio.time_base) == pytest.approx(5, abs=0.03)
         shown = list(container.decode(video=0))
     assert len(shown) == 150
-    first, last = (shown[index].to_ndarray(format="rgb24").astype(int) for index in (0, 149))
+    first, last = (rgb_of(shown[index]).astype(int) for index in (0, 149))
     assert np.abs(first - last).mean() > 2
     # The badge of the mark: its own yellow, where it always is.
     assert np.abs(last[34, 40] - (245, 190, 62)).max() < 30
@@ -113,10 +125,7 @@ def test_any_prompt_can_be_written_into_the_picture(prompt: str) -> None:
 def test_letters_that_no_font_has_are_written_as_question_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lettering, "FONT_FILES", ())
     assert len(first_pictures(small(CAT))) == 10
-    question = first_pictures(replace(small("????????"), variation=3))[0]
-    missing = first_pictures(replace(small(CAT), variation=3))[0]
-    foot = slice(80, 106)
-    assert question[foot].shape == missing[foot].shape
+    assert lettering.legible(f"A cat {CAT[:2]}!", lettering.font_for(CAT, 20)) == "A cat ??!"
     assert lettering.plain("a\x00b\ud800") == "a b\ufffd"
 
 
@@ -186,13 +195,7 @@ def test_pictures_keep_their_colours_through_their_planes() -> None:
     colours = np.array([[200, 30, 60], [20, 180, 90], [255, 255, 255], [0, 0, 0]], np.uint8)
     rgb = colours.repeat(8, 0).repeat(16, 1).reshape(32, 3, 16).transpose(0, 2, 1)
     frame = av.VideoFrame.from_ndarray(Picture.of(rgb).flat(), format="yuv420p")
-    back = frame.reformat(
-        format="rgb24",
-        src_colorspace="ITU709",
-        dst_colorspace="DEFAULT",
-        src_color_range="MPEG",
-        dst_color_range="JPEG",
-    ).to_ndarray()
+    back = rgb_of(frame)
     assert np.abs(back[2::8].astype(int) - rgb[2::8]).max() <= 4
 
 
