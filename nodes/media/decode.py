@@ -75,7 +75,7 @@ def decode_frames(
             for row, picture in wanted_pictures(source, chosen, stop=stop):
                 if pixels is None:
                     shape = _shape_of(picture, source, span)
-                    pixels = _allocate(chosen.frames, shape, span, room)
+                    pixels = _allocate(chosen, shape, picture, span, room)
                     converters.shape = shape
                 if row is not None and not filled[row]:
                     converters.submit(picture, pixels[row])
@@ -163,16 +163,16 @@ def _shape_of(picture: Any, source: Source, span: Span) -> Shape:
     return shape_for(picture.width, picture.height, source.aspect, turn_of(picture), span.max_side)
 
 
-def _allocate(frames: int, shape: Shape, span: Span, room: int) -> Array:
+def _allocate(chosen: Plan, shape: Shape, picture: Any, span: Span, room: int) -> Array:
     """The one array. numpy's own memory, because numpy asks Linux for huge pages, which halves the first touch."""
-    forecast.require_fit(forecast.Forecast(frames, shape.width, shape.height), span, room, clip_frames=frames)
+    need = forecast.Forecast(chosen.frames, shape.width, shape.height, picture.width * picture.height)
+    forecast.require_fit(need, span, room, clip_frames=chosen.frames * span.every_nth)
     try:
-        return np.empty((frames, shape.height, shape.width, 3), np.float32)
+        return np.empty((need.frames, need.height, need.width, 3), np.float32)
     except MemoryError as error:
-        size = forecast.Forecast(frames, shape.width, shape.height).bytes
         raise TooLarge(
-            f"The system refused {forecast.readable(size)} for {frames} frames of {shape.width}x{shape.height}. "
-            "Set max_frames, max_side or every_nth."
+            f"The system refused {forecast.readable(need.bytes)} for {need.frames} frames of "
+            f"{need.width}x{need.height}. Set max_frames, max_side or every_nth."
         ) from error
 
 

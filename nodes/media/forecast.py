@@ -29,11 +29,15 @@ _VM_STAT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Forecast:
-    """Frames and the float32 array that holds them: [frames, height, width, 3]."""
+    """Frames and the float32 array that holds them: [frames, height, width, 3].
+
+    stored_pixels: of a picture as the decoder holds it, where that is not width x height.
+    """
 
     frames: int
     width: int
     height: int
+    stored_pixels: int = 0
 
     @property
     def bytes(self) -> int:
@@ -42,7 +46,7 @@ class Forecast:
     @property
     def working_bytes(self) -> int:
         """What decoding needs beside the array."""
-        return RESERVE_BYTES + _DECODER_PICTURES * self.width * self.height * 3
+        return RESERVE_BYTES + _DECODER_PICTURES * (self.stored_pixels or self.width * self.height) * 3
 
     def fits(self, free_bytes: int) -> bool:
         return self.bytes + self.working_bytes <= free_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -65,7 +65,7 @@ def plan(source: Source, span: Span, *, free_bytes: int | None = None, stop: Sto
     if free_bytes is not None:
         full = _full_count(source, span, available, timeline.complete)
         shown = min(span.max_frames or full, -(-full // span.every_nth))
-        forecast = Forecast(max(frames, shown), claimed.width, claimed.height)
+        forecast = replace(claimed, frames=max(frames, shown))
         require_fit(forecast, span, free_bytes, clip_frames=full)
     times = tuple(timeline.times[:: span.every_nth][:frames])
     start = (times[0] - timeline.zero) * source.tick if times else Fraction(skipped) / source.rate
@@ -104,7 +104,7 @@ def _skipping(source: Source, packets: Iterator[Any], wanted: dict[int, int]) ->
 def _claimed_forecast(source: Source, span: Span) -> Forecast:
     context = source.video.codec_context
     shape = shape_for(max(1, context.width), max(1, context.height), source.aspect, Turn(), span.max_side)
-    return Forecast(1, shape.width, shape.height)
+    return Forecast(1, shape.width, shape.height, context.width * context.height)
 
 
 def _full_count(source: Source, span: Span, counted: int, complete: bool) -> int:
