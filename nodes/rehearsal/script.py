@@ -66,8 +66,8 @@ WORDS: Mapping[str, Word] = {
 }
 
 STATUS_HELP = (
-    "503, 429, ...     this status in the gateway's envelope; 429:7 adds Retry-After: 7 (a date works too);\n"
-    "                  503+accepted was carried out nevertheless; 409:task names the task in its body"
+    "503, 429, ...         this status in the gateway's envelope; 429:7 adds Retry-After: 7 (a date works too);\n"
+    "                      503+accepted was carried out nevertheless; 409:task names the task in its body"
 )
 
 
@@ -175,7 +175,7 @@ def parse_line(line: str) -> tuple[str, list[str]]:
 def vocabulary(names: Iterable[str] = tuple(WORDS)) -> str:
     """The fault language as a table for people."""
     spoken = {name: f"{name}:{WORDS[name].argument}".rstrip(":") for name in names}
-    return "\n".join([*(f"{spoken[name]:<18}{WORDS[name].help}" for name in names), STATUS_HELP])
+    return "\n".join([*(f"{spoken[name]:<22}{WORDS[name].help}" for name in names), STATUS_HELP])
 
 
 def load(text: str) -> Mapping[str, Any]:
