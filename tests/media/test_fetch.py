@@ -816,7 +816,12 @@ def test_a_request_without_a_watcher_ends_by_its_deadline(serve: Callable[[Answe
 
 
 def test_a_request_with_a_body_leaves_by_the_same_guarded_way(internet: Internet, tmp_path: Path) -> None:
-    server = internet.serve(say("HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n"))
+    def answer(talk: Talk) -> None:
+        while not talk.head.endswith(b"\r\n\r\nclip"):
+            talk.head += talk.line.recv(4096)
+        talk.send("HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n")
+
+    server = internet.serve(answer)
     (tmp_path / "clip").write_bytes(b"clip")
     line = Line(internet.resolve, internet.dial)
     with (tmp_path / "clip").open("rb") as body, line.ask(parse_url(URL), {}, method="PUT", body=body) as response:
