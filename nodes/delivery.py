@@ -29,7 +29,7 @@ T = TypeVar("T")
 _FIRST_TICK_SECONDS = 0.01
 _TICK_SECONDS = 0.2
 _LAST_LOOK_SECONDS = 90.0
-_PEEK_SECONDS = 30.0
+_PEEK_SECONDS = 10.0
 
 
 class Slot(IntEnum):
@@ -61,7 +61,7 @@ async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
     except APIMallError as problem:
         if wait:
             raise
-        return _blocked(problem.task_id or task_id.strip(), "")
+        return _blocked(problem.task_id or _given_id(task_id), "")
 
 
 async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
@@ -109,11 +109,15 @@ def reported(node_id: str) -> Iterator[None]:
 
 def task_id_of(text: str) -> str | None:
     """The id in what a user pasted: blanks, quotes and a URL around it are forgiven. None: nothing was given."""
-    bare = text.strip().strip("\"'`").strip().rstrip("/")
-    bare = bare.split("?", 1)[0].rsplit("/", 1)[-1] if "://" in bare else bare
+    bare = _given_id(text)
     if any(character.isspace() for character in bare) or len(bare) > 200:
         raise InputError("That is not a task id", advice="Paste the id alone; it looks like vid_01HQ9MA3M6V6...")
     return bare or None
+
+
+def _given_id(text: str) -> str:
+    bare = text.strip().strip("\"'`").strip()
+    return bare.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] if "://" in bare else bare
 
 
 async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()) -> None:
@@ -122,6 +126,8 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
     `remarks` stay below the status as long as it is shown, since a node has one text only. Raises Detached (the job
     goes on) at the deadline, and ComfyUI's interrupt when the user asked for it.
     """
+    from .jobs.work import Phase
+
     minutes = service.current().settings().wait_minutes
     deadline = time.monotonic() + minutes * 60
     shown = ""
@@ -131,6 +137,9 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
             if host.interrupted():
                 host.say(node_id, ticket.leave("You stopped the wait").short)
                 raise host.interrupt_exception()
+            if status.phase is Phase.WAITING:
+                # Its turn comes when others are done, however many they are: that is no silence.
+                deadline = time.monotonic() + minutes * 60
             if time.monotonic() > deadline and not await _one_more_look(ticket):
                 raise ticket.leave(f"No result after {minutes:g} minutes of waiting")
             if (text := _lines(describe(status), *remarks)) != shown:

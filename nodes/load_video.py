@@ -66,11 +66,14 @@ class LoadVideo(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, file: str = NO_FILE, **inputs: Any) -> str:
-        """Changes when the file does. Total, and without network: what raises here would run on every queue."""
+    def fingerprint_inputs(cls, file: str | None = NO_FILE, **inputs: Any) -> str:
+        """Changes when the file does. Total, and without network: what raises here would run on every queue.
+
+        A linked input is None here.
+        """
         from .loading import fingerprint
 
-        return fingerprint("" if file == NO_FILE else file)
+        return fingerprint("" if file is None or file == NO_FILE else file)
 
     @classmethod
     @shielded

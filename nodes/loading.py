@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,7 @@ from .gateway.errors import InputError
 from .media.audio import decode_audio
 from .media.decode import decode_frames, decode_last_of, measure
 from .media.encode import encode_clip, trim_clip
-from .media.errors import MediaError, Stop, Stopped
+from .media.errors import MediaError, NotAClip, Stop, Stopped
 from .media.fetch import NotModified, fetch
 from .media.probe import Clip, probe
 from .media.span import Span
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 VIDEO, FRAMES, LAST_FRAME, AUDIO = range(4)
 _LOADED_FOLDER = "loaded"
-_CHUNK_BYTES = 1 << 20
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def _find(wanted: Wanted, tell: Any, stop: Stop) -> Found:
     """The one clip that is meant. Raises InputError when there is none, or more than one."""
     given = [name for name in ("file", "url", "video") if getattr(wanted, name) not in ("", None)]
     if len(given) != 1:
-        problem = f"{' and '.join(given)} are all given" if given else "No video is given"
+        listed = f"{', '.join(given[:-1])} and {given[-1]} are {'both' if len(given) == 2 else 'all'}" if given else ""
+        problem = f"{listed} given" if given else "No video is given"
         raise InputError(problem, advice="Choose a file, write a url, or link a video: exactly one of the three.")
     if wanted.file:
         return Found(probe(host.input_file(wanted.file)), wanted.span)
@@ -145,32 +149,60 @@ def _kept(video: Input.Video, stop: Stop) -> Path:
     """A VIDEO that is in memory, as a file: its own bytes, or its frames encoded at high quality."""
     data = host.stored_bytes(video)
     if data is not None:
-        path = _folder() / f"{hashlib.sha256(data).hexdigest()[:24]}.mp4"
-        if not path.exists():
-            part = path.with_name(f".{path.name}.part")
-            part.write_bytes(data)
-            part.replace(path)
-        return path
+        return _made(hashlib.sha256(data).hexdigest(), lambda part: part.write_bytes(data), stop)
     from .media.audio import Sound
     from .references import parts_digest
 
-    parts = host.video_parts(video)
-    path = _folder() / f"{parts_digest(parts, stop)[:24]}.mp4"
-    if not path.exists():
-        again = host.video_parts(video)
-        sound = None if again.samples is None else Sound(again.samples, again.sample_rate)
-        encode_clip(again.pictures, again.fps, path, sound=sound, stop=stop, crf=10)
-    return path
+    def encode(part: Path) -> None:
+        parts = host.video_parts(video)
+        sound = None if parts.samples is None else Sound(parts.samples, parts.sample_rate)
+        encode_clip(parts.pictures, parts.fps, part, sound=sound, stop=stop, crf=10)
+
+    return _made(parts_digest(host.video_parts(video), stop), encode, stop)
 
 
 def _written(found: Found, stop: Stop) -> Path:
     """The part as a clip of its own; made once for each file and span."""
-    source = found.clip.path.stat()
-    key = repr((str(found.clip.path), source.st_size, source.st_mtime_ns, found.span))
-    path = _folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.mp4"
-    if not path.exists():
-        trim_clip(found.clip.path, path, found.span, stop=stop)
+    path = found.clip.path
+    source = path.stat()
+    key = repr((str(path), source.st_size, source.st_mtime_ns, found.span))
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return _made(digest, lambda part: trim_clip(path, part, found.span, stop=stop), stop)
+
+
+def _made(digest: str, make: Callable[[Path], object], stop: Stop) -> Path:
+    """The file of that name, which `make` writes unless it is there: by one node at a time, whole or not at all."""
+    path = _folder() / f"{digest[:24]}.mp4"
+    with _alone_with(path, stop):
+        if not path.exists():
+            part = _part_of(path)
+            try:
+                make(part)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
     return path
+
+
+_locks: dict[Path, threading.Lock] = {}
+
+
+@contextmanager
+def _alone_with(path: Path, stop: Stop) -> Iterator[None]:
+    """Nodes of one prompt run at the same time, and may want the same file."""
+    lock = _locks.setdefault(path, threading.Lock())
+    while not lock.acquire(timeout=_LOOK_SECONDS):
+        if stop():
+            raise Stopped
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _part_of(path: Path) -> Path:
+    # A name of its own for each writer: another ComfyUI may use the same output folder.
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
 
 
 def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
@@ -179,26 +211,35 @@ def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
     name = hashlib.sha256(url.encode()).hexdigest()[:24]
     path = _folder() / f"{name}.mp4"
     notes = _folder_of_notes() / f"{name}.json"
-    known = _read_notes(notes) if path.exists() else {}
-    part = path.with_name(f".{path.name}.part")
-    try:
-        fetched = fetch(
-            url,
-            part,
-            loopback_origin=current.loopback_origin(current.settings()),
-            stop=stop,
-            tell=tell,
-            validators=(known.get("etag"), known.get("last_modified")),
-        )
-    except NotModified:
-        return path
+    with _alone_with(path, stop):
+        known = _read_notes(notes) if path.exists() else {}
+        part = _part_of(path)
+        try:
+            fetched = fetch(
+                url,
+                part,
+                loopback_origin=current.loopback_origin(current.settings()),
+                stop=stop,
+                tell=tell,
+                validators=(known.get("etag"), known.get("last_modified")),
+            )
+            _require_clip(part)
+            part.replace(path)
+        except NotModified:
+            return path
+        finally:
+            part.unlink(missing_ok=True)
+        notes.write_text(json.dumps({"etag": fetched.etag, "last_modified": fetched.last_modified}), encoding="utf-8")
+    return path
+
+
+def _require_clip(part: Path) -> None:
     try:
         probe(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    notes.write_text(json.dumps({"etag": fetched.etag, "last_modified": fetched.last_modified}))
-    return path
+    except NotAClip:
+        raise NotAClip(
+            "The url leads to something that is not a video. Open it in a browser to see what it is."
+        ) from None
 
 
 def _folder() -> Path:
@@ -215,7 +256,7 @@ def _folder_of_notes() -> Path:
 
 def _read_notes(path: Path) -> Mapping[str, str | None]:
     try:
-        notes = json.loads(path.read_text())
+        notes = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}

@@ -1,0 +1,54 @@
+"""A stage for each test: ComfyUI's stand-in, our nodes, a rehearsal gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes.media.source import Source
+from tests.node_files.stage import Stage
+
+
+@pytest.fixture
+def open_stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
+    """Opens a stage; its keywords are the gateway's."""
+    opened: list[Stage] = []
+
+    def open_one(**gateway: Any) -> Stage:
+        opened.append(Stage(tmp_path, **gateway))
+        return opened[-1]
+
+    yield open_one
+    for stage in opened:
+        stage.close()
+        stage.gateway.stop()
+
+
+@pytest.fixture
+def stage(open_stage: Callable[..., Stage]) -> Stage:
+    """A stage whose gateway has every clip ready at once."""
+    return open_stage()
+
+
+@pytest.fixture
+def slow_stage(open_stage: Callable[..., Stage]) -> Stage:
+    """A stage whose tasks take an hour of the gateway's clock, which only the test moves."""
+    return open_stage(seconds_per_task=3600.0)
+
+
+@pytest.fixture
+def decoded_pictures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Grows by one entry for each picture that is decoded."""
+    seen: list[Any] = []
+    pictures = Source.pictures
+
+    def counted(self: Source, *arguments: Any, **keywords: Any) -> Iterator[Any]:
+        for picture in pictures(self, *arguments, **keywords):
+            seen.append(picture)
+            yield picture
+
+    monkeypatch.setattr(Source, "pictures", counted)
+    return seen

@@ -1,0 +1,189 @@
+"""Wrong inputs: each has a message of its own, on the node and in the error, before anything is sent."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from comfy_api.latest import InputImpl
+
+from tests.host.outcomes import PromptRefused
+from tests.node_files.stage import (
+    Node,
+    Stage,
+    clip_bytes,
+    file_video,
+    give,
+    image_to_video,
+    keep,
+    load_video,
+    noise,
+    poll,
+    save,
+    text_to_video,
+    video_to_video,
+)
+
+NOT_SENT = "Nothing was sent; no credits were spent."
+
+
+class Wrong(NamedTuple):
+    """A node with a wrong input (the value of node 0, where it needs one) and what it must be told."""
+
+    message: str
+    node: Node
+    value: Callable[[Stage], object] = lambda stage: None
+
+
+def in_memory(data: bytes) -> Callable[[Stage], object]:
+    return lambda stage: InputImpl.VideoFromFile(io.BytesIO(data))
+
+
+def in_input_folder(data: bytes) -> Callable[[Stage], object]:
+    def value(stage: Stage) -> object:
+        path = stage.base / "input" / "given.mp4"
+        path.write_bytes(data)
+        return file_video(path)
+
+    return value
+
+
+def tensor(*shape: int, fill: float = 0.5) -> Callable[[Stage], object]:
+    return lambda stage: torch.full(shape, fill)
+
+
+def one_bad_picture(stage: Stage) -> object:
+    images = noise(count=3)
+    images[1, 5, 7, 2] = float("nan")
+    return images
+
+
+GIVEN = ["0", 0]
+CLIP = in_input_folder(clip_bytes())
+HTTPS = "https://cdn.example.com/clip.mp4"
+
+WRONG = {
+    "t2v empty prompt": Wrong("The prompt is empty", text_to_video("")),
+    "t2v blank prompt": Wrong("The prompt is empty", text_to_video(" \n\t ")),
+    "t2v endless prompt": Wrong("The prompt has 5,001 characters", text_to_video("x" * 5001)),
+    "i2v nothing": Wrong("No image is given", image_to_video()),
+    "i2v blank lines": Wrong("No image is given", image_to_video(image_urls=" \n\n  ")),
+    "i2v http": Wrong("Line 1 of image_urls is no https address", image_to_video(image_urls="http://x.example/a.png")),
+    "i2v second line": Wrong(
+        "Line 4 of image_urls is no https address",
+        image_to_video(image_urls="\nhttps://x.example/a.png\n\nfile:///etc/passwd\n"),
+    ),
+    "i2v blank in url": Wrong(
+        "Line 1 of image_urls is no https address", image_to_video(image_urls="https://x.example/a b.png")
+    ),
+    "i2v url without host": Wrong("is not a URL the gateway could fetch", image_to_video(image_urls="https:///a.png")),
+    "i2v url with password": Wrong(
+        "is not a URL the gateway could fetch", image_to_video(image_urls="https://me:secret@x.example/a.png")
+    ),
+    "i2v rank 3": Wrong("The image has the shape (8, 8, 3)", image_to_video(image=GIVEN), tensor(8, 8, 3)),
+    "i2v rank 5": Wrong("The image has the shape (1, 2, 8, 8, 3)", image_to_video(image=GIVEN), tensor(1, 2, 8, 8, 3)),
+    "i2v channels": Wrong("The image has the shape (1, 8, 8, 2)", image_to_video(image=GIVEN), tensor(1, 8, 8, 2)),
+    "i2v channels first": Wrong(
+        "The image has the shape (1, 3, 8, 8)", image_to_video(image=GIVEN), tensor(1, 3, 8, 8)
+    ),
+    "i2v no pictures": Wrong("The image has the shape (0, 8, 8, 3)", image_to_video(image=GIVEN), tensor(0, 8, 8, 3)),
+    "i2v nan": Wrong("Image 2 cannot be sent: The picture holds values", image_to_video(image=GIVEN), one_bad_picture),
+    "i2v 0..255": Wrong("run from 128 to 128", image_to_video(image=GIVEN), tensor(1, 8, 8, 3, fill=128.0)),
+    "i2v -1..1": Wrong("run from -1 to -1", image_to_video(image=GIVEN), tensor(1, 8, 8, 3, fill=-1.0)),
+    "i2v endless prompt": Wrong(
+        "The prompt has 6,000 characters", image_to_video(image=GIVEN, prompt="y" * 6000), tensor(1, 400, 400, 3)
+    ),
+    "v2v nothing": Wrong("No video is given", video_to_video()),
+    "v2v blank url": Wrong("No video is given", video_to_video(video_url="  \n")),
+    "v2v both": Wrong(
+        "Both a video and a video_url are given", video_to_video(video=GIVEN, video_url=f" {HTTPS} "), CLIP
+    ),
+    "v2v http": Wrong("is not a URL the gateway could fetch", video_to_video(video_url="http://x.example/a.mp4")),
+    "v2v two urls": Wrong("is not a URL the gateway could fetch", video_to_video(video_url=f"{HTTPS} {HTTPS}")),
+    "v2v no clip": Wrong(
+        "cannot be sent: ", video_to_video(video=GIVEN), in_input_folder(b"<html>not a clip</html>" * 99)
+    ),
+    "v2v no clip in memory": Wrong("cannot be sent: ", video_to_video(video=GIVEN), in_memory(b"not a clip" * 99)),
+    "poll blanks": Wrong("That is not a task id", poll("vid 01 HQ")),
+    "poll endless": Wrong("That is not a task id", poll("v" * 201)),
+    "poll nothing unfinished": Wrong("There is no unfinished job of this account", poll("")),
+    "load nothing": Wrong("No video is given", load_video()),
+    "load blank url": Wrong("No video is given", load_video(url="   ")),
+    "load file and url": Wrong("file and url are both given", load_video(file="a.mp4", url=HTTPS)),
+    "load file and video": Wrong("file and video are both given", load_video(file="a.mp4", video=GIVEN), CLIP),
+    "load url and video": Wrong("url and video are both given", load_video(url=HTTPS, video=GIVEN), CLIP),
+    "load all three": Wrong("file, url and video are all given", load_video(file="a", url=HTTPS, video=GIVEN), CLIP),
+    "load missing file": Wrong("There is no file 'gone.mp4'", load_video(file="gone.mp4")),
+    "load foreign file": Wrong("is not a file in ComfyUI's", load_video(file="../user/secret.mp4")),
+    "load absolute file": Wrong("is not a file in ComfyUI's", load_video(file=str(Path(__file__).resolve()))),
+    "load a folder": Wrong("is not a file in ComfyUI's", load_video(file=".")),
+    "load no clip": Wrong("notes.txt", load_video(file="notes.txt")),
+    "load http": Wrong("https", load_video(url="http://x.example/a.mp4")),
+    "load private address": Wrong("10.0.0.1", load_video(url="https://10.0.0.1/a.mp4")),
+    "load file address": Wrong("https", load_video(url="file:///etc/passwd")),
+    "load start behind the end": Wrong("start 9 s lies behind", load_video(video=GIVEN, start=9.0), CLIP),
+}
+
+
+def prompt_of(wrong: Wrong, stage: Stage) -> dict[str, Node]:
+    given: dict[str, Node] = {"0": give(wrong.value(stage))} if GIVEN in wrong.node["inputs"].values() else {}
+    return {**given, "1": wrong.node, "2": save("1"), "3": keep("1", 2)}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_input_is_named_before_anything_is_sent(wrong: Wrong, stage: Stage) -> None:
+    (stage.base / "input" / "notes.txt").write_text("no clip " * 999, encoding="utf-8")
+    (stage.base / "user" / "secret.mp4").write_bytes(clip_bytes())
+    outcome = stage.run(prompt_of(wrong, stage))
+    assert wrong.message in outcome.error
+    assert NOT_SENT in outcome.error
+    assert wrong.message.split(": ")[0] in outcome.said(), "new front ends show the text on the node, not the error"
+    assert stage.requests == []
+    assert outcome.all_kept("3") == []
+
+
+def test_a_wrong_node_does_not_disturb_the_next_prompt(stage: Stage) -> None:
+    assert stage.run({"1": text_to_video(""), "2": save("1")}).error
+    stage.run({"1": text_to_video(), "2": save("1")}).ok()
+
+
+def test_without_a_key_nothing_is_sent_and_the_message_says_where_to_put_one(stage: Stage) -> None:
+    del stage.environ["APIMALL_API_KEY"]
+    outcome = stage.run({"1": text_to_video(), "2": save("1")})
+    assert "No API Mall key is set" in outcome.error and NOT_SENT in outcome.error
+    assert stage.requests == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        (text_to_video(take=-1), "value_smaller_than_min"),
+        (text_to_video(take=1 << 31), "value_bigger_than_max"),
+        (text_to_video(model=""), "custom_validation_failed"),
+        (load_video(every_nth=0), "value_smaller_than_min"),
+        (load_video(start=-0.5), "value_smaller_than_min"),
+        (load_video(max_frames=-1), "value_smaller_than_min"),
+        (load_video(max_side=-1), "value_smaller_than_min"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else None,
+)
+def test_numbers_outside_their_range_are_refused_with_the_prompt(stage: Stage, wrong: Node, kind: str) -> None:
+    with pytest.raises(PromptRefused) as refused:
+        stage.queue({"1": wrong, "2": save("1")})
+    assert [error["type"] for error in refused.value.node_errors["1"]["errors"]] == [kind]
+
+
+@pytest.mark.parametrize("values", [{"duration": "7"}, {"resolution": "4k"}, {"duration": ""}], ids=str)
+def test_a_value_that_slips_past_an_old_host_is_refused_by_the_gateway_and_costs_nothing(
+    open_stage: Callable[..., Stage], values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 0.3.64 does not look at the lists of V3 nodes.
+    monkeypatch.setattr("standin_host._built_in_checks", lambda declared, value: [])
+    stage = open_stage()
+    outcome = stage.run({"1": text_to_video(**values), "2": save("1")})
+    assert "no credits were spent" in outcome.error
+    assert stage.gateway.record.charges() == 0

@@ -1,0 +1,374 @@
+"""Load Video: every source, every way to take a part of it, and when it looks again."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from comfy_api.latest import InputImpl, Types
+
+from nodes import host, loading
+from nodes.media.decode import decode_frames
+from nodes.media.errors import Stopped
+from nodes.media.forecast import Forecast
+from tests.node_files.stage import (
+    FPS,
+    FRAMES,
+    HEIGHT,
+    SOUND_RATE,
+    WIDTH,
+    Node,
+    Outcome,
+    Stage,
+    clip_bytes,
+    file_video,
+    give,
+    image_to_video,
+    keep,
+    load_video,
+    other_codec_bytes,
+    pictures,
+    save,
+    shade,
+    text_to_video,
+    tone,
+)
+
+VIDEO, FRAMES_SLOT, LAST_FRAME, AUDIO, RATE, COUNT = range(6)
+ALL = {str(10 + slot): keep("1", slot) for slot in range(6)}
+LONG = 48
+
+
+def stored(stage: Stage, data: bytes | None = None, name: str = "clip.mp4") -> Path:
+    path = stage.base / "input" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data or clip_bytes(count=LONG))
+    return path
+
+
+def load(stage: Stage, source: object = None, **inputs: Any) -> Outcome:
+    given: dict[str, Node] = {} if source is None else {"0": give(source)}
+    linked = {} if source is None else {"video": ["0", 0]}
+    return stage.run({**given, "1": load_video(**linked, **inputs), **ALL})
+
+
+def shades(images: torch.Tensor) -> list[float]:
+    return [round(float(picture.mean()) * 255) for picture in images]
+
+
+def near(images: torch.Tensor, numbers: range, most: int = 2) -> bool:
+    found, wanted = shades(images), [shade(number) for number in numbers]
+    return len(found) == len(wanted) and all(abs(a - b) <= most for a, b in zip(found, wanted, strict=True))
+
+
+def seconds_of(sound: dict[str, Any]) -> float:
+    return float(sound["waveform"].shape[2] / sound["sample_rate"])
+
+
+def test_a_file_of_the_input_folder_is_loaded_whole(stage: Stage) -> None:
+    path = stored(stage)
+    outcome = load(stage, file="clip.mp4").ok()
+    assert host.stored_file(outcome.kept("10")) == path
+    assert near(outcome.kept("11"), range(LONG))
+    assert torch.equal(outcome.kept("12"), outcome.kept("11")[-1:])
+    assert abs(seconds_of(outcome.kept("13")) - LONG / FPS) < 0.05
+    assert (outcome.kept("14"), outcome.kept("15")) == (FPS, LONG)
+    assert outcome.history["outputs"]["1"]["images"][0]["filename"] == "clip.mp4"
+
+
+def test_it_costs_nothing_and_asks_nobody(stage: Stage) -> None:
+    stored(stage)
+    load(stage, file="clip.mp4").ok()
+    assert stage.requests == []
+
+
+@pytest.mark.parametrize("name", ["sub/clip.mp4", "clip.mp4 [input]"])
+def test_a_file_is_found_by_the_names_that_comfyui_gives(stage: Stage, name: str) -> None:
+    stored(stage, name=name.removesuffix(" [input]"))
+    assert load(stage, file=name).ok().kept("15") == LONG
+
+
+def test_a_result_of_ours_is_loaded_from_the_output_folder(stage: Stage) -> None:
+    stage.run({"1": text_to_video(), "2": save("1")}).ok()
+    (clip,) = host.results_folder().glob("*.mp4")
+    assert load(stage, file=f"apimall/{clip.name} [output]").ok().kept("15") == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("inputs", "numbers", "fps"),
+    [
+        ({"start": 1.0}, range(24, 48), 24),
+        ({"start": 0.5, "max_frames": 7}, range(12, 19), 24),
+        ({"every_nth": 2}, range(0, 48, 2), 12),
+        ({"every_nth": 5}, range(0, 48, 5), 4.8),
+        ({"every_nth": 5, "max_frames": 3, "start": 1.0}, range(24, 39, 5), 4.8),
+        ({"max_frames": 1}, range(1), 24),
+        ({"max_frames": 1000}, range(48), 24),
+        ({"every_nth": 1000}, range(1), 0.024),
+        ({"start": 47 / 24}, range(47, 48), 24),
+    ],
+    ids=str,
+)
+def test_a_part_of_a_clip(stage: Stage, inputs: dict[str, Any], numbers: range, fps: float) -> None:
+    stored(stage)
+    outcome = load(stage, file="clip.mp4", **inputs).ok()
+    assert near(outcome.kept("11"), numbers)
+    assert torch.equal(outcome.kept("12"), outcome.kept("11")[-1:])
+    assert outcome.kept("15") == len(numbers)
+    assert outcome.kept("14") == pytest.approx(fps)
+    assert seconds_of(outcome.kept("13")) == pytest.approx(len(numbers) / fps, abs=1 / SOUND_RATE)
+
+
+def test_the_video_output_is_the_part_with_its_sound(stage: Stage) -> None:
+    stored(stage)
+    outcome = load(stage, file="clip.mp4", start=0.5, every_nth=2, max_frames=8, max_side=32).ok()
+    path = host.stored_file(outcome.kept("10"))
+    assert path is not None and path.is_relative_to(host.results_folder())
+    frames = decode_frames(path)
+    assert near(torch.from_numpy(frames.pixels), range(12, 28, 2)) and frames.fps == 12
+    assert frames.pixels.shape[1:3] == (24, 32) == outcome.kept("11").shape[1:3]
+    with av.open(str(path)) as container:
+        sound = container.streams.audio[0]
+        assert abs(float(sound.duration * sound.time_base) - 8 / 12) < 0.06
+
+
+def test_sound_begins_where_the_part_begins(stage: Stage) -> None:
+    path = stored(stage)
+    whole = load(stage, file="clip.mp4").ok().kept("13")["waveform"]
+    part = load(stage, file="clip.mp4", start=1.0, max_frames=12).ok().kept("13")["waveform"]
+    begin = SOUND_RATE
+    assert torch.allclose(part, whole[..., begin : begin + part.shape[2]], atol=1e-3), path
+
+
+def test_a_silent_clip_gives_silence_of_the_parts_length(stage: Stage) -> None:
+    stored(stage, clip_bytes(silent=True, count=LONG))
+    sound = load(stage, file="clip.mp4", start=1.0, max_frames=6).ok().kept("13")
+    assert sound["waveform"].shape == (1, 2, round(0.25 * sound["sample_rate"])) and not sound["waveform"].any()
+
+
+def test_frames_are_scaled_to_the_longest_side(stage: Stage) -> None:
+    stored(stage)
+    assert load(stage, file="clip.mp4", max_side=32).ok().kept("11").shape == (LONG, 24, 32, 3)
+    assert load(stage, file="clip.mp4", max_side=4096).ok().kept("11").shape == (LONG, HEIGHT, WIDTH, 3)
+
+
+def test_frames_too_many_for_memory_are_refused_with_what_would_fit(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(stage)
+    room = Forecast(10, WIDTH, HEIGHT).bytes + Forecast(10, WIDTH, HEIGHT).working_bytes
+    too_little = {**(decode_frames.__kwdefaults__ or {}), "free_bytes": lambda: room}
+    monkeypatch.setattr(decode_frames, "__kwdefaults__", too_little)
+    outcome = load(stage, file="clip.mp4")
+    assert (
+        "max_frames 10" in outcome.error and "every_nth 5" in outcome.error and "no credits were spent" in outcome.error
+    )
+
+
+def test_only_what_is_linked_is_decoded_or_written(stage: Stage, decoded_pictures: list[Any]) -> None:
+    stored(stage)
+    stage.run({"1": load_video(file="clip.mp4", start=0.5), "2": keep("1", COUNT), "3": keep("1", RATE)}).ok()
+    assert len(decoded_pictures) <= 1
+    assert not (host.results_folder() / "loaded").exists()
+
+
+# From another node
+
+
+def test_a_linked_video_over_a_file_is_read_from_it(stage: Stage) -> None:
+    path = stored(stage)
+    outcome = load(stage, file_video(path)).ok()
+    assert host.stored_file(outcome.kept("10")) == path and near(outcome.kept("11"), range(LONG))
+
+
+def test_a_part_of_a_trimmed_video(stage: Stage) -> None:
+    video = file_video(stored(stage), start_time=0.5, duration=1.0)
+    assert near(load(stage, video).ok().kept("11"), range(12, 36))
+    outcome = load(stage, video, start=0.5, every_nth=2).ok()
+    assert near(outcome.kept("11"), range(24, 36, 2))
+    assert seconds_of(outcome.kept("13")) == pytest.approx(0.5, abs=1 / SOUND_RATE)
+    path = host.stored_file(outcome.kept("10"))
+    assert path is not None and near(torch.from_numpy(decode_frames(path).pixels), range(24, 36, 2))
+    assert "lies behind the end" in load(stage, video, start=1.5).error
+
+
+def test_a_video_trimmed_at_its_beginning_only_goes_to_its_end(stage: Stage) -> None:
+    assert near(load(stage, file_video(stored(stage), start_time=1.0)).ok().kept("11"), range(24, 48))
+
+
+@pytest.mark.parametrize("data", [clip_bytes(count=LONG), other_codec_bytes(count=LONG)], ids=["h264", "mpeg4"])
+def test_a_video_in_memory(stage: Stage, data: bytes) -> None:
+    outcome = load(stage, InputImpl.VideoFromFile(io.BytesIO(data)), start=0.5).ok()
+    assert near(outcome.kept("11"), range(12, LONG), most=6)
+
+
+def test_a_video_made_of_frames(stage: Stage) -> None:
+    images = torch.from_numpy(np.stack(pictures(LONG)).astype(np.float32) / 255)
+    audio = {"waveform": torch.from_numpy(tone(2.0).samples), "sample_rate": SOUND_RATE}
+    parts = Types.VideoComponents(images=images, frame_rate=Fraction(FPS), audio=audio)
+    outcome = load(stage, InputImpl.VideoFromComponents(parts), start=0.5, max_frames=12).ok()
+    assert near(outcome.kept("11"), range(12, 24))
+    assert outcome.kept("13")["waveform"].abs().max() > 0.1
+
+
+def test_two_nodes_that_want_the_same_part_at_the_same_time(stage: Stage) -> None:
+    path = stored(stage)
+    prompt = {str(number): load_video(video=["0", 0], start=0.5) for number in range(1, 5)}
+    kept = {f"k{number}": keep(number, VIDEO) for number in prompt}
+    outcome = stage.run({"0": give(file_video(path)), **prompt, **kept}).ok()
+    files = {host.stored_file(outcome.kept(node_id)) for node_id in kept}
+    assert len(files) == 1
+    (file,) = files
+    assert file is not None and near(torch.from_numpy(decode_frames(file).pixels), range(12, LONG))
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_shot_is_loaded_in_part_and_becomes_the_next(stage: Stage) -> None:
+    outcome = stage.run(
+        {
+            "1": text_to_video(),
+            "2": image_to_video(image=["1", 2]),
+            "3": load_video(video=["2", 0], max_frames=6),
+            "4": save("3"),
+            "5": keep("3", FRAMES_SLOT),
+        }
+    ).ok()
+    assert near(outcome.kept("5"), range(6)) and outcome.history["outputs"]["4"]["images"]
+
+
+# From an address
+
+
+def url_of(stage: Stage) -> str:
+    """The address of a clip on the gateway's own shelf; its file may be changed."""
+    url = stage.run({"1": text_to_video(wait=True), "2": keep("1", 5)}).ok().kept("2")
+    assert isinstance(url, str)
+    return url
+
+
+def shelf_file(stage: Stage) -> Path:
+    (path,) = (stage.base.parent / "gateway" / "results").glob("*.mp4")
+    return path
+
+
+def test_an_address_is_fetched_once_and_asked_for_changes_later(stage: Stage) -> None:
+    url = url_of(stage)
+    before = stage.count("download")
+    assert near(load(stage, url=url).ok().kept("11"), range(FRAMES))
+    load(stage, url=url).ok()
+    assert stage.count("download") == before + 1, "ComfyUI's own cache serves it"
+    stage.restart()
+    assert near(load(stage, url=f" {url}\n").ok().kept("11"), range(FRAMES))
+    asked = stage.gateway.record.of("download")[-1]
+    assert asked.headers["If-None-Match"] and stage.count("download") == before + 2
+
+
+def test_a_changed_file_behind_an_address_is_fetched_anew(stage: Stage) -> None:
+    url = url_of(stage)
+    load(stage, url=url).ok()
+    shelf_file(stage).write_bytes(clip_bytes(count=20))
+    stage.restart()
+    assert load(stage, url=url).ok().kept("15") == 20
+
+
+def test_an_address_gets_no_key(stage: Stage) -> None:
+    load(stage, url=url_of(stage)).ok()
+    assert all("Authorization" not in request.headers for request in stage.gateway.record.of("download"))
+
+
+def test_a_page_behind_an_address_is_no_video_and_what_was_there_stays(stage: Stage) -> None:
+    url = url_of(stage)
+    load(stage, url=url).ok()
+    good = shelf_file(stage).read_bytes()
+    shelf_file(stage).write_bytes(b"<html>log in first</html>" * 40)
+    stage.restart()
+    assert "leads to something that is not a video" in load(stage, url=url).error
+    shelf_file(stage).write_bytes(good)
+    assert load(stage, url=url).ok().kept("15") == FRAMES
+    assert all(path.suffix == ".mp4" for path in (host.results_folder() / "loaded").iterdir())
+
+
+def test_an_address_that_gives_nothing_out_is_named_by_its_host_alone(stage: Stage) -> None:
+    outcome = load(stage, url=f"{stage.gateway.base_url}/cdn/generated/none/result.mp4?signature=SECRET")
+    assert "127.0.0.1" in outcome.error and "404" in outcome.error
+    assert "SECRET" not in outcome.error + stage.comfy.log
+
+
+def test_another_address_of_this_machine_is_refused(stage: Stage) -> None:
+    outcome = load(stage, url="http://127.0.0.1:1/clip.mp4")
+    assert "https" in outcome.error
+
+
+def test_nodes_that_want_the_same_address_fetch_it_one_after_the_other(stage: Stage) -> None:
+    url = url_of(stage)
+    nodes = {str(number): load_video(url=url, max_frames=number) for number in range(1, 5)}
+    kept = {f"k{number}": keep(number, COUNT) for number in nodes}
+    outcome = stage.run({**nodes, **kept}).ok()
+    assert [outcome.kept(node_id) for node_id in kept] == [1, 2, 3, 4]
+
+
+# Running again
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows by one entry for each time that the node runs."""
+    seen: list[object] = []
+    find = loading._find
+
+    def counted(wanted: Any, *rest: Any) -> Any:
+        seen.append(wanted)
+        return find(wanted, *rest)
+
+    monkeypatch.setattr(loading, "_find", counted)
+    return seen
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_it_runs_again_when_the_file_has_changed_and_not_otherwise(
+    stage: Stage, runs: list[object], change: str
+) -> None:
+    path = stored(stage)
+    for _ in range(2):
+        load(stage, file="clip.mp4").ok()
+    assert len(runs) == 1
+    if change == "size":
+        path.write_bytes(clip_bytes(count=20))
+    else:
+        os.utime(path, ns=(1, 1))
+    outcome = load(stage, file="clip.mp4").ok()
+    assert len(runs) == 2 and outcome.kept("15") == (20 if change == "size" else LONG)
+
+
+def test_a_file_that_comes_back_is_found(stage: Stage, runs: list[object]) -> None:
+    assert "There is no file" in load(stage, file="clip.mp4").error
+    stored(stage)
+    assert load(stage, file="clip.mp4").ok().kept("15") == LONG
+    assert len(runs) == 2
+
+
+def test_frames_linked_later_arrive(stage: Stage) -> None:
+    stored(stage)
+    stage.run({"1": load_video(file="clip.mp4"), "2": keep("1", COUNT)}).ok()
+    assert all(load(stage, file="clip.mp4").ok().kept(str(10 + slot)) is not None for slot in range(6))
+
+
+def test_an_interrupt_stops_the_decoding(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(stage)
+
+    def interrupted(*_: Any, stop: Callable[[], bool], **__: Any) -> None:
+        stage.comfy.interrupt()
+        if stop():
+            raise Stopped
+
+    monkeypatch.setattr("nodes.loading.measure", interrupted)
+    prompt_id = stage.queue({"1": load_video(file="clip.mp4"), "2": keep("1", 1)})
+    assert "execution_interrupted" in stage.wait(prompt_id).events

@@ -1,0 +1,300 @@
+"""What leaves this machine for Image to Video and Video to Video, byte by byte."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from comfy_api.latest import InputImpl, Types
+
+from nodes.media.stills import pixel_digest
+from nodes.rehearsal.replies import Request
+from tests.node_files.stage import (
+    FPS,
+    KEY,
+    SOUND_RATE,
+    Node,
+    Outcome,
+    Stage,
+    clip_bytes,
+    file_video,
+    give,
+    image_to_video,
+    noise,
+    opened,
+    other_codec_bytes,
+    pictures,
+    save,
+    shade,
+    text_to_video,
+    tone,
+    video_to_video,
+)
+
+URL = "https://cdn.example.com/picture.png"
+
+
+def run_with(stage: Stage, value: object, node: Callable[..., Node], **inputs: Any) -> Outcome:
+    name = "image" if node is image_to_video else "video"
+    return stage.run({"0": give(value), "1": node(**{name: ["0", 0]}, **inputs), "2": save("1")})
+
+
+def puts(stage: Stage) -> list[Request]:
+    return stage.gateway.record.of("put")
+
+
+def sent(stage: Stage) -> dict[str, Any]:
+    (post,) = stage.gateway.record.posts
+    body: dict[str, Any] = post.json
+    return body
+
+
+def eight_bits(images: torch.Tensor) -> np.ndarray[Any, Any]:
+    rounded: np.ndarray[Any, Any] = np.rint(images.numpy().clip(0, 1) * np.float32(255)).astype(np.uint8)
+    return rounded
+
+
+# Image to Video
+
+
+def test_a_picture_is_uploaded_exactly_and_named_by_its_public_address(stage: Stage) -> None:
+    images = noise()
+    run_with(stage, images, image_to_video).ok()
+    assert stage.steps() == ["upload_url", "put", "create", "download"]
+    (put,) = puts(stage)
+    with opened(put.body) as picture:
+        assert (picture.format, picture.mode, picture.info) == ("PNG", "RGB", {})
+        assert np.array_equal(np.asarray(picture), eight_bits(images)[0])
+    (task,) = stage.gateway.record.tasks
+    assert list(task.media) == sent(stage)["image_urls"]
+
+
+def test_only_documented_fields_are_sent(stage: Stage) -> None:
+    run_with(stage, noise(), image_to_video).ok()
+    assert set(sent(stage)) == {"model", "type", "prompt", "image_urls", "duration", "resolution"}
+    assert sent(stage)["duration"] == "5" and sent(stage)["type"] == "image-to-video"
+    (asked,) = stage.gateway.record.of("upload_url")
+    assert set(asked.json) == {"filename", "content_type", "file_size"}
+
+
+def test_the_presigned_address_gets_the_file_and_no_key(stage: Stage) -> None:
+    run_with(stage, noise(), image_to_video).ok()
+    (put,) = puts(stage)
+    assert "Authorization" not in put.headers and "Transfer-Encoding" not in put.headers
+    assert put.headers["Content-Length"] == str(len(put.body))
+    assert put.headers["Content-Type"] == "image/png"
+    assert KEY not in str(put.headers) + put.path + put.query
+
+
+def test_uploads_have_random_names(stage: Stage) -> None:
+    for take in range(2):
+        run_with(stage, noise(), image_to_video, take=take).ok()
+    names = [request.json["filename"] for request in stage.gateway.record.of("upload_url")]
+    assert len(set(names)) == 2
+
+
+def test_what_lies_a_little_outside_of_0_to_1_is_cut_off(stage: Stage) -> None:
+    images = noise() * 1.2 - 0.1
+    run_with(stage, images, image_to_video).ok()
+    assert np.array_equal(np.asarray(opened(puts(stage)[0].body)), eight_bits(images)[0])
+
+
+def test_transparent_parts_become_white(stage: Stage) -> None:
+    images = torch.full((1, 400, 400, 4), 0.25)
+    images[..., 3] = 1.0
+    images[:, :200, :, 3] = 0.0
+    images[:, 200:300, :, 3] = 0.5
+    run_with(stage, images, image_to_video).ok()
+    with opened(puts(stage)[0].body) as picture:
+        pixels = np.asarray(picture)
+    assert picture.mode == "RGB"
+    assert [int(pixels[row, 0, 0]) for row in (0, 250, 350)] == [255, 159, 64]
+
+
+def test_a_large_picture_is_scaled_and_the_node_says_so(stage: Stage) -> None:
+    outcome = run_with(stage, torch.full((1, 1500, 3000, 3), 0.5), image_to_video).ok()
+    assert opened(puts(stage)[0].body).size == (2000, 1000)
+    assert "scaled from 3000x1500 to 2000x1000" in outcome.said()
+
+
+def test_a_small_picture_is_sent_with_a_warning(stage: Stage) -> None:
+    outcome = run_with(stage, noise(200, 300), image_to_video).ok()
+    assert "300x200 is under 360 px" in outcome.said()
+
+
+def test_each_picture_of_a_batch_is_a_reference_before_the_addresses(stage: Stage) -> None:
+    images = noise(count=2)
+    outcome = run_with(stage, images, image_to_video, image_urls=f"\n {URL} \n\n{URL}?2\n").ok()
+    bodies = [np.asarray(opened(put.body)) for put in puts(stage)]
+    assert all(np.array_equal(body, image) for body, image in zip(bodies, eight_bits(images), strict=True))
+    assert sent(stage)["image_urls"][2:] == [URL, f"{URL}?2"] and len(sent(stage)["image_urls"]) == 4
+    assert "4 images are sent; this model promises to use one" in outcome.said()
+
+
+def test_addresses_alone_need_no_upload(stage: Stage) -> None:
+    stage.run({"1": image_to_video(image_urls=URL), "2": save("1")}).ok()
+    assert stage.steps() == ["create", "download"]
+    assert sent(stage)["image_urls"] == [URL]
+
+
+def test_the_same_picture_in_another_job_is_not_uploaded_again(stage: Stage) -> None:
+    images = noise()
+    run_with(stage, images, image_to_video).ok()
+    stage.restart()
+    run_with(stage, images.clone(), image_to_video, take=1).ok()
+    assert (stage.count("put"), stage.count("create")) == (1, 2)
+
+
+def test_the_same_picture_again_is_the_same_job(stage: Stage) -> None:
+    images = torch.from_numpy(eight_bits(noise()).astype(np.float32) / np.float32(255))
+    run_with(stage, images, image_to_video).ok()
+    before = len(stage.requests)
+    stage.restart()
+    run_with(stage, images + 0.001, image_to_video).ok()
+    assert len(stage.requests) == before
+
+
+def test_one_other_pixel_is_another_job(stage: Stage) -> None:
+    images = noise()
+    run_with(stage, images, image_to_video).ok()
+    images[0, 3, 5, 1] = (images[0, 3, 5, 1] + 0.5) % 1
+    run_with(stage, images, image_to_video).ok()
+    assert stage.count("create") == 2
+
+
+def test_a_half_precision_picture_is_taken(stage: Stage) -> None:
+    images = noise().half()
+    run_with(stage, images, image_to_video).ok()
+    assert np.array_equal(np.asarray(opened(puts(stage)[0].body)), eight_bits(images.float())[0])
+
+
+def test_an_expired_upload_is_made_again_before_the_paid_call(stage: Stage) -> None:
+    images = noise()
+    run_with(stage, images, image_to_video).ok()
+    account = stage.service.settings().account
+    gone = f"{stage.gateway.base_url}/cdn/uploads/gone.png"
+    stage.service.journal().remember_upload(account, pixel_digest(images[0].numpy()), gone)
+    run_with(stage, images, image_to_video, take=1).ok()
+    assert (stage.count("put"), stage.count("create")) == (2, 2)
+    assert stage.gateway.record.charges() == stage.gateway.record.tasks[0].credits_used * 2
+
+
+# Video to Video
+
+
+def stored(stage: Stage, data: bytes, name: str = "source.mp4") -> Path:
+    path = stage.base / "input" / name
+    path.write_bytes(data)
+    return path
+
+
+def shades_of(data: bytes) -> list[int]:
+    with av.open(io.BytesIO(data)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        return [round(float(frame.to_ndarray(format="gray").mean())) for frame in container.decode(video=0)]
+
+
+def close_to(found: list[int], numbers: range) -> bool:
+    wanted = [shade(number) for number in numbers]
+    return len(found) == len(wanted) and all(abs(a - b) <= 4 for a, b in zip(found, wanted, strict=True))
+
+
+def test_an_h264_mp4_is_sent_byte_for_byte_and_never_decoded(stage: Stage, decoded_pictures: list[Any]) -> None:
+    data = clip_bytes(count=60)
+    run_with(stage, file_video(stored(stage, data)), video_to_video).ok()
+    (put,) = puts(stage)
+    assert put.body == data and put.headers["Content-Type"] == "video/mp4"
+    assert set(sent(stage)) == {"model", "type", "prompt", "video_url", "duration", "resolution"}
+    assert {picture.pts for picture in decoded_pictures} == {0}, "only first pictures, to see that each is a clip"
+
+
+def test_an_mp4_in_memory_is_sent_byte_for_byte(stage: Stage) -> None:
+    data = clip_bytes(count=60)
+    run_with(stage, InputImpl.VideoFromFile(io.BytesIO(data)), video_to_video).ok()
+    assert puts(stage)[0].body == data
+
+
+@pytest.mark.parametrize("where", ["on disk", "in memory"])
+def test_another_codec_is_encoded_as_h264(stage: Stage, where: str) -> None:
+    data = other_codec_bytes(count=60)
+    video = file_video(stored(stage, data)) if where == "on disk" else InputImpl.VideoFromFile(io.BytesIO(data))
+    outcome = run_with(stage, video, video_to_video).ok()
+    assert close_to(shades_of(puts(stage)[0].body), range(60))
+    assert "encoded as H.264" in outcome.said()
+
+
+def from_frames(sound: bool = True, count: int = 60) -> Any:
+    images = torch.from_numpy(np.stack(pictures(count)).astype(np.float32) / 255)
+    samples = torch.from_numpy(tone(count / FPS).samples)
+    audio = {"waveform": samples, "sample_rate": SOUND_RATE} if sound else None
+    parts = Types.VideoComponents(images=images, frame_rate=Fraction(FPS), audio=audio)
+    return InputImpl.VideoFromComponents(parts)
+
+
+@pytest.mark.parametrize("sound", [True, False], ids=["with sound", "silent"])
+def test_frames_are_encoded_once_with_their_sound(stage: Stage, sound: bool) -> None:
+    run_with(stage, from_frames(sound), video_to_video).ok()
+    body = puts(stage)[0].body
+    assert close_to(shades_of(body), range(60))
+    with av.open(io.BytesIO(body)) as container:
+        assert bool(container.streams.audio) is sound
+        assert container.streams.video[0].average_rate == FPS
+    run_with(stage, from_frames(sound), video_to_video, take=1).ok()
+    assert stage.count("put") == 1
+
+
+def test_a_trimmed_video_is_sent_as_the_part_it_shows(stage: Stage) -> None:
+    video = file_video(stored(stage, clip_bytes(count=96)), start_time=1.0, duration=2.0)
+    run_with(stage, video, video_to_video).ok()
+    body = puts(stage)[0].body
+    assert close_to(shades_of(body), range(24, 72))
+    with av.open(io.BytesIO(body)) as container:
+        assert abs(float(container.streams.audio[0].duration * container.streams.audio[0].time_base) - 2.0) < 0.1
+
+
+def test_two_parts_of_one_video_are_two_jobs(stage: Stage) -> None:
+    path = stored(stage, clip_bytes(count=96))
+    for start in (0.0, 1.0):
+        run_with(stage, file_video(path, start_time=start, duration=2.0), video_to_video).ok()
+    assert (stage.count("put"), stage.count("create")) == (2, 2)
+
+
+def test_the_same_video_under_another_name_is_the_same_job(stage: Stage) -> None:
+    data = clip_bytes(count=60)
+    run_with(stage, file_video(stored(stage, data, "a.mp4")), video_to_video).ok()
+    run_with(stage, file_video(stored(stage, data, "b.mp4")), video_to_video).ok()
+    run_with(stage, InputImpl.VideoFromFile(io.BytesIO(data)), video_to_video).ok()
+    assert (stage.count("put"), stage.count("create")) == (1, 1)
+
+
+def test_a_length_the_model_is_not_known_to_take_is_a_warning(stage: Stage) -> None:
+    outcome = run_with(stage, file_video(stored(stage, clip_bytes())), video_to_video).ok()
+    assert "the source lasts 0.5 s; the model is known to take 2 to 30 s" in outcome.said()
+    fine = run_with(stage, file_video(stored(stage, clip_bytes(count=60))), video_to_video).ok()
+    assert "the source lasts" not in "".join(text for _, text in fine.texts)
+
+
+def test_the_address_of_a_video_needs_no_upload(stage: Stage) -> None:
+    address = "https://cdn.example.com/clip.mp4"
+    stage.run({"1": video_to_video(video_url=f" {address} "), "2": save("1")}).ok()
+    assert stage.steps() == ["create", "download"]
+    assert sent(stage)["video_url"] == address
+
+
+def test_the_clip_of_one_node_is_the_source_of_the_next(stage: Stage) -> None:
+    stage.run({"0": text_to_video(), "1": video_to_video(video=["0", 0]), "2": save("1")}).ok()
+    assert puts(stage)[0].body.startswith(clip_bytes())
+
+
+def test_nothing_made_for_an_upload_is_left_behind(stage: Stage) -> None:
+    run_with(stage, noise(), image_to_video).ok()
+    run_with(stage, from_frames(), video_to_video).ok()
+    uploads = stage.base / "user" / "__apimall_video" / "uploads"
+    assert list(uploads.iterdir()) == []

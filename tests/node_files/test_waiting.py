@@ -1,0 +1,200 @@
+"""Waiting: what is seen meanwhile, and everything that may end a wait without ending the job."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from nodes.delivery import follow, off_loop
+from nodes.gateway.errors import Detached
+from nodes.jobs.journal import Job
+from nodes.jobs.work import Phase, Status, Ticket
+from tests.jobs.lab import eventually
+from tests.node_files.stage import Stage, fail, keep, poll, save, text_to_video
+
+
+def progress(stage: Stage, node_id: str) -> list[float]:
+    states = [data["nodes"] for event, data in stage.comfy.sent() if event == "progress_state"]
+    return [nodes[node_id]["value"] / nodes[node_id]["max"] for nodes in states if node_id in nodes]
+
+
+def test_the_node_says_how_its_job_stands(slow_stage: Stage) -> None:
+    prompt_id = slow_stage.queue({"1": text_to_video(), "2": save("1")})
+    slow_stage.comfy.await_text("1", "pending")
+    (task,) = slow_stage.gateway.record.tasks
+    slow_stage.comfy.await_text("1", f"task {task.task_id}")
+    slow_stage.clock.advance(1800)
+    slow_stage.comfy.await_text("1", "processing")
+    slow_stage.clock.advance(1800)
+    outcome = slow_stage.wait(prompt_id).ok()
+    assert outcome.said() == f"done\n{task.credits_used} credits, task {task.task_id}"
+
+
+def test_progress_never_lies(slow_stage: Stage) -> None:
+    # Nothing is known of how long a first job takes, so nothing may be shown but its download.
+    prompt_id = slow_stage.queue({"1": text_to_video(), "2": save("1")})
+    slow_stage.comfy.await_text("1", "pending")
+    assert progress(slow_stage, "1") == []
+    slow_stage.clock.advance(3600)
+    slow_stage.wait(prompt_id).ok()
+    shown = progress(slow_stage, "1")
+    assert shown == sorted(shown) and all(0 <= fraction <= 1 for fraction in shown)
+
+
+def test_an_interrupt_ends_the_wait_and_not_the_job(slow_stage: Stage) -> None:
+    prompt = {"1": text_to_video(), "2": save("1")}
+    prompt_id = slow_stage.queue(prompt)
+    slow_stage.comfy.await_text("1", "task ")
+    slow_stage.comfy.interrupt()
+    outcome = slow_stage.wait(prompt_id)
+    assert "execution_interrupted" in outcome.events and "execution_error" not in outcome.events
+    assert "still running at the gateway" in outcome.said()
+    slow_stage.clock.advance(3600)
+    slow_stage.run(prompt).ok()
+    assert slow_stage.count("create") == 1
+
+
+def test_an_interrupt_ends_the_wait_of_every_node(slow_stage: Stage) -> None:
+    prompt = {"1": text_to_video("one"), "2": text_to_video("two"), "3": save("1"), "4": save("2")}
+    prompt_id = slow_stage.queue(prompt)
+    slow_stage.comfy.await_text("1", "task ")
+    slow_stage.comfy.await_text("2", "task ")
+    slow_stage.comfy.interrupt()
+    outcome = slow_stage.wait(prompt_id)
+    assert {node for node, text in outcome.texts if "You stopped the wait" in text} == {"1", "2"}
+
+
+def test_a_failing_sibling_ends_the_wait_and_neither_the_job_nor_the_queue(slow_stage: Stage) -> None:
+    cue = threading.Event()
+    prompt = {"1": text_to_video(), "2": save("1")}
+    prompt_id = slow_stage.queue({**prompt, "3": fail(cue)})
+    slow_stage.comfy.await_text("1", "task ")
+    cue.set()
+    assert slow_stage.wait(prompt_id).error == "a sibling fails"
+    slow_stage.clock.advance(3600)
+    slow_stage.run(prompt).ok()
+    assert slow_stage.count("create") == 1
+
+
+def test_a_job_that_waits_for_a_place_is_not_sent_when_its_node_is_gone(slow_stage: Stage) -> None:
+    slow_stage.environ["APIMALL_MAX_JOBS"] = "1"
+    running = slow_stage.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
+    prompt_id = slow_stage.queue({"1": text_to_video("two"), "2": save("1")})
+    slow_stage.comfy.await_text("1", "waiting for a place")
+    slow_stage.comfy.interrupt()
+    assert "Nothing was sent" in slow_stage.wait(prompt_id).said()
+    slow_stage.clock.advance(3600)
+    slow_stage.run({"1": poll(running.kept("2")), "2": save("1")}).ok()
+    assert [task.prompt for task in slow_stage.gateway.record.tasks] == ["one"]
+
+
+def test_at_the_deadline_the_wait_ends_and_the_job_goes_on(slow_stage: Stage) -> None:
+    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "0.001"
+    prompt = {"1": text_to_video(), "2": save("1")}
+    outcome = slow_stage.run(prompt)
+    assert "No result after 0.001 minutes" in outcome.error
+    assert "queue the same node again to continue without paying" in outcome.error
+    slow_stage.clock.advance(3600)
+    del slow_stage.environ["APIMALL_WAIT_MINUTES"]
+    slow_stage.run(prompt).ok()
+    assert slow_stage.count("create") == 1
+
+
+class LateNews:
+    """A ticket whose job is found done by the next look, and not before."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.looks = 1
+
+    def status(self) -> Status:
+        return Status(Phase.PROCESSING, "processing", None, 1.0, self.looks, self.looks > 1, self._job)
+
+    def look_now(self) -> None:
+        self.looks += 1
+
+    def leave(self, reason: str) -> Detached:
+        return Detached(reason)
+
+
+def test_one_more_look_after_the_deadline_may_find_the_clip(slow_stage: Stage) -> None:
+    task_id = slow_stage.run({"1": text_to_video(wait=False), "2": keep("1", 4)}).ok().kept("2")
+    job = slow_stage.service.journal().by_task(slow_stage.service.settings().account, task_id)
+    assert job is not None
+    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
+    ticket = LateNews(job)
+    asyncio.run(follow(cast(Ticket, ticket), "1", until=lambda status: False))
+    assert ticket.looks == 2
+
+
+def test_waiting_for_a_place_does_not_use_up_the_wait(slow_stage: Stage) -> None:
+    slow_stage.environ.update(APIMALL_MAX_JOBS="1", APIMALL_WAIT_MINUTES="0.005")
+    slow_stage.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
+    prompt_id = slow_stage.queue({"1": text_to_video("two"), "2": save("1")})
+    slow_stage.comfy.await_text("1", "waiting for a place")
+    threading.Event().wait(2 * 0.005 * 60)
+    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "60"
+    assert not slow_stage.comfy.texts()[-1][1].startswith("No result")
+    slow_stage.comfy.interrupt()
+    assert "execution_interrupted" in slow_stage.wait(prompt_id).events
+
+
+def test_what_comes_when_nobody_waits_is_on_disk_when_somebody_asks(slow_stage: Stage) -> None:
+    slow_stage.run({"1": text_to_video(wait=False), "2": keep("1", 4)}).ok()
+    slow_stage.clock.advance(3600)
+    eventually(lambda: slow_stage.count("download"), "the clip is fetched although no node waits")
+    slow_stage.run({"1": text_to_video(), "2": save("1")}).ok()
+    assert (slow_stage.count("create"), slow_stage.count("download")) == (1, 1)
+
+
+def test_warnings_stay_on_the_node_to_the_end(stage: Stage) -> None:
+    long = "a lighthouse " * 150
+    outcome = stage.run({"1": text_to_video(long), "2": save("1")}).ok()
+    assert "those beyond 1,500 may be ignored" in outcome.said()
+
+
+def test_an_unknown_model_is_passed_on_with_a_warning_and_the_gateway_decides(stage: Stage) -> None:
+    outcome = stage.run({"1": text_to_video(model="wan9-9"), "2": save("1")})
+    assert any("does not know the model 'wan9-9'; the gateway will decide" in text for _, text in outcome.texts)
+    assert stage.gateway.record.posts[0].json["model"] == "wan9-9"
+    assert "Unknown model" in outcome.error and "no credits were spent" in outcome.error
+
+
+@pytest.mark.parametrize("cancelled", ["while it is made", "when it is made"])
+def test_a_result_that_comes_when_the_node_is_gone_is_given_back(cancelled: str) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    given_back: list[str] = []
+
+    def work(stop: Callable[[], bool]) -> str:
+        begun.set()
+        assert go_on.wait(10)
+        return "ticket"
+
+    async def node() -> None:
+        task = asyncio.create_task(off_loop(work, unwanted=given_back.append))
+        await asyncio.to_thread(begun.wait, 10)
+        if cancelled == "when it is made":
+            go_on.set()
+            # The loop is held while the thread ends, so that result and cancellation arrive together.
+            eventually(lambda: not any(t.name.startswith("asyncio") and _busy(t) for t in threading.enumerate()), "")
+        task.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(node())
+    assert given_back == ["ticket"]
+
+
+def _busy(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name == "work":
+            return True
+        frame = frame.f_back
+    return False
