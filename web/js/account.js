@@ -1,9 +1,12 @@
 // @ts-check
 /** The account corner: key, balance, rehearsal. The key goes in and never comes out. */
 
-import { h } from "./look.js";
+import { h, icon } from "./look.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
+
+/** A little more than the 30 s that `nodes/routes.py` keeps a balance for. */
+const BALANCE_MS = 31_000;
 
 /**
  * @typedef {object} Account
@@ -21,6 +24,8 @@ export class AccountCorner {
     this.tell = tell;
     /** @type {boolean | undefined} */
     this.open = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.later = undefined;
     this.balance = h("span", { class: "sum" }, "\u2026");
     this.element = h("section", { class: "account", "aria-label": t("account.title") });
   }
@@ -34,6 +39,20 @@ export class AccountCorner {
     this.balance.textContent = credits === null ? "\u2013" : number(credits);
     this.balance.title = problem ?? "";
     this.element.querySelector(".balance-problem")?.replaceChildren(problem ?? "");
+  }
+
+  /** Credits have moved: ask again as soon as the server would ask the gateway again. */
+  refreshBalanceSoon() {
+    this.later ??= setTimeout(() => {
+      this.later = undefined;
+      this.refreshBalance();
+    }, BALANCE_MS);
+  }
+
+  /** Ask nothing more. */
+  end() {
+    clearTimeout(this.later);
+    this.later = undefined;
   }
 
   /**
@@ -74,8 +93,15 @@ export class AccountCorner {
     };
     return h(
       "button",
-      { type: "button", class: "plain", "aria-expanded": String(Boolean(this.open)), click: toggle },
-      t("account.settings"),
+      {
+        type: "button",
+        class: "plain tool",
+        title: t("account.settings"),
+        "aria-label": t("account.settings"),
+        "aria-expanded": String(Boolean(this.open)),
+        click: toggle,
+      },
+      icon("tune"),
     );
   }
 

@@ -152,8 +152,14 @@ export class Card {
       "div",
       { class: "facts" },
       title,
-      h("p", { class: "state" }, h("b", {}, t(`state.${face(job)}`)), h("span", { class: "quiet" }, cost(job))),
-      h("p", { class: "kind" }, this.#kind(), " \u00b7 ", h("span", { class: "running-time" }, this.#time())),
+      h(
+        "p",
+        { class: "state" },
+        h("b", {}, t(`state.${face(job)}`)),
+        h("span", { class: "quiet" }, cost(job)),
+        h("span", { class: "quiet running-time" }, this.#time()),
+      ),
+      h("p", { class: "kind" }, this.#kind()),
       this.open ? null : this.#verbs(false),
     );
   }
@@ -167,9 +173,9 @@ export class Card {
 
   #time() {
     const { job } = this;
-    if (job.seconds !== null) return span(job.seconds);
-    if (job.state === "running" && job.accepted_at !== null) return span(this.now() - job.accepted_at);
-    return "\u2013";
+    if (job.seconds !== null) return t("card.took", { time: span(job.seconds) });
+    if (job.state !== "running" || job.accepted_at === null) return "";
+    return t("card.for", { time: span(this.now() - job.accepted_at) });
   }
 
   /** @param {boolean} all else only what is most likely wanted */

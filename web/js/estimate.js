@@ -6,7 +6,9 @@ import { ask } from "./server.js";
 import { loadWords, number, span, t } from "./words.js";
 
 const SETTLED_MS = 500;
-const LINE_PX = 22;
+const LINE_PX = 20;
+const MARGIN_PX = 5;
+const WIDGET_PX = LINE_PX + 2 * MARGIN_PX;
 const WIDGET = "apimallvideo_estimate";
 
 /** @type {Record<string, string>} */
@@ -85,7 +87,7 @@ class Line {
       overflow: "hidden",
       textOverflow: "ellipsis",
       whiteSpace: "nowrap",
-      font: "12px/20px Inter, system-ui, sans-serif",
+      font: `12px/${LINE_PX}px Inter, system-ui, sans-serif`,
       color: "var(--descrip-text, #999)",
       textAlign: "center",
       pointerEvents: "none",
@@ -99,10 +101,10 @@ class Line {
     const options = {
       serialize: false,
       hideOnZoom: true,
-      margin: 4,
-      getMinHeight: () => LINE_PX,
-      getMaxHeight: () => LINE_PX,
-      getHeight: () => LINE_PX,
+      margin: MARGIN_PX,
+      getMinHeight: () => WIDGET_PX,
+      getMaxHeight: () => WIDGET_PX,
+      getHeight: () => WIDGET_PX,
       getValue: () => "",
       setValue: () => {},
       // Values set by a program call nothing back; the next drawing sees them.

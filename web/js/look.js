@@ -16,7 +16,7 @@ const SHEET = `
   --busy: color-mix(in oklab, #2f8cf0 68%, var(--ink));
   --warn: color-mix(in oklab, #d98a00 68%, var(--ink));
   --bad: color-mix(in oklab, #e0483e 68%, var(--ink));
-  display: flex; flex-direction: column; height: 100%; min-width: 0;
+  display: flex; flex-direction: column; height: 100%; min-width: 0; container-type: inline-size;
   color: var(--ink); background: var(--ground);
   font: 13px/1.45 var(--font-inter, Inter, system-ui), "PingFang SC", "Hiragino Sans", "Noto Sans CJK SC", sans-serif;
   font-variant-numeric: tabular-nums;
@@ -56,6 +56,8 @@ button.main:hover { background: #1a5fb4; }
 .account .top { display: flex; align-items: baseline; gap: 6px; }
 .account .sum { font-size: 20px; font-weight: 600; letter-spacing: -.01em; }
 .account .top button { margin-left: auto; align-self: center; }
+.account .top .small { white-space: nowrap; }
+.tool { width: 28px; justify-content: center; font-size: 16px; flex: none; }
 .account .more { display: grid; gap: 12px; margin-top: 10px; padding-top: 12px; border-top: 1px solid var(--line); }
 .account form { display: flex; gap: 6px; margin-top: 6px; }
 input[type="password"] { flex: 1; min-width: 0; min-height: 28px; padding: 2px 8px; border: 1px solid var(--line);
@@ -70,15 +72,17 @@ input[type="password"] { flex: 1; min-width: 0; min-height: 28px; padding: 2px 8
 .switch input:disabled { opacity: .5; cursor: default; }
 .switch .small { grid-column: 2; }
 .problem { color: var(--bad); overflow-wrap: anywhere; }
+.problem:empty { display: none; }
 .account > .problem { margin-top: 8px; }
 
-.totals { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; padding: 14px 12px 12px; }
+.totals { display: flex; gap: 4px 24px; flex-wrap: wrap; }
+.sums { display: flex; align-items: center; padding: 14px 6px 12px 12px; }
+.sums a { margin-left: auto; }
 .totals dd { font-size: 15px; font-weight: 600; }
 .totals dt { font-size: 11px; color: var(--quiet); }
 
-.bar { display: flex; align-items: center; gap: 6px; padding: 4px 0 10px; }
-.filters { display: flex; flex: 1; flex-wrap: wrap; gap: 2px; min-width: 0; }
-.filters label { display: inline-flex; gap: 5px; padding: 3px 9px; border-radius: 13px; font-size: 12px;
+.filters { display: flex; flex-wrap: wrap; gap: 2px; min-width: 0; padding-bottom: 10px; }
+.filters label { display: inline-flex; align-items: center; gap: 4px; padding: 3px 8px; border-radius: 13px; font-size: 12px;
   color: var(--quiet); cursor: pointer; }
 .filters label:hover { background: var(--raised); }
 .filters label:has(:checked) { background: var(--raised-more); color: var(--ink); font-weight: 600; }
@@ -105,7 +109,8 @@ button.thumb:hover .play { background: rgb(0 0 0 / .8); }
 .good b { color: var(--good); } .busy b { color: var(--busy); } .warn b { color: var(--warn); } .bad b { color: var(--bad); }
 .busy .thumb { color: var(--busy); } .warn .thumb { color: var(--warn); } .bad .thumb { color: var(--bad); }
 .kind { font-size: 11px; color: var(--quiet); }
-.title { all: unset; cursor: pointer; display: block; }
+.title, .title:hover { all: unset; cursor: pointer; display: block; }
+.title:hover .prompt { text-decoration: underline; text-decoration-color: var(--quiet); text-underline-offset: 3px; }
 .title:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
 .verbs { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 5px; }
 .inside { padding: 0 8px 10px; display: grid; gap: 8px; }
@@ -122,6 +127,7 @@ button.thumb:hover .play { background: rgb(0 0 0 / .8); }
   counter-increment: step; }
 .empty li::before { content: counter(step); display: grid; place-items: center; width: 20px; height: 20px;
   border-radius: 50%; background: var(--raised-more); color: var(--ink); font-size: 11px; font-weight: 600; }
+.empty li.done::before { content: "\\2713"; background: var(--good); color: var(--ground); }
 
 dialog { width: min(520px, calc(100vw - 32px)); max-height: calc(100vh - 64px); padding: 0; border: 1px solid var(--line);
   border-radius: 12px; color: var(--ink); background: var(--ground); box-shadow: 0 18px 60px rgb(0 0 0 / .5); }
@@ -134,6 +140,13 @@ dialog pre { margin: 6px 0 0; padding: 10px; max-height: 200px; overflow: auto; 
   font: 11px/1.5 ui-monospace, Consolas, monospace; white-space: pre-wrap; overflow-wrap: anywhere; user-select: text; }
 dialog summary { cursor: pointer; font-size: 12px; color: var(--quiet); }
 dialog footer { display: flex; flex-wrap: wrap; gap: 8px; justify-content: flex-end; }
+@container (max-width: 270px) {
+  .totals { gap: 4px 12px; }
+  .filters { display: grid; grid-template-columns: auto 1fr; justify-items: start; }
+  .job .row { grid-template-columns: minmax(0, 1fr); }
+  .thumb { width: 100%; }
+  div.thumb { aspect-ratio: 5; }
+}
 @media (prefers-reduced-motion: no-preference) {
   .busy .thumb svg { animation: breathe 2.4s ease-in-out infinite; }
   @keyframes breathe { 50% { opacity: .45; } }
@@ -148,6 +161,7 @@ const SHAPES = {
     "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M6.2 6.2a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.6-.8 1.2M8 11.4v.1",
   cross: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4",
   fetch: "M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11",
+  tune: "M2.5 5h4M10.5 5h3M2.5 11h3M9.5 11h4M8.5 3a2 2 0 1 0 0 4a2 2 0 1 0 0-4M7.5 9a2 2 0 1 0 0 4a2 2 0 1 0 0-4",
   film: "M2 3.5h12v9H2zM5 3.5v9M11 3.5v9M2 8h3M11 8h3",
 };
 

@@ -56,6 +56,7 @@ export class Panel {
     this.endings.push(
       () => clearInterval(clock),
       () => clearTimeout(this.sumsTimer),
+      () => this.account?.end(),
     );
     await Promise.all([this.account?.refresh().catch((refused) => this.#complain(refused)), this.refresh()]);
   }
@@ -86,17 +87,23 @@ export class Panel {
         "div",
         { class: "scroll" },
         this.account.element,
-        this.sums,
         h(
           "div",
-          { class: "bar" },
-          this.#filters(),
+          { class: "sums" },
+          this.sums,
           h(
             "a",
-            { class: "button plain", href: exportAddress(), download: "apimall-jobs.csv", title: t("jobs.csv.tip") },
-            "CSV",
+            {
+              class: "button plain tool",
+              href: exportAddress(),
+              download: "apimall-jobs.csv",
+              title: t("jobs.csv"),
+              "aria-label": t("jobs.csv"),
+            },
+            icon("fetch"),
           ),
         ),
+        this.#filters(),
         this.list,
         this.rest,
         this.older,
@@ -190,6 +197,7 @@ export class Panel {
   #hear({ job, unfinished }) {
     this.#count(unfinished);
     this.#refreshSums();
+    this.account?.refreshBalanceSoon();
     const card = this.cards.get(job.id);
     const inReach = this.nextBefore === null || job.id >= this.nextBefore;
     if (!FITS[this.only](job)) this.cards.delete(job.id);
@@ -230,7 +238,11 @@ export class Panel {
       { class: "empty" },
       icon("film"),
       h("p", {}, h("b", {}, t("empty.all"))),
-      h("ol", {}, ...steps.map((key) => h("li", {}, h("span", {}, t(key))))),
+      h(
+        "ol",
+        {},
+        ...steps.map((key) => h("li", { class: key === "empty.step.ready" && "done" }, h("span", {}, t(key)))),
+      ),
       h("button", { type: "button", class: "main", click: add }, t("empty.add")),
     );
   }

@@ -1,0 +1,156 @@
+"""Every string in every language: nothing missing, nothing left over, and English as Python says it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes import settings
+from nodes.gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
+from nodes.gateway.errors import APIMallError, Charge
+from nodes.jobs import journal, panel
+from nodes.jobs.records import Only
+
+PACK = Path(__file__).resolve().parents[2]
+LANGUAGES = ("en", "zh", "ja")
+LOCALE_FILES = ("main", "nodeDefs", "settings")
+SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((PACK / "web" / "js").glob("*.js"))}
+# Words that a script puts together: what may follow the part before the first `${`.
+STATES = (*journal.UNFINISHED, journal.DELIVERED, journal.FAILED, journal.REJECTED, "stalled")
+COMPOSED: dict[str, tuple[str, ...]] = {
+    "state.": STATES,
+    "type.": (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, VIDEO_TO_VIDEO),
+    "filter.": tuple(only.value for only in Only),
+    "empty.": tuple(only.value for only in Only if only is not Only.ALL),
+    "cost.": tuple(charge.value for charge in Charge),
+    "charge.": tuple(charge.value for charge in Charge),
+    "verb.": ("collect", "use", "copy", "error"),
+    "account.key_from.": ("environment", "file"),
+    "estimate.": ("paid", "fetch", "running", "sent"),
+}
+
+
+def tree(kind: type[APIMallError]) -> list[type[APIMallError]]:
+    return [kind, *(leaf for child in kind.__subclasses__() for leaf in tree(child))]
+
+
+ERRORS = tree(APIMallError)
+
+
+def read(path: str) -> Any:
+    return json.loads((PACK / path).read_text(encoding="utf-8"))
+
+
+def words(language: str) -> dict[str, str]:
+    found: dict[str, str] = read(f"web/words/{language}.json")
+    return found
+
+
+def flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
+    if isinstance(value, dict):
+        return {leaf: text for key, child in value.items() for leaf, text in flat(child, (*path, key)).items()}
+    return {path: value}
+
+
+def asked_for() -> set[str]:
+    """Every key that some script asks for."""
+    keys = set()
+    for text in SCRIPTS.values():
+        keys |= set(re.findall(r'"([a-z]+(?:\.[a-zA-Z_-]+)+)"', text))
+    composed = {prefix + end for prefix, ends in COMPOSED.items() for end in ends}
+    composed |= {f"verb.{verb}.tip" for verb in COMPOSED["verb."]}
+    composed |= {f"charge.{charge}.unstated" for charge in ("refunded", "running", "charged")}
+    composed |= {f"error.{kind.__name__}" for kind in ERRORS}
+    composed |= {f"advice.{kind.__name__}" for kind in ERRORS if kind.default_advice}
+    return {key for key in keys if not key.startswith("apimallvideo.")} | composed
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_word_of_the_panel_is_there_and_none_is_left_over(language: str) -> None:
+    # A charge that was not sent or rejected costs nothing, and one that is charged is told by its credits.
+    unused = {"cost.running", "cost.charged"}
+    assert set(words(language)) == asked_for() - unused
+
+
+def test_every_composed_word_is_accounted_for() -> None:
+    begun = {match for text in SCRIPTS.values() for match in re.findall(r"`([a-z_.]+\.)\$\{", text)}
+    assert begun - set(COMPOSED) <= {"error.", "advice."}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_translations_take_the_same_values(language: str) -> None:
+    def places(text: str) -> set[str]:
+        return set(re.findall(r"\{(\w+)\}", text))
+
+    english, other = words("en"), words(language)
+    assert {key: places(text) for key, text in other.items()} == {key: places(text) for key, text in english.items()}
+
+
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_translations_are_translated(language: str) -> None:
+    english, other = words("en"), words(language)
+    assert [key for key in english if english[key] == other[key]] == []
+
+
+@pytest.mark.parametrize("charge", list(Charge))
+def test_the_panel_says_charges_in_the_words_of_the_errors(charge: Charge) -> None:
+    english = words("en")
+    shown = english[f"charge.{charge.value}"].replace("{used}", "30").replace("{refunded}", "20")
+    assert shown == charge.words(30, 20)
+    unstated = english.get(f"charge.{charge.value}.unstated", shown).replace("{refunded}", "20")
+    assert unstated == charge.words(None, 20)
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_the_panel_gives_the_advice_of_the_errors(kind: type[APIMallError]) -> None:
+    assert words("en").get(f"advice.{kind.__name__}", "") == kind.default_advice
+
+
+def test_the_panel_knows_every_word_that_the_server_uses() -> None:
+    script = SCRIPTS["card.js"] + SCRIPTS["account.js"]
+    card = inspect.getsource(panel.card)
+    for name in re.findall(r"@property \{[^}]+\} (\w+)", SCRIPTS["card.js"]):
+        assert f'"{name}":' in card
+    for source in settings.KeySource.__args__:  # type: ignore[attr-defined]
+        assert f'"{source}"' in script
+
+
+# What ComfyUI reads
+
+
+@pytest.mark.parametrize("file", LOCALE_FILES)
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_every_locale_has_the_same_strings(language: str, file: str) -> None:
+    assert set(flat(read(f"locales/{language}/{file}.json"))) == set(flat(read(f"locales/en/{file}.json")))
+
+
+@pytest.mark.parametrize("file", LOCALE_FILES)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_string_holds_what_comfyui_would_take_for_a_message_format(language: str, file: str) -> None:
+    for text in flat(read(f"locales/{language}/{file}.json")).values():
+        assert not set(text) & set("@{}|$%"), text
+
+
+def test_there_are_no_other_locale_files() -> None:
+    found = {path.relative_to(PACK / "locales").as_posix() for path in (PACK / "locales").rglob("*") if path.is_file()}
+    assert found == {f"{language}/{file}.json" for language in LANGUAGES for file in LOCALE_FILES}
+    assert {path.name for path in (PACK / "web" / "words").iterdir()} == {f"{language}.json" for language in LANGUAGES}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_settings_of_the_scripts_are_those_of_the_locales(language: str) -> None:
+    script = SCRIPTS["extension.js"]
+    ids = re.findall(r'"(apimallvideo\.[A-Z][\w.]+)"', script)
+    assert {name.replace(".", "_") for name in ids} == set(read(f"locales/{language}/settings.json"))
+    if language == "en":
+        for text in flat(read("locales/en/settings.json")).values():
+            assert f'"{text}"' in script
+
+
+def test_all_scripts_together_stay_small() -> None:
+    assert sum(len(text.encode()) for text in SCRIPTS.values()) < 60_000
