@@ -13,13 +13,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError, Charge, SetupError
 from .order import Order
+from .salvage import readable_jobs
 
 _log = logging.getLogger("apimall_video.jobs")
 
@@ -180,13 +181,15 @@ class Journal:
     """The jobs of all accounts of one ComfyUI user folder. Thread-safe; open one per process.
 
     Raises SetupError when the file was written by a newer version of the pack, or cannot be opened. A corrupt
-    file is set aside under a name of its own (`set_aside` tells which), never deleted.
+    file is set aside under a name of its own (`set_aside` tells which), never deleted; the `salvaged` jobs that can
+    still be read from it go on in the new one.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.set_aside: Path | None = None
+        self.salvaged = 0
         self._clock = clock
         self._lock = threading.RLock()
         try:
@@ -198,8 +201,14 @@ class Journal:
                     advice="Check that the folder can be written and has free space.",
                 ) from None
             self.set_aside = _set_aside(path, clock())
-            _log.error("the journal was damaged (%s); it is kept as %s and a new one begins", damage, self.set_aside)
             self._connection = _open(path)
+            self.salvaged = self._take_over(readable_jobs(self.set_aside))
+            _log.error(
+                "the journal was damaged (%s); it is kept as %s, a new one begins with the %s jobs it still gave out",
+                damage,
+                self.set_aside,
+                self.salvaged,
+            )
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
@@ -502,10 +511,24 @@ class Journal:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # A full disk has rolled back already; a second rollback would fail and hide why.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+
+    def _take_over(self, rows: list[dict[str, object]]) -> int:
+        with self._transaction():
+            before = self._connection.total_changes
+            for row in rows:
+                known = {name: value for name, value in row.items() if name in _COLUMNS}
+                marks = ",".join("?" * len(known))
+                with suppress(sqlite3.IntegrityError):
+                    self._connection.execute(
+                        f"INSERT INTO jobs ({','.join(known)}) VALUES ({marks})", tuple(known.values())
+                    )
+            return self._connection.total_changes - before
 
     def _one(self, statement: str, *values: object) -> Job | None:
         found = self._all(statement, *values)
@@ -560,10 +583,11 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection, path)
+        # Before anything is written: a damaged file is kept as it was found.
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
+        _migrate(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -579,10 +603,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"The journal {path} was written by a newer version of API Mall Video",
             advice="Update the pack; its jobs stay as they are.",
         )
-    for script in _MIGRATIONS[version:]:
+    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
         for statement in script.split(";"):
             connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        connection.execute(f"PRAGMA user_version = {number}")
     connection.execute("COMMIT")
 
 

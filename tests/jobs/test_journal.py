@@ -1,0 +1,362 @@
+"""The journal: on disk before it is paid, one row for one attempt, readable after whatever happened to the file."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nodes.gateway.contract import Accepted, Task
+from nodes.gateway.errors import Charge, PromptBlocked, SetupError, TaskFailed
+from nodes.jobs import journal as states
+from nodes.jobs.journal import Delivery, Job, Journal
+from tests.jobs.lab import picture_order, text_order
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCEPTED = Accepted("vid_1", "req_1", "prov_1", 30.0)
+COMPLETED = Task("vid_1", "completed", ("https://cdn/1.mp4",), credits_used=30.0)
+DELIVERY = Delivery(Path("video_1.mp4"), 10, 5, "ab" * 32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "user" / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Journal:
+    return Journal(path)
+
+
+def sent(journal: Journal, take: int = 0) -> Job:
+    job = journal.intend(text_order(take=take), "a")
+    assert journal.claim(job.id, "me", {"me"}) is not None
+    posted = journal.begin_post(job, 100, {"me"})
+    assert posted is not None
+    return posted
+
+
+def finished(journal: Journal, take: int = 0) -> Job:
+    job = journal.completed(journal.accepted(sent(journal, take), ACCEPTED), COMPLETED)
+    return journal.delivered(job, DELIVERY, "https://cdn/1.mp4")
+
+
+def test_a_commit_is_on_disk_before_anything_is_sent(journal: Journal) -> None:
+    pragmas = [
+        journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "user_version")
+    ]
+    assert pragmas == ["wal", 2, len(states._MIGRATIONS)]
+
+
+def test_the_row_is_whole_before_the_post(journal: Journal) -> None:
+    job = journal.intend(text_order(), "a")
+    assert job.state == states.INTENDED
+    assert job.charge == Charge.NOT_SENT.value
+    assert job.body == text_order().request(()).body()
+    assert len(job.idempotency_key) == 36
+
+
+def test_another_connection_sees_each_step_as_it_is_taken(journal: Journal, path: Path) -> None:
+    other = Journal(path)
+    job = sent(journal)
+    assert other.get(job.id).state == states.SENT
+    journal.accepted(job, ACCEPTED)
+    assert other.get(job.id).task_id == "vid_1"
+
+
+def test_the_same_order_is_one_row_however_often_it_is_asked_for(journal: Journal, path: Path) -> None:
+    other = Journal(path)
+    rows = {source.intend(text_order(), "a").id for source in (journal, other, journal)}
+    assert len(rows) == 1
+
+
+def test_two_accounts_never_meet(journal: Journal) -> None:
+    ours, theirs = journal.intend(text_order(), "a"), journal.intend(text_order(), "b")
+    assert ours.id != theirs.id
+    assert ours.idempotency_key != theirs.idempotency_key
+    journal.accepted(sent(journal), ACCEPTED)
+    assert journal.by_task("b", "vid_1") is None
+    assert journal.newest_unfinished("b") is None
+    assert journal.latest("b", ours.identity) is None
+
+
+def test_after_a_refusal_a_new_attempt_has_a_new_key(journal: Journal) -> None:
+    first = journal.rejected(sent(journal), PromptBlocked("no"))
+    second = journal.intend(text_order(), "a")
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert first.idempotency_key != second.idempotency_key
+    assert second.state == states.INTENDED
+
+
+def test_after_a_failure_a_new_attempt_has_a_new_key(journal: Journal) -> None:
+    job = journal.accepted(sent(journal), ACCEPTED)
+    journal.failed(job, Task("vid_1", "failed", credits_refunded=30.0), TaskFailed("no"))
+    assert journal.intend(text_order(), "a").attempt == 2
+
+
+@pytest.mark.parametrize("state", ["intended", "sent", "running", "completed", "delivered"])
+def test_whatever_may_have_been_paid_is_never_given_a_new_key(journal: Journal, state: str) -> None:
+    job = journal.intend(text_order(), "a")
+    if state != "intended":
+        job = sent(journal)
+    if state in ("running", "completed", "delivered"):
+        job = journal.accepted(job, ACCEPTED)
+    if state in ("completed", "delivered"):
+        job = journal.completed(job, COMPLETED)
+    if state == "delivered":
+        job = journal.delivered(job, DELIVERY, "https://cdn/1.mp4")
+    assert job.state == state
+    again = journal.intend(text_order(), "a")
+    assert (again.id, again.idempotency_key, again.body) == (job.id, job.idempotency_key, job.body)
+
+
+def test_the_bytes_of_a_job_never_change_once_they_are_fixed(journal: Journal) -> None:
+    job = journal.intend(picture_order(), "a")
+    assert job.body is None
+    first = journal.set_body(job, picture_order(), ("https://cdn/a",))
+    second = journal.set_body(first, picture_order(), ("https://cdn/b",))
+    assert second.body == first.body
+    assert b"cdn/a" in (second.body or b"")
+
+
+def test_bytes_are_forgotten_only_while_they_were_never_sent(journal: Journal) -> None:
+    job = sent(journal)
+    assert journal.clear_body(job).body == job.body
+    assert journal.clear_body(journal.not_sent(job)).body is None
+
+
+def test_a_living_holder_keeps_its_job_and_a_dead_one_loses_it(journal: Journal) -> None:
+    job = journal.intend(text_order(), "a")
+    assert journal.claim(job.id, "one", {"one", "two"}) is not None
+    assert journal.claim(job.id, "two", {"one", "two"}) is None
+    taken = journal.claim(job.id, "two", {"two"})
+    assert taken is not None
+    assert taken.holder == "two"
+
+
+def test_release_gives_up_only_what_is_ours(journal: Journal) -> None:
+    job = journal.intend(text_order(), "a")
+    journal.claim(job.id, "one", {"one"})
+    journal.release(job.id, "two")
+    assert journal.get(job.id).holder == "one"
+    journal.release(job.id, "one")
+    assert journal.get(job.id).holder is None
+
+
+def test_places_go_to_the_oldest_first_and_are_counted_when_the_post_begins(journal: Journal) -> None:
+    jobs = [journal.intend(text_order(take=take), "a") for take in range(4)]
+    for job in jobs:
+        journal.claim(job.id, "me", {"me"})
+    free = [journal.place(job, 2, {"me"}).free for job in jobs]
+    assert free == [True, True, False, False]
+    assert journal.begin_post(jobs[0], 2, {"me"}) is not None
+    assert journal.begin_post(jobs[1], 2, {"me"}) is not None
+    assert journal.begin_post(jobs[2], 2, {"me"}) is None
+    place = journal.place(jobs[3], 2, {"me"})
+    assert (place.running, place.limit, place.ahead) == (2, 2, 1)
+
+
+def test_the_dead_and_the_other_account_take_no_place(journal: Journal) -> None:
+    sent(journal)
+    ours = journal.intend(text_order(take=1), "a")
+    journal.claim(ours.id, "two", {"two"})
+    assert journal.place(ours, 1, {"two"}).free
+    assert not journal.place(ours, 1, {"two", "me"}).free
+
+
+def test_credits_of_the_create_stand_where_a_look_says_nothing(journal: Journal) -> None:
+    job = journal.accepted(sent(journal), ACCEPTED)
+    assert journal.completed(job, Task("vid_1", "completed")).credits_used == 30.0
+
+
+def test_how_long_jobs_take_is_learned_from_the_gateways_own_times(path: Path) -> None:
+    now = 1000.0
+    journal = Journal(path, clock=lambda: now)
+    job = journal.accepted(sent(journal), ACCEPTED)
+    now = 90_000.0
+    journal.completed(job, Task("vid_1", "completed", run_seconds=108.0))
+    assert journal.run_seconds("a", ("text-to-video", "5", "720p")) == [108.0]
+
+
+def test_the_history_of_a_job_is_kept_step_by_step(journal: Journal) -> None:
+    job = finished(journal)
+    assert [step for _, step, _ in journal.steps(job.id)] == [
+        "intended",
+        "post 1",
+        "accepted",
+        "completed",
+        "delivered",
+    ]
+
+
+def test_a_task_from_elsewhere_is_taken_in_once_and_dropped_when_it_is_unknown(journal: Journal) -> None:
+    foreign = journal.adopt_task("a", "vid_9")
+    assert journal.adopt_task("a", "vid_9").id == foreign.id
+    journal.forget_task(foreign)
+    assert journal.by_task("a", "vid_9") is None
+
+
+def test_a_job_of_our_own_is_never_dropped(journal: Journal) -> None:
+    job = journal.accepted(sent(journal), ACCEPTED)
+    journal.forget_task(job)
+    assert journal.get(job.id).task_id == "vid_1"
+
+
+def test_uploads_are_remembered_by_content_and_account_for_a_while(journal: Journal) -> None:
+    journal.remember_upload("a", "digest", "https://cdn/1")
+    assert journal.uploaded("a", "digest", 0.0) == "https://cdn/1"
+    assert journal.uploaded("b", "digest", 0.0) is None
+    assert journal.uploaded("a", "digest", 1e12) is None
+    journal.forget_upload("a", "digest")
+    assert journal.uploaded("a", "digest", 0.0) is None
+
+
+# The file
+
+
+def test_a_file_of_an_older_version_is_brought_forward(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    done = finished(journal)
+    journal.close()
+    monkeypatch.setattr(states, "_MIGRATIONS", (*states._MIGRATIONS, "CREATE TABLE later (id INTEGER)"))
+    newer = Journal(path)
+    assert newer.get(done.id) == done
+    assert newer._connection.execute("SELECT count(*) FROM later").fetchone()[0] == 0
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(path)
+    done = finished(journal)
+    journal.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(states, "_MIGRATIONS", (*states._MIGRATIONS, "CREATE TABLE later (id); CREATE TABLE jobs (id)"))
+        with pytest.raises(SetupError):
+            Journal(path)
+    assert Journal(path).get(done.id) == done
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
+    Journal(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(SetupError, match="newer version") as caught:
+        Journal(path)
+    assert caught.value.charge is Charge.NOT_SENT
+    assert path.read_bytes() == before
+
+
+def test_a_folder_in_the_place_of_the_file_is_told_plainly(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(SetupError, match="cannot be opened"):
+        Journal(path)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "no database at all": lambda whole: b"this is no database" * 400,
+    "head overwritten": lambda whole: b"\0" * 100 + whole[100:],
+    "cut in half": lambda whole: whole[: len(whole) // 2],
+    "a page overwritten": lambda whole: whole[:4096] + b"\xff" * 4096 + whole[8192:],
+    "last pages overwritten": lambda whole: whole[:-8192] + b"\x55" * 8192,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: Path) -> None:
+    journal = Journal(path)
+    for take in range(40):
+        finished(journal, take)
+    journal.close()
+    broken = DAMAGES[damage](path.read_bytes())
+    path.write_bytes(broken)
+    again = Journal(path)
+    assert again.set_aside is not None
+    assert again.set_aside.read_bytes() == broken, "kept, byte for byte"
+    assert again.intend(text_order(take=1000), "a").attempt == 1
+
+
+@pytest.mark.parametrize("page", range(2, 24, 3))
+def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, path: Path) -> None:
+    journal = Journal(path)
+    for take in range(40):
+        finished(journal, take)
+    journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: page * 4096] + b"\xff" * 4096 + whole[(page + 1) * 4096 :])
+    again = Journal(path)
+    states_now = [again.intend(text_order(take=take), "a").state for take in range(40)]
+    if again.set_aside is not None:
+        # A page holds a handful of rows; all others are known as before.
+        assert again.salvaged >= 25
+        assert states_now.count(states.DELIVERED) == again.salvaged
+    else:
+        assert states_now == [states.DELIVERED] * 40
+    assert not list(path.parent.glob("salvage-*"))
+
+
+def test_a_sound_file_is_not_set_aside(path: Path) -> None:
+    finished(Journal(path))
+    assert Journal(path).set_aside is None
+
+
+def test_a_full_disk_is_told_before_anything_changes(journal: Journal) -> None:
+    pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        for take in range(1000):
+            journal.intend(text_order(prompt="x" * 3000, take=take), "a")
+    journal._connection.execute("PRAGMA max_page_count = 1000000")
+    assert journal._connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+    assert journal.intend(text_order(prompt="x" * 3000, take=2000), "a").state == states.INTENDED
+
+
+CLAIMING = """
+import sys
+from pathlib import Path
+from nodes.jobs.journal import Journal
+from tests.jobs.lab import text_order
+journal = Journal(Path(sys.argv[1]))
+sys.stdin.readline()
+won = [take for take in range(60) if (job := journal.intend(text_order(take=take), "a"))
+       and journal.claim(job.id, sys.argv[2], {"one", "two"})]
+print(*won)
+"""
+
+
+def test_two_processes_share_out_jobs_without_doubles(path: Path) -> None:
+    Journal(path).close()
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIMING, str(path), name],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    won = [child.communicate("go\n", timeout=60)[0].split() for child in children]
+    assert sorted(map(int, won[0] + won[1])) == list(range(60))
+    assert Journal(path)._connection.execute("SELECT count(*) FROM jobs").fetchone()[0] == 60
+
+
+def test_many_threads_share_one_journal(journal: Journal) -> None:
+    ids: list[int] = []
+
+    def ask() -> None:
+        ids.extend(journal.intend(text_order(take=take), "a").id for take in range(25))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 150
+    assert len(set(ids)) == 25
