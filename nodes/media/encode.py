@@ -36,7 +36,7 @@ _TIME_BASE_TICKS = 90_000
 _NTSC_DENOMINATOR = 1001
 _FPS_TOLERANCE = 1e-4
 _SOUND_BLOCK_SAMPLES = 1024
-_SOUND_BITS_A_SECOND = 192_000
+_SOUND_BITS_A_SECOND_AND_CHANNEL = 128_000  # FFmpeg's AAC encoder is audibly off below it
 _AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000)
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _LARGEST_SIDE_PIXELS = 16_384
@@ -212,7 +212,7 @@ class _SoundTrack:
         self._container = container
         out_rate = self._rate if self._rate in _AAC_RATES else 48_000
         self._stream = container.add_stream("aac", rate=out_rate, layout=self._layout)
-        self._stream.bit_rate = _SOUND_BITS_A_SECOND
+        self._stream.bit_rate = _SOUND_BITS_A_SECOND_AND_CHANNEL * samples.shape[0]
         self._next = 0
 
     def write_until(self, seconds: Fraction, stop: Stop) -> None:

@@ -101,7 +101,7 @@ def test_a_system_that_refuses_the_memory_is_told_as_too_large(clip: Path, monke
     def refusing(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(decode.np, "empty", refusing)
+    monkeypatch.setattr(np, "empty", refusing)
     with pytest.raises(TooLarge, match=r"The system refused 34 MiB for 48 frames"):
         decode_frames(clip)
 
