@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .rehearsal.server import RehearsalGateway
 
 JOURNAL_FILE = "journal.sqlite3"
+REHEARSAL_CREDITS = 100_000
+"""Enough for a few thousand pretend clips; the balance falls all the same."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Service:
 
         with self._lock:
             if self._rehearsal is None:
-                self._rehearsal = RehearsalGateway(self.folders.state / "rehearsal")
+                self._rehearsal = RehearsalGateway(self.folders.state / "rehearsal", credits=REHEARSAL_CREDITS)
             return self._rehearsal.start()
 
     def loopback_origin(self, settings: Settings) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Protocol
 from ..media.errors import MediaError, NotAClip
 from ..media.errors import NoRoom as DiskRefused
 from ..media.fetch import Fetched, FetchGone, FetchRefused
+from ..media.paths import result_path
 from .journal import Delivery, Job
 
 _HASH_CHUNK_BYTES = 1 << 20
@@ -102,7 +102,8 @@ class Home:
 
     def _take_one(self, job: Job, url: str, tell: Callable[[float], None], observe: Callable[[str], None]) -> Delivery:
         self._folder.mkdir(parents=True, exist_ok=True)
-        target = self._folder / result_name(job)
+        owner = f"{job.account}/{job.identity}/{job.attempt}/"
+        target = result_path(self._folder, job.task_id or "", owner=owner)
         part = target.with_name(f".{target.name}.part")
         try:
             fetched = self._fetch(url, part, tell=tell)
@@ -119,12 +120,6 @@ class Home:
     def path_of(self, delivery: Delivery) -> Path:
         """Where a delivery lies."""
         return self._folder / delivery.path.name
-
-
-def result_name(job: Job) -> str:
-    """A file name of our own making; of the untrusted task id only letters, digits and dashes survive."""
-    task = re.sub(r"[^A-Za-z0-9]+", "-", job.task_id or "").strip("-")[:48]
-    return f"video_{task or 'task'}_{job.identity_digest}.mp4"
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,7 @@
      |- BadPicture      a picture of the wrong rank, size or range (NaN included)
      |- NoRoom          the disk refused the file that was being written
      |- Stopped         the stop check asked for an end
-     |- FetchError      a guarded download (the branch below it is in fetch.py)
+     |- FetchError      a guarded download (the branch below it is in fetch_errors.py)
 
 A media error spends no credits by itself: whoever catches it knows the job and says what it cost.
 """

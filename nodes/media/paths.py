@@ -28,20 +28,21 @@ class PathRefused(MediaError):
     """A file name or path that leads nowhere, or where nothing may be read."""
 
 
-def result_name(task_id: str, suffix: str = ".mp4") -> str:
+def result_name(task_id: str, suffix: str = ".mp4", *, owner: str = "") -> str:
     """A file name for a task's result: the same for the same id, another for another, and safe on every system.
 
     ASCII letters, digits, `-` and `_` of the id, then a digest of all of it: ids that differ only in case or in odd
-    characters get different files on disks that do not tell them apart.
+    characters get different files on disks that do not tell them apart. Another `owner` gets another file too, so that
+    a gateway that gives an id twice overwrites nothing.
     """
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", task_id)[:_LONGEST_STEM_CHARACTERS].strip("_-") or "task"
-    digest = hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
+    digest = hashlib.sha256((owner + task_id).encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{stem}-{digest}{suffix}"
 
 
-def result_path(folder: Path, task_id: str, suffix: str = ".mp4") -> Path:
+def result_path(folder: Path, task_id: str, suffix: str = ".mp4", *, owner: str = "") -> Path:
     """Where a task's result lies in the results folder. Raises PathRefused when a link leads out of it from there."""
-    path = folder / result_name(task_id, suffix)
+    path = folder / result_name(task_id, suffix, owner=owner)
     if path.is_symlink():
         raise PathRefused(f"{path.name} in the results folder is a link. Remove it and queue again.")
     return path

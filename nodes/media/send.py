@@ -12,6 +12,8 @@ from .fetch_errors import FetchError
 from .guard import Line
 
 _GONE = (401, 403, 404, 410)
+_LOOK_SECONDS = 30.0
+_HEADERS = {"User-Agent": "apimall-video"}
 
 
 def put(url: str, file: Path, content_type: str, *, loopback_origin: str | None = None) -> int:
@@ -19,7 +21,7 @@ def put(url: str, file: Path, content_type: str, *, loopback_origin: str | None 
 
     Sends the content type as given and the file's length: storage services sign both (`gateway.md` section 1.5).
     """
-    headers = {"Content-Type": content_type, "User-Agent": "apimall-video"}
+    headers = {**_HEADERS, "Content-Type": content_type}
     try:
         target = parse_url(url, loopback_origin)
         with file.open("rb") as body, Line().ask(target, headers, method="PUT", body=body) as response:
@@ -31,7 +33,8 @@ def put(url: str, file: Path, content_type: str, *, loopback_origin: str | None 
 def is_readable(url: str, *, loopback_origin: str | None = None) -> bool:
     """False when the address plainly no longer gives out its file; True for whatever is not plain."""
     try:
-        with Line().ask(parse_url(url, loopback_origin), {"User-Agent": "apimall-video"}, method="HEAD") as response:
+        target = parse_url(url, loopback_origin)
+        with Line().ask(target, _HEADERS, method="HEAD", deadline_seconds=_LOOK_SECONDS) as response:
             return response.status_code not in _GONE
     except (FetchError, OSError):
         return True
