@@ -26,6 +26,7 @@ from comfy_execution.progress import get_progress_state
 from server import PromptServer
 
 from .gateway.errors import InputError
+from .media.paths import PathRefused, find_media
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,22 +87,15 @@ def input_videos() -> list[str]:
 
 
 def input_file(name: str) -> Path:
-    """The file that a widget names: `clip.mp4`, `sub/clip.mp4 [output]`; links in the path are followed first.
+    """The real path of the file that a widget names: `clip.mp4`, `sub/clip.mp4 [output]`.
 
     Raises InputError if it is not a file inside ComfyUI's input, output or temp folder. ComfyUI itself checks this
     only since 0.27, and not through symbolic links.
     """
-    bare, folder = folder_paths.annotated_filepath(name)
     try:
-        path = Path(folder or input_folder(), bare.strip()).resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise InputError(f"There is no file {name!r} in ComfyUI's folders", advice=_CHOOSE_A_FILE) from problem
-    if not path.is_file() or _home_of(path) is None:
-        raise InputError(f"{name!r} is not a file in ComfyUI's input, output or temp folder", advice=_CHOOSE_A_FILE)
-    return path
-
-
-_CHOOSE_A_FILE = "Upload the video with the node's button, or choose another one."
+        return find_media(name, {"input": input_folder(), "output": output_folder(), "temp": temp_folder()})
+    except PathRefused as refused:
+        raise InputError(str(refused)) from None
 
 
 def _home_of(path: Path) -> tuple[io.FolderType, Path] | None:

@@ -94,10 +94,10 @@ def test_a_job_that_waits_for_a_place_is_not_sent_when_its_node_is_gone(slow_sta
 
 
 def test_at_the_deadline_the_wait_ends_and_the_job_goes_on(slow_stage: Stage) -> None:
-    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "0.001"
+    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "0.02"
     prompt = {"1": text_to_video(), "2": save("1")}
     outcome = slow_stage.run(prompt)
-    assert "No result after 0.001 minutes" in outcome.error
+    assert "No result after 0.02 minutes" in outcome.error
     assert "queue the same node again to continue without paying" in outcome.error
     slow_stage.clock.advance(3600)
     del slow_stage.environ["APIMALL_WAIT_MINUTES"]
