@@ -42,13 +42,13 @@ PATIENCE_SECONDS = 30.0
 QUICK_TIMEOUTS = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=2.0)
 
 
-def quick_clocks(wall: Callable[[], float] = time.time, chance: Callable[[], float] = lambda: 0.5) -> Clocks:
-    """Clocks that run SPEED times too fast, and wait accordingly."""
+def quick_clocks(wall: Callable[[], float] = time.time, speed: float = SPEED) -> Clocks:
+    """Clocks that run `speed` times too fast, and wait accordingly."""
     return Clocks(
         wall=wall,
-        monotonic=lambda: time.monotonic() * SPEED,
-        wait=lambda condition, seconds: condition.wait(seconds / SPEED),
-        chance=chance,
+        monotonic=lambda: time.monotonic() * speed,
+        wait=lambda condition, seconds: condition.wait(seconds / speed),
+        chance=lambda: 0.5,
     )
 
 

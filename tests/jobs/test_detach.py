@@ -1,0 +1,161 @@
+"""Whoever stops waiting does so at once, in every phase; the job lives on, is told as what it is, and is paid once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes.gateway.errors import Charge, Detached
+from nodes.jobs.journal import Job
+from nodes.jobs.order import Order
+from nodes.jobs.work import Phase, Ticket
+from nodes.media.fetch import fetch
+from nodes.media.send import put
+from nodes.rehearsal import faults
+from nodes.rehearsal.server import RehearsalGateway
+from tests.jobs import lab
+
+
+class Gate:
+    """Something that does not return until the test lets it."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def pass_through(self) -> None:
+        self.reached.set()
+        assert self.opened.wait(lab.PATIENCE_SECONDS)
+
+
+class Scene:
+    """A job that is held up in one phase."""
+
+    def __init__(self, bench: lab.Bench, ticket: Ticket, order: Order, let_go: Callable[[], None]) -> None:
+        self.bench, self.ticket, self.order, self.let_go = bench, ticket, order, let_go
+
+
+@contextmanager
+def held(phase: Phase, gateway: RehearsalGateway, user: Path) -> Iterator[Scene]:
+    gate = Gate()
+
+    def observe(step: str, job: Job) -> None:
+        if (phase, step) == (Phase.SUBMITTING, "sent"):
+            gate.pass_through()
+
+    def slow_put(*args: Any, **named: Any) -> int:
+        if phase is Phase.UPLOADING:
+            gate.pass_through()
+        return put(*args, **named)
+
+    def slow_fetch(*args: Any, **named: Any) -> Any:
+        if phase is Phase.DOWNLOADING:
+            gate.pass_through()
+        return fetch(*args, **named)
+
+    def let_go() -> None:
+        gate.opened.set()
+        gateway.faults.clear()
+
+    wiring = lab.Wiring(observe=observe, put=slow_put, fetch=slow_fetch, max_jobs=1)
+    order = lab.picture_order() if phase is Phase.UPLOADING else lab.text_order()
+    with ExitStack() as stack:
+        bench = stack.enter_context(lab.bench(user, gateway.base_url, wiring))
+        if phase in (Phase.WAITING, Phase.PENDING, Phase.PROCESSING, Phase.ELSEWHERE):
+            word = "pending" if phase is Phase.PENDING else "processing"
+            gateway.always("query", faults.StatusWord(word))
+        if phase is Phase.WAITING:
+            first = bench.runner.submit(lab.text_order("somebody else's"))
+            lab.eventually(lambda: first.status().accepted, "the only place is taken")
+        if phase is Phase.ELSEWHERE:
+            other = stack.enter_context(lab.bench(user, gateway.base_url))
+            theirs = other.runner.submit(order)
+            lab.eventually(lambda: theirs.status().accepted, "another process has the job")
+        ticket = bench.runner.submit(order)
+        lab.eventually(lambda: ticket.status().phase is phase, phase.value)
+        if phase in (Phase.SUBMITTING, Phase.UPLOADING, Phase.DOWNLOADING):
+            assert gate.reached.wait(lab.PATIENCE_SECONDS)
+        try:
+            yield Scene(bench, ticket, order, let_go)
+        finally:
+            let_go()
+
+
+TOLD = {
+    Phase.UPLOADING: (Charge.NOT_SENT, "Queue the node again to start it"),
+    Phase.WAITING: (Charge.NOT_SENT, "Queue the node again to start it"),
+    Phase.SUBMITTING: (Charge.UNCERTAIN, "queue the same node again to continue"),
+    Phase.PENDING: (Charge.RUNNING, "Poll Result with the task id"),
+    Phase.PROCESSING: (Charge.RUNNING, "Poll Result with the task id"),
+    Phase.DOWNLOADING: (Charge.CHARGED, "Nothing is lost"),
+    Phase.ELSEWHERE: (Charge.RUNNING, "Poll Result with the task id"),
+}
+
+
+@pytest.mark.parametrize("phase", TOLD)
+def test_leaving_is_noticed_at_once_and_the_job_lives_on(phase: Phase, gateway: RehearsalGateway, user: Path) -> None:
+    charge, told = TOLD[phase]
+    with held(phase, gateway, user) as scene:
+        # Nothing has been let go: were leaving to wait for the phase to end, it would wait for ever.
+        farewell = scene.ticket.leave("You stopped the wait")
+        assert type(farewell) is Detached
+        assert farewell.charge is charge
+        assert told in str(farewell)
+        scene.let_go()
+        assert scene.bench.make(scene.order).result().path.is_file()
+    mine = [task for task in gateway.record.tasks if task.prompt == scene.order.prompt]
+    assert len(mine) == 1
+
+
+@pytest.mark.parametrize("phase", [Phase.SUBMITTING, Phase.PENDING, Phase.PROCESSING, Phase.DOWNLOADING])
+def test_a_job_that_was_sent_comes_home_though_nobody_waits(
+    phase: Phase, gateway: RehearsalGateway, user: Path
+) -> None:
+    with held(phase, gateway, user) as scene:
+        scene.ticket.leave("You stopped the wait")
+        scene.let_go()
+        lab.ended(scene.ticket)
+        assert scene.bench.journal.get(scene.ticket.work.job.id).state == "delivered"
+
+
+@pytest.mark.parametrize("phase", [Phase.UPLOADING, Phase.WAITING])
+def test_a_job_that_was_not_sent_is_not_sent_when_nobody_waits(
+    phase: Phase, gateway: RehearsalGateway, user: Path
+) -> None:
+    with held(phase, gateway, user) as scene:
+        scene.ticket.leave("You stopped the wait")
+        scene.let_go()
+        lab.ended(scene.ticket)
+        assert scene.bench.journal.get(scene.ticket.work.job.id).state == "intended"
+    assert not [task for task in gateway.record.tasks if task.prompt == scene.order.prompt]
+
+
+def test_one_waiter_that_leaves_takes_nothing_from_the_other(gateway: RehearsalGateway, user: Path) -> None:
+    with held(Phase.WAITING, gateway, user) as scene:
+        stays = scene.bench.runner.submit(scene.order)
+        scene.ticket.leave("You stopped the wait")
+        scene.let_go()
+        assert lab.ended(stays).result().path.is_file()
+
+
+@pytest.mark.parametrize("phase", TOLD)
+def test_closing_tells_everybody_who_waits(phase: Phase, gateway: RehearsalGateway, user: Path) -> None:
+    with held(phase, gateway, user) as scene:
+        scene.bench.runner.close()
+        assert scene.ticket.wait(lab.PATIENCE_SECONDS)
+        with pytest.raises(Detached, match="closing") as caught:
+            scene.ticket.result()
+        assert caught.value.charge is TOLD[phase][0]
+
+
+def test_a_closed_runner_leaves_its_jobs_to_the_next(gateway: RehearsalGateway, user: Path) -> None:
+    with held(Phase.PROCESSING, gateway, user) as scene:
+        scene.bench.close()
+    with lab.bench(user, gateway.base_url) as later:
+        assert later.runner.resume() == 1
+        lab.eventually(lambda: later.journal.get(1).state == "delivered", "home")
+    assert len(gateway.record.posts) == 1
