@@ -1,0 +1,86 @@
+"""What every part is given: folders, hosts, how often, whom to tell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.clips import ClipKind, clip
+from tests.bench.contest import Entrant
+from tests.bench.report import Goal, Part, Table
+from tests.host.real_host import Install
+
+_MARGIN_BYTES = 3 << 30
+
+
+@dataclass(frozen=True)
+class Bench:
+    """`folder` keeps clips and results between runs. `scratch` is emptied after this one. `hosts`: newest first."""
+
+    folder: Path
+    scratch: Path
+    hosts: Sequence[Install]
+    rounds: int
+    tell: Callable[[str], None]
+
+    @property
+    def python(self) -> Path:
+        """Runs ours and whatever is compared to core: the newest ComfyUI's interpreter, so that PyAV is the same."""
+        return self.hosts[0].python if self.hosts else Path(sys.executable)
+
+    def clip(self, kind: ClipKind) -> Path:
+        """A clip to read."""
+        self.tell(f"  clip {kind.name}")
+        return clip(kind, self.folder)
+
+    def ours(self, name: str, module: str, function: str, **arguments: object) -> Entrant:
+        """Something of the pack's, or compared to it."""
+        return Entrant(name, module, function, dict(arguments), self.python)
+
+    def part(self, name: str, goals: Sequence[Goal], tables: Sequence[Table], others: float, rounds: int) -> Part:
+        """Wrap up. `others`: the share of all cores that other programs took."""
+        load = f"other programs took {others:.0%} of the machine meanwhile."
+        return Part(name, tuple(goals), tuple(tables), load, time.time(), rounds)
+
+    def warm(self, size_bytes: int) -> None:
+        """Touch that much memory once: a virtual machine is lent it by its host only then, and not quickly."""
+        free = _available_bytes()
+        Entrant("warm", "bench", "touch", {"size_bytes": min(size_bytes, free - _MARGIN_BYTES)}, self.python).run()
+
+
+def touch(size_bytes: int) -> dict[str, float]:
+    """Write to every page of so much memory."""
+    import numpy as np
+
+    memory = np.empty(max(0, size_bytes), np.uint8)
+    memory[::4096] = 1
+    return {"wall": 0.0}
+
+
+def _available_bytes() -> int:
+    from nodes.media.forecast import free_memory_bytes
+
+    return free_memory_bytes()
+
+
+def ffmpeg_programs() -> dict[str, str]:
+    """Every ffmpeg at hand by a name for tables: the system's and imageio's."""
+    found = {}
+    if system := shutil.which("ffmpeg"):
+        found["ffmpeg program"] = system
+    try:
+        import imageio_ffmpeg  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+        found["ffmpeg program of imageio-ffmpeg"] = imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
+        pass
+    return found
+
+
+def cores() -> int:
+    return os.cpu_count() or 1

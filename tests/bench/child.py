@@ -1,0 +1,30 @@
+"""One measurement in a process of its own: `python -m tests.bench.child <JSON>`; the answer is the last line printed.
+
+The JSON names a function of this package, its arguments and, if wanted, a limit of address space.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+
+def main(task: dict[str, Any]) -> dict[str, Any]:
+    """Run the task; an answer of `{"failed": ...}` is a result too: that it cannot be done."""
+    function = getattr(importlib.import_module(task["module"]), task["function"])
+    if task["address_bytes"]:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (task["address_bytes"], task["address_bytes"]))
+    try:
+        sample: dict[str, Any] = function(**task["arguments"])
+    except (MemoryError, RuntimeError) as failure:  # torch says the first by the second
+        return {"failed": f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''}"}
+    return sample
+
+
+if __name__ == "__main__":
+    answer = main(json.loads(sys.argv[1]))
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")

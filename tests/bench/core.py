@@ -1,0 +1,74 @@
+"""ComfyUI's own code, by the interpreter of a ComfyUI, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.bench.clips import KINDS, pictures
+from tests.bench.meter import Meter
+
+
+def components(host: str, path: str, threads: bool = False) -> dict[str, Any]:
+    """VideoFromFile(path).get_components(). `threads`: with the line that ComfyUI 0.38 adds to the same loop."""
+    source = _video_types(host).VideoFromFile
+    if threads:
+        source = _with_threads(source)
+    with Meter() as meter:
+        found = source(path).get_components()
+    return meter.sample(shape=list(found.images.shape), mean=float(found.images[0].mean()))
+
+
+def save(host: str, kind: str, out: str, crf: int | None = None) -> dict[str, Any]:
+    """VideoFromComponents(...).save_to(out): frames of a clip of `kind` as H.264."""
+    types = _video_types(host)
+    torch = importlib.import_module("torch")
+    util = importlib.import_module("comfy_api.latest._util")
+    wanted = KINDS[kind]
+    frames = np.empty((wanted.frames, wanted.height, wanted.width, 3), np.float32)
+    for row, picture in zip(frames, pictures(wanted), strict=True):
+        np.divide(picture, np.float32(255), out=row)
+    parts = util.VideoComponents(images=torch.from_numpy(frames), audio=None, frame_rate=Fraction(wanted.fps))
+    video = types.VideoFromComponents(parts)
+    more = {} if crf is None else {"crf": crf}
+    with Meter() as meter:
+        video.save_to(out, **more)
+    return meter.sample(bytes=Path(out).stat().st_size)
+
+
+def takes_crf(host: str) -> dict[str, Any]:
+    """Whether this core can be told how good to encode."""
+    import inspect
+
+    return {"wall": 0.0, "crf": "crf" in inspect.signature(_video_types(host).VideoFromComponents.save_to).parameters}
+
+
+def lacks_threads(host: str) -> dict[str, Any]:
+    """Whether this core reads with PyAV's default threads, and has the loop that 0.38 has but for that line."""
+    types = _video_types(host)
+    text = Path(types.__file__).read_text(encoding="utf-8")
+    fits = "thread_type" not in text and hasattr(types.VideoFromFile, "_get_first_video_stream")
+    return {"wall": 0.0, "lacks": fits}
+
+
+def _with_threads(plain: Any) -> Any:
+    class Threaded(plain):  # type: ignore[misc]
+        def _get_first_video_stream(self, container: Any) -> Any:
+            stream = super()._get_first_video_stream(container)
+            stream.thread_type = "AUTO"
+            return stream
+
+    return Threaded
+
+
+def _video_types(host: str) -> Any:
+    """The module of that ComfyUI; from here on this process imports ComfyUI's modules before the pack's."""
+    sys.path.insert(0, host)
+    sys.argv = ["main.py", "--cpu"]
+    importlib.import_module("comfy.options").enable_args_parsing()
+    return importlib.import_module("comfy_api.latest._input_impl.video_types")

@@ -1,0 +1,140 @@
+"""A journal of very many jobs, and what it takes to look something up in it; in a process of its own."""
+
+from __future__ import annotations
+
+import functools
+import random
+import sqlite3
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from nodes.jobs import panel
+from nodes.jobs.journal import Journal
+from nodes.jobs.order import Order
+from nodes.jobs.records import Only, Records
+
+ACCOUNT = "bench"
+_OTHER_ACCOUNT = "somebody-else"
+_KINDS = [("text-to-video", "5", "720p"), ("text-to-video", "10", "1080p"), ("image-to-video", "5", "720p")]
+_STATES = ("delivered",) * 90 + ("failed",) * 6 + ("rejected",) * 3 + ("running",)
+_LOOKS = 200
+_PAGES = 30
+
+
+def measure(path: str, jobs: int) -> dict[str, Any]:
+    """Fill a journal with so many jobs if it is not there; milliseconds of each question: (median, worst)."""
+    file = Path(path)
+    if not file.exists():
+        _fill(file, jobs)
+    chance = random.Random(jobs)
+    found: dict[str, Any] = {}
+    began = time.perf_counter()
+    journal = Journal(file)
+    found["opening it (once in a process)"] = [(time.perf_counter() - began) * 1000] * 2
+    records = Records(file)
+    some = [chance.randrange(jobs) for _ in range(_LOOKS)]
+    identities = [_order(number).identity(ACCOUNT) for number in some]
+    tasks = [f"vid_{number:08d}" for number in some]
+    orders = [_order(number) for number in some if _STATES[number % len(_STATES)] == "delivered"]
+    found["look-up by content"] = _each(identities, lambda identity: journal.latest(ACCOUNT, identity))
+    found["look-up by task id"] = _each(tasks, lambda task: journal.by_task(ACCOUNT, task))
+    found["look-up of a new job, not there"] = _each(
+        [str(uuid.uuid4()) for _ in some], lambda identity: journal.latest(ACCOUNT, identity)
+    )
+    found["intend: the row of a finished job, as a node asks"] = _each(
+        orders, lambda order: journal.intend(order, ACCOUNT)
+    )
+    found["newest unfinished"] = _each([0] * _PAGES, lambda _: journal.newest_unfinished(ACCOUNT))
+    found["what past runs took"] = _each(_KINDS * 10, lambda kind: journal.run_seconds(ACCOUNT, kind))
+    pages = [None, *(chance.randrange(1, 2 * jobs) for _ in range(_PAGES))]
+    for only in Only:
+        found[f"page, {only.value}"] = _each(pages, functools.partial(_page, records, only))
+    moment = time.time() - 30 * 86_400
+    found["sum of a month"] = _each([0] * 3, lambda _: records.sum_since(ACCOUNT, moment))
+    found["estimate"] = _each(_KINDS * 10, lambda kind: records.estimate(ACCOUNT, "wan2-6", kind))
+    journal.close()
+    return {"wall": 0.0, "found": found, "bytes": file.stat().st_size}
+
+
+def _page(records: Records, only: Only, before: int | None) -> list[Any]:
+    """As the panel's route does it."""
+    page = records.page(ACCOUNT, before=before, only=only)
+    records.unfinished(ACCOUNT)
+    return [panel.card(job) for job in page.jobs]
+
+
+def _each(subjects: list[Any], work: Callable[[Any], object]) -> list[float]:
+    times = []
+    for subject in subjects:
+        began = time.perf_counter()
+        work(subject)
+        times.append((time.perf_counter() - began) * 1000)
+    return [statistics.median(times), max(times)]
+
+
+def _order(number: int) -> Order:
+    kind, duration, resolution = _KINDS[number % len(_KINDS)]
+    media = ("https://example.org/picture.png",) if kind == "image-to-video" else ()
+    prompt = f"Job {number}: a racing yacht slicing through bright turquoise water, seen from a drone. " * 3
+    return Order("wan2-6", kind, prompt, duration, resolution, number, media)
+
+
+def _fill(path: Path, jobs: int) -> None:
+    """Half as many again belong to another account and lie in between."""
+    part = path.with_suffix(".part")
+    Journal(part).close()
+    with closing(sqlite3.connect(part)) as connection:
+        first = next(_rows(1))
+        names, marks = ",".join(first), ",".join(f":{name}" for name in first)
+        connection.executemany(f"INSERT INTO jobs ({names}) VALUES ({marks})", _rows(jobs))
+        connection.execute("INSERT INTO steps SELECT id, created_at, 'intended', '' FROM jobs")
+        connection.execute("INSERT INTO steps SELECT id, created_at, 'accepted', '' FROM jobs")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    part.replace(path)
+
+
+def _rows(jobs: int) -> Iterator[dict[str, object]]:
+    now = time.time()
+    for number in range(jobs):
+        for account in (ACCOUNT, _OTHER_ACCOUNT)[: 1 + number % 2]:
+            yield _row(number, account, now - (jobs - number) * 300.0)
+
+
+def _row(number: int, account: str, at: float) -> dict[str, object]:
+    order = _order(number)
+    state = _STATES[number % len(_STATES)]
+    done = state == "delivered"
+    return {
+        "account": account,
+        "identity": order.identity(account),
+        "attempt": 1,
+        "idempotency_key": str(uuid.uuid4()),
+        "model": order.model,
+        "type": order.type,
+        "prompt": order.prompt,
+        "duration": order.duration,
+        "resolution": order.resolution,
+        "take": order.take,
+        "body": order.request(tuple(map(str, order.references))).body(),
+        "state": state,
+        "charge": {"delivered": "charged", "running": "running", "failed": "refunded"}.get(state, "rejected"),
+        "posts": 1,
+        "task_id": f"vid_{number:08d}",
+        "request_id": f"req_{number}",
+        "credits_used": 20.0,
+        "file": f"wan2-6-{number}.mp4" if done else None,
+        "file_bytes": 5_000_000 if done else None,
+        "file_mtime_ns": 1 if done else None,
+        "file_sha256": "0" * 64 if done else None,
+        "created_at": at,
+        "sent_at": at,
+        "accepted_at": at + 1,
+        "ended_at": at + 90 + number % 30 if state != "running" else None,
+        "delivered_at": at + 130 if done else None,
+    }

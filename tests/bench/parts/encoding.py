@@ -1,0 +1,132 @@
+"""Frames into a clip, beside core's save_to; pictures into files for upload."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tests.bench.bench import Bench
+from tests.bench.clips import HD_5, ClipKind
+from tests.bench.contest import Entrant, Outcome, Score, compete
+from tests.bench.report import Goal, Part, Table, no_figure
+
+OURS = "**ours** as it comes: veryfast, crf 18"
+_OTHER_SETTINGS: Mapping[str, dict[str, Any]] = {
+    "ours, veryfast crf 23": {"preset": "veryfast", "crf": 23},
+    "ours, faster crf 20": {"preset": "faster", "crf": 20},
+    "ours, medium crf 23 (core's settings)": {"preset": "medium", "crf": 23},
+}
+_CORE_CRFS = (None, 20, 18)
+_KIND: ClipKind = HD_5
+
+
+def measure(bench: Bench) -> Part:
+    """The part `encode`."""
+    outcome = compete(list(_writers(bench)), bench.rounds, bench.tell)
+    quality = {name: _quality(score, bench) for name, score in outcome.scores.items() if score.failed is None}
+    newest = next((score for name, score in outcome.scores.items() if name.startswith("core ")), None)
+    rows = tuple(_row(score, quality, newest) for score in outcome.scores.values())
+    curve = sorted(
+        (outcome[name].median("bytes"), quality[name][0])
+        for name in quality
+        if bench.hosts and name.startswith(f"core {bench.hosts[0].version}")
+    )
+    head = ("writer", "s, median (least to most)", "÷ newest core", "MB", "PSNR dB", "bias", "peak over frames MiB")
+    note = (
+        "PSNR and bias (8 bit levels) are those of the file against the frames it was made of, read by the file's own "
+        "tag in float64 arithmetic."
+    )
+    table = Table(f"{_KIND.frames} frames of {_KIND.width}x{_KIND.height} to H.264", head, rows, (note,))
+    goals = list(_goals(outcome, quality, newest, curve))
+    return bench.part("encode", goals, [table], outcome.others_share, bench.rounds)
+
+
+def stills(bench: Bench) -> Part:
+    """The part `upload`."""
+    outcome = compete([bench.ours("stills", "writers", "stills")], 1, lambda line: None)
+    found = outcome["stills"].samples[0]
+    rows = []
+    for content in ("rendered", "with grain"):
+        for name, form in found[content].items():
+            told = f"{form['psnr']:.1f} dB" if "psnr" in form else "exact"
+            size = f"{form['bytes'] / 1e6:.2f}" if not name.startswith("digest") else ""
+            rows.append((content, name, f"{form['ms']:.0f}", size, told if size else ""))
+    notes = (
+        "A picture goes as PNG level 1 while that is small enough for the gateway, because it is exact and about as "
+        "quick as the network is at best; beyond, as JPEG quality 95 with full chroma. WebP is quicker and smaller, "
+        "but the gateway's page does not promise to take it.",
+    )
+    head = ("1080p picture", "form", "ms", "MB", "to the 8 bit original")
+    return bench.part("upload", [], [Table("Stills for upload", head, tuple(rows), notes)], outcome.others_share, 5)
+
+
+def _writers(bench: Bench) -> Iterator[Entrant]:
+    yield bench.ours(OURS, "writers", "ours", kind=_KIND.name, out=_out(bench, "ours"), settings={})
+    for name, settings in _OTHER_SETTINGS.items():
+        out = _out(bench, f"ours-{settings['preset']}-{settings['crf']}")
+        yield bench.ours(name, "writers", "ours", kind=_KIND.name, out=out, settings=settings)
+    for host in bench.hosts:
+        where = {"host": str(host.path), "kind": _KIND.name}
+        takes = Entrant("", "core", "takes_crf", {"host": str(host.path)}, host.python).run().get("crf")
+        for crf in _CORE_CRFS if takes else (None,):
+            name = f"core {host.version} save_to" + (f", crf {crf}" if crf else ", as it comes")
+            out = _out(bench, f"core-{host.version}-{crf}")
+            yield Entrant(name, "core", "save", {**where, "out": out, "crf": crf}, host.python)
+    yield bench.ours("imageio imwrite, pyav", "writers", "imageio_pyav", kind=_KIND.name, out=_out(bench, "imageio"))
+
+
+def _out(bench: Bench, name: str) -> str:
+    return str(bench.scratch / f"{name}.mp4")
+
+
+def _quality(score: Score, bench: Bench) -> tuple[float, float]:
+    path = score.entrant.arguments["out"]
+    found = bench.ours("psnr", "writers", "psnr", kind=_KIND.name, path=path).run()
+    return found.get("psnr", math.nan), found.get("bias", math.nan)
+
+
+def _row(score: Score, quality: Mapping[str, tuple[float, float]], newest: Score | None) -> tuple[str, ...]:
+    name = score.entrant.name
+    if score.failed is not None:
+        return (name, f"failed: {score.failed}", "", "", "", "", "")
+    low, high = score.spread("wall")
+    psnr, bias = quality[name]
+    peak = score.samples[0]["peak_bytes"]
+    return (
+        name,
+        f"{score.median('wall'):.2f} ({low:.2f} to {high:.2f})",
+        f"{score.over(newest):.2f}" if newest is not None else "",
+        f"{score.median('bytes') / 1e6:.2f}",
+        f"{psnr:.2f}",
+        f"{bias:+.2f}",
+        f"{score.median('peak_bytes') / 2**20:.0f}" if peak is not None else "",
+    )
+
+
+def _goals(
+    outcome: Outcome,
+    quality: Mapping[str, tuple[float, float]],
+    newest: Score | None,
+    curve: Sequence[tuple[float, float]],
+) -> Iterator[Goal]:
+    measures = "frames to H.264, times as fast as core's save_to", "the same, PSNR over core's at as many bytes"
+    if newest is None or newest.failed is not None:
+        yield no_figure(measures[0], ">= 2", "no ComfyUI here")
+        return
+    speed = 1 / outcome[OURS].over(newest)
+    yield Goal(measures[0], ">= 2", f"{speed:.2f}", speed >= 2)
+    if len(curve) < 2:
+        yield no_figure(measures[1], ">= 0 dB", "this ComfyUI encodes at one quality only")
+        return
+    ahead = quality[OURS][0] - _along(curve, outcome[OURS].median("bytes"))
+    yield Goal(measures[1], ">= 0 dB", f"{ahead:+.2f} dB", ahead >= 0)
+
+
+def _along(curve: Sequence[tuple[float, float]], size: float) -> float:
+    """PSNR on a curve of (bytes, PSNR), straight between its points over the logarithm of the size, and beyond."""
+    lower = [point for point in curve if point[0] <= size]
+    left = min(max(0, len(lower) - 1), len(curve) - 2)
+    (x0, y0), (x1, y1) = curve[left], curve[left + 1]
+    share = (math.log(size) - math.log(x0)) / (math.log(x1) - math.log(x0))
+    return y0 + share * (y1 - y0)

@@ -1,0 +1,291 @@
+"""Waiting for paid jobs: many at a time, how late a result is noticed, the same job again, a long journal."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nodes.jobs.pace import Learned, next_look
+from nodes.rehearsal.scenes import Scene
+from nodes.rehearsal.server import RehearsalGateway
+from tests.bench.bench import Bench
+from tests.bench.clips import HD_5
+from tests.bench.contest import Entrant, Others
+from tests.bench.report import Goal, Part, Table, at_most
+
+JOBS = 200
+_WINDOW_SECONDS = 180.0
+_MINUTE_SECONDS = 60.0
+_NEVER_SECONDS = 1e6
+_AGAIN_TIMES = 50
+_JOURNAL_JOBS = 100_000
+
+_SIMULATED_JOBS = 20_000
+_JOB_SECONDS = 100.0
+_LOOK_SECONDS = 0.3
+_JITTER = (0.75, 0.5)
+_SPEED = 20.0
+_REAL_JOBS = 24
+
+
+@contextmanager
+def gateway(bench: Bench, **settings: Any) -> Iterator[RehearsalGateway]:
+    """The rehearsal gateway in this process; its clips are copies of one, so that it needs next to no CPU."""
+    made = bench.clip(HD_5)
+
+    def render(scene: Scene, path: Path) -> None:
+        shutil.copyfile(made, path)
+
+    usual: dict[str, Any] = {"credits": 10_000_000, "most_running": None, "render": render}
+    folder = Path(tempfile.mkdtemp(dir=bench.scratch))
+    with RehearsalGateway(folder, **(usual | settings)) as started:
+        yield started
+
+
+def waiting(bench: Bench) -> Part:
+    """The part `waiting`: 200 jobs that do not end."""
+    with Others() as others, gateway(bench, seconds_per_task=_NEVER_SECONDS, render=_draw_nothing) as started:
+        folder = tempfile.mkdtemp(dir=bench.scratch)
+        arguments = {"base_url": started.base_url, "folder": folder, "jobs": JOBS, "seconds": _window(bench)}
+        bench.tell(f"  {JOBS} jobs: submitting takes minutes, since the pace is 60 requests a minute")
+        sample = Entrant("waiting", "client", "unfinished", arguments).run()
+        times = [request.at for request in started.record.requests]
+        creates = len(started.record.posts)
+    if "failed" in sample:
+        raise RuntimeError(sample["failed"])
+    rows = []
+    for name, span in sample["spans"].items():
+        inside = [at for at in times if span["from"] <= at <= span["to"]]
+        minutes = (span["to"] - span["from"]) / 60
+        rows.append(
+            (
+                _SPANS[name],
+                f"{minutes:.1f}",
+                str(span["most_threads"]),
+                f"{len(inside) / minutes:.0f}",
+                str(_most_in_a_minute(inside)),
+                f"{span['cpu_share']:.2%}",
+            )
+        )
+    spans = sample["spans"]
+    threads = max(span["most_threads"] for span in spans.values())
+    goals = [
+        at_most(f"{JOBS} unfinished jobs: threads", threads, 12, digits=0),
+        at_most(f"{JOBS} unfinished jobs: requests in the busiest minute", _most_in_a_minute(times), 60, digits=0),
+        Goal(
+            f"{JOBS} unfinished jobs: CPU",
+            "< 3 % of a core",
+            f"{spans['waiting']['cpu_share']:.1%}, with {JOBS} nodes looking {spans['followed']['cpu_share']:.1%}",
+            spans["followed"]["cpu_share"] < 0.03,
+        ),
+    ]
+    head = ("while", "minutes", "most threads", "requests a minute", "in the busiest minute", "CPU of a core")
+    notes = (
+        f"The real runner in a process of its own, the rehearsal gateway in another; {creates} jobs were created. "
+        f"Threads: {', '.join(spans['submitting']['names'])}. All jobs are waited for; in the last row "
+        f"{JOBS} coroutines look at their tickets five times a second, as nodes do.",
+    )
+    return bench.part("waiting", goals, [Table(f"{JOBS} unfinished jobs", head, tuple(rows), notes)], others.share, 1)
+
+
+_SPANS = {"submitting": "all are submitted", "waiting": "all run", "followed": "all run, nodes look at them"}
+
+
+def _window(bench: Bench) -> float:
+    return _WINDOW_SECONDS if bench.rounds > 1 else _WINDOW_SECONDS / 3
+
+
+def _draw_nothing(scene: Scene, path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _most_in_a_minute(times: Sequence[float]) -> int:
+    """The most requests in any 60 seconds."""
+    ordered, most, begin = sorted(times), 0, 0
+    for end, at in enumerate(ordered):
+        while at - ordered[begin] >= _MINUTE_SECONDS:
+            begin += 1
+        most = max(most, end - begin + 1)
+    return most
+
+
+def lateness(bench: Bench) -> Part:
+    """The part `lateness`: from the gateway's end of a job to our look that finds it."""
+    with Others() as others:
+        rows, goals = [], []
+        for name, known, spread in _HABITS:
+            late, looks = _simulated(known, spread)
+            rows.append(_late_row(f"simulated, {name}", late, looks))
+            if spread == _USUAL_SPREAD:
+                measure = f"lateness of a 100 s job, {'known' if known else 'unknown'} kind"
+                middle, polls = statistics.median(late), statistics.median(looks)
+                goals.append(
+                    Goal(
+                        measure,
+                        "median <= 3 s at <= 12 polls",
+                        f"{middle:.1f} s at {polls:.0f} polls",
+                        middle <= 3 and polls <= 12,
+                    )
+                )
+        for known in (False, True):
+            late, looks = _through_the_runner(bench, known)
+            kind = "known" if known else "unknown"
+            rows.append(_late_row(f"real runner and gateway, {_REAL_JOBS} jobs, {kind} kind", late, looks))
+    head = ("jobs of about 100 s", "late: median s", "nine in ten within s", "worst s", "polls: median", "most")
+    notes = (
+        f"Simulated: {_SIMULATED_JOBS} jobs of 100 s on average, normal with the standard deviation given; the looks "
+        "are those of `nodes/jobs/pace.py` with the runner's jitter. Known: six earlier runs of the same kind are in "
+        f"the journal. Real: the runner on clocks that run {_SPEED:g} times too fast, over HTTP.",
+    )
+    table = Table("How late a result is noticed", head, tuple(rows), notes)
+    return bench.part("lateness", goals, [table], others.share, 1)
+
+
+_USUAL_SPREAD = 10.0
+_HABITS = (
+    ("unknown kind, +-10 s", False, _USUAL_SPREAD),
+    ("known kind, +-10 s", True, _USUAL_SPREAD),
+    ("known kind, +-2 s", True, 2.0),
+    ("known kind, +-30 s", True, 30.0),
+    ("unknown kind, +-30 s", False, 30.0),
+)
+_KNOWN_RUNS = 6
+
+
+def _simulated(known: bool, spread: float) -> tuple[list[float], list[int]]:
+    chance = random.Random(100)
+    late, looks = [], []
+    for _ in range(_SIMULATED_JOBS):
+        took = max(5.0, chance.gauss(_JOB_SECONDS, spread))
+        runs = [max(5.0, chance.gauss(_JOB_SECONDS, spread)) for _ in range(_KNOWN_RUNS)]
+        learned = Learned.of(runs) if known else None
+        elapsed, count = 0.0, 0
+        while elapsed < took:
+            pause = next_look(elapsed, learned, watched=True)
+            elapsed += pause * (_JITTER[0] + _JITTER[1] * chance.random()) + _LOOK_SECONDS
+            count += 1
+        late.append(elapsed - took)
+        looks.append(count)
+    return late, looks
+
+
+def _late_row(name: str, late: Sequence[float], looks: Sequence[int]) -> tuple[str, ...]:
+    nine_in_ten = sorted(late)[len(late) * 9 // 10]
+    figures = statistics.median(late), nine_in_ten, max(late)
+    return (name, *(f"{figure:.1f}" for figure in figures), f"{statistics.median(looks):.0f}", str(max(looks)))
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """When a job's end was found, and after how many looks."""
+
+    at: float
+    looks: int
+
+
+def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[int]]:
+    """Jobs of 100 quick seconds each through runner, HTTP and gateway, one after the other started a little apart."""
+    from tests.jobs.lab import Wiring, open_bench, text_order
+
+    found: dict[str, _Finding] = {}
+    chance = random.Random(7)
+
+    def finished(step: str, job: Any) -> None:
+        if step == "finished":
+            found[job.task_id] = _Finding(time.time(), sum(query_of(job.task_id)))
+
+    def query_of(task_id: str) -> Iterator[bool]:
+        return (request.path.endswith(task_id) for request in started.record.of("query"))
+
+    learned = Learned.of([_JOB_SECONDS + spread for spread in (-9.0, -4.0, -1.0, 2.0, 5.0, 9.0)])
+
+    def pace(elapsed: float, of_runs: Learned | None, *, watched: bool) -> float:
+        return next_look(elapsed, learned if known else None, watched=watched)
+
+    with gateway(bench, seconds_per_task=_JOB_SECONDS / _SPEED) as started:
+        wiring = Wiring(max_jobs=_REAL_JOBS, observe=finished, clocks=_quick_clocks(), pace=pace)
+        bench_runner = open_bench(Path(tempfile.mkdtemp(dir=bench.scratch)), started.base_url, wiring)
+        try:
+            tickets = []
+            for take in range(_REAL_JOBS):
+                tickets.append(bench_runner.runner.submit(text_order(take=take)))
+                time.sleep(chance.uniform(0.0, 0.3))
+            for ticket in tickets:
+                ticket.wait(_JOB_SECONDS)
+        finally:
+            bench_runner.close()
+        ended = {task.task_id: task.created_at + _JOB_SECONDS / _SPEED for task in started.record.tasks}
+    late = [(finding.at - ended[task_id]) * _SPEED for task_id, finding in found.items()]
+    return late, [finding.looks for finding in found.values()]
+
+
+def _quick_clocks() -> Any:
+    from nodes.jobs.runner import Clocks
+
+    return Clocks(
+        monotonic=lambda: time.monotonic() * _SPEED, wait=lambda condition, seconds: _wait(condition, seconds / _SPEED)
+    )
+
+
+def _wait(condition: threading.Condition, seconds: float) -> bool:
+    return condition.wait(seconds)
+
+
+def again(bench: Bench) -> Part:
+    """The part `again`: a finished job asked for once more."""
+    with Others() as others, gateway(bench, seconds_per_task=0.5) as started:
+        folder = tempfile.mkdtemp(dir=bench.scratch)
+        arguments = {"base_url": started.base_url, "folder": folder}
+        sample = Entrant("make", "client", "make", arguments).run()
+        before = started.record.count()
+        if "failed" not in sample:
+            sample = Entrant("again", "client", "again", {**arguments, "times": _AGAIN_TIMES}).run()
+        requests = started.record.count() - before
+    if "failed" in sample:
+        raise RuntimeError(sample["failed"])
+    rows = (
+        ("text to video, again", f"{sample['text_ms']:.1f}", f"{sample['text_worst_ms']:.1f}"),
+        ("image to video, again: one 1080p picture is looked at", f"{sample['picture_ms']:.1f}", ""),
+        ("the very first in a new process: journal opened, modules imported", f"{sample['first_ms']:.0f}", ""),
+    )
+    goals = [
+        Goal("finished job again: requests", "0", str(requests), requests == 0),
+        at_most("finished job again: time", sample["text_ms"], 20, unit=" ms", digits=1),
+    ]
+    table = Table("A finished job queued again, order to file", ("job", "ms, median", "worst"), rows)
+    return bench.part("again", goals, [table], others.share, _AGAIN_TIMES)
+
+
+def journal(bench: Bench) -> Part:
+    """The part `journal`: 100,000 jobs of one account, and half as many of another."""
+    path = bench.folder / f"journal-{_JOURNAL_JOBS}.sqlite3"
+    # Rows made for another shape of the journal would not be found.
+    for stale in bench.folder.glob(f"{path.name}*"):
+        stale.unlink()
+    with Others() as others:
+        bench.tell(f"  a journal of {_JOURNAL_JOBS:,} jobs")
+        sample = Entrant("journal", "ledger", "measure", {"path": str(path), "jobs": _JOURNAL_JOBS}).run()
+    if "failed" in sample:
+        raise RuntimeError(sample["failed"])
+    found: dict[str, list[float]] = sample["found"]
+    rows = tuple((name, f"{middle:.2f}", f"{worst:.1f}") for name, (middle, worst) in found.items())
+    lookup, page = (_slowest(found, kind) for kind in ("look-up", "page"))
+    goals = [
+        at_most("journal of 100,000 jobs: look-up", lookup, 1, unit=" ms", digits=3),
+        at_most("journal of 100,000 jobs: page", page, 100, unit=" ms", note="the slowest filter"),
+    ]
+    title = f"{_JOURNAL_JOBS:,} jobs beside {_JOURNAL_JOBS // 2:,} of another account, {sample['bytes'] / 1e6:.0f} MB"
+    return bench.part("journal", goals, [Table(title, ("question", "ms, median", "worst"), rows)], others.share, 1)
+
+
+def _slowest(found: Mapping[str, Sequence[float]], kind: str) -> float:
+    return max(figures[0] for name, figures in found.items() if name.startswith(kind))

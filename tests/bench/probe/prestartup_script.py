@@ -1,0 +1,67 @@
+"""Run by ComfyUI before it imports its nodes: has the loading of the pack under test timed, where it happens."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PACK = os.environ["BENCH_PACK"]
+_OUT = Path(os.environ["BENCH_OUT"])
+_EMPTY = Path(__file__).parent / "empty"
+_WATCHED = ("requests", "imageio", "torch", "numpy", "av", "aiohttp", "sqlite3")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Stands in the way of `import nodes` once, to wrap what loads packs."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> Any:
+        if name != "nodes":
+            return None
+        sys.meta_path.remove(self)
+        spec: Any = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            run(module)
+            module.load_custom_node = _timed(module.load_custom_node)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def _timed(load: Any) -> Any:
+    async def seconds(path: str, *rest: Any, **more: Any) -> tuple[float, bool]:
+        began = time.perf_counter()
+        done = await load(path, *rest, **more)
+        return time.perf_counter() - began, done
+
+    async def timed(path: str, *rest: Any, **more: Any) -> bool:
+        if Path(path).name != _PACK:
+            return bool(await load(path, *rest, **more))
+        # Twice: the first load of any pack also imports what ComfyUI reads manifests with.
+        empty = [(await seconds(str(_EMPTY), *rest, **more))[0] for _ in range(2)][-1]
+        before = set(sys.modules)
+        there = [name for name in _WATCHED if name in before]
+        # The test's host keeps no compiled modules; a user's does.
+        kept, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+        taken, done = await seconds(path, *rest, **more)
+        sys.dont_write_bytecode = kept
+        new = set(sys.modules) - before
+        found = {"empty": empty, "pack": taken, "loaded": done, "there": there, "new": sorted(new)}
+        _write(found)
+        return done
+
+    return timed
+
+
+def _write(found: dict[str, Any]) -> None:
+    _OUT.write_text(json.dumps(found), encoding="utf-8")
+
+
+sys.meta_path.insert(0, _Finder())

@@ -1,0 +1,196 @@
+"""Ways to get a clip's frames as float32 [frames, height, width, 3]; each runs in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from tests.bench.meter import Meter
+
+_BICUBIC_ROUNDED = 0x4 | 0x40000
+_BT709, _BT601 = 1, 5
+_LIMITED, _FULL = 1, 2
+_HELD_PICTURES = 24
+
+
+def ours(path: str, span: dict[str, Any] | None = None, sound: bool = True, room: int | None = None) -> dict[str, Any]:
+    """The pack: accurate frames, then sound, as its nodes ask for them."""
+    from nodes.media.audio import decode_audio
+    from nodes.media.decode import decode_frames
+    from nodes.media.forecast import free_memory_bytes
+    from nodes.media.span import Span
+
+    wrap = _wrapper()
+    clip = Path(path)
+    with Meter() as frames_only:
+        frames = decode_frames(
+            clip, Span(**(span or {})), free_bytes=lambda: min(room or free_memory_bytes(), free_memory_bytes())
+        )
+        image = wrap(frames.pixels)
+    cost = frames_only.cost
+    with Meter() as rest:
+        kept = wrap(decode_audio(clip).samples) if sound else None
+    cost_with_sound = cost.wall + rest.cost.wall
+    del kept
+    return frames_only.sample(
+        wall=cost_with_sound,
+        frames_wall=cost.wall,
+        user=cost.user + rest.cost.user,
+        system=cost.system + rest.cost.system,
+        shape=list(image.shape),
+        mean=float(frames.pixels[0].mean()),
+        last_mean=float(frames.pixels[-1].mean()),
+    )
+
+
+def _wrapper() -> Any:
+    """torch.from_numpy where there is torch, as in ComfyUI; imported before the clock runs, as there."""
+    if importlib.util.find_spec("torch") is None:
+        return lambda pixels: pixels
+    return importlib.import_module("torch").from_numpy
+
+
+def floor(path: str) -> dict[str, Any]:
+    """CPU seconds that accurate frames cost at least: to decode, to bring to RGB, to fill the array, each by itself."""
+    with Meter() as decoding:
+        count = sum(1 for _ in _pictures(path))
+    held = []
+    for picture in _pictures(path):
+        held.append(picture)
+        if len(held) == _HELD_PICTURES:
+            break
+    reformatter = importlib.import_module("av.video.reformatter").VideoReformatter()
+
+    def rgb(picture: Any) -> Any:
+        return reformatter.reformat(
+            picture,
+            format="gbrp",
+            interpolation=_BICUBIC_ROUNDED,
+            src_colorspace=_BT709,
+            dst_colorspace=_BT601,
+            src_color_range=_LIMITED,
+            dst_color_range=_FULL,
+            **_one_thread(),
+        ).to_ndarray()
+
+    eight = rgb(held[0])
+    with Meter() as converting:
+        for number in range(count):
+            rgb(held[number % len(held)])
+    with Meter() as filling:
+        out = np.empty((count, *eight.shape), np.float32)
+        for row in out:
+            np.divide(eight, np.float32(255), out=row)
+    cores = _cores()
+    parts = {"decoding": decoding.cost.cpu, "converting": converting.cost.cpu, "filling": filling.cost.cpu}
+    return {"wall": sum(parts.values()) / cores, "cores": cores, **parts}
+
+
+def decode_only(path: str) -> dict[str, Any]:
+    """The limit of this decoder with all cores: pictures are decoded and dropped."""
+    with Meter() as meter:
+        count = sum(1 for _ in _pictures(path))
+    return meter.sample(count=count)
+
+
+def imageio_imread(path: str, plugin: str) -> dict[str, Any]:
+    """The plain way of imageio's guide, made float as ComfyUI wants it."""
+    imageio = importlib.import_module("imageio.v3")
+    importlib.import_module(f"imageio.plugins.{plugin.lower()}")
+    with Meter() as meter:
+        pixels = imageio.imread(path, plugin=plugin).astype(np.float32) / np.float32(255)
+    return meter.sample(shape=list(pixels.shape))
+
+
+def imageio_imiter(path: str, plugin: str, shape: list[int]) -> dict[str, Any]:
+    """imageio a picture at a time into an array of known size."""
+    imageio = importlib.import_module("imageio.v3")
+    importlib.import_module(f"imageio.plugins.{plugin.lower()}")
+    options = {"thread_type": "FRAME"} if plugin == "pyav" else {}
+    with Meter() as meter:
+        out = np.empty(shape, np.float32)
+        for number, picture in enumerate(imageio.imiter(path, plugin=plugin, **options)):
+            np.divide(picture, np.float32(255), out=out[number])
+    return meter.sample(shape=list(out.shape))
+
+
+def opencv(path: str, shape: list[int]) -> dict[str, Any]:
+    """OpenCV's reader into an array of known size."""
+    cv2 = importlib.import_module("cv2")
+    with Meter() as meter:
+        out = np.empty(shape, np.float32)
+        capture = cv2.VideoCapture(path)
+        number = 0
+        while True:
+            there, picture = capture.read()
+            if not there:
+                break
+            np.divide(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.float32(255), out=out[number])
+            number += 1
+    return meter.sample(shape=[number, *shape[1:]])
+
+
+def ffmpeg(path: str, program: str) -> dict[str, Any]:
+    """The ffmpeg program writing 8 bit RGB to nowhere: a quarter of the bytes, and nobody has them in the end."""
+    command = [program, "-v", "error", "-nostdin", "-threads", str(_cores()), "-i", path, "-an"]
+    with Meter() as meter:
+        subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-y", os.devnull], check=True)
+    return meter.sample()
+
+
+def last_frame(path: str) -> dict[str, Any]:
+    """The pack's last frame, its seeks and the pictures that it decodes for it, beside the clip's key frames."""
+    from nodes.media import decode, source
+
+    with Meter() as meter:
+        decode.decode_last_frame(Path(path))
+    seeks = 0
+    pictures = 0
+    open_container, decode_packet = source.open_container, source.Source.decode
+
+    class Counted:
+        def __init__(self, container: Any) -> None:
+            self._container = container
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._container, name)
+
+        def seek(self, *arguments: Any, **keywords: Any) -> None:
+            nonlocal seeks
+            seeks += 1
+            self._container.seek(*arguments, **keywords)
+
+    def counted_decode(self: Any, packet: Any) -> list[Any]:
+        nonlocal pictures
+        ready = decode_packet(self, packet)
+        pictures += len(ready)
+        return ready
+
+    source.open_container = lambda path: Counted(open_container(path))
+    source.Source.decode = counted_decode  # type: ignore[method-assign]
+    decode.decode_last_frame(Path(path))
+    with av.open(path) as container:
+        keys = [bool(packet.is_keyframe) for packet in container.demux(video=0) if packet.size]
+    group = keys[::-1].index(True) + 1
+    return meter.sample(seeks=seeks, pictures=pictures, last_group=group)
+
+
+def _pictures(path: str) -> Any:
+    with av.open(path) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        yield from container.decode(video=0)
+
+
+def _one_thread() -> dict[str, int]:
+    return {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
