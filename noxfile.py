@@ -3,6 +3,7 @@
 nox -s tests        every test that needs neither a real ComfyUI nor a browser
 nox -s lint         ruff, mypy in strict mode
 nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
+nox -s bench        ours beside each ComfyUI of COMFYUI_PATH, imageio, OpenCV, ffmpeg; writes docs/benchmarks.md
 nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, no torch
 """
 
@@ -76,3 +77,10 @@ def demo(session: nox.Session) -> None:
     else:
         session.install(*RUNTIME)
         session.run("python", "-m", "nodes.rehearsal.demo", *rest)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measures beside core's own code (COMFYUI_PATH) and writes docs/benchmarks.md. `-- decode host`: some parts."""
+    session.install(*TESTING, "-r", "tests/requirements-bench.txt")
+    session.run("python", "-m", "tests.bench", *session.posargs)
