@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from . import widgets
 from .delivery import make
+from .gateway.contract import IMAGE_TO_VIDEO
 from .host import shielded, supported
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ImageToVideo(io.ComfyNode):
                     default="",
                     tooltip="https addresses of further reference images, one a line, readable by anybody.",
                 ),
-                *widgets.settings(),
+                *widgets.settings(IMAGE_TO_VIDEO),
             ],
             outputs=widgets.clip_outputs(),
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
@@ -61,7 +62,6 @@ class ImageToVideo(io.ComfyNode):
         wait: bool,
         image: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        from .gateway.contract import IMAGE_TO_VIDEO
         from .jobs.order import Order, Stop
         from .references import of_images
 

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from . import widgets
 from .delivery import make
+from .gateway.contract import TEXT_TO_VIDEO
 from .host import shielded, supported
 
 
@@ -20,7 +21,10 @@ class TextToVideo(io.ComfyNode):
             category=widgets.CATEGORY,
             description="Makes a video with sound from a text, with Wan 2.6 through API Mall. Costs credits; "
             "queueing the same inputs again is free.",
-            inputs=[widgets.prompt("What the video shows: scene, motion, camera, mood."), *widgets.settings()],
+            inputs=[
+                widgets.prompt("What the video shows: scene, motion, camera, mood."),
+                *widgets.settings(TEXT_TO_VIDEO),
+            ],
             outputs=widgets.clip_outputs(),
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             **supported(io.Schema, search_aliases=["wan", "wan 2.6", "t2v", "generate video", "api mall"]),
@@ -36,7 +40,6 @@ class TextToVideo(io.ComfyNode):
     async def execute(
         cls, prompt: str, model: str, duration: str, resolution: str, take: int, wait: bool
     ) -> io.NodeOutput:
-        from .gateway.contract import TEXT_TO_VIDEO
         from .jobs.order import Order
 
         return await make(

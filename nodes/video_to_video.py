@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from . import widgets
 from .delivery import make
+from .gateway.contract import VIDEO_TO_VIDEO
 from .host import shielded, supported
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class VideoToVideo(io.ComfyNode):
                 io.String.Input(
                     "video_url", default="", tooltip="Instead of a video: its https address, readable by anybody."
                 ),
-                *widgets.settings(("5", "10")),
+                *widgets.settings(VIDEO_TO_VIDEO),
             ],
             outputs=widgets.clip_outputs(),
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
@@ -58,7 +59,6 @@ class VideoToVideo(io.ComfyNode):
         wait: bool,
         video: Input.Video | None = None,
     ) -> io.NodeOutput:
-        from .gateway.contract import VIDEO_TO_VIDEO
         from .jobs.order import Order, Stop
         from .references import of_video
 

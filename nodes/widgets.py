@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
 
-from .gateway.contract import MODELS
+from .gateway.contract import DURATIONS, MODELS, RESOLUTIONS
 
 CATEGORY = "API Mall"
 LARGEST_TAKE = 2_147_483_647
@@ -18,17 +17,20 @@ def prompt(tooltip: str) -> Any:
     return io.String.Input("prompt", multiline=True, default="", tooltip=tooltip)
 
 
-def settings(durations: Sequence[str] = ("5", "10", "15")) -> list[Any]:
+def settings(kind: str) -> list[Any]:
     """Model, duration, resolution, take and wait, in this order, at the end of every paid node."""
     return [
         io.Combo.Input("model", options=list(MODELS), default=MODELS[0], tooltip="The model that makes the video."),
         io.Combo.Input(
-            "duration", options=list(durations), default=durations[0], tooltip="Length of the video in seconds."
+            "duration",
+            options=list(DURATIONS[kind]),
+            default=DURATIONS[kind][0],
+            tooltip="Length of the video in seconds.",
         ),
         io.Combo.Input(
             "resolution",
-            options=["720p", "1080p"],
-            default="720p",
+            options=list(RESOLUTIONS),
+            default=RESOLUTIONS[0],
             tooltip="Size of the video: 720p is 1280x720 and cheaper, 1080p is 1920x1080.",
         ),
         io.Int.Input(

@@ -25,6 +25,13 @@ MODELS = ("wan2-6",)
 TEXT_TO_VIDEO = "text-to-video"
 IMAGE_TO_VIDEO = "image-to-video"
 VIDEO_TO_VIDEO = "video-to-video"
+DURATIONS = {
+    TEXT_TO_VIDEO: ("5", "10", "15"),
+    IMAGE_TO_VIDEO: ("5", "10", "15"),
+    VIDEO_TO_VIDEO: ("5", "10"),
+}
+"""Seconds that every provider of a type takes (`gateway.md` section 2.2); the page itself prints no list."""
+RESOLUTIONS = ("720p", "1080p")
 
 COMPLETED = "completed"
 FAILED = "failed"

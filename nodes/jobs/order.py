@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..gateway.contract import IMAGE_TO_VIDEO, MODELS, TEXT_TO_VIDEO, VIDEO_TO_VIDEO, CreateRequest, clean_text
+from ..gateway.contract import (
+    DURATIONS,
+    IMAGE_TO_VIDEO,
+    MODELS,
+    RESOLUTIONS,
+    TEXT_TO_VIDEO,
+    VIDEO_TO_VIDEO,
+    CreateRequest,
+    clean_text,
+)
 from ..gateway.errors import InputError
 
 LONGEST_PROMPT = 5000
@@ -57,6 +66,8 @@ class Order:
     def __post_init__(self) -> None:
         if self.type not in (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, VIDEO_TO_VIDEO):
             raise InputError(f"{clean_text(self.type, 40)!r} is not a type of job")
+        _check_choice("duration", self.duration, DURATIONS[self.type])
+        _check_choice("resolution", self.resolution, RESOLUTIONS)
         if self.type == TEXT_TO_VIDEO and not self.prompt.strip():
             raise InputError("The prompt is empty", advice="Describe the video you want.")
         if len(self.prompt) > LONGEST_PROMPT:
@@ -112,6 +123,12 @@ class Order:
             image_urls=urls if self.type == IMAGE_TO_VIDEO else (),
             video_url=urls[0] if self.type == VIDEO_TO_VIDEO else None,
         )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    # ComfyUI 0.3.64 passes on what is not in a list of choices; newer ones refuse it themselves.
+    if value not in choices:
+        raise InputError(f"{name} is {clean_text(str(value), 40)!r}", advice=f"Choose one of {', '.join(choices)}.")
 
 
 def _check_url(url: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nodes.gateway.contract import TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.gateway.errors import Charge, InputError
 from nodes.jobs.order import Order
 from tests.jobs.lab import medium, text_order
@@ -92,3 +93,17 @@ def test_what_may_go_wrong_is_told_and_sent_all_the_same() -> None:
     assert "may be ignored" in replace(text_order(), prompt="x" * 1501).warnings[0]
     assert "does not know the model" in replace(text_order(), model="wan9").warnings[0]
     assert "2 images" in IMAGE.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("duration", "7"), ("duration", ""), ("resolution", "4k"), ("resolution", "720P")]
+)
+def test_what_is_not_on_offer_is_refused_before_anything_is_sent(field: str, value: str) -> None:
+    settings = {"duration": "5", "resolution": "720p"} | {field: value}
+    with pytest.raises(InputError, match=field):
+        Order("wan2-6", TEXT_TO_VIDEO, "A yacht", settings["duration"], settings["resolution"])
+
+
+def test_a_source_video_is_never_stretched_to_fifteen_seconds() -> None:
+    with pytest.raises(InputError, match="duration"):
+        Order("wan2-6", VIDEO_TO_VIDEO, "Bluer", "15", "720p", references=("https://example.com/a.mp4",))
