@@ -1,0 +1,77 @@
+"""A browser for all tests of this folder, and tabs on each real ComfyUI in each of its renderers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="no Playwright: install tests/requirements-browser.txt")
+
+from playwright.sync_api import Browser
+
+from tests.browser.stage import NO_BROWSER, Stage, browser, browser_path
+from tests.host.real_host import NO_HOST, Install, RealHost, installs
+
+OpenStage = Callable[..., Stage]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "install" in metafunc.fixturenames:
+        found = [pytest.param(install, id=install.version) for install in installs()]
+        none = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_HOST))
+        metafunc.parametrize("install", found or [none], scope="module")
+    if "vue" in metafunc.fixturenames:
+        metafunc.parametrize("vue", [pytest.param(False, id="canvas"), pytest.param(True, id="vue")])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if browser_path() is None:
+                item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def host(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
+    """A ComfyUI in rehearsal, shared by the tests of a module."""
+    with RealHost(install, tmp_path_factory.mktemp("host"), environ={"APIMALL_REHEARSAL": "1"}) as running:
+        yield running
+
+
+@pytest.fixture
+def open_stage(chromium: Browser) -> Iterator[OpenStage]:
+    """Opens tabs; at the end none of them may have complained about us."""
+    stages: list[Stage] = []
+
+    def open_one(host: RealHost, *, vue: bool = False, **settings: Any) -> Stage:
+        stage = Stage(chromium, host.url, {"Comfy.VueNodes.Enabled": vue, **settings})
+        stage.clear()
+        stages.append(stage)
+        return stage
+
+    yield open_one
+    complaints = [complaint for stage in stages for complaint in stage.heard.complaints]
+    for stage in stages:
+        stage.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def shots(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where pictures go: APIMALL_SHOTS, or nowhere that lasts."""
+    return Path(SHOTS) / request.node.callspec.id if SHOTS else tmp_path
+
+
+# Read before the fixture that clears our variables for each test.
+SHOTS = os.environ.get("APIMALL_SHOTS", "")

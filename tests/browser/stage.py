@@ -1,0 +1,191 @@
+"""A real browser on a real ComfyUI: opens the page, waits until it is ready, and knows where our pieces are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Request, Response, sync_playwright
+
+NO_BROWSER = "no browser: neither chromium nor chrome is on the PATH"
+READY_MS = 60_000
+JOB_MS = 60_000
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_READY = "() => window.app?.graph && window.LiteGraph && Object.keys(LiteGraph.registered_node_types).length > 100"
+# The first visit of a user is taken up by a tour and by templates.
+_SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en", "Comfy.ColorPalette": "dark"}
+
+
+def browser_path() -> str | None:
+    """The system's Chromium or Chrome."""
+    return next((path for path in map(shutil.which, _NAMES) if path), None)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser_path(), args=["--disable-gpu", "--no-sandbox"])
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+@dataclass
+class Heard:
+    """What went over the wire, and what the page complained about."""
+
+    requests: list[Request] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def request(self, request: Request) -> None:
+        self.requests.append(request)
+
+    def response(self, response: Response) -> None:
+        self.responses.append(response)
+
+    def failure(self, error: Error) -> None:
+        self.complaints.append(str(error))
+
+    def message(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "apimall" in f"{message.text} {message.location}":
+            self.complaints.append(message.text)
+
+    def ours(self) -> list[str]:
+        """Addresses under /apimall/ that were asked for, in order."""
+        found = (re.search(r"/apimall/\S*", request.url) for request in self.requests)
+        return [match.group(0) for match in found if match]
+
+    def bodies(self) -> dict[str, str]:
+        """All answers of the server that are text, by address."""
+        texts = {}
+        for response in self.responses:
+            kind = response.headers.get("content-type", "")
+            if kind.startswith(("text/", "application/json", "application/javascript")):
+                try:
+                    texts[response.url] = response.text()
+                except Error:  # a reload has thrown it away
+                    continue
+        return texts
+
+
+class Stage:
+    """One tab on one ComfyUI, whose settings are set first."""
+
+    def __init__(
+        self, chromium: Browser, url: str, settings: Mapping[str, Any], size: tuple[int, int] = (1440, 900)
+    ) -> None:
+        self.url = url
+        self.heard = Heard()
+        save_settings(url, {**_SETTINGS, **settings})
+        self.context = chromium.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            locale="en-US",
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        # On an error ComfyUI's page asks the registry about the node's pack: a test asks nobody outside.
+        self.context.route(lambda address: not address.startswith((url, "data:", "blob:")), lambda route: route.abort())
+        self.page = self.context.new_page()
+        self.page.on("request", self.heard.request)
+        self.page.on("response", self.heard.response)
+        self.page.on("pageerror", self.heard.failure)
+        self.page.on("console", self.heard.message)
+        self.open()
+
+    def open(self) -> None:
+        """Load the page, or load it again, and wait until ComfyUI and all packs are there."""
+        self.page.goto(self.url, wait_until="domcontentloaded")
+        self.page.wait_for_function(_READY, timeout=READY_MS)
+        self.page.wait_for_timeout(1500)
+        self.page.keyboard.press("Escape")
+
+    def run(self, script: str, argument: Any = None) -> Any:
+        """The value of a script in the page."""
+        return self.page.evaluate(script, argument)
+
+    def add(self, name: str, values: Mapping[str, Any] | None = None, at: tuple[int, int] = (100, 100)) -> str:
+        """Put a node on the canvas; its id."""
+        script = """([name, values, at]) => {
+            const node = LiteGraph.createNode(name);
+            node.pos = at;
+            app.graph.add(node);
+            for (const widget of node.widgets ?? []) if (widget.name in values) {
+                widget.value = values[widget.name];
+                widget.callback?.(widget.value, app.canvas, node);
+            }
+            return String(node.id);
+        }"""
+        return str(self.run(script, [name, dict(values or {}), list(at)]))
+
+    def link(self, source: str, slot: int, target: str) -> None:
+        """Link an output to the first input of another node."""
+        find = "app.graph.getNodeById(Number(id)) ?? app.graph.getNodeById(id)"
+        script = f"([a, slot, b]) => {{ const node = id => {find}; node(a).connect(slot, node(b), 0); }}"
+        self.run(script, [source, slot, target])
+
+    def text_job(self, prompt: str, at: tuple[int, int] = (420, 120)) -> str:
+        """A Text to Video node that something is linked to, so that it can be queued; its id."""
+        node = self.add("APIMall_TextToVideo", {"prompt": prompt}, at)
+        self.link(node, 4, self.add("PreviewAny", at=(at[0] + 480, at[1])))
+        return node
+
+    def clear(self) -> None:
+        self.run("() => app.graph.clear()")
+
+    def queue(self) -> None:
+        """Queue what is on the canvas."""
+        self.run("() => app.queuePrompt(0, 1)")
+
+    @property
+    def panel(self) -> Locator:
+        """Our panel, opened if it is not."""
+        header = self.page.locator("header", has_text="API Mall")
+        if not header.count():
+            self.run("() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.apimallvideo.jobs')")
+            header.wait_for()
+        return self.page.locator(".panel", has=header)
+
+    def card(self, prompt: str) -> Locator:
+        """A job in the panel, by its prompt."""
+        return self.panel.locator("li.job", has_text=prompt)
+
+    def line(self) -> Locator:
+        """The quiet line on a paid node."""
+        return self.page.locator("[data-apimall-estimate]")
+
+    def values(self, node: str) -> dict[str, Any]:
+        """The widget values of the newest node of this name."""
+        script = """name => Object.fromEntries((app.graph.nodes ?? app.graph._nodes).filter(node => node.type === name)
+            .at(-1).widgets.filter(widget => widget.name).map(widget => [widget.name, widget.value]))"""
+        values: dict[str, Any] = self.run(script, node)
+        return values
+
+    def copied(self) -> str:
+        return str(self.run("() => navigator.clipboard.readText()"))
+
+    def shot(self, path: Path) -> Path:
+        """A picture of the page."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path)
+        return path
+
+    def close(self) -> None:
+        self.context.close()
+
+
+def save_settings(url: str, settings: Mapping[str, Any]) -> None:
+    """Change settings of ComfyUI's page as the page itself would."""
+    request = urllib.request.Request(
+        f"{url}/settings", json.dumps(settings).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30):
+        pass

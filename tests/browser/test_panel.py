@@ -1,0 +1,207 @@
+"""The browser half in a real browser on a real ComfyUI, old and new, in both renderers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.browser.conftest import OpenStage
+from tests.browser.stage import JOB_MS, Stage
+from tests.host.real_host import Install, RealHost
+
+CANARY = "sk-canary-9f8e7d6c5b4a39281706f5e4d3c2b1a0"
+
+
+def await_done(stage: Stage, prompt: str) -> Locator:
+    card = stage.card(prompt)
+    expect(card.get_by_text("Done", exact=True)).to_be_visible(timeout=JOB_MS)
+    return card
+
+
+def test_nothing_is_asked_before_the_panel_is_opened(host: RealHost, open_stage: OpenStage) -> None:
+    stage = open_stage(host)
+    stage.add("APIMall_PollResult")
+    stage.page.wait_for_timeout(1500)
+    assert stage.heard.ours() == []
+    stage.panel.wait_for()
+    stage.page.wait_for_timeout(500)
+    assert sorted(path.split("?")[0] for path in stage.heard.ours()) == [
+        "/apimall/account",
+        "/apimall/balance",
+        "/apimall/jobs",
+        "/apimall/totals",
+    ]
+
+
+def test_a_job_is_seen_from_its_price_to_its_player(
+    host: RealHost, vue: bool, open_stage: OpenStage, shots: Path
+) -> None:
+    prompt = f"a lighthouse in a storm, {'vue' if vue else 'canvas'}"
+    stage = open_stage(host, vue=vue)
+    stage.shot(shots / "empty.png")
+    stage.panel.wait_for()
+    stage.text_job(prompt)
+    expect(stage.line()).to_contain_text("REHEARSAL")
+    stage.queue()
+    expect(stage.card(prompt).get_by_text("Running", exact=True)).to_be_visible(timeout=JOB_MS)
+    stage.shot(shots / "running.png")
+    card = await_done(stage, prompt)
+    expect(card).to_contain_text("30 credits")
+    expect(stage.line()).to_contain_text("already paid: queueing again is free", timeout=10_000)
+    # The clip plays on the node and in the panel.
+    expect(stage.page.locator("video:not(li.job video)").first).to_be_visible(timeout=15_000)
+    card.get_by_role("button", name="Show the clip").click()
+    player = card.locator("video[controls]")
+    expect(player).to_be_visible()
+    stage.page.wait_for_function("video => video.readyState >= 1", arg=player.element_handle())
+    assert stage.run("video => [video.videoWidth, Math.round(video.duration)]", player.element_handle()) == [1280, 5]
+    stage.shot(shots / "done.png")
+    # Of the line nothing is in the workflow, the prompt, or what ComfyUI keys its cache with.
+    kept = json.dumps(stage.run("async () => [app.graph.serialize(), (await app.graphToPrompt()).output]"))
+    assert "apimallvideo" not in kept
+    assert "already paid" not in kept
+
+
+def test_a_job_goes_on_while_the_page_is_loaded_again(host: RealHost, vue: bool, open_stage: OpenStage) -> None:
+    prompt = f"a paper boat, {'vue' if vue else 'canvas'}"
+    stage = open_stage(host, vue=vue)
+    stage.panel.wait_for()
+    stage.text_job(prompt)
+    stage.queue()
+    expect(stage.card(prompt).get_by_text("Running", exact=True)).to_be_visible(timeout=JOB_MS)
+    stage.open()
+    await_done(stage, prompt)
+
+
+def test_two_tabs_see_the_same_job(host: RealHost, open_stage: OpenStage) -> None:
+    watching, working = open_stage(host), open_stage(host)
+    watching.panel.wait_for()
+    working.text_job("a train crossing a viaduct")
+    working.queue()
+    expect(watching.card("viaduct").get_by_text("Running", exact=True)).to_be_visible(timeout=JOB_MS)
+    await_done(watching, "viaduct")
+
+
+def test_the_verbs_of_a_job(host: RealHost, vue: bool, open_stage: OpenStage) -> None:
+    prompt = f"tea being poured, {'vue' if vue else 'canvas'}"
+    stage = open_stage(host, vue=vue)
+    stage.panel.wait_for()
+    stage.text_job(prompt)
+    stage.queue()
+    card = await_done(stage, prompt)
+    stage.clear()
+    card.locator(".title").press("Enter")
+    card.get_by_role("button", name="Copy task id").click()
+    stage.page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('vid_')")
+    card.get_by_role("button", name="Use settings").click()
+    stage.page.wait_for_function("() => (app.graph.nodes ?? app.graph._nodes).length === 1")
+    values = stage.values("APIMall_TextToVideo")
+    assert [values[name] for name in ("prompt", "model", "duration", "resolution", "take")] == [
+        *(prompt, "wan2-6", "5", "720p", 0)
+    ]
+    card.get_by_role("button", name="Collect").click()
+    assert stage.values("APIMall_PollResult")["task_id"] == stage.copied()
+
+
+def test_an_error_says_whether_it_was_charged(host: RealHost, vue: bool, open_stage: OpenStage, shots: Path) -> None:
+    prompt = f"rehearse-failed <img src=x onerror=alert(1)> {'vue' if vue else 'canvas'}"
+    stage = open_stage(host, vue=vue)
+    stage.panel.wait_for()
+    stage.text_job(prompt)
+    stage.queue()
+    card = stage.card(prompt)
+    expect(card.get_by_text("Failed", exact=True)).to_be_visible(timeout=JOB_MS)
+    # ComfyUI shows the error in a window of its own, which is in the way on old hosts.
+    stage.page.wait_for_timeout(1000)
+    stage.page.keyboard.press("Escape")
+    card.get_by_role("button", name="Show error").click()
+    dialog = stage.page.get_by_role("dialog", name="The video could not be made")
+    expect(dialog).to_contain_text("Was I charged?")
+    expect(dialog).to_contain_text("Refunded: 30 of 30 credits.")
+    stage.page.wait_for_timeout(300)
+    stage.shot(shots / "error.png")
+    dialog.get_by_role("button", name="Copy report").click()
+    stage.page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('API Mall Video')")
+    report = stage.copied()
+    assert "TaskFailed" in report
+    assert prompt not in report
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    assert not stage.page.locator("li.job img").count()
+
+
+def test_the_filters_are_reached_by_keyboard(host: RealHost, open_stage: OpenStage) -> None:
+    stage = open_stage(host)
+    stage.panel.get_by_role("radio", name="All").focus()
+    for name in ("Unfinished", "Uncertain", "Failed"):
+        stage.page.keyboard.press("ArrowRight")
+        expect(stage.panel.get_by_role("radio", name=name)).to_be_checked()
+        expect(stage.panel.locator("li.job .state", has_text="Done")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("language", "shown"), [("zh", "您付费的每个任务"), ("ja", "支払ったジョブ")])
+def test_the_panel_speaks_the_users_language(
+    install: Install, tmp_path: Path, open_stage: OpenStage, shots: Path, language: str, shown: str
+) -> None:
+    with RealHost(install, tmp_path / "base", environ={"APIMALL_REHEARSAL": "1"}) as fresh:
+        stage = open_stage(fresh, **{"Comfy.Locale": language})
+        expect(stage.panel).to_contain_text(shown)
+        stage.text_job("a fox")
+        expect(stage.line()).not_to_be_empty()
+        stage.page.wait_for_timeout(500)
+        stage.shot(shots / f"{language}.png")
+
+
+def test_a_key_goes_in_and_never_comes_out(
+    install: Install, tmp_path: Path, chromium: Browser, open_stage: OpenStage, shots: Path
+) -> None:
+    nowhere = {"APIMALL_BASE_URL": "http://127.0.0.1:9"}
+    with RealHost(install, tmp_path / "base", environ=nowhere) as fresh:
+        stage = open_stage(fresh, **{"Comfy.ColorPalette": "light"})
+        expect(stage.panel).to_contain_text("No API key yet")
+        stage.page.wait_for_timeout(500)
+        stage.shot(shots / "no-key.png")
+        before = stage.run("() => app.graph.serialize().nodes.length")
+        field = stage.panel.get_by_label("API key", exact=True)
+        field.click()
+        # Typed, not filled in: ComfyUI's shortcuts must not hear it, and neither must the canvas.
+        stage.page.keyboard.type(CANARY)
+        stage.panel.get_by_role("button", name="Save").click()
+        expect(stage.panel).to_contain_text(f"...{CANARY[-4:]}")
+        assert stage.run("() => app.graph.serialize().nodes.length") == before
+        key_file = tmp_path / "base" / "user" / "__apimall_video" / "api_key"
+        assert key_file.read_text().strip() == CANARY
+        assert key_file.stat().st_mode & 0o077 == 0
+        stage.text_job("a fox")
+        stage.page.wait_for_timeout(1500)
+        stage.open()
+        stage.panel.wait_for()
+        stage.page.wait_for_timeout(1000)
+        seen = stage.heard.bodies()
+        seen["page"] = stage.page.content()
+        seen["shadow"] = str(stage.run("() => [...document.querySelectorAll('*')].map(e => e.shadowRoot?.innerHTML)"))
+        seen["storage"] = str(stage.run("() => JSON.stringify([{...localStorage}, {...sessionStorage}])"))
+        seen["workflow"] = str(stage.run("() => JSON.stringify(app.graph.serialize())"))
+        for path in ("/settings", "/history", "/internal/logs", "/apimall/jobs", "/apimall/account"):
+            seen[path] = json.dumps(fresh.get(path))
+        seen["log"] = fresh.log
+        assert [place for place, text in seen.items() if CANARY in text] == []
+
+
+def test_the_rehearsal_is_switched_on_in_the_panel(
+    install: Install, tmp_path: Path, open_stage: OpenStage, shots: Path
+) -> None:
+    with RealHost(install, tmp_path / "base") as fresh:
+        stage = open_stage(fresh)
+        mark = stage.panel.get_by_text("REHEARSAL", exact=True)
+        expect(mark).to_be_hidden()
+        stage.panel.get_by_role("switch", name="Rehearsal").click()
+        expect(mark).to_be_visible()
+        stage.page.wait_for_timeout(500)
+        stage.shot(shots / "switch.png")
+        stage.text_job("a fox in the snow")
+        stage.queue()
+        await_done(stage, "a fox in the snow")
