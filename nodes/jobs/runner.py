@@ -53,6 +53,7 @@ RESUME_SECONDS = 14 * 24 * 3600.0
 
 _WATCH_SECONDS = 0.5
 _PLACE_SECONDS = 0.5
+_MOST_PLACE_PAUSES = 20
 _REFUND_SECONDS = 30.0
 _MOST_BLANKS = 5
 _MOST_FETCHES = 5
@@ -196,8 +197,12 @@ class Runner:
 
     def _leave(self, ticket: Ticket) -> bool:
         with self._lock:
-            ticket.work.tickets.discard(ticket)
-            return ticket.work.committed
+            work = ticket.work
+            work.tickets.discard(ticket)
+            if not work.tickets and not work.committed and work.errand is not None:
+                # Nobody wants it: it gives up its place in the line now, not when its turn comes.
+                self._agenda.hasten(work.errand)
+            return work.committed
 
     def _learned(self, job: Job) -> Learned | None:
         kind = (job.type, job.duration, job.resolution)
@@ -292,7 +297,8 @@ class Runner:
             self._plan(work, _POST)
         else:
             work.say_place(place)
-            self._plan(work, _PLACE, _PLACE_SECONDS)
+            # Those far behind need not look as often as the first in line: 200 of them would keep a core busy.
+            self._plan(work, _PLACE, _PLACE_SECONDS * min(1 + place.ahead, _MOST_PLACE_PAUSES))
 
     def _post(self, work: Work, job: Job) -> None:
         # Whatever may hinder us comes before the row says that the POST has left.
@@ -495,6 +501,13 @@ class Runner:
         except sqlite3.Error as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
         work.finished.set()
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """A place may have become free: the first in line looks at once."""
+        waiting = [work for work in self._works.values() if work.phase is Phase.WAITING and work.errand is not None]
+        if waiting:
+            self._look_now(min(waiting, key=lambda work: work.job.id))
 
     # Small questions
 
