@@ -24,7 +24,7 @@ from . import forecast
 from .audio import Sound, decode_audio
 from .colour import Converter, Shape, shape_for, turn_of
 from .errors import NotAClip, Stop, Tell, TooLarge, never_stop, tell_nobody
-from .plan import Plan, plan, wanted_pictures
+from .plan import Plan, claimed_forecast, plan, wanted_pictures
 from .source import REORDER_PACKETS, Source
 from .span import WHOLE, Span
 from .stills import to_bytes
@@ -32,7 +32,7 @@ from .stills import to_bytes
 __all__ = ["Frames", "Sound", "Span", "decode_audio", "decode_frames", "decode_last_frame", "iterate_pictures"]
 
 _CONVERTERS = max(2, min(4, (os.cpu_count() or 2) - 1))
-_PICTURES_AHEAD = 2
+_PICTURES_AHEAD = 1
 _UNKNOWN_END = 1 << 53
 _STEPS_BACK_SECONDS = (0, 2, 8, 32)
 
@@ -75,7 +75,9 @@ def decode_frames(
             for row, picture in wanted_pictures(source, chosen, stop=stop):
                 if pixels is None:
                     shape = _shape_of(picture, source, span)
-                    pixels = _allocate(chosen, shape, picture, span, room)
+                    pixels = _allocate(
+                        chosen.frames, shape, picture, span, room, clip_frames=chosen.frames * span.every_nth
+                    )
                     converters.shape = shape
                 if row is not None and not filled[row]:
                     converters.submit(picture, pixels[row])
@@ -87,31 +89,41 @@ def decode_frames(
     return Frames(pixels, chosen.fps, chosen.start_seconds, len(pixels) / chosen.fps)
 
 
-def decode_last_frame(path: Path, *, max_side: int = 0, stop: Stop = never_stop) -> Array:
+def decode_last_frame(
+    path: Path,
+    *,
+    max_side: int = 0,
+    stop: Stop = never_stop,
+    free_bytes: Callable[[], int] = forecast.free_memory_bytes,
+) -> Array:
     """The last picture shown, float32 [1, height, width, 3]: one seek from the end and the pictures since a key frame.
 
-    If the last packets are damaged: the last picture that is whole. Raises NotAClip, Stopped.
+    If the last packets are damaged: the last picture that is whole. Raises NotAClip, TooLarge, Stopped.
     """
+    span = Span(max_side=max_side)
     with Source(path) as source:
-        picture = _last_picture(source, stop)
-        shape = _shape_of(picture, source, Span(max_side=max_side))
-        pixels: Array = np.empty((1, shape.height, shape.width, 3), np.float32)
-        Converter(shape).write(picture, pixels[0])
-    return pixels
+        room = free_bytes()
+        forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
+        return _single(_last_picture(source, stop), source, span, room)
 
 
-def decode_last_of(path: Path, span: Span, *, stop: Stop = never_stop) -> Array:
+def decode_last_of(
+    path: Path,
+    span: Span,
+    *,
+    stop: Stop = never_stop,
+    free_bytes: Callable[[], int] = forecast.free_memory_bytes,
+) -> Array:
     """The last picture of a part of a clip, float32 [1, height, width, 3]: one seek. Raises as decode_frames does."""
     with Source(path) as source:
+        room = free_bytes()
+        forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
         chosen = plan(source, span, stop=stop)
         skipped = chosen.skipped + (chosen.frames - 1) * chosen.every_nth
         last = replace(chosen, frames=1, times=chosen.times[-1:], skipped=skipped, every_nth=1)
         for row, picture in wanted_pictures(source, last, stop=stop):
             if row is not None:
-                shape = _shape_of(picture, source, span)
-                pixels: Array = np.empty((1, shape.height, shape.width, 3), np.float32)
-                Converter(shape).write(picture, pixels[0])
-                return pixels
+                return _single(picture, source, span, room)
     raise NotAClip(f"The last picture of that part of {path.name} cannot be decoded: it is damaged. Use another part.")
 
 
@@ -122,19 +134,25 @@ def measure(path: Path, span: Span, *, stop: Stop = never_stop) -> Plan:
 
 
 def iterate_pictures(
-    path: Path, span: Span = WHOLE, *, stop: Stop = never_stop
+    path: Path,
+    span: Span = WHOLE,
+    *,
+    stop: Stop = never_stop,
+    free_bytes: Callable[[], int] = forecast.free_memory_bytes,
 ) -> tuple[int, float, float, Iterator[Pictures8]]:
     """A part of a clip, one upright uint8 picture [height, width, 3] at a time: (count, fps, start, pictures).
 
-    Nothing is held but the picture at hand. Raises NotAClip, EmptySpan; the iterator also Stopped.
+    Nothing is held but the picture at hand. Raises NotAClip, TooLarge, EmptySpan; the iterator also Stopped.
     """
     source = Source(path)
     try:
+        room = free_bytes()
+        forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
         chosen = plan(source, span, stop=stop)
     except BaseException:
         source.container.close()
         raise
-    return chosen.frames, chosen.fps, chosen.start_seconds, _bytes_of(source, chosen, span, stop)
+    return chosen.frames, chosen.fps, chosen.start_seconds, _bytes_of(source, chosen, span, stop, room)
 
 
 def spread_pictures(path: Path, count: int, *, max_side: int = 0) -> list[Pictures8]:
@@ -148,25 +166,35 @@ def spread_pictures(path: Path, count: int, *, max_side: int = 0) -> list[Pictur
     return pictures
 
 
-def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop) -> Iterator[Pictures8]:
+def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop, room: int) -> Iterator[Pictures8]:
     converter: Converter | None = None
     with source:
         for row, picture in wanted_pictures(source, chosen, stop=stop):
             if row is None:
                 continue
             if converter is None:
-                converter = Converter(_shape_of(picture, source, span))
+                shape = _shape_of(picture, source, span)
+                need = forecast.Forecast(1, shape.width, shape.height, picture.width * picture.height)
+                forecast.require_fit(need, span, room, clip_frames=1)
+                converter = Converter(shape)
             yield to_bytes(converter.rgb(picture))
+
+
+def _single(picture: Any, source: Source, span: Span, room: int) -> Array:
+    shape = _shape_of(picture, source, span)
+    pixels = _allocate(1, shape, picture, span, room, clip_frames=1)
+    Converter(shape).write(picture, pixels[0])
+    return pixels
 
 
 def _shape_of(picture: Any, source: Source, span: Span) -> Shape:
     return shape_for(picture.width, picture.height, source.aspect, turn_of(picture), span.max_side)
 
 
-def _allocate(chosen: Plan, shape: Shape, picture: Any, span: Span, room: int) -> Array:
+def _allocate(frames: int, shape: Shape, picture: Any, span: Span, room: int, *, clip_frames: int) -> Array:
     """The one array. numpy's own memory, because numpy asks Linux for huge pages, which halves the first touch."""
-    need = forecast.Forecast(chosen.frames, shape.width, shape.height, picture.width * picture.height)
-    forecast.require_fit(need, span, room, clip_frames=chosen.frames * span.every_nth)
+    need = forecast.Forecast(frames, shape.width, shape.height, picture.width * picture.height)
+    forecast.require_fit(need, span, room, clip_frames=clip_frames)
     try:
         return np.empty((need.frames, need.height, need.width, 3), np.float32)
     except MemoryError as error:

@@ -45,7 +45,7 @@ def plan(source: Source, span: Span, *, free_bytes: int | None = None, stop: Sto
 
     With free_bytes (of memory) also makes sure that the frames will fit. Raises TooLarge, EmptySpan, NotAClip.
     """
-    claimed = _claimed_forecast(source, span)
+    claimed = claimed_forecast(source, span)
     most = span.max_frames * span.every_nth if span.max_frames else None
     if free_bytes is not None:
         # One more than fits is enough to refuse; a header's lie is found out at the same time.
@@ -101,7 +101,8 @@ def _skipping(source: Source, packets: Iterator[Any], wanted: dict[int, int]) ->
         yield packet
 
 
-def _claimed_forecast(source: Source, span: Span) -> Forecast:
+def claimed_forecast(source: Source, span: Span) -> Forecast:
+    """What one picture of `span` needs, by the header: it may lie, so the first picture is asked again."""
     context = source.video.codec_context
     shape = shape_for(max(1, context.width), max(1, context.height), source.aspect, Turn(), span.max_side)
     return Forecast(1, shape.width, shape.height, context.width * context.height)

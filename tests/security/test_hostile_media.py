@@ -1,0 +1,138 @@
+"""Files from strangers, by the thousand: a clear error or a right answer, soon, within the forecast's memory.
+
+Everything is read in a process of its own, so that a hang or a crash of a decoder is a finding and not the end.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.security import mutations
+
+ROOT = Path(__file__).resolve().parents[2]
+FREE_BYTES = 400 * 1024**2
+SILENCE_SECONDS = 60.0
+"""A reading may work for 5 s; how long that takes beside a busy neighbour is not its fault."""
+LONGEST_WORK_SECONDS = 5.0
+SAMPLE = 120
+WHOLE = 4000
+LEAST_MUTATIONS = 500
+
+
+def listen(command: list[str], silence_seconds: float = SILENCE_SECONDS) -> Iterator[dict[str, Any]]:
+    """The lines that a process prints, read as JSON. Fails when it says nothing for so long, or dies."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def forward() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    complaints: list[str] = []
+    threading.Thread(target=forward, daemon=True).start()
+    assert process.stderr is not None
+    # FFmpeg complains at length; a pipe that nobody empties would stop the process.
+    threading.Thread(target=lambda: complaints.extend(process.stderr or ()), daemon=True).start()
+    last = "nothing"
+    try:
+        while True:
+            try:
+                line = lines.get(timeout=silence_seconds)
+            except queue.Empty:
+                raise AssertionError(f"hangs at {last}") from None
+            if line is None:
+                break
+            found = json.loads(line)
+            last = found.get("begun", last)
+            yield found
+        assert process.wait(silence_seconds) == 0, f"died at {last}: {''.join(complaints[-20:])}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+Results = list[dict[str, Any]]
+
+
+def read_all(folder: Path, **told: Any) -> Results:
+    """What came of every file, with the rules that hold for each of them asserted."""
+    told = {"folder": str(folder), "free_bytes": FREE_BYTES, **told}
+    found = list(listen([sys.executable, "-m", "tests.security.read_all", json.dumps(told)]))
+    baseline, results = found[0]["baseline"], [each for each in found if "done" in each]
+    escaped = [(each["done"], each["escaped"], each["silent"]) for each in results]
+    assert [each for each in escaped if each[1] or each[2]] == [], "only errors for users leave the media room"
+    slow = [(each["done"], each["slowest_in"], each["slowest"]) for each in results]
+    assert [each for each in slow if each[2] > LONGEST_WORK_SECONDS] == []
+    assert [(each["done"], each["peak"]) for each in results if each["peak"] > baseline + FREE_BYTES] == []
+    return results
+
+
+def _counted(results: Iterable[dict[str, Any]]) -> Counter[str]:
+    return Counter(outcome for each in results for outcome in each["outcomes"].values())
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """A sample of the broken clips, every absurd one and two large ones, read by one process."""
+    folder = tmp_path_factory.mktemp("strangers")
+    files = [
+        mutations.large_picture(folder / "large.mp4", 4_000, 4_000),
+        mutations.large_picture(folder / "wide.mp4", 8_160, 64),
+    ]
+    assert max(file.stat().st_size for file in files) < 500_000
+    return read_all(folder / "work", numbers=list(range(SAMPLE)), absurd=True, files=[str(file) for file in files])
+
+
+def test_broken_clips_give_frames_or_a_clear_error(results: Results) -> None:
+    broken = [each for each in results if each["done"].startswith("mutation")]
+    assert len(broken) == SAMPLE
+    # A sample that were all refused, or all fine, would have tested little.
+    assert min(_counted(broken)[outcome] for outcome in ("ok", "refused")) > SAMPLE
+
+
+def test_absurd_headers_give_frames_or_a_clear_error(results: Results, tmp_path: Path) -> None:
+    claims = mutations.absurd(mutations.base_clips(tmp_path))
+    assert len(claims) >= 18
+    assert set(claims) <= {each["done"] for each in results}
+
+
+def test_a_small_file_of_a_large_picture_takes_no_more_memory_than_there_is(results: Results) -> None:
+    found = {each["done"]: each["outcomes"] for each in results}
+    for reading in ("frames", "part", "last", "last of part", "trim", "sheet"):
+        assert found["large.mp4"][reading] == "refused", reading
+    assert found["wide.mp4"]["frames"] == found["wide.mp4"]["last"] == "ok"
+
+
+@pytest.mark.soak
+def test_thousands_of_broken_clips_give_frames_or_a_clear_error(tmp_path: Path) -> None:
+    assert WHOLE >= LEAST_MUTATIONS
+    results = read_all(tmp_path, numbers=list(range(WHOLE)))
+    assert len(results) == WHOLE
+    print(f"{WHOLE} broken clips, {dict(_counted(results))}")  # noqa: T201
+
+
+def test_a_process_that_hangs_or_dies_is_noticed() -> None:
+    hangs = 'import time; print(\'{"begun": "x"}\', flush=True); time.sleep(60)'
+    with pytest.raises(AssertionError, match="hangs at x"):
+        list(listen([sys.executable, "-c", hangs], silence_seconds=1.0))
+    with pytest.raises(AssertionError, match="died at x"):
+        list(listen([sys.executable, "-c", 'import os; print(\'{"begun": "x"}\', flush=True); os._exit(3)']))
+
+
+def test_a_mutation_is_the_same_every_time(tmp_path: Path) -> None:
+    whole = mutations.base_clips(tmp_path)
+    first, second = ([mutations.mutated(whole, number) for number in range(20)] for _ in range(2))
+    assert first == second
+    assert sum(content != whole[name] for name, content in first) >= 18
