@@ -1,8 +1,9 @@
 """What a developer or CI runs; each session installs what it needs.
 
 nox -s tests        every test that needs neither a real ComfyUI nor a browser
-nox -s lint         ruff, mypy in strict mode
+nox -s lint         ruff, mypy in strict mode; for web/js tsc and biome (needs npm)
 nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
+nox -s browser      the web half in the system's Chromium, on each ComfyUI named by COMFYUI_PATH
 nox -s bench        ours beside each ComfyUI of COMFYUI_PATH, imageio, OpenCV, ffmpeg; writes docs/benchmarks.md
 nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, no torch
 """
@@ -10,6 +11,7 @@ nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -49,10 +51,17 @@ def tests_without_torch(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, formatting, types."""
-    session.install(*TESTING, "-r", "tests/requirements-lint.txt")
+    session.install(*TESTING, "-r", "tests/requirements-lint.txt", "-r", "tests/requirements-browser.txt")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    if shutil.which("npm") is None:
+        session.warn("SKIPPED tsc, biome: there is no npm; web/js was not checked")
+        return
+    with session.chdir("tests/web"):
+        session.run("npm", "ci", "--silent", "--no-audit", "--no-fund", external=True)
+        session.run("npm", "run", "--silent", "types", external=True)
+        session.run("npm", "run", "--silent", "lint", external=True)
 
 
 @nox.session
@@ -62,6 +71,15 @@ def comfyui(session: nox.Session) -> None:
         session.skip("COMFYUI_PATH names no ComfyUI: nothing was tested against a real one")
     session.install(*TESTING)
     session.run(*PYTEST, "-m", "host", "-rs", *_folders("tests/contract", "tests/host"), *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The browser tests, on each ComfyUI named by COMFYUI_PATH. APIMALL_SHOTS names a folder that keeps pictures."""
+    if not os.environ.get("COMFYUI_PATH"):
+        session.skip("COMFYUI_PATH names no ComfyUI: nothing was tested in a browser")
+    session.install(*TESTING, "-r", "tests/requirements-browser.txt")
+    session.run(*PYTEST, "-m", "browser", "-rs", "tests/browser", *session.posargs)
 
 
 @nox.session

@@ -65,7 +65,7 @@ def trouble(job: Job) -> Card | None:
     error = failures.recall(job)
     return {
         "kind": job.error,
-        "what": error.what,
+        "what": error.what if error.what.endswith((".", "!", "?")) else f"{error.what}.",
         "charge": error.charge.value,
         "charge_words": error.charge.words(error.credits_used, error.credits_refunded),
         "advice": error.advice,

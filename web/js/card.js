@@ -92,7 +92,8 @@ export class Card {
 
   #redraw() {
     const root = /** @type {ShadowRoot} */ (this.element.getRootNode());
-    const focused = this.element.contains(root.activeElement) ? root.activeElement?.getAttribute("data-verb") : null;
+    let focused = this.element.contains(root.activeElement) ? root.activeElement?.getAttribute("data-verb") : null;
+    if (focused === "play" && this.open) focused = "open";
     this.#draw();
     if (focused) /** @type {HTMLElement | null} */ (this.element.querySelector(`[data-verb="${focused}"]`))?.focus();
   }
@@ -107,7 +108,7 @@ export class Card {
     const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
     this.element.className = `job ${tone} ${this.open ? "open" : ""}`;
     this.element.replaceChildren(
-      h("div", { class: "row" }, this.#thumb(shape), this.#facts()),
+      h("div", { class: "row" }, this.open && job.file ? null : this.#thumb(shape), this.#facts()),
       ...(this.open ? [this.#inside()] : []),
     );
   }

@@ -58,10 +58,11 @@ button.main:hover { background: #1a5fb4; }
 .account .top button { margin-left: auto; align-self: center; }
 .account .top .small { white-space: nowrap; }
 .tool { width: 28px; justify-content: center; font-size: 16px; flex: none; }
-.account .more { display: grid; gap: 12px; margin-top: 10px; padding-top: 12px; border-top: 1px solid var(--line); }
+.account .more { display: grid; grid-template-columns: minmax(0, 1fr); gap: 12px; margin-top: 10px; padding-top: 12px; border-top: 1px solid var(--line); }
 .account form { display: flex; gap: 6px; margin-top: 6px; }
-input[type="password"] { flex: 1; min-width: 0; min-height: 28px; padding: 2px 8px; border: 1px solid var(--line);
-  border-radius: 6px; background: var(--comfy-input-bg, #222); color: var(--input-text, #ddd); }
+input[type="password"] { flex: 1; min-width: 0; min-height: 28px; padding: 2px 8px; border-radius: 6px;
+  border: 1px solid color-mix(in srgb, var(--ink) 30%, var(--ground)); background: var(--ground); color: var(--ink); }
+input::placeholder { color: var(--quiet); opacity: 1; }
 .switch { display: grid; grid-template-columns: 34px 1fr; gap: 2px 10px; cursor: pointer; }
 .switch input { appearance: none; width: 34px; height: 20px; margin: 0; border-radius: 10px; cursor: inherit;
   background: color-mix(in srgb, var(--ink) 34%, var(--ground)); position: relative; transition: background .15s; }
@@ -103,6 +104,7 @@ button.thumb:hover .play { background: rgb(0 0 0 / .8); }
 .job .facts { min-width: 0; display: grid; gap: 2px; align-content: start; }
 .prompt { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
   overflow-wrap: anywhere; }
+.job .row > .facts:only-child { grid-column: 1 / -1; }
 .open .prompt { -webkit-line-clamp: unset; white-space: pre-wrap; }
 .state { display: flex; flex-wrap: wrap; gap: 0 6px; font-size: 12px; }
 .state b { font-weight: 600; }
