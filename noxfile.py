@@ -4,6 +4,7 @@ nox -s tests        every test that needs neither a real ComfyUI nor a browser
 nox -s lint         ruff, mypy in strict mode; for web/js tsc and biome (needs npm)
 nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
 nox -s browser      the web half in the system's Chromium, on each ComfyUI named by COMFYUI_PATH
+nox -s soak         the long matrices whole, then 1,000 rehearsal jobs with faults and kills; takes a while
 nox -s bench        ours beside each ComfyUI of COMFYUI_PATH, imageio, OpenCV, ffmpeg; writes docs/benchmarks.md
 nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, no torch
 """
@@ -102,3 +103,11 @@ def bench(session: nox.Session) -> None:
     """Measures beside core's own code (COMFYUI_PATH) and writes docs/benchmarks.md. `-- decode host`: some parts."""
     session.install(*TESTING, "-r", "tests/requirements-bench.txt")
     session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """The matrices whole, then many jobs with faults and kills: `-- 1000 10 20` are jobs, percent of faults, kills."""
+    session.install(*TESTING)
+    session.run(*PYTEST, "-m", "soak", *_folders("tests/faults", "tests/jobs"))
+    session.run("python", "-m", "tests.soak.soak", *session.posargs)
