@@ -1,0 +1,184 @@
+"""Many jobs through the real runner, with faults and random kills: are any lost, are any paid twice?
+
+python -m tests.soak.soak [jobs] [percent of faults] [kills]
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from nodes.jobs.journal import DELIVERED, Journal
+from nodes.media.probe import verify
+from nodes.rehearsal import faults
+from nodes.rehearsal.faults import Fault
+from nodes.rehearsal.script import DiceFaults
+from nodes.rehearsal.server import RehearsalGateway
+from tests.jobs import lab
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKERS = 2
+
+FAULTS: dict[str, list[Fault]] = {
+    "create": [
+        faults.ResetUnread(),
+        faults.DropBefore(),
+        faults.DropAfter(),
+        faults.DropAfter(reset=True),
+        faults.StallBefore(30),
+        faults.Stall(30),
+        *(faults.Answer(status) for status in (400, 401, 402, 403, 408, 409, 425, 429, 451, 500, 503)),
+        faults.Answer(500, accepted=True),
+        faults.Answer(409, names_task=True),
+        faults.Html(502),
+        faults.Html(504, accepted=True),
+        faults.TruncateJson(),
+        faults.CutReply(),
+        faults.WrongShape(),
+        faults.NotSuccess(),
+        faults.Nulls(),
+        faults.RedirectTo("https://elsewhere.example/"),
+        faults.FailTask("all"),
+        faults.FailTask("later"),
+    ],
+    "query": [
+        faults.DropBefore(),
+        *(faults.Answer(status) for status in (401, 404, 408, 429, 500, 503)),
+        faults.Html(502),
+        faults.TruncateJson(),
+        faults.WrongShape(),
+        faults.StatusWord("unknown"),
+        faults.StatusWord("never heard of"),
+        faults.CompletedWithoutUrl(),
+        faults.OnlyResultUrls(),
+        faults.ExpiredLink(),
+        faults.FailTask("part"),
+    ],
+    "upload_url": [faults.DropAfter(), faults.Answer(429), faults.Answer(500), faults.Answer(404), faults.Html(502)],
+    "put": [faults.DropAfter(), faults.Answer(403), faults.Answer(500)],
+    "download": [
+        faults.DropBefore(),
+        faults.ShortBody(),
+        faults.CutClip(),
+        faults.NotAClip(),
+        faults.BrokenClip(),
+        faults.ExpiredLink(),
+        faults.Answer(503),
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a soak comes to. `lost`: paid and not on disk. `doubled`: paid more than once."""
+
+    jobs: int
+    charges: int
+    refunded_in_full_or_part: int
+    lost: int
+    doubled: int
+    requests_per_job: float
+    faults_played: int
+    kills: int
+    peak_threads: int
+    peak_megabytes: float
+    seconds: float
+
+    def lines(self) -> str:
+        """For people."""
+        return "\n".join(f"{field.name.replace('_', ' '):<26}{getattr(self, field.name):>10}" for field in fields(self))
+
+
+class Soak:
+    """Two workers on one user folder, killed and started again until every job has come home."""
+
+    def __init__(self, folder: Path, jobs: int, percent: float, kills: int, seed: int = 1) -> None:
+        self._folder, self._jobs, self._kills = folder, jobs, kills
+        self._dice = random.Random(seed)
+        self._gateway = lab.rehearsal(
+            folder / "gateway", credits=10**9, faults=DiceFaults(FAULTS, percent / 100, seed), seconds_per_task=0.05
+        )
+        self._reports: list[Path] = []
+
+    def run(self) -> Balance:
+        begun = time.monotonic()
+        with self._gateway as gateway:
+            killed = 0
+            workers = [self._start() for _ in range(WORKERS)]
+            while killed < self._kills and all(worker.poll() is None for worker in workers):
+                step = max(1, 2 * self._jobs // (self._kills + 1))
+                self._until(gateway.record.count("create") + self._dice.randint(1, step), workers)
+                victim = self._dice.randrange(WORKERS)
+                workers[victim].kill()
+                workers[victim].communicate()
+                killed += 1
+                workers[victim] = self._start()
+            for worker in workers:
+                printed, complaint = worker.communicate(timeout=3600)
+                assert worker.returncode == 0, complaint[-2000:]
+                assert json.loads(printed)["left"] == [], printed
+            return self._balance(gateway, killed, time.monotonic() - begun)
+
+    def _start(self) -> subprocess.Popen[str]:
+        self._reports.append(self._folder / f"report-{len(self._reports)}.json")
+        told = {
+            "folder": str(self._folder / "user"),
+            "base_url": self._gateway.base_url,
+            "jobs": [0, self._jobs],
+            "report": str(self._reports[-1]),
+        }
+        command = [sys.executable, "-m", "tests.soak.worker", json.dumps(told)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def _until(self, creates: int, workers: list[subprocess.Popen[str]]) -> None:
+        while not self._gateway.record.wait_for("create", creates, 0.5):
+            if any(worker.poll() is not None for worker in workers):
+                return
+
+    def _balance(self, gateway: RehearsalGateway, kills: int, seconds: float) -> Balance:
+        tasks = gateway.record.tasks
+        paid = Counter(task.prompt for task in tasks if task.status != "failed")
+        home = self._delivered()
+        reports = [json.loads(path.read_text()) for path in self._reports if path.exists()]
+        return Balance(
+            jobs=self._jobs,
+            charges=sum(paid.values()),
+            refunded_in_full_or_part=sum(task.status == "failed" for task in tasks),
+            lost=sum(prompt not in home for prompt in paid),
+            doubled=sum(count > 1 for count in paid.values()),
+            requests_per_job=round(gateway.record.count() / self._jobs, 2),
+            faults_played=sum(request.fault is not None for request in gateway.record.requests),
+            kills=kills,
+            peak_threads=max((report["threads"] for report in reports), default=0),
+            peak_megabytes=round(max((report["megabytes"] for report in reports), default=0.0), 1),
+            seconds=round(seconds, 1),
+        )
+
+    def _delivered(self) -> set[str]:
+        """Prompts of the jobs whose row says delivered and whose file plays."""
+        journal = Journal(self._folder / "user" / "journal.sqlite3")
+        rows = journal._all("SELECT * FROM jobs WHERE state = ?", DELIVERED)
+        journal.close()
+        for row in rows:
+            verify(self._folder / "user" / "results" / str(row.file))
+        return {row.prompt for row in rows}
+
+
+def main(arguments: list[str]) -> int:
+    numbers = [int(argument) for argument in arguments] + [1000, 10, 20][len(arguments) :]
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        balance = Soak(Path(folder), *numbers).run()
+    print(balance.lines())  # noqa: T201 - what it is for
+    sound = balance.lost == balance.doubled == 0 and balance.charges == balance.jobs
+    return 0 if sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""One ComfyUI of the soak: asks for all its jobs at once, asks again for what failed, reports how it fares.
+
+python -m tests.soak.worker '{"folder": ..., "base_url": ..., "jobs": [first, last], "report": ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from nodes.gateway.errors import APIMallError
+from nodes.jobs.journal import Job
+from nodes.jobs.order import Order
+from nodes.jobs.pace import Budget
+from nodes.jobs.work import Ticket
+from tests.jobs import lab
+
+MOST_ATTEMPTS = 40
+PLACES = 12
+
+
+def order(number: int) -> Order:
+    """Of ten jobs one repaints a clip, two move a picture, seven tell a text."""
+    prompt = f"soak {number}"
+    if number % 10 == 0:
+        return lab.clip_order(prompt)
+    return lab.picture_order(prompt) if number % 10 < 3 else lab.text_order(prompt)
+
+
+class Gauge:
+    """The greatest number of threads of ours, and of megabytes."""
+
+    def __init__(self, report: Path) -> None:
+        self._report, self.threads = report, 0
+
+    def __call__(self, step: str, job: Job) -> None:
+        self.threads = max(self.threads, sum(t.name.startswith("apimall") for t in threading.enumerate()))
+        if step == "delivered":
+            # Written as we go: this process will be killed without a word.
+            self._report.write_text(json.dumps({"threads": self.threads, "megabytes": peak_megabytes()}))
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def main(told: dict[str, Any]) -> dict[str, Any]:
+    gauge = Gauge(Path(told["report"]))
+    wiring = lab.Wiring(max_jobs=PLACES, observe=gauge, budget=lambda: Budget(1e6, 1e6), timeouts=lab.QUICK_TIMEOUTS)
+    endings: Counter[str] = Counter()
+    with lab.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
+        waiting: dict[int, Ticket] = {n: bench.runner.submit(order(n)) for n in range(*told["jobs"])}
+        for _ in range(MOST_ATTEMPTS):
+            again = {}
+            for number, ticket in waiting.items():
+                assert ticket.wait(300), f"job {number}: {ticket.status().text}"
+                try:
+                    endings["served" if not ticket.result().fetched else "fetched"] += 1
+                except APIMallError as failure:
+                    endings[type(failure).__name__] += 1
+                    again[number] = bench.runner.submit(order(number))
+            waiting = again
+            if not waiting:
+                break
+    return {"left": sorted(waiting), "endings": endings}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.loads(sys.argv[1]))), flush=True)  # noqa: T201 - read by the soak
