@@ -29,6 +29,8 @@ _FULL = 2  # AVCOL_RANGE_JPEG
 _HD_LINES = 720
 
 _BYTE_BITS = 8
+_BLOCK_LINES = 64
+_NOTHING_ABOVE = (255, 65535)  # for these values of white; elsewhere limited range goes beyond it
 _LARGEST_ASPECT = 16
 _ASPECT_WORTH_SCALING = Fraction(1, 100)
 
@@ -57,15 +59,15 @@ class Turn:
             return 90 if self.flip_columns else 270
         return 180 if self.flip_rows else 0
 
-    def apply(self, picture: Pixels) -> Pixels:
-        """Turn [height, width, 3]; a view, nothing is copied."""
+    def apply(self, plane: Pixels) -> Pixels:
+        """Turn [height, width]; a view, nothing is copied."""
         if self.transpose:
-            picture = picture.transpose(1, 0, 2)
+            plane = plane.T
         if self.flip_rows:
-            picture = picture[::-1]
+            plane = plane[::-1]
         if self.flip_columns:
-            picture = picture[:, ::-1]
-        return picture
+            plane = plane[:, ::-1]
+        return plane
 
 
 def turn_of(frame: Any) -> Turn:
@@ -188,25 +190,44 @@ class Converter:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._reformatter = VideoReformatter()
+        self._block: Pixels = np.empty((0, 0, 3), np.uint8)
+
+    def write(self, frame: Any, row: Pixels) -> None:
+        """Write the frame's pixels into float32 [height, width, 3], 0..1; 8 bit values as exactly value / 255.
+
+        In blocks of lines: what is interleaved is still in the processor's cache when it becomes floats.
+        """
+        planes, white = self._upright(frame)
+        for top in range(0, len(row), _BLOCK_LINES):
+            out = row[top : top + _BLOCK_LINES]
+            block = self._block_for(out.shape, planes[0].dtype)
+            for channel, plane in enumerate(planes):
+                block[..., channel] = plane[top : top + _BLOCK_LINES]
+            np.copyto(out, block)
+            np.divide(out, np.float32(white), out=out)
+            if white not in _NOTHING_ABOVE:
+                np.minimum(out, 1, out=out)
 
     def rgb(self, frame: Any) -> Pixels:
         """Upright uint8 or, from sources above 8 bits, float32 pixels [height, width, 3]: 0..255 or 0..1."""
-        pixels, white = self._stored(frame)
-        upright = self._shape.turn.apply(pixels)
-        if pixels.dtype == np.uint8:
-            return upright
-        floats: Pixels = np.minimum(np.divide(upright, np.float32(white)), 1)
-        return floats
+        shape = (self._shape.height, self._shape.width, 3)
+        if depth_of(frame) > _BYTE_BITS:
+            floats: Pixels = np.empty(shape, np.float32)
+            self.write(frame, floats)
+            return floats
+        planes, _ = self._upright(frame)
+        pixels: Pixels = np.empty(shape, np.uint8)
+        for channel, plane in enumerate(planes):
+            pixels[..., channel] = plane
+        return pixels
 
-    def write(self, frame: Any, row: Pixels) -> None:
-        """Write the frame's pixels into float32 [height, width, 3], 0..1; 8 bit values as exactly value / 255."""
-        pixels, white = self._stored(frame)
-        np.divide(self._shape.turn.apply(pixels), np.float32(white), out=row)
-        if white not in (255, 65535):  # brighter than white is possible
-            np.minimum(row, 1, out=row)
+    def _block_for(self, shape: tuple[int, ...], kind: Any) -> Pixels:
+        if self._block.shape[0] < shape[0] or self._block.shape[1:] != shape[1:] or self._block.dtype != kind:
+            self._block = np.empty(shape, kind)
+        return self._block[: shape[0]]
 
-    def _stored(self, frame: Any) -> tuple[Pixels, int]:
-        """Pixels as they are stored, not yet turned, [height, width, 3] uint8 or uint16, and the value of white."""
+    def _upright(self, frame: Any) -> tuple[list[Pixels], int]:
+        """Red, green and blue as uint8 or uint16 [height, width], views of one scaled frame, and the value of white."""
         shape = self._shape
         width, height = shape.scaled_width, shape.scaled_height
         whole = frame
@@ -220,7 +241,7 @@ class Converter:
             matrix = matrix_of(frame)
             # RGB has no matrix, but PyAV before 17 passes ours on only if the two differ.
             other = _SWS_BT601 if matrix == _SWS_BT709 else _SWS_BT709
-        planar = self._reformatter.reformat(
+        scaled = self._reformatter.reformat(
             whole,
             width=width,
             height=height,
@@ -232,5 +253,8 @@ class Converter:
             dst_color_range=_FULL,
             **ONE_THREAD,
         )
-        pixels: Pixels = planar.to_ndarray()
-        return pixels[: shape.scaled_height, : shape.scaled_width], _white_of(frame) if deep else 255
+        green, blue, red = (
+            np.frombuffer(plane, "<u2" if deep else np.uint8).reshape(plane.height, -1) for plane in scaled.planes
+        )
+        planes = [shape.turn.apply(plane[: shape.scaled_height, : shape.scaled_width]) for plane in (red, green, blue)]
+        return planes, _white_of(frame) if deep else 255

@@ -150,7 +150,12 @@ def _write(
             if count:
                 tell(min(1.0, number / count))
             picture = next(todo, None)
-        container.mux(video.encode(None))
+        # One at a time: what x264 still holds of large pictures takes longer than a stop may.
+        for packet in video.codec_context.encode_lazy(None):
+            if stop():
+                raise Stopped
+            packet.stream = video
+            container.mux(packet)
         if track is not None:
             track.finish(stop)
 
