@@ -241,7 +241,7 @@ class Converter:
             matrix = matrix_of(frame)
             # RGB has no matrix, but PyAV before 17 passes ours on only if the two differ.
             other = _SWS_BT601 if matrix == _SWS_BT709 else _SWS_BT709
-        scaled = self._reformatter.reformat(
+        scaled: Any = self._reformatter.reformat(
             whole,
             width=width,
             height=height,
@@ -253,8 +253,7 @@ class Converter:
             dst_color_range=_FULL,
             **ONE_THREAD,
         )
-        green, blue, red = (
-            np.frombuffer(plane, "<u2" if deep else np.uint8).reshape(plane.height, -1) for plane in scaled.planes
-        )
+        kind: np.dtype[Any] = np.dtype("<u2") if deep else np.dtype(np.uint8)
+        green, blue, red = (np.frombuffer(plane, kind).reshape(plane.height, -1) for plane in scaled.planes)
         planes = [shape.turn.apply(plane[: shape.scaled_height, : shape.scaled_width]) for plane in (red, green, blue)]
         return planes, _white_of(frame) if deep else 255
