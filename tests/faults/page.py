@@ -87,3 +87,4 @@ def _name(outcome: Outcome) -> str:
 if __name__ == "__main__":
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), encoding="utf-8", newline="\n")
+    print(summary())  # noqa: T201 - for the README

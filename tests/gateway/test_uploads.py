@@ -1,0 +1,154 @@
+"""Getting a file to where the gateway can read it: presigned first, inside JSON where that fails, never paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodes.gateway.client import Gateway, open_session
+from nodes.gateway.contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES
+from nodes.gateway.errors import APIMallError, Charge, GatewayBroken, InputError, KeyRefused, NotReached
+from nodes.gateway.uploads import Uploader, check_upload
+from nodes.media.send import put
+from nodes.rehearsal import faults
+from nodes.rehearsal.server import RehearsalGateway
+from tests.jobs import lab
+
+
+class Bench:
+    """An uploader, and what it did beside uploading."""
+
+    def __init__(self, gateway: RehearsalGateway) -> None:
+        session = open_session(gateway.base_url)
+        client = Gateway(gateway.base_url, lab.KEY, session=lambda: session, timeouts=lab.QUICK_TIMEOUTS)
+        self.pauses: list[float] = []
+        self.spent = 0
+        self.held_off: list[float] = []
+        self.uploader = Uploader(
+            client,
+            lambda url, file, kind: put(url, file, kind, loopback_origin=gateway.base_url),
+            pause=self.pauses.append,
+            spend=self._spend,
+            hold_off=self.held_off.append,
+        )
+
+    def _spend(self) -> None:
+        self.spent += 1
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
+    with lab.rehearsal(tmp_path / "gateway") as server:
+        yield server
+
+
+@pytest.fixture
+def bench(gateway: RehearsalGateway) -> Bench:
+    return Bench(gateway)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "holiday with the family.png"
+    path.write_bytes(lab.tiny_picture())
+    return path
+
+
+def failure(bench: Bench, file: Path) -> APIMallError:
+    with pytest.raises(APIMallError) as caught:
+        bench.uploader.upload(file, "image/png")
+    return caught.value
+
+
+def test_a_file_goes_to_the_address_it_is_given_under_a_name_that_tells_nothing(
+    bench: Bench, gateway: RehearsalGateway, picture: Path
+) -> None:
+    first, second = (bench.uploader.upload(picture, "image/png") for _ in range(2))
+    assert gateway.record.of("put")[0].body == lab.tiny_picture()
+    assert first != second
+    assert "holiday" not in first
+    assert first.endswith(".png")
+    assert bench.spent == 2
+
+
+def test_without_an_address_to_put_to_the_file_travels_inside_json(
+    bench: Bench, gateway: RehearsalGateway, picture: Path
+) -> None:
+    gateway.always("upload_url", faults.Answer(404))
+    bench.uploader.upload(picture, "image/png")
+    assert len(gateway.record.of("upload_url")) == 1
+    assert len(gateway.record.of("base64")) == 1
+    assert bench.pauses == []
+
+
+def test_a_storage_that_refuses_is_asked_twice_and_then_left_alone(
+    bench: Bench, gateway: RehearsalGateway, picture: Path
+) -> None:
+    gateway.always("put", faults.Answer(403))
+    bench.uploader.upload(picture, "image/png")
+    assert (len(gateway.record.of("put")), len(gateway.record.of("base64"))) == (2, 1)
+
+
+def test_what_is_too_large_for_json_is_told_when_the_storage_refuses_it(
+    bench: Bench, gateway: RehearsalGateway, tmp_path: Path
+) -> None:
+    gateway.always("put", faults.Answer(403))
+    large = tmp_path / "large.png"
+    with large.open("wb") as file:
+        file.truncate(LARGEST_BASE64_BYTES + 1)
+    told = failure(bench, large)
+    assert type(told) is NotReached
+    assert told.charge is Charge.NOT_SENT
+    assert gateway.record.of("base64") == []
+
+
+@pytest.mark.parametrize(("fault", "kind"), [(faults.Answer(401), KeyRefused), (faults.Answer(500), GatewayBroken)])
+@pytest.mark.parametrize("step", ["upload_url", "base64"])
+def test_a_failed_upload_has_cost_nothing_whatever_the_failure_usually_costs(
+    step: str, fault: faults.Fault, kind: type[APIMallError], bench: Bench, gateway: RehearsalGateway, picture: Path
+) -> None:
+    if step == "base64":
+        gateway.always("upload_url", faults.Answer(404))
+    gateway.always(step, fault)
+    told = failure(bench, picture)
+    assert type(told) is kind
+    assert told.charge is Charge.NOT_SENT
+    assert "Idempotency-Key" not in str(told)
+
+
+def test_a_429_is_waited_for_and_passed_on_to_everybody(bench: Bench, gateway: RehearsalGateway, picture: Path) -> None:
+    gateway.script("upload_url", *[faults.Answer(429, headers=(("Retry-After", "7"),))] * 6)
+    bench.uploader.upload(picture, "image/png")
+    assert bench.pauses == bench.held_off == [7.0] * 6
+
+
+def test_whoever_gives_up_in_a_pause_is_let_go(gateway: RehearsalGateway, picture: Path) -> None:
+    class Left(Exception):
+        """The user has gone."""
+
+    def pause(seconds: float) -> None:
+        raise Left
+
+    bench = Bench(gateway)
+    uploader = Uploader(
+        bench.uploader._gateway, bench.uploader._put, pause=pause, spend=lambda: None, hold_off=lambda seconds: None
+    )
+    gateway.always("upload_url", faults.Answer(503))
+    with pytest.raises(Left):
+        uploader.upload(picture, "image/png")
+    assert len(gateway.record.of("upload_url")) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [(0, "image/png"), (LARGEST_UPLOAD_BYTES + 1, "video/mp4"), (5, "text/html"), (5, "audio/wav")]
+)
+def test_what_the_gateway_would_refuse_is_refused_before_anything_is_sent(size: int, kind: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_upload(size, kind)
+    assert caught.value.charge is Charge.NOT_SENT
+
+
+def test_the_largest_file_the_gateway_takes_is_taken() -> None:
+    check_upload(LARGEST_UPLOAD_BYTES, "video/mp4")
