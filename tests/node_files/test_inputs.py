@@ -119,7 +119,9 @@ WRONG = {
     "load all three": Wrong("file, url and video are all given", load_video(file="a", url=HTTPS, video=GIVEN), CLIP),
     "load missing file": Wrong("There is no file", load_video(file="gone.mp4")),
     "load foreign file": Wrong("leads out of its folder", load_video(file="../user/secret.mp4")),
-    "load absolute file": Wrong("not a name inside ComfyUI's input folder", load_video(file=str(Path(__file__).resolve()))),
+    "load absolute file": Wrong(
+        "not a name inside ComfyUI's input folder", load_video(file=str(Path(__file__).resolve()))
+    ),
     "load a folder": Wrong("names no file", load_video(file=".")),
     "load no clip": Wrong("notes.txt", load_video(file="notes.txt")),
     "load http": Wrong("https", load_video(url="http://x.example/a.mp4")),

@@ -1,0 +1,253 @@
+"""The example workflows: whole, well laid out, and agreeing with the nodes' schemas."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes.extension import APIMallVideo
+from tests.host.workflows import to_prompt
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = REPOSITORY / "example_workflows"
+NAMES = [
+    "Image to Video",
+    "Load Video",
+    "Poll Result",
+    "Text to Video",
+    "Three shots from one sentence",
+    "Video to Video",
+]
+TITLE_HEIGHT = 30
+SMALLEST_GAP = 40
+NOTE = "MarkdownNote"
+
+Json = dict[str, Any]
+
+# Core nodes as ComfyUI 0.3.64 and 0.33 both describe them; tests/host asks the real ones.
+CORE: dict[str, Json] = {
+    "SaveVideo": {
+        "required": {
+            "video": ["VIDEO", {}],
+            "filename_prefix": ["STRING", {}],
+            "format": ["COMBO", {"options": ["auto", "mp4"]}],
+            "codec": ["COMBO", {"options": ["auto", "h264"]}],
+        }
+    },
+    "EmptyImage": {
+        "required": {
+            "width": ["INT", {"min": 1, "max": 16384}],
+            "height": ["INT", {"min": 1, "max": 16384}],
+            "batch_size": ["INT", {"min": 1, "max": 4096}],
+            "color": ["INT", {"min": 0, "max": 0xFFFFFF}],
+        }
+    },
+    "ImageCompositeMasked": {
+        "required": {
+            "destination": ["IMAGE", {}],
+            "source": ["IMAGE", {}],
+            "x": ["INT", {"min": 0}],
+            "y": ["INT", {"min": 0}],
+            "resize_source": ["BOOLEAN", {}],
+        },
+        "optional": {"mask": ["MASK", {}]},
+    },
+    "PreviewImage": {"required": {"images": ["IMAGE", {}]}},
+    "PreviewAny": {"required": {"source": ["*", {}]}},
+    "PrimitiveStringMultiline": {"required": {"value": ["STRING", {}]}},
+    "StringConcatenate": {
+        "required": {"string_a": ["STRING", {}], "string_b": ["STRING", {}], "delimiter": ["STRING", {}]}
+    },
+}
+
+
+def ours() -> dict[str, Json]:
+    """Our nodes as /object_info describes them."""
+    found = {}
+    for node in asyncio.run(APIMallVideo().get_node_list()):
+        schema = node.GET_SCHEMA()
+        found[schema.node_id] = {
+            kind: {
+                entry.id: [entry.io_type, options_of(entry)] for entry in schema.inputs if entry.optional is optional
+            }
+            for kind, optional in (("required", False), ("optional", True))
+        }
+    return found
+
+
+def options_of(entry: Any) -> Json:
+    names = ("options", "min", "max", "default")
+    return {name: getattr(entry, name) for name in names if getattr(entry, name, None) is not None}
+
+
+INPUTS = {**CORE, **ours()}
+OUTPUTS = {
+    node.GET_SCHEMA().node_id: [(entry.display_name, entry.io_type) for entry in node.GET_SCHEMA().outputs]
+    for node in asyncio.run(APIMallVideo().get_node_list())
+}
+
+
+def read(name: str) -> Json:
+    workflow: Json = json.loads((FOLDER / f"{name}.json").read_text(encoding="ascii"))
+    return workflow
+
+
+@pytest.fixture(params=NAMES)
+def workflow(request: pytest.FixtureRequest) -> Json:
+    return read(request.param)
+
+
+def prompt_of(workflow: Json) -> Json:
+    info = {node_type: {"input": inputs} for node_type, inputs in INPUTS.items()}
+    return to_prompt(workflow, info.get)
+
+
+def widgets_of(node: Json) -> Iterator[tuple[str, Any]]:
+    values = iter(node["widgets_values"])
+    for entry in node["inputs"]:
+        if "widget" in entry:
+            yield entry["name"], next(values)
+
+
+def test_these_are_the_examples() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.json")) == NAMES
+
+
+def test_each_has_an_id_of_its_own() -> None:
+    ids = [read(name)["id"] for name in NAMES]
+    assert len(set(ids)) == len(NAMES) and all(str(uuid.UUID(found)) == found for found in ids)
+
+
+def test_the_format_is_the_one_that_every_front_end_reads(workflow: Json) -> None:
+    assert list(workflow) == [
+        *("id", "revision", "last_node_id", "last_link_id", "nodes", "links", "groups", "config", "extra", "version")
+    ]
+    assert workflow["version"] == 0.4 and workflow["revision"] == 0
+    assert workflow["last_node_id"] == max(node["id"] for node in workflow["nodes"])
+    assert workflow["last_link_id"] == max(link[0] for link in workflow["links"])
+    assert workflow["config"] == {} and workflow["extra"] == {}
+    assert all(node["mode"] == 0 and node["flags"] == {} for node in workflow["nodes"])
+
+
+def test_every_link_is_known_at_both_ends_and_of_one_type(workflow: Json) -> None:
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    for number, origin, slot, target, entry, kind in workflow["links"]:
+        assert number in nodes[origin]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][entry]["link"] == number
+        assert kind == nodes[origin]["outputs"][slot]["type"]
+        assert nodes[target]["inputs"][entry]["type"] in (kind, "*")
+    ends = [entry["link"] for node in nodes.values() for entry in node["inputs"] if entry["link"] is not None]
+    assert sorted(ends) == sorted(link[0] for link in workflow["links"])
+
+
+def test_every_node_is_stamped_with_its_pack_and_version(workflow: Json) -> None:
+    version = re.search(r'^version = "(.+)"$', (REPOSITORY / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert version is not None
+    for node in workflow["nodes"]:
+        pack = ("apimall-video", version[1]) if node["type"].startswith("APIMall_") else ("comfy-core", "0.3.64")
+        stamped = node["properties"]
+        assert (stamped["cnr_id"], stamped["ver"]) == pack
+        assert stamped["Node name for S&R"] == node["type"]
+
+
+def test_our_nodes_are_saved_with_all_their_inputs_and_outputs(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        if node["type"] not in OUTPUTS:
+            continue
+        declared = {name: spec[0] for kind in INPUTS[node["type"]].values() for name, spec in kind.items()}
+        # The front end adds the upload button, last.
+        found = {entry["name"]: entry["type"] for entry in node["inputs"] if entry["name"] != "upload"}
+        assert found == declared
+        assert [(entry["name"], entry["type"]) for entry in node["outputs"]] == OUTPUTS[node["type"]]
+        widgets = [entry["name"] for entry in node["inputs"] if "widget" in entry and entry["name"] != "upload"]
+        assert widgets == [name for name in INPUTS[node["type"]]["required"] if name in widgets]
+
+
+def test_every_widget_has_a_value_that_its_input_takes(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        if node["type"] == NOTE:
+            continue
+        specs = {name: spec for kind in INPUTS[node["type"]].values() for name, spec in kind.items()}
+        for name, value in widgets_of(node):
+            if name != "upload":
+                assert fits(specs[name], value), (node["type"], name, value)
+
+
+def fits(spec: list[Any], value: object) -> bool:
+    kind, options = spec
+    kinds: dict[str, type | tuple[type, ...]] = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool}
+    if kind == "COMBO":
+        return value in options["options"]
+    if not isinstance(value, kinds[kind]) or (kind != "BOOLEAN" and isinstance(value, bool)):
+        return False
+    if not isinstance(value, (int, float)):
+        return True
+    return bool(options.get("min", value) <= value <= options.get("max", value))
+
+
+def test_it_becomes_a_prompt_in_which_nothing_required_is_missing(workflow: Json) -> None:
+    prompt = prompt_of(workflow)
+    assert len(prompt) == sum(node["type"] != NOTE for node in workflow["nodes"])
+    for node in prompt.values():
+        assert set(INPUTS[node["class_type"]]["required"]) <= set(node["inputs"])
+    assert any(node["class_type"] == "SaveVideo" for node in prompt.values())
+
+
+def test_it_needs_no_file_and_no_address_of_anybodys(workflow: Json) -> None:
+    for node in prompt_of(workflow).values():
+        given = [value for value in node["inputs"].values() if isinstance(value, str)]
+        assert not any("://" in value or value.endswith((".mp4", ".png", ".jpg")) for value in given)
+        assert node["inputs"].get("file", "(none)") == "(none)"
+
+
+def test_nothing_lies_on_anything_else(workflow: Json) -> None:
+    boxes = [(node["title"] if "title" in node else node["type"], *box_of(node)) for node in workflow["nodes"]]
+    for (one, *a), (other, *b) in itertools.combinations(boxes, 2):
+        beside = a[2] + SMALLEST_GAP <= b[0] or b[2] + SMALLEST_GAP <= a[0]
+        below = a[3] + SMALLEST_GAP <= b[1] or b[3] + SMALLEST_GAP <= a[1]
+        assert beside or below, f"{one} and {other}"
+
+
+def box_of(node: Json) -> tuple[float, float, float, float]:
+    (left, top), (width, height) = node["pos"], node["size"]
+    return left, top - TITLE_HEIGHT, left + width, top + height
+
+
+def test_below_a_node_that_will_play_a_clip_there_is_room_for_it(workflow: Json) -> None:
+    players = [node for node in workflow["nodes"] if node["type"].startswith("APIMall_") or node["type"] == "SaveVideo"]
+    for player in players:
+        left, _, right, bottom = box_of(player)
+        room = bottom + (right - left) * 9 / 16 + SMALLEST_GAP
+        for other in workflow["nodes"]:
+            other_left, other_top, other_right, _ = box_of(other)
+            if other_top > bottom and other_left < right and left < other_right:
+                assert other_top >= room, f"{player['type']} grows into {other.get('title', other['type'])}"
+
+
+def test_nodes_are_large_enough_to_be_read(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        width, height = node["size"]
+        rows = max(sum("widget" not in entry for entry in node["inputs"]), len(node["outputs"]))
+        values = [value for _, value in widgets_of(node)] if node["type"] != NOTE else []
+        assert width >= 300 and height >= 20 * rows + 24 * len(values)
+
+
+def test_a_note_teaches_and_says_how_to_try_it_for_free(workflow: Json) -> None:
+    (note,) = [node for node in workflow["nodes"] if node["type"] == NOTE]
+    (text,) = note["widgets_values"]
+    assert "APIMALL_REHEARSAL=1" in text
+    uploads = any(node["type"] in ("APIMall_ImageToVideo", "APIMall_VideoToVideo") for node in workflow["nodes"])
+    assert ("public address" in text) is uploads
+
+
+def test_text_alone_is_enough_for_the_first_example() -> None:
+    types = [node["type"] for node in read("Text to Video")["nodes"]]
+    assert types == [NOTE, "APIMall_TextToVideo", "SaveVideo"]
