@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class Service:
     def __init__(
         self,
         folders: Folders,
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] = settings_room.ENVIRON,
         *,
         observe: Observer = lambda step, job: None,
         clocks: Clocks | None = None,

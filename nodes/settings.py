@@ -36,6 +36,9 @@ REHEARSAL_VARIABLE = "APIMALL_REHEARSAL"
 MAX_JOBS_VARIABLE = "APIMALL_MAX_JOBS"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
 
+ENVIRON: Mapping[str, str] = os.environ
+"""The process's own environment, for whoever hands it on: nobody else reads it."""
+
 KEY_FILE = "api_key"
 REHEARSAL_FILE = "rehearsal_switch"
 
@@ -134,7 +137,7 @@ class Settings:
 _NO_KEY: tuple[ApiKey | None, KeySource] = (None, "none")
 
 
-def load(state_folder: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+def load(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> Settings:
     """Everything the pack is told from outside; the environment wins over the state folder.
 
     In rehearsal the real key is not read at all. Raises SetupError, naming the variable or file, for what is wrong.
@@ -155,7 +158,7 @@ def load(state_folder: Path, environ: Mapping[str, str] = os.environ) -> Setting
     )
 
 
-def read_key(state_folder: Path, environ: Mapping[str, str] = os.environ) -> tuple[ApiKey | None, KeySource]:
+def read_key(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> tuple[ApiKey | None, KeySource]:
     """The key and where it came from: environment first, then the key file. Raises SetupError for a bad one."""
     if given := _given(environ, KEY_VARIABLE):
         return check_key(given, f"The API key in {KEY_VARIABLE}"), "environment"

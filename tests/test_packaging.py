@@ -1,0 +1,455 @@
+"""What is shipped, what a scanner finds in it, and which room may know of which."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED_AT_THE_TOP = {
+    "LICENSE",
+    "README.md",
+    "__init__.py",
+    "example_workflows",
+    "locales",
+    "nodes",
+    "pyproject.toml",
+    "requirements.txt",
+    "web",
+}
+LARGEST_ARCHIVE_BYTES = 2_000_000
+LARGEST_SCRIPTS_BYTES = 60_000
+
+# What scanners of the registry are known to stop at, in any text file. They look for words, not for meaning.
+TRIPWIRES = {
+    "environment": r"os\.environ|os\.getenv|\bgetenv\(|\bputenv\(",
+    "http": (
+        r"(?<![\w.])requests\.\w+\(|urllib\.request|urlopen\(|http\.client|aiohttp\.ClientSession"
+        r"|XMLHttpRequest|WebSocket\("
+    ),
+    "socket": (
+        r"\bimport socket|\bsocket\.\w+\(|socketserver"
+        r"|(?<!sqlite3)\.connect\(|\.bind\(|\.send\(|\.recv\(|\.listen\("
+    ),
+    "process": r"subprocess|os\.system\(|os\.popen\(|os\.exec|os\.spawn|\bpty\.spawn",
+    "code": r"(?<![\w.])(?:eval|exec|compile)\(|new Function\(|marshal|types\.CodeType",
+    "import": r"importlib|__import__|sys\.path\.|runpy|sys\.modules",
+    "native": r"ctypes|cffi|\bmmap\b",
+    "pickle": r"\bpickle\.|\bimport pickle|shelve|torch\.load\(",
+    "database": r"sqlite3\.connect\(",
+    "hidden text": r"b64decode\(|bytes\.fromhex\(|codecs\.decode\(|zlib\.decompress|atob\(|(?:\\x[0-9a-f]{2}){4}",
+    "page": r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|document\.cookie|localStorage",
+    "installing": r"pip install|\bpip\.main|ensurepip",
+}
+# File, rule, why it is there. Anything else fails the test, and so does a line here that is no longer needed.
+ALLOWED = {
+    ("README.md", "installing"): "tells people how to install by hand",
+    ("nodes/settings.py", "environment"): "the one reader of the environment: key, base URL, limits",
+    ("nodes/media/guard.py", "http"): "the guarded connection under every download and upload; asks for one request",
+    ("nodes/media/guard.py", "socket"): "connects to the very address that was checked (no second look-up)",
+    ("nodes/media/fetch.py", "http"): "names the exceptions of http.client that a broken download raises",
+    ("nodes/gateway/client.py", "http"): "the one client of the gateway; its docstring speaks of http.client",
+    ("nodes/rehearsal/wire.py", "socket"): "the stand-in gateway: listens on 127.0.0.1, and only when it is asked for",
+    ("nodes/rehearsal/rules.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
+    ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
+    ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
+    ("nodes/jobs/journal.py", "database"): "the journal of paid jobs, in the state folder",
+    ("nodes/jobs/records.py", "database"): "the panel's look into the journal, read only",
+    ("nodes/jobs/salvage.py", "database"): "reads what is left of a damaged journal, from a copy",
+}
+
+
+def _git(*arguments: str) -> list[str]:
+    try:
+        told = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git checkout: what would be shipped is not known")
+    return told.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def archive() -> list[str]:
+    """Paths in the archive: what git tracks, without what .comfyignore names (gitignore rules)."""
+    left_out = set(_git("ls-files", "--cached", "--ignored", "--exclude-from=.comfyignore"))
+    return [path for path in _git("ls-files") if path not in left_out and (ROOT / path).exists()]
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        tomllib = pytest.importorskip("tomli")
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    return found
+
+
+# The archive
+
+
+def test_only_what_users_need_is_shipped(archive: list[str]) -> None:
+    assert {path.split("/")[0] for path in archive} == SHIPPED_AT_THE_TOP
+    strange = [path for path in archive if not path.endswith((".py", ".js", ".json", ".md", ".toml", ".txt", ".jpg"))]
+    assert strange == ["LICENSE"]
+    assert not [path for path in archive if "test" in path.lower() or "/." in path or path.startswith(".")]
+
+
+def test_the_archive_is_small(archive: list[str]) -> None:
+    sizes = {path: (ROOT / path).stat().st_size for path in archive}
+    assert sum(sizes.values()) < LARGEST_ARCHIVE_BYTES
+    assert sum(size for path, size in sizes.items() if path.endswith(".js")) < LARGEST_SCRIPTS_BYTES
+
+
+def test_nothing_is_tracked_that_is_no_plain_source() -> None:
+    kinds = {line.split("\t")[1]: line.split()[0] for line in _git("ls-files", "--stage")}
+    assert [path for path, kind in kinds.items() if kind not in ("100644", "100755")] == [], "links and submodules"
+    assert [path for path, kind in kinds.items() if kind == "100755"] == [".ci/run"]
+    built = (".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".exe", ".whl", ".zip", ".db", ".sqlite3", ".mp4", ".map")
+    assert [path for path in kinds if path.endswith(built)] == []
+
+
+def test_scanners_find_nothing_that_is_not_explained(archive: list[str]) -> None:
+    found = {
+        (path, rule)
+        for path in archive
+        if not path.endswith(".jpg")
+        for rule, pattern in TRIPWIRES.items()
+        if re.search(pattern, (ROOT / path).read_text("utf-8"))
+    }
+    assert sorted(found - set(ALLOWED)) == []
+    assert sorted(set(ALLOWED) - found) == [], "explained, but no longer there"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("value = os.environ['X']", "environment"),
+        ("reply = requests.get(url)", "http"),
+        ("handler.bind(this)", "socket"),
+        ("subprocess.run(['x'])", "process"),
+        ("eval(text)", "code"),
+        ("module = importlib.import_module(name)", "import"),
+        ("ctypes.CDLL(name)", "native"),
+        ("pickle.loads(data)", "pickle"),
+        ("sqlite3.connect(path)", "database"),
+        ("base64.b64decode(blob)", "hidden text"),
+        ("box.innerHTML = text", "page"),
+        ("os.system('pip install x')", "installing"),
+    ],
+)
+def test_every_tripwire_trips(text: str, rule: str) -> None:
+    assert len(TRIPWIRES) == 12
+    assert re.search(TRIPWIRES[rule], text)
+
+
+def test_python_is_written_in_letters_every_windows_knows(archive: list[str]) -> None:
+    for path in [*archive, *(path for path in _git("ls-files") if path.endswith(".py"))]:
+        if path.endswith(".py"):
+            (ROOT / path).read_text("utf-8").encode("cp1252")
+
+
+def test_no_text_hides_characters_that_nobody_sees(archive: list[str]) -> None:
+    for path in archive:
+        if not path.endswith(".jpg"):
+            text = (ROOT / path).read_text("utf-8")
+            hidden = re.findall("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]", text)
+            assert not hidden, path
+            assert "\r" not in text, path
+
+
+# What it says of itself
+
+
+def test_the_two_lists_of_requirements_are_one(manifest: dict[str, Any]) -> None:
+    listed = [line for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines() if line.strip()]
+    assert listed == manifest["project"]["dependencies"]
+    names = {re.split(r"[\[>=<~! ]", line)[0] for line in listed}
+    assert names == {"requests", "pillow", "numpy", "imageio"}
+
+
+def test_the_manifest_is_complete(manifest: dict[str, Any]) -> None:
+    project, comfy = manifest["project"], manifest["tool"]["comfy"]
+    assert project["name"] == "apimall-video"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
+    assert project["license"] == {"file": "LICENSE"}
+    assert (ROOT / project["readme"]).is_file() and 20 < len(project["description"]) < 200
+    assert set(project["urls"]) >= {"Homepage", "Repository", "Documentation", "Issues", "Bug Tracker"}
+    assert all(url.startswith("https://") for url in project["urls"].values())
+    assert project["classifiers"] == ["Operating System :: OS Independent"]
+    assert (comfy["PublisherId"], comfy["DisplayName"]) == ("apimall", "API Mall Video")
+    assert re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
+    assert "web" not in comfy, "WEB_DIRECTORY registers it; both would load every script twice"
+    assert f"## {project['version']}\n" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_icon_and_banner_are_files_of_this_repository(manifest: dict[str, Any]) -> None:
+    comfy = manifest["tool"]["comfy"]
+    for name in ("Icon", "Banner"):
+        inside = re.fullmatch(r"https://raw\.githubusercontent\.com/[\w-]+/[\w-]+/main/(.+\.svg)", comfy[name])
+        assert inside, name
+        picture = (ROOT / inside[1]).read_text("utf-8")
+        assert picture.lstrip().startswith("<svg") and "<script" not in picture and "href=" not in picture
+
+
+def test_shipped_json_is_json(archive: list[str]) -> None:
+    for path in archive:
+        if path.endswith(".json"):
+            json.loads((ROOT / path).read_text("utf-8"))
+
+
+def test_workflows_for_github_run_what_there_is() -> None:
+    workflows = {path.name: path.read_text("utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    assert set(workflows) == {"tests.yml", "publish.yml"}
+    sessions = set(re.findall(r"@nox\.session\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8")))
+    for name, text in workflows.items():
+        assert "\t" not in text
+        assert re.search(r"(?m)^permissions:\n  contents: read$", text), f"{name} asks for no rights it does not need"
+        assert "pull_request_target" not in text
+        assert set(re.findall(r"nox -s ([\w ]+)", text)) <= sessions
+    for version in ("3.10", "3.11", "3.12", "3.13"):
+        assert f'"{version}"' in workflows["tests.yml"]
+    assert "secrets." not in workflows["tests.yml"]
+
+
+# Who may know of whom
+
+HOST_MODULES = {
+    "comfy",
+    "comfy_api",
+    "comfy_execution",
+    "comfyui_version",
+    "folder_paths",
+    "server",
+    "nodes",
+    "execution",
+}
+NODE_FILES = {"text_to_video", "image_to_video", "video_to_video", "poll_result", "load_video"}
+BESIDE_NODE_FILES = {"delivery", "loading", "references", "widgets"}
+ROOMS = {"gateway", "jobs", "media", "rehearsal"}
+ARROWS = {
+    "gateway": set(),
+    "media": set(),
+    "jobs": {"gateway", "media"},
+    "rehearsal": {"gateway", "media"},
+    "settings": {"gateway"},
+    "host": {"gateway", "media"},
+    "service": {"gateway", "host", "jobs", "media", "rehearsal", "settings"},
+    "routes": {"gateway", "jobs", "service", "settings"},
+    "extension": {"host", "routes", "service", *NODE_FILES},
+    **{name: {"gateway", "host", "jobs", "media", "service", *BESIDE_NODE_FILES} for name in NODE_FILES},
+    **{name: {"gateway", "host", "jobs", "media", "service", *BESIDE_NODE_FILES} for name in BESIDE_NODE_FILES},
+}
+# The stand-in reads the header; the real gateway's is written in one place.
+REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("desk", "rules", "shelf")}
+# A program, not a part: nothing imports it, and it wires the whole pack up as ComfyUI would.
+PROGRAMS = {"nodes/rehearsal/demo.py"}
+
+
+@functools.cache
+def _tree(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text("utf-8"))
+
+
+def _files() -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "nodes").rglob("*.py"))
+
+
+@functools.cache
+def _imports(path: str, *, for_types: bool = True) -> tuple[tuple[int, str], ...]:
+    """(level, dotted name) of every import in a file, inside functions too."""
+    return tuple(_imports_of(_tree(path), for_types))
+
+
+def _imports_of(tree: ast.Module, for_types: bool) -> Iterator[tuple[int, str]]:
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for part in node.body
+        for inner in ast.walk(part)
+    }
+    for node in ast.walk(tree):
+        if not for_types and node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module:
+                yield node.level, node.module
+            else:
+                yield from ((node.level, alias.name) for alias in node.names)
+
+
+def _room(path: str) -> str:
+    return path.split("/")[1].removesuffix(".py")
+
+
+def _known_rooms(path: str) -> set[str]:
+    """The rooms and files of the pack, outside its own, that a file imports from."""
+    depth = path.count("/")
+    inside = path.split("/")[1:-1]
+    found = set()
+    for level, name in _imports(path):
+        if level:
+            assert level <= depth, f"{path} reaches out of the pack"
+            found.add([*inside[: depth - level], *name.split(".")][0])
+    return found - {_room(path)}
+
+
+@pytest.mark.parametrize("path", [path for path in _files() if path not in PROGRAMS and path != "nodes/__init__.py"])
+def test_arrows_run_one_way(path: str) -> None:
+    assert _known_rooms(path) - ARROWS[_room(path)] == set()
+
+
+def test_nobody_imports_a_program() -> None:
+    for path in _files():
+        assert not [name for level, name in _imports(path) if level and name.split(".")[-1] == "demo"]
+
+
+def test_the_arrows_hold_no_circle() -> None:
+    settled: set[str] = set()
+    while left := {name for name in ARROWS if name not in settled}:
+        # The files beside the node files are one layer; among them the next test looks.
+        free = {
+            name
+            for name in left
+            if (ARROWS[name] - settled - {name}) <= (BESIDE_NODE_FILES if name in BESIDE_NODE_FILES else set())
+        }
+        assert free, f"a circle among {left}"
+        settled |= free
+
+
+def test_only_relative_imports_name_the_pack() -> None:
+    for path in _files():
+        assert not [name for level, name in _imports(path) if level == 0 and name.split(".")[0] in ("nodes", "apimall")]
+
+
+def _importers(*modules: str, for_types: bool = False) -> set[str]:
+    return {
+        path
+        for path in _files()
+        if any(level == 0 and name.split(".")[0] in modules for level, name in _imports(path, for_types=for_types))
+    }
+
+
+def test_each_foreign_library_has_its_place() -> None:
+    assert _importers("torch") == {"nodes/host.py"}
+    assert {_room(path) for path in _importers("torch", for_types=True)} <= {"host", "references", *NODE_FILES}
+    assert _importers("aiohttp", for_types=True) == {"nodes/routes.py"}
+    assert _importers("requests", "urllib3") == {
+        "nodes/gateway/client.py",
+        "nodes/media/fetch.py",
+        "nodes/media/guard.py",
+    }
+    assert {_room(path) for path in _importers("sqlite3")} <= {"jobs", "routes"}
+    assert {_room(path) for path in _importers("av", "PIL", "imageio")} <= {"media", "rehearsal"}
+    assert {_room(path) for path in _importers(*HOST_MODULES)} <= {
+        *("host", "routes", "extension", "delivery", "loading", "widgets"),
+        *NODE_FILES,
+    }
+    assert _importers("folder_paths", "comfy", "comfy_execution") == {"nodes/host.py"}
+
+
+def test_everything_imported_is_a_requirement_or_the_hosts(manifest: dict[str, Any]) -> None:
+    brought = {
+        "requests": {"requests", "urllib3", "idna"},
+        "pillow": {"PIL"},
+        "numpy": {"numpy"},
+        "imageio[pyav]": {"imageio", "av"},
+    }
+    required = {re.split(r"[>=<~!]", line)[0] for line in manifest["project"]["dependencies"]}
+    known = {module for name in required for module in brought[name]} | HOST_MODULES | {"torch", "aiohttp"}
+    foreign = defaultdict(set)
+    for path in _files():
+        for level, name in _imports(path):
+            top = name.split(".")[0]
+            if level == 0 and top not in sys.stdlib_module_names and top not in known:
+                foreign[path].add(top)
+    assert foreign == {}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "only"),
+    [
+        (r"os\.environ|os\.getenv", {"nodes/settings.py"}),
+        (r"\.reveal\(\)", {"nodes/settings.py"}),
+        (r"\bprint\(", {"nodes/rehearsal/demo.py", "nodes/rehearsal/__main__.py"}),
+        (r"except:|except BaseException:\s*pass|except Exception:\s*pass", set()),
+        (r"Authorization", {"nodes/gateway/client.py", *REHEARSAL_READERS}),
+    ],
+)
+def test_some_things_are_done_in_one_place(pattern: str, only: set[str]) -> None:
+    speaking = {path for path in _files() if re.search(pattern, _code(path))}
+    assert speaking <= only, speaking - only
+
+
+@functools.cache
+def _code(path: str) -> str:
+    """A file without docstrings and comments."""
+    return ast.unparse(_WithoutDocstrings().visit(ast.parse((ROOT / path).read_text("utf-8"))))
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if hasattr(node, "body") and isinstance(node.body, list) and not node.body and not isinstance(node, ast.Module):
+            node.body = [ast.Pass()]
+        return node
+
+
+_IMPORT_ALL = """
+import pkgutil, sys
+
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is the host's")
+
+BLOCKED = set(sys.argv[1].split(","))
+sys.meta_path.insert(0, Refusing())
+import nodes
+for room in ("gateway", "jobs", "media", "rehearsal", "settings", "service"):
+    module = __import__(f"nodes.{room}", fromlist=["x"])
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if found.name != "__main__":
+            __import__(f"nodes.{room}.{found.name}")
+from nodes.service import Folders, Service
+loaded = sorted(name for name in sys.modules if name.startswith("nodes."))
+print(len(loaded), sorted(BLOCKED & {name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def test_the_rooms_need_neither_comfyui_nor_torch_nor_aiohttp() -> None:
+    blocked = {"torch", "aiohttp", *HOST_MODULES} - {"nodes"}
+    told = subprocess.run(
+        [sys.executable, "-c", _IMPORT_ALL, ",".join(sorted(blocked))],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    count, held = told.stdout.split(maxsplit=1)
+    assert int(count) > 50
+    assert held.strip() == "[]"
+
+
+def test_the_pack_imports_nothing_of_itself_before_it_is_asked() -> None:
+    assert [name for _, name in _imports("__init__.py", for_types=False)] == ["__future__", "typing", "nodes.extension"]
+    assert len(_tree("nodes/__init__.py").body) == 1, "a docstring only"
