@@ -10,7 +10,9 @@ import asyncio
 import functools
 import inspect
 import io as streams
+import json
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +27,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.progress import get_progress_state
 from server import PromptServer
 
-from .gateway.errors import InputError
+from .gateway.errors import InputError, SetupError
 from .media.paths import PathRefused, find_media
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ OUTPUT_SLOTS = 6  # of every node of this pack
 STATE_FOLDER_NAME = "apimall_video"
 RESULTS_FOLDER_NAME = "apimall"
 STATUS_TEXT_CHARACTERS = 600
+DAILY_LIMIT_SETTING = "apimallvideo.Budget.DailyCredits"
+SETTINGS_TRIES = 5
+SETTINGS_PAUSE_SECONDS = 0.05
 
 
 class WaitEnded(RuntimeError):
@@ -75,6 +80,30 @@ def results_folder() -> Path:
     folder = output_folder() / RESULTS_FOLDER_NAME
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def daily_limit() -> float:
+    """The credits a day that the user allows, from ComfyUI's own settings; 0 for any number.
+
+    Raises SetupError when a limit may be set and cannot be read. With --multi-user, nodes do not learn whose prompt
+    they run, and no limit is known.
+    """
+    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+    limit: object = None
+    for _ in range(SETTINGS_TRIES):
+        try:
+            limit = json.loads(path.read_text(encoding="utf-8")).get(DAILY_LIMIT_SETTING) or 0.0
+            break
+        except FileNotFoundError:
+            return 0.0
+        except (OSError, ValueError, AttributeError):  # ComfyUI writes the file in place: half of it may be there
+            time.sleep(SETTINGS_PAUSE_SECONDS)
+    if isinstance(limit, (int, float)) and 0 <= limit < float("inf"):
+        return float(limit)
+    raise SetupError(
+        "The limit of credits a day cannot be read from ComfyUI's settings",
+        advice="Set it again under API Mall Video; 0 is no limit.",
+    )
 
 
 def input_videos() -> list[str]:

@@ -35,7 +35,8 @@ class Folders:
 class Service:
     """One journal, one runner for each account used, one rehearsal gateway if it is asked for.
 
-    Opens and starts nothing before it is needed. `observe` is told of every step of every job. Thread-safe.
+    Opens and starts nothing before it is needed. `observe` is told of every step of every job;
+    `daily_limit` gives the credits that may be spent in a day, 0 for any number. Thread-safe.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Service:
         environ: Mapping[str, str] = settings_room.ENVIRON,
         *,
         observe: Observer = lambda step, job: None,
+        daily_limit: Callable[[], float] = lambda: 0.0,
         clocks: Clocks | None = None,
     ) -> None:
         self.folders = folders
         self._environ = environ
         self._clocks = clocks
         self._observe = observe
+        self._daily_limit = daily_limit
         self._lock = threading.RLock()
         self._journal: Journal | None = None
         self._holders: Holders | None = None
@@ -114,7 +117,9 @@ class Service:
         from .gateway.client import Gateway
         from .jobs.holder import Holders
         from .jobs.home import Home
+        from .jobs.records import Records
         from .jobs.runner import Clocks, Runner
+        from .jobs.spending import DailyLimit
         from .jobs.uploads import Uploads
         from .media.fetch import fetch
         from .media.probe import verify
@@ -146,6 +151,7 @@ class Service:
                 readable=lambda url: is_readable(url, loopback_origin=origin()),
             ),
             max_jobs=settings.max_jobs,
+            allow=DailyLimit(Records(journal.path), self._daily_limit),
             observe=self._observe,
             clocks=self._clocks or Clocks(),
         )
@@ -162,7 +168,8 @@ def current() -> Service:
 
     with _in_use_lock:
         if not _in_use:
-            _in_use.append(Service(Folders(host.state_folder(), host.results_folder()), observe=_tell_observers))
+            folders = Folders(host.state_folder(), host.results_folder())
+            _in_use.append(Service(folders, observe=_tell_observers, daily_limit=host.daily_limit))
         return _in_use[0]
 
 

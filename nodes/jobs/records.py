@@ -150,6 +150,15 @@ class Records:
                     jobs += 1
         return Sum(used - refunded, refunded, jobs)
 
+    def unbilled(self, account: str, before: int) -> list[Job]:
+        """Jobs that were sent and not answered, and those older than `before` that somebody is about to send."""
+        statement = (
+            "SELECT * FROM jobs WHERE account = ? AND (state = 'sent' OR state = 'intended' AND holder IS NOT NULL"
+            " AND body IS NOT NULL AND id < ?) AND state IN ('intended', 'sent', 'running', 'completed')"
+        )
+        with closing(self._open()) as connection:
+            return [_job(row) for row in connection.execute(statement, (account, before))]
+
     def estimate(self, account: str, model: str, kind: tuple[str, str, str]) -> Estimate:
         """What the newest finished jobs of a (type, duration, resolution) took in credits and seconds."""
         statement = (

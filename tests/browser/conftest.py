@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("playwright", reason="no Playwright: install tests/requirements-browser.txt")
-
-from playwright.sync_api import Browser
-
-from tests.browser.stage import NO_BROWSER, Stage, browser, browser_path
 from tests.host.real_host import NO_HOST, Install, RealHost, installs
 
-OpenStage = Callable[..., Stage]
+# Where Playwright is not installed these tests are skipped with a word, so nothing here needs it before they run.
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser.stage import Stage
+
+    OpenStage = Callable[..., Stage]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -32,12 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            if browser_path() is None:
-                item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    from tests.browser.stage import NO_BROWSER, browser, browser_path
+
+    if browser_path() is None:
+        pytest.skip(NO_BROWSER)
     with browser() as running:
         yield running
 
@@ -52,6 +55,8 @@ def host(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def open_stage(chromium: Browser) -> Iterator[OpenStage]:
     """Opens tabs; at the end none of them may have complained about us."""
+    from tests.browser.stage import Stage
+
     stages: list[Stage] = []
 
     def open_one(host: RealHost, *, vue: bool = False, **settings: Any) -> Stage:

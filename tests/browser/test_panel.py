@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+pytest.importorskip("playwright", reason="no Playwright: install tests/requirements-browser.txt")
+
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.browser.conftest import OpenStage
 from tests.browser.stage import JOB_MS, Stage
 from tests.host.real_host import Install, RealHost
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import OpenStage
 
 CANARY = "sk-canary-9f8e7d6c5b4a39281706f5e4d3c2b1a0"
 
@@ -142,7 +148,7 @@ def test_the_filters_are_reached_by_keyboard(host: RealHost, open_stage: OpenSta
         expect(stage.panel.locator("li.job .state", has_text="Done")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("language", "shown"), [("zh", "您付费的每个任务"), ("ja", "支払ったジョブ")])
+@pytest.mark.parametrize(("language", "shown"), [("zh", "\u60a8\u4ed8\u8d39\u7684\u6bcf\u4e2a\u4efb\u52a1"), ("ja", "\u652f\u6255\u3063\u305f\u30b8\u30e7\u30d6")])
 def test_the_panel_speaks_the_users_language(
     install: Install, tmp_path: Path, open_stage: OpenStage, shots: Path, language: str, shown: str
 ) -> None:

@@ -83,7 +83,7 @@ class Line {
     this.shown = "";
     this.ended = () => {};
     this.element = document.createElement("div");
-    this.element.dataset["apimallEstimate"] = "";
+    this.element.dataset.apimallEstimate = "";
     Object.assign(this.element.style, {
       overflow: "hidden",
       textOverflow: "ellipsis",

@@ -8,6 +8,8 @@ import { onJob } from "./server.js";
 
 const TAB = "apimallvideo.jobs";
 const SHOW_ESTIMATE = "apimallvideo.Nodes.ShowEstimate";
+/** Read by `nodes/host.py` before a job is sent. */
+const DAILY_CREDITS = "apimallvideo.Budget.DailyCredits";
 
 const estimates = new Estimates();
 const panel = new Panel({ count: showCount, changed: () => estimates.forget() });
@@ -28,6 +30,15 @@ app.registerExtension({
       category: ["API Mall Video", "Nodes", "Estimate"],
       type: "boolean",
       defaultValue: true,
+    },
+    {
+      id: DAILY_CREDITS,
+      name: "Most credits a day (0: no limit)",
+      tooltip: "A job that would pass this is refused before it is sent. Days end at midnight of the ComfyUI machine.",
+      category: ["API Mall Video", "Budget", "Credits"],
+      type: "number",
+      attrs: { min: 0, step: 10 },
+      defaultValue: 0,
     },
   ],
   setup() {
