@@ -1,0 +1,348 @@
+"""The five nodes in real ComfyUIs: what leaves this machine, what comes back, and what it costs.
+
+The gateway runs here, with clips of half a second; its clock can be stopped, so that a task takes as long as a test
+needs it to.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from nodes.media.audio import Sound
+from nodes.media.decode import decode_frames
+from nodes.media.encode import encode_clip
+from nodes.rehearsal.scenes import Scene
+from nodes.rehearsal.server import RehearsalGateway
+from tests.host.real_host import Install, RealHost
+
+pytestmark = pytest.mark.host
+
+FPS, FRAMES, WIDTH, HEIGHT = 24, 12, 64, 48
+KEY = "sk-host-tests-0123456789"
+SETTINGS = {"model": "wan2-6", "duration": "5", "resolution": "720p", "take": 0, "wait": True}
+
+Node = dict[str, Any]
+
+
+class Clock:
+    """The gateway's. While it stands still no task is ever done."""
+
+    def __init__(self) -> None:
+        self._stopped_at: float | None = None
+
+    def __call__(self) -> float:
+        return time.time() if self._stopped_at is None else self._stopped_at
+
+    def stop(self) -> None:
+        self._stopped_at = time.time()
+
+    def go_on(self) -> None:
+        self._stopped_at = None
+
+
+def write_clip(path: Path, count: int = FRAMES) -> None:
+    """Grey pictures, each of its own shade, with a tone."""
+    pictures = [np.full((HEIGHT, WIDTH, 3), 16 + 4 * number, np.uint8) for number in range(count)]
+    wave = 0.25 * np.sin(np.arange(round(44_100 * count / FPS), dtype=np.float32) * np.float32(0.05))
+    encode_clip(pictures, Fraction(FPS), path, sound=Sound(np.stack([wave, wave])[np.newaxis], 44_100))
+
+
+@functools.cache
+def _clip(folder: Path) -> bytes:
+    write_clip(folder / "scene.mp4")
+    return (folder / "scene.mp4").read_bytes()
+
+
+@dataclass
+class Place:
+    """A running ComfyUI and the gateway it talks to."""
+
+    host: RealHost
+    gateway: RehearsalGateway
+    clock: Clock
+
+    def run(self, prompt: dict[str, Node]) -> dict[str, Any]:
+        return self.host.run(prompt)
+
+    def ok(self, prompt: dict[str, Node]) -> dict[str, Any]:
+        history = self.run(prompt)
+        assert history["status"]["status_str"] == "success", history["status"]
+        return history
+
+    def error(self, prompt: dict[str, Node]) -> str:
+        messages = dict(self.run(prompt)["status"]["messages"])
+        return str(messages["execution_error"]["exception_message"])
+
+    def file(self, history: dict[str, Any], node_id: str, kind: str = "images") -> Path:
+        (entry,) = history["outputs"][node_id][kind]
+        return self.host.base / str(entry["type"]) / str(entry["subfolder"]) / str(entry["filename"])
+
+    def files(self, history: dict[str, Any], node_id: str) -> list[Path]:
+        entries = history["outputs"][node_id]["images"]
+        return [self.host.base / entry["type"] / entry["subfolder"] / entry["filename"] for entry in entries]
+
+    def since(self) -> Callable[[str | None], int]:
+        """How many requests of a step have arrived from now on."""
+        steps = (None, "create", "put", "upload_url", "download", "query")
+        before = {step: self.gateway.record.count(step) for step in steps}
+        return lambda step: self.gateway.record.count(step) - before[step]
+
+
+@pytest.fixture(scope="module")
+def place(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("nodes")
+    clock = Clock()
+
+    def render(scene: Scene, path: Path) -> None:
+        note = f"{scene.type} {scene.prompt} {scene.variation}".encode()
+        path.write_bytes(_clip(folder) + (8 + len(note)).to_bytes(4, "big") + b"free" + note)
+
+    gateway = RehearsalGateway(
+        folder / "gateway", seconds_per_task=0.2, render=render, credits=100_000, most_running=None, clock=clock
+    )
+    with gateway:
+        environ = {"APIMALL_BASE_URL": gateway.base_url, "APIMALL_API_KEY": KEY}
+        with RealHost(install, folder / "base", environ=environ) as host:
+            yield Place(host, gateway, clock)
+
+
+def text_to_video(prompt: str, **inputs: Any) -> Node:
+    return {"class_type": "APIMall_TextToVideo", "inputs": {"prompt": prompt, **SETTINGS, **inputs}}
+
+
+def image_to_video(prompt: str, **inputs: Any) -> Node:
+    given = {"prompt": prompt, "image_urls": "", **SETTINGS, **inputs}
+    return {"class_type": "APIMall_ImageToVideo", "inputs": given}
+
+
+def video_to_video(prompt: str, **inputs: Any) -> Node:
+    given = {"prompt": prompt, "video_url": "", **SETTINGS, **inputs}
+    return {"class_type": "APIMall_VideoToVideo", "inputs": given}
+
+
+def poll(task_id: object = "", wait: bool = True) -> Node:
+    return {"class_type": "APIMall_PollResult", "inputs": {"task_id": task_id, "wait": wait}}
+
+
+def load_video(**inputs: Any) -> Node:
+    usual = {"file": "(none)", "url": "", "start": 0.0, "every_nth": 1, "max_frames": 0, "max_side": 0}
+    return {"class_type": "APIMall_LoadVideo", "inputs": {**usual, **inputs}}
+
+
+def save(node_id: str, slot: int = 0) -> Node:
+    inputs = {"video": [node_id, slot], "filename_prefix": "video/shot", "format": "auto", "codec": "auto"}
+    return {"class_type": "SaveVideo", "inputs": inputs}
+
+
+def pictures(node_id: str, slot: int) -> Node:
+    return {"class_type": "SaveImage", "inputs": {"images": [node_id, slot], "filename_prefix": "picture"}}
+
+
+def text(node_id: str, slot: int) -> Node:
+    return {"class_type": "PreviewAny", "inputs": {"source": [node_id, slot]}}
+
+
+def sound(node_id: str, slot: int = 3) -> Node:
+    return {"class_type": "PreviewAudio", "inputs": {"audio": [node_id, slot]}}
+
+
+def shown(history: dict[str, Any], node_id: str) -> str:
+    (value,) = history["outputs"][node_id]["text"]
+    return str(value)
+
+
+def eight_bits(path: Path) -> np.ndarray[Any, Any]:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_frames_and_sound_linked_later_arrive_without_a_request(place: Place) -> None:
+    shot = {"1": text_to_video("linked later"), "2": save("1")}
+    clip = place.file(place.ok(shot), "1")
+    count = place.since()
+    history = place.ok({**shot, "3": pictures("1", 1), "4": pictures("1", 2), "5": sound("1")})
+    assert count(None) == 0
+    wanted = np.rint(decode_frames(clip).pixels * 255)
+    found = [eight_bits(path) for path in place.files(history, "3")]
+    # Core's Save Image cuts off where it should round.
+    assert len(found) == FRAMES
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(found, wanted, strict=True))
+    assert np.array_equal(eight_bits(place.file(history, "4")), found[-1])
+    assert place.file(history, "5", "audio").stat().st_size > 1000
+
+
+def test_a_picture_arrives_exactly_and_its_presigned_address_gets_no_key(place: Place) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (400, 480, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(place.host.base / "input" / "noise.png")
+    load = {"class_type": "LoadImage", "inputs": {"image": "noise.png"}}
+    place.ok({"0": load, "1": image_to_video("it moves", image=["0", 0]), "2": save("1")})
+    put = place.gateway.record.of("put")[-1]
+    assert "Authorization" not in put.headers and put.headers["Content-Length"] == str(len(put.body))
+    with Image.open(io.BytesIO(put.body)) as picture:
+        assert picture.format == "PNG" and np.array_equal(np.asarray(picture), noise)
+    body = place.gateway.record.posts[-1].json
+    assert set(body) == {"model", "type", "prompt", "image_urls", "duration", "resolution"}
+    assert body["duration"] == "5"
+
+
+def test_a_loaded_mp4_is_sent_byte_for_byte(place: Place) -> None:
+    source = place.host.base / "input" / "source.mp4"
+    write_clip(source, count=60)
+    load = {"class_type": "LoadVideo", "inputs": {"file": "source.mp4"}}
+    place.ok({"0": load, "1": video_to_video("repaint it", video=["0", 0]), "2": save("1")})
+    assert place.gateway.record.of("put")[-1].body == source.read_bytes()
+    body = place.gateway.record.posts[-1].json
+    assert set(body) == {"model", "type", "prompt", "video_url", "duration", "resolution"}
+
+
+def test_a_video_of_frames_is_encoded_once_and_sent(place: Place) -> None:
+    frames = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 60, "color": 0x336699}}
+    made = {"class_type": "CreateVideo", "inputs": {"images": ["8", 0], "fps": 24.0}}
+    count = place.since()
+    for take in range(2):
+        node = video_to_video("repaint frames", video=["9", 0], take=take)
+        place.ok({"8": frames, "9": made, "1": node, "2": save("1")})
+    assert (count("put"), count("create")) == (1, 2)
+    with av.open(io.BytesIO(place.gateway.record.of("put")[-1].body)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in container.decode(video=0)) == 60
+
+
+def test_each_shot_begins_with_the_last_frame_of_the_one_before(place: Place) -> None:
+    history = place.ok(
+        {
+            "1": text_to_video("first shot"),
+            "2": image_to_video("second shot", image=["1", 2]),
+            "3": load_video(video=["2", 0], start=0.125, every_nth=3, max_frames=2),
+            "4": save("3"),
+            "5": pictures("3", 1),
+            "6": pictures("1", 2),
+        }
+    )
+    last = eight_bits(place.file(history, "6"))
+    uploaded = np.asarray(Image.open(io.BytesIO(place.gateway.record.of("put")[-1].body)).convert("RGB"))
+    assert np.abs(uploaded.astype(int) - last).max() <= 1
+    part = decode_frames(place.file(history, "4"))
+    assert len(part.pixels) == len(place.files(history, "5")) == 2
+    assert part.fps == 8
+
+
+def test_twenty_nodes_that_want_ten_jobs_pay_for_ten_within_the_plan(place: Place) -> None:
+    shots = {str(number): text_to_video(f"shot {number % 10}") for number in range(20)}
+    saved = {f"s{number}": save(number) for number in shots}
+    count = place.since()
+    place.ok({**shots, **saved})
+    assert count("create") == 10
+    assert place.gateway.record.most_running() <= 3
+
+
+WRONG = {
+    "The prompt is empty": text_to_video(" "),
+    "No image is given": image_to_video("x"),
+    "Line 2 of image_urls is no https address": image_to_video("x", image_urls="https://x.example/a.png\nhttp://b"),
+    "No video is given. Nothing was sent; no credits were spent. Link": video_to_video("x"),
+    "That is not a task id": poll("no id"),
+    "No video is given. Nothing was sent; no credits were spent. Choose": load_video(),
+    "file and url are both given": load_video(file="a.mp4", url="https://x.example/a.mp4"),
+    "There is no file": load_video(file="gone.mp4"),
+    "leads to an address that is not public": load_video(url="https://10.0.0.1/a.mp4"),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_a_wrong_input_is_named_before_any_request(place: Place, message: str) -> None:
+    count = place.since()
+    error = place.error({"1": WRONG[message], "2": save("1")})
+    assert message in error and "Nothing was sent; no credits were spent." in error
+    assert count(None) == 0
+
+
+def test_an_interrupt_ends_the_wait_and_the_job_is_continued(place: Place) -> None:
+    count = place.since()
+    # Ids of their own, because texts of earlier prompts are kept.
+    shots = {"a": text_to_video("interrupted"), "b": text_to_video("as well"), "3": save("a"), "4": save("b")}
+    place.clock.stop()
+    prompt_id = place.host.queue(shots)
+    for node_id in ("a", "b"):
+        place.host.await_text(node_id, "task ")
+    place.host.interrupt()
+    history = place.host.wait(prompt_id)
+    assert "execution_interrupted" in [event for event, _ in history["status"]["messages"]]
+    assert {"a", "b"} == {node for node, said in place.host.texts() if "You stopped the wait" in said}
+    place.clock.go_on()
+    place.ok(shots)
+    assert count("create") == 2
+
+
+def test_a_failing_sibling_takes_no_job_with_it(place: Place) -> None:
+    count = place.since()
+    shot = {"1": text_to_video("with a bad neighbour"), "2": save("1")}
+    place.clock.stop()
+    prompt_id = place.host.queue({**shot, "3": load_video(url=f"{place.gateway.base_url}/cdn/none"), "4": save("3")})
+    assert place.host.wait(prompt_id)["status"]["status_str"] == "error"
+    place.clock.go_on()
+    place.ok(shot)
+    assert count("create") == 1
+    assert "Task exception was never retrieved" not in place.host.log
+
+
+def test_what_was_submitted_is_collected_after_a_restart(place: Place) -> None:
+    place.clock.stop()
+    submitted = {"1": text_to_video("collected later", wait=False), "2": text("1", 4), "3": save("1")}
+    history = place.ok(submitted)
+    task_id = place.gateway.record.tasks[-1].task_id
+    assert shown(history, "2") == task_id and "3" not in history["outputs"]
+
+    peek = place.ok({"1": poll(task_id, wait=False), "2": save("1"), "3": text("1", 4)})
+    assert "2" not in peek["outputs"] and shown(peek, "3") == task_id
+
+    count = place.since()
+    place.host.restart()
+    place.clock.go_on()
+    collected = place.ok({"1": poll(f' "{task_id}" '), "2": save("1"), "3": pictures("1", 1)})
+    assert len(place.files(collected, "3")) == FRAMES
+    assert count("create") == 0
+
+
+def test_an_id_that_the_gateway_does_not_know(place: Place) -> None:
+    assert "Check the id" in place.error({"1": poll("vid_01UNKNOWN"), "2": save("1")})
+    peek = place.ok({"1": poll("vid_01UNKNOWN", wait=False), "2": save("1"), "3": text("1", 4)})
+    assert "2" not in peek["outputs"] and shown(peek, "3") == "vid_01UNKNOWN"
+
+
+def test_load_video_runs_again_when_its_file_has_changed_and_not_otherwise(place: Place) -> None:
+    path = place.host.base / "input" / "changing.mp4"
+    write_clip(path, count=10)
+    prompt = {"1": load_video(file="changing.mp4"), "2": text("1", 5), "3": text("1", 4)}
+    assert (shown(place.ok(prompt), "2"), place.since()(None)) == ("10", 0)
+    again = dict(place.ok(prompt)["status"]["messages"])
+    assert "1" in again["execution_cached"]["nodes"]
+    write_clip(path, count=20)
+    history = place.ok(prompt)
+    assert (shown(history, "2"), shown(history, "3")) == ("20", "24.0")
+
+
+def test_load_video_fetches_an_address_once(place: Place) -> None:
+    place.ok({"1": text_to_video("at an address"), "2": save("1")})
+    url = f"{place.gateway.base_url}/cdn/generated/{place.gateway.record.tasks[-1].task_id}/result.mp4"
+    assert shown(place.ok({"1": load_video(url=url), "2": text("1", 5)}), "2") == str(FRAMES)
+    assert shown(place.ok({"1": load_video(url=url, max_frames=5), "2": text("1", 5)}), "2") == "5"
+    assert place.gateway.record.of("download")[-1].headers["If-None-Match"]
+    assert "Authorization" not in place.gateway.record.of("download")[-1].headers
+
+
+def test_no_log_speaks_of_trouble(place: Place) -> None:
+    assert place.host.log_about("Task exception") == []
+    assert KEY not in place.host.log
