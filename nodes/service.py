@@ -151,7 +151,7 @@ class Service:
                 readable=lambda url: is_readable(url, loopback_origin=origin()),
             ),
             max_jobs=settings.max_jobs,
-            allow=DailyLimit(Records(journal.path), self._daily_limit),
+            allow=DailyLimit(Records(journal.path), self._daily_limit, (self._clocks or Clocks()).wall),
             observe=self._observe,
             clocks=self._clocks or Clocks(),
         )

@@ -27,6 +27,11 @@ def await_done(stage: Stage, prompt: str) -> Locator:
     return card
 
 
+def draws_lines(host: RealHost, vue: bool) -> bool:
+    """The first version of the Vue renderer drew no elements but its own."""
+    return not (vue and host.install.version.startswith("0.3."))
+
+
 def test_nothing_is_asked_before_the_panel_is_opened(host: RealHost, open_stage: OpenStage) -> None:
     stage = open_stage(host)
     stage.add("APIMall_PollResult")
@@ -50,13 +55,15 @@ def test_a_job_is_seen_from_its_price_to_its_player(
     stage.shot(shots / "empty.png")
     stage.panel.wait_for()
     stage.text_job(prompt)
-    expect(stage.line()).to_contain_text("REHEARSAL")
+    if draws_lines(host, vue):
+        expect(stage.line()).to_contain_text("REHEARSAL", timeout=15_000)
     stage.queue()
     expect(stage.card(prompt).get_by_text("Running", exact=True)).to_be_visible(timeout=JOB_MS)
     stage.shot(shots / "running.png")
     card = await_done(stage, prompt)
     expect(card).to_contain_text("30 credits")
-    expect(stage.line()).to_contain_text("already paid: queueing again is free", timeout=10_000)
+    if draws_lines(host, vue):
+        expect(stage.line()).to_contain_text("already paid: queueing again is free", timeout=15_000)
     # The clip plays on the node and in the panel.
     expect(stage.page.locator("video:not(li.job video)").first).to_be_visible(timeout=15_000)
     card.get_by_role("button", name="Show the clip").click()
@@ -125,7 +132,7 @@ def test_an_error_says_whether_it_was_charged(host: RealHost, vue: bool, open_st
     stage.page.keyboard.press("Escape")
     card.get_by_role("button", name="Show error").click()
     dialog = stage.page.get_by_role("dialog", name="The video could not be made")
-    expect(dialog).to_contain_text("Was I charged?")
+    expect(dialog).to_contain_text("Was I charged?", timeout=15_000)
     expect(dialog).to_contain_text("Refunded: 30 of 30 credits.")
     stage.page.wait_for_timeout(300)
     stage.shot(shots / "error.png")
@@ -148,7 +155,10 @@ def test_the_filters_are_reached_by_keyboard(host: RealHost, open_stage: OpenSta
         expect(stage.panel.locator("li.job .state", has_text="Done")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("language", "shown"), [("zh", "\u60a8\u4ed8\u8d39\u7684\u6bcf\u4e2a\u4efb\u52a1"), ("ja", "\u652f\u6255\u3063\u305f\u30b8\u30e7\u30d6")])
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [("zh", "\u60a8\u4ed8\u8d39\u7684\u6bcf\u4e2a\u4efb\u52a1"), ("ja", "\u652f\u6255\u3063\u305f\u30b8\u30e7\u30d6")],
+)
 def test_the_panel_speaks_the_users_language(
     install: Install, tmp_path: Path, open_stage: OpenStage, shots: Path, language: str, shown: str
 ) -> None:
@@ -167,7 +177,7 @@ def test_a_key_goes_in_and_never_comes_out(
     nowhere = {"APIMALL_BASE_URL": "http://127.0.0.1:9"}
     with RealHost(install, tmp_path / "base", environ=nowhere) as fresh:
         stage = open_stage(fresh, **{"Comfy.ColorPalette": "light"})
-        expect(stage.panel).to_contain_text("No API key yet")
+        expect(stage.panel).to_contain_text("No API key yet", timeout=15_000)
         stage.page.wait_for_timeout(500)
         stage.shot(shots / "no-key.png")
         before = stage.run("() => app.graph.serialize().nodes.length")
