@@ -131,7 +131,7 @@ def _write(
         raise BadPicture("A clip needs at least one picture.")
     _check(first, first.shape)
     part.parent.mkdir(parents=True, exist_ok=True)
-    with av.open("file:" + str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = _video_stream(container, first.shape, fps, settings)
         track = _SoundTrack(container, sound) if sound is not None and sound.samples.shape[2] else None
         converter = _ToYuv()

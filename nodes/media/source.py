@@ -277,9 +277,9 @@ def open_container(path: Path) -> Any:
     if not path.is_file():
         raise NotAClip(f"{path.name} is not there, or not a file.")
     try:
-        # "file:" keeps a colon or a percent sign in a name from meaning a protocol or a numbered series.
+        # Absolute, so that a colon in a name cannot mean a protocol.
         return av.open(
-            "file:" + str(path.absolute()),
+            str(path.absolute()),
             mode="r",
             container_options={"protocol_whitelist": "file", "format_whitelist": _DEMUXERS},
             metadata_errors="replace",

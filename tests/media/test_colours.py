@@ -164,6 +164,15 @@ def test_eight_bit_values_become_exactly_value_over_255(tmp_path: Path) -> None:
     assert np.array_equal(decode_frames(path).pixels[0, 0, :, 1], expected)
 
 
+def test_brighter_than_white_and_darker_than_black_are_cut_off(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(0, 1024, dtype="<u2"), (2, 1))
+    grey = np.full_like(ramp, 512)
+    frame = clips.frame_of([ramp, grey, grey], "yuv444p10le", 1024, 2)
+    path = clips.write_clip(tmp_path / "ramp.mp4", [frame], "libx264", colorspace=BT709, color_range=LIMITED)
+    pixels = decode_frames(path).pixels[0, 0, :, 1]
+    assert (pixels[:64].max(), pixels[940:].min(), pixels[940:].max()) == (0, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("codec", "suffix", "pix_fmt", "bits", "chroma"),
     [("ffv1", ".mkv", "yuva420p", 8, (2, 2)), ("ffv1", ".mkv", "yuva444p10le", 10, (1, 1))],

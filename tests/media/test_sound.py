@@ -48,8 +48,8 @@ def _with_sound(
             packets += video.encode(picture)
         packets += video.encode(None)
         form = track.codec_context.format.name
-        for begin in range(0, samples.shape[1], 960):
-            block = np.ascontiguousarray(samples[:, begin : begin + 960])
+        for begin in range(0, samples.shape[1], 1000):
+            block = np.ascontiguousarray(samples[:, begin : begin + 1000])
             frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
             frame.sample_rate = rate
             frame.pts, frame.time_base = begin + round(delay_seconds * rate), Fraction(1, rate)

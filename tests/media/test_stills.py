@@ -66,6 +66,13 @@ def test_what_is_too_big_as_png_goes_as_a_fine_jpeg() -> None:
     assert np.abs(_read(still.data) - picture * 255).mean() < 4
 
 
+def test_a_jpeg_keeps_the_colour_of_every_pixel() -> None:
+    picture = _noise(400, 400)
+    still = encode_still(picture, largest_bytes=len(encode_still(picture).data) - 1)
+    assert still.suffix == ".jpg"
+    assert np.abs(_read(still.data) - picture * 255).mean() < 10
+
+
 @pytest.mark.parametrize("limit", [60_000, 12_000, 3_000])
 def test_a_limit_in_bytes_is_kept(limit: int) -> None:
     still = encode_still(_noise(400, 400), largest_bytes=limit)

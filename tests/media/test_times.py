@@ -146,7 +146,9 @@ def test_an_edit_list_decides_what_is_shown(tmp_path: Path) -> None:
         assert container.streams.video[0].frames == 50
     frames = decode_frames(path)
     assert clips.numbers_of(frames.pixels) == list(range(10, 50))
+    assert frames.start_seconds == 0
     assert clips.numbers_of(decode_frames(path, Span(start_seconds=0.4, max_frames=2)).pixels) == [20, 21]
+    assert clips.numbers_of(decode_frames(path, Span(every_nth=15)).pixels) == [10, 25, 40]
 
 
 def test_pictures_that_refer_to_a_lost_start_are_left_out(tmp_path: Path) -> None:

@@ -108,19 +108,15 @@ def test_a_sound_file_of_another_kind_is_no_clip(tmp_path: Path) -> None:
     _everything_refuses(tmp_path / "sound.wav", NotAClip)
 
 
-def test_pictures_of_60000_pixels_a_side_are_refused(tmp_path: Path) -> None:
-    path = clips.write_clip(
-        tmp_path / "huge.avi",
-        [frame.reformat(format="yuvj420p") for frame in clips.moving_pictures(3)],
-        "mjpeg",
-        options={},
-    )
-    content = path.read_bytes()
-    patched = content
-    at = content.find(b"\xff\xc0")
+@pytest.mark.parametrize("side", [60_000, 12_000])
+def test_pictures_of_huge_size_are_refused(side: int, tmp_path: Path) -> None:
+    frames = [frame.reformat(format="yuvj420p") for frame in clips.moving_pictures(3)]
+    path = clips.write_clip(tmp_path / "huge.avi", frames, "mjpeg", options={})
+    patched = path.read_bytes()
+    at = patched.find(b"\xff\xc0")
     while at >= 0:  # the size in each JPEG's start of frame
-        patched = patched[: at + 5] + struct.pack(">HH", 60000, 60000) + patched[at + 9 :]
-        at = content.find(b"\xff\xc0", at + 1)
+        patched = patched[: at + 5] + struct.pack(">HH", side, side) + patched[at + 9 :]
+        at = patched.find(b"\xff\xc0", at + 1)
     path.write_bytes(patched)
     _everything_refuses(path, NotAClip)
 
