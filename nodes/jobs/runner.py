@@ -557,13 +557,15 @@ class Step:
     cost: int
 
 
+# Ranks: creates before all other calls, and what is paid for comes home before anything new is uploaded. All else is
+# done in the order it is due: were looks to stand behind the many that wait for a place, no place would become free.
 _ANY = (*states.UNFINISHED, states.DELIVERED, states.FAILED, states.REJECTED)
 _BEGIN = Step(Runner._dispatch, _ANY, Lane.CALL, 1, 0)
-_UPLOAD = Step(Runner._upload, (states.INTENDED,), Lane.TRANSFER, 0, 0)
+_UPLOAD = Step(Runner._upload, (states.INTENDED,), Lane.TRANSFER, 1, 0)
 _PLACE = Step(Runner._wait_for_place, (states.INTENDED,), Lane.CALL, 1, 0)
 _POST = Step(Runner._post, (states.INTENDED, states.SENT), Lane.CALL, 0, 1)
-_LOOK = Step(Runner._look, (states.RUNNING, states.COMPLETED), Lane.CALL, 2, 1)
-_FETCH = Step(Runner._fetch, (states.COMPLETED,), Lane.TRANSFER, 1, 0)
+_LOOK = Step(Runner._look, (states.RUNNING, states.COMPLETED), Lane.CALL, 1, 1)
+_FETCH = Step(Runner._fetch, (states.COMPLETED,), Lane.TRANSFER, 0, 0)
 
 
 class _journal_errors:

@@ -183,3 +183,12 @@ def test_a_429_slows_everybody_down(gateway: RehearsalGateway, user: Path) -> No
         times = [request.at for request in gateway.record.of("query")][number:]
         gaps = [later - earlier for earlier, later in pairwise(times)]
         assert max(gaps[:4]) * lab.SPEED > 60, "a hundred seconds were asked for"
+
+
+def test_however_many_wait_for_a_place_those_that_have_one_get_on(gateway: RehearsalGateway, user: Path) -> None:
+    # So quick a clock that checks for a place are always due: more than there are threads for.
+    wiring = lab.Wiring(max_jobs=1, clocks=lab.quick_clocks(speed=20_000.0))
+    with lab.bench(user, gateway.base_url, wiring) as bench:
+        tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(120)]
+        for ticket in tickets[:5]:
+            lab.ended(ticket).result()

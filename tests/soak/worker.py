@@ -1,4 +1,4 @@
-"""One ComfyUI of the soak: asks for all its jobs at once, asks again for what failed, reports how it fares.
+"""One ComfyUI of the soak: asks for its jobs, a hundred at once, again for what failed, and reports how it fares.
 
 python -m tests.soak.worker '{"folder": ..., "base_url": ..., "jobs": [first, last], "report": ...}'
 """
@@ -16,11 +16,12 @@ from nodes.gateway.errors import APIMallError
 from nodes.jobs.journal import Job
 from nodes.jobs.order import Order
 from nodes.jobs.pace import Budget
-from nodes.jobs.work import Ticket
 from tests.jobs import lab
 
 MOST_ATTEMPTS = 40
 PLACES = 12
+AT_ONCE = 100
+SPEED = 30.0
 
 
 def order(number: int) -> Order:
@@ -55,24 +56,36 @@ def peak_megabytes() -> float:
 
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
-    gauge = Gauge(Path(told["report"]))
-    wiring = lab.Wiring(max_jobs=PLACES, observe=gauge, budget=lambda: Budget(1e6, 1e6), timeouts=lab.QUICK_TIMEOUTS)
+    wiring = lab.Wiring(
+        max_jobs=PLACES,
+        observe=Gauge(Path(told["report"])),
+        budget=lambda: Budget(1e6, 1e6),
+        timeouts=lab.QUICK_TIMEOUTS,
+        clocks=lab.quick_clocks(speed=SPEED),
+    )
+    first, end = told["jobs"]
+    left: list[int] = []
     endings: Counter[str] = Counter()
     with lab.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
-        waiting: dict[int, Ticket] = {n: bench.runner.submit(order(n)) for n in range(*told["jobs"])}
-        for _ in range(MOST_ATTEMPTS):
-            again = {}
-            for number, ticket in waiting.items():
-                assert ticket.wait(300), f"job {number}: {ticket.status().text}"
-                try:
-                    endings["served" if not ticket.result().fetched else "fetched"] += 1
-                except APIMallError as failure:
-                    endings[type(failure).__name__] += 1
-                    again[number] = bench.runner.submit(order(number))
-            waiting = again
-            if not waiting:
-                break
-    return {"left": sorted(waiting), "endings": endings}
+        for start in range(first, end, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, end))
+            left += see_through(bench, list(numbers), endings)
+    return {"left": left, "endings": endings}
+
+
+def see_through(bench: lab.Bench, numbers: list[int], endings: Counter[str]) -> list[int]:
+    """Have these jobs made, each attempt that failed followed by another; gives those that did not come home."""
+    for _ in range(MOST_ATTEMPTS):
+        tickets = {number: bench.runner.submit(order(number)) for number in numbers}
+        numbers = []
+        for number, ticket in tickets.items():
+            assert ticket.wait(300), f"job {number}: {ticket.status()}"
+            try:
+                endings["fetched" if ticket.result().fetched else "served"] += 1
+            except APIMallError as failure:
+                endings[type(failure).__name__] += 1
+                numbers.append(number)
+    return numbers
 
 
 if __name__ == "__main__":
