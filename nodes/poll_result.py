@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from comfy_api.latest import io
 
 from . import widgets
-from .delivery import collect
+from .delivery import collect, collected
 from .host import shielded, supported
 
 
@@ -33,9 +31,9 @@ class PollResult(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **inputs: object) -> float:
-        """Never the same: what a task is up to is not for ComfyUI's cache. Looking is free."""
-        return time.time()
+    def fingerprint_inputs(cls, task_id: str | None = None, **inputs: object) -> str:
+        """The same once the clip is on this disk, never before: what a task is up to is not for ComfyUI's cache."""
+        return collected(task_id)
 
     @classmethod
     @shielded

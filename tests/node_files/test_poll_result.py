@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from nodes import host
+from nodes.poll_result import PollResult
 from nodes.rehearsal.faults import FailTask
 from tests.jobs.lab import eventually
 from tests.node_files.stage import KEY, Outcome, Stage, keep, poll, save, text_to_video
@@ -149,3 +150,28 @@ def test_poll_result_looks_again_each_time_it_is_queued(slow_stage: Stage) -> No
     slow_stage.clock.advance(3600)
     assert not blocked(collect(slow_stage, task_id, wait=True).ok())
     assert not blocked(collect(slow_stage, task_id, wait=False).ok())
+
+
+def test_what_is_collected_is_not_collected_and_saved_again_on_every_queue(stage: Stage) -> None:
+    prompt = {"1": poll(submit(stage)), "2": save("1")}
+    for _ in range(2):  # a fingerprint is taken before the node runs, so the second run is the first that is known
+        stage.run(prompt).ok()
+    assert cached(stage.run(prompt).ok()) == ["1", "2"]
+    for clip in host.results_folder().glob("*.mp4"):
+        clip.unlink()
+    assert cached(stage.run(prompt).ok()) == []
+    assert (stage.count("create"), stage.count("download")) == (1, 2)
+
+
+def cached(outcome: Outcome) -> list[str]:
+    nodes: list[str] = dict(outcome.history["status"]["messages"])["execution_cached"]["nodes"]
+    return nodes
+
+
+@pytest.mark.parametrize("task_id", [None, "", "vid_01UNKNOWN", "a\0b", "x" * 5000])
+def test_the_fingerprint_is_total_and_never_the_same_while_nothing_is_collected(
+    stage: Stage, task_id: str | None
+) -> None:
+    seen = {PollResult.fingerprint_inputs(task_id=task_id, wait=True) for _ in range(3)}
+    stage.environ["APIMALL_BASE_URL"] = "nonsense"
+    assert len(seen | {PollResult.fingerprint_inputs(task_id=task_id)}) == 4
