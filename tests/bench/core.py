@@ -14,11 +14,12 @@ from tests.bench.clips import KINDS, pictures
 from tests.bench.meter import Meter
 
 
-def components(host: str, path: str, threads: bool = False) -> dict[str, Any]:
+def components(host: str, path: str, tiny: str, threads: bool = False) -> dict[str, Any]:
     """VideoFromFile(path).get_components(). `threads`: with the line that ComfyUI 0.38 adds to the same loop."""
     source = _video_types(host).VideoFromFile
     if threads:
         source = _with_threads(source)
+    source(tiny).get_components()
     with Meter() as meter:
         found = source(path).get_components()
     return meter.sample(shape=list(found.images.shape), mean=float(found.images[0].mean()))

@@ -20,7 +20,9 @@ _LIMITED, _FULL = 1, 2
 _HELD_PICTURES = 24
 
 
-def ours(path: str, span: dict[str, Any] | None = None, sound: bool = True, room: int | None = None) -> dict[str, Any]:
+def ours(
+    path: str, tiny: str, span: dict[str, Any] | None = None, sound: bool = True, room: int | None = None
+) -> dict[str, Any]:
     """The pack: accurate frames, then sound, as its nodes ask for them."""
     from nodes.media.audio import decode_audio
     from nodes.media.decode import decode_frames
@@ -29,6 +31,8 @@ def ours(path: str, span: dict[str, Any] | None = None, sound: bool = True, room
 
     wrap = _wrapper()
     clip = Path(path)
+    decode_frames(Path(tiny))
+    decode_audio(Path(tiny))
     with Meter() as frames_only:
         frames = decode_frames(
             clip, Span(**(span or {})), free_bytes=lambda: min(room or free_memory_bytes(), free_memory_bytes())
@@ -57,8 +61,10 @@ def _wrapper() -> Any:
     return importlib.import_module("torch").from_numpy
 
 
-def floor(path: str) -> dict[str, Any]:
+def floor(path: str, tiny: str) -> dict[str, Any]:
     """CPU seconds that accurate frames cost at least: to decode, to bring to RGB, to fill the array, each by itself."""
+    for _ in _pictures(tiny):
+        pass
     with Meter() as decoding:
         count = sum(1 for _ in _pictures(path))
     held = []
@@ -93,26 +99,28 @@ def floor(path: str) -> dict[str, Any]:
     return {"wall": sum(parts.values()) / cores, "cores": cores, **parts}
 
 
-def decode_only(path: str) -> dict[str, Any]:
+def decode_only(path: str, tiny: str) -> dict[str, Any]:
     """The limit of this decoder with all cores: pictures are decoded and dropped."""
+    for _ in _pictures(tiny):
+        pass
     with Meter() as meter:
         count = sum(1 for _ in _pictures(path))
     return meter.sample(count=count)
 
 
-def imageio_imread(path: str, plugin: str) -> dict[str, Any]:
+def imageio_imread(path: str, tiny: str, plugin: str) -> dict[str, Any]:
     """The plain way of imageio's guide, made float as ComfyUI wants it."""
     imageio = importlib.import_module("imageio.v3")
-    importlib.import_module(f"imageio.plugins.{plugin.lower()}")
+    imageio.imread(tiny, plugin=plugin)
     with Meter() as meter:
         pixels = imageio.imread(path, plugin=plugin).astype(np.float32) / np.float32(255)
     return meter.sample(shape=list(pixels.shape))
 
 
-def imageio_imiter(path: str, plugin: str, shape: list[int]) -> dict[str, Any]:
+def imageio_imiter(path: str, tiny: str, plugin: str, shape: list[int]) -> dict[str, Any]:
     """imageio a picture at a time into an array of known size."""
     imageio = importlib.import_module("imageio.v3")
-    importlib.import_module(f"imageio.plugins.{plugin.lower()}")
+    imageio.imread(tiny, plugin=plugin)
     options = {"thread_type": "FRAME"} if plugin == "pyav" else {}
     with Meter() as meter:
         out = np.empty(shape, np.float32)
@@ -121,9 +129,10 @@ def imageio_imiter(path: str, plugin: str, shape: list[int]) -> dict[str, Any]:
     return meter.sample(shape=list(out.shape))
 
 
-def opencv(path: str, shape: list[int]) -> dict[str, Any]:
+def opencv(path: str, tiny: str, shape: list[int]) -> dict[str, Any]:
     """OpenCV's reader into an array of known size."""
     cv2 = importlib.import_module("cv2")
+    cv2.VideoCapture(tiny).read()
     with Meter() as meter:
         out = np.empty(shape, np.float32)
         capture = cv2.VideoCapture(path)
@@ -145,10 +154,11 @@ def ffmpeg(path: str, program: str) -> dict[str, Any]:
     return meter.sample()
 
 
-def last_frame(path: str) -> dict[str, Any]:
+def last_frame(path: str, tiny: str) -> dict[str, Any]:
     """The pack's last frame, its seeks and the pictures that it decodes for it, beside the clip's key frames."""
     from nodes.media import decode, source
 
+    decode.decode_last_frame(Path(tiny))
     with Meter() as meter:
         decode.decode_last_frame(Path(path))
     seeks = 0

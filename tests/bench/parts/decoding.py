@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.bench import Bench, ffmpeg_programs
-from tests.bench.clips import FULL_HD_5, FULL_HD_15, HD_5, ClipKind
+from tests.bench.clips import FULL_HD_5, FULL_HD_15, HD_5, TINY, ClipKind
 from tests.bench.contest import Entrant, Outcome, Score, compete
 from tests.bench.report import Goal, Part, Table, at_most, no_figure
 
@@ -43,24 +43,25 @@ def measure(bench: Bench) -> Part:
 
 def _readers(bench: Bench, kind: ClipKind) -> Iterator[Entrant]:
     path = str(bench.clip(kind))
+    clips = {"path": path, "tiny": str(bench.clip(TINY))}
     shape = [kind.frames, kind.height, kind.width, 3]
-    yield bench.ours(OURS, "readers", "ours", path=path)
-    yield bench.ours(FLOOR, "readers", "floor", path=path)
-    yield bench.ours(DECODE_ONLY, "readers", "decode_only", path=path)
+    yield bench.ours(OURS, "readers", "ours", **clips)
+    yield bench.ours(FLOOR, "readers", "floor", **clips)
+    yield bench.ours(DECODE_ONLY, "readers", "decode_only", **clips)
     for host in bench.hosts:
-        where = {"host": str(host.path), "path": path}
+        where = {"host": str(host.path), **clips}
         yield Entrant(f"core {host.version}", "core", "components", where, host.python)
         if Entrant("", "core", "lacks_threads", {"host": str(host.path)}, host.python).run().get("lacks"):
             yield Entrant(WITH_THREADS, "core", "components", {**where, "threads": True}, host.python)
     for plugin, python in (("pyav", bench.python), ("FFMPEG", Path(sys.executable))):
         if plugin == "FFMPEG" and importlib.util.find_spec("imageio_ffmpeg") is None:
             continue
-        arguments = {"path": path, "plugin": plugin}
+        arguments = {**clips, "plugin": plugin}
         yield Entrant(f"imageio imread, {plugin}", "readers", "imageio_imread", arguments, python)
         piecewise = {**arguments, "shape": shape}
         yield Entrant(f"imageio imiter into an array, {plugin}", "readers", "imageio_imiter", piecewise, python)
     if importlib.util.find_spec("cv2") is not None:
-        yield Entrant("OpenCV into an array", "readers", "opencv", {"path": path, "shape": shape})
+        yield Entrant("OpenCV into an array", "readers", "opencv", {**clips, "shape": shape})
     for name, program in ffmpeg_programs().items():
         yield Entrant(f"{name}, 8 bit, to nowhere", "readers", "ffmpeg", {"path": path, "program": program})
 
@@ -121,17 +122,17 @@ def _floor_parts(score: Score) -> str:
 def _long(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
     """15 s of 1080p in 12 GiB of address space: what cannot be had there is refused, not killed."""
     kind, goal = FULL_HD_15, "1080p 15 s in 12 GiB"
-    path = str(bench.clip(kind))
+    clips = {"path": str(bench.clip(kind)), "tiny": str(bench.clip(TINY))}
     if bench.hosts:
         bench.warm(_ROOM_BYTES)
     entrants = [
-        Entrant(OURS, "readers", "ours", {"path": path, "room": _ROOM_BYTES}, bench.python, _ROOM_BYTES),
+        Entrant(OURS, "readers", "ours", {**clips, "room": _ROOM_BYTES}, bench.python, _ROOM_BYTES),
         *(
             Entrant(
                 f"core {host.version}",
                 "core",
                 "components",
-                {"host": str(host.path), "path": path},
+                {"host": str(host.path), **clips},
                 host.python,
                 _ROOM_BYTES,
             )
@@ -159,8 +160,9 @@ def _long(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
 
 
 def _parts_of_a_clip(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
-    path = str(bench.clip(FULL_HD_5))
-    short = str(bench.clip(HD_5))
+    tiny = str(bench.clip(TINY))
+    clips = {"path": str(bench.clip(FULL_HD_5)), "tiny": tiny}
+    short = {"path": str(bench.clip(HD_5)), "tiny": tiny}
     spans: dict[str, dict[str, float]] = {
         "all of it": {},
         "every_nth 10": {"every_nth": 10},
@@ -168,9 +170,9 @@ def _parts_of_a_clip(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
         "max_frames 24": {"max_frames": 24},
         "max_side 640": {"max_side": 640},
     }
-    entrants = [bench.ours(name, "readers", "ours", path=path, span=span, sound=False) for name, span in spans.items()]
+    entrants = [bench.ours(name, "readers", "ours", **clips, span=span, sound=False) for name, span in spans.items()]
     last = "last frame of 720p 5 s"
-    outcome = compete([*entrants, bench.ours(last, "readers", "last_frame", path=short)], bench.rounds, bench.tell)
+    outcome = compete([*entrants, bench.ours(last, "readers", "last_frame", **short)], bench.rounds, bench.tell)
     whole = outcome["all of it"]
     rows = [
         (name, f"{outcome[name].median('wall'):.3f}", f"{outcome[name].over(whole):.2f}", _counts(outcome[name]))

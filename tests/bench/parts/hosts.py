@@ -20,13 +20,15 @@ from tests.bench.report import Goal, Part, Table, at_most, no_figure
 from tests.host.real_host import PACK_NAME, REPOSITORY, Install, RealHost
 
 _PROBE = Path(__file__).resolve().parents[1] / "probe"
-_TASK_SECONDS = 20.0
+_TASK_SECONDS = 30.0
 _STARTS_BEFORE = 1
 _ROUNDS = 3
 _SETTLE_SECONDS = 5.0
 _CPU_SECONDS = 60.0
 _NEVER_SECONDS = 1e6
+_CROWD_SECONDS = 600.0
 _FIVE = 5
+_KNOWN_RUNS = 3
 
 
 def measure(bench: Bench) -> Part:
@@ -78,6 +80,7 @@ def _starts(bench: Bench, goals: list[Goal]) -> Table:
             (
                 f"ComfyUI {install.version}",
                 f"{added:.0f} (worst {most:.0f})",
+                f"{statistics.median(start['cpu'] for start in later) * 1000:.0f}",
                 f"{compiled:.0f}",
                 f"{own} of the pack, {len(new) - own} others",
                 ", ".join(heavy) or "none of them",
@@ -88,6 +91,7 @@ def _starts(bench: Bench, goals: list[Goal]) -> Table:
     head = (
         "host",
         "added ms, median",
+        "of that CPU",
         "the very first time (compiles)",
         "modules imported",
         "of requests, imageio, av, numpy, torch, sqlite3",
@@ -103,8 +107,9 @@ def _prompts(bench: Bench, goals: list[Goal]) -> Table:
             rows += _prompts_of(bench, install, started, goals)
     head = ("prompt", "s, median", "÷ one node", "requests", "pictures decoded")
     note = (
-        f"Jobs of {_TASK_SECONDS:g} s at the rehearsal gateway, APIMALL_MAX_JOBS={_FIVE}. After a download the first "
-        "picture of the file is decoded, to make sure that it is a video; that is the one of each new job."
+        f"Jobs of {_TASK_SECONDS:g} s at the rehearsal gateway, APIMALL_MAX_JOBS={_FIVE}; {_KNOWN_RUNS} of the kind "
+        "were made before. After a download the first picture of the file is decoded, to make sure that it is a video; "
+        "that is the one of each new job."
     )
     return Table("Prompts in a real ComfyUI", head, tuple(rows), (note,))
 
@@ -114,7 +119,8 @@ def _prompts_of(
 ) -> Iterator[tuple[str, ...]]:
     takes = iter(range(10_000))
     with _host(bench, install, started, APIMALL_MAX_JOBS=str(_FIVE)) as host:
-        host.run(_prompt([next(takes)]))
+        # From three runs of a kind on the pack knows when to look; who has made no clip yet waits a little longer.
+        host.run(_prompt([next(takes) for _ in range(_KNOWN_RUNS)]))
         first = next(takes)
         host.get("/apimall-bench")
         samples: dict[int, list[dict[str, float]]] = {1: [], _FIVE: []}
@@ -175,8 +181,8 @@ def _crowd(bench: Bench) -> Table:
         time.sleep(_SETTLE_SECONDS)
         idle, before = _cpu_share(host.pid), set(host.get("/apimall-bench")["threads"])
         host.queue(_prompt(list(range(JOBS))))
-        while len(started.record.posts) < JOBS:
-            time.sleep(1.0)
+        if not started.record.wait_for("create", JOBS, _CROWD_SECONDS):
+            raise RuntimeError(f"only {len(started.record.posts)} jobs were created; log:\n{host.log[-2000:]}")
         time.sleep(_SETTLE_SECONDS)
         busy, threads = _cpu_share(host.pid), host.get("/apimall-bench")["threads"]
         ours = [name for name in threads if name.startswith("apimall")]

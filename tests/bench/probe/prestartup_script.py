@@ -36,25 +36,24 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def _timed(load: Any) -> Any:
-    async def seconds(path: str, *rest: Any, **more: Any) -> tuple[float, bool]:
-        began = time.perf_counter()
+    async def cost(path: str, *rest: Any, **more: Any) -> tuple[float, float, bool]:
+        began, cpu = time.perf_counter(), time.thread_time()
         done = await load(path, *rest, **more)
-        return time.perf_counter() - began, done
+        return time.perf_counter() - began, time.thread_time() - cpu, done
 
     async def timed(path: str, *rest: Any, **more: Any) -> bool:
         if Path(path).name != _PACK:
             return bool(await load(path, *rest, **more))
         # Twice: the first load of any pack also imports what ComfyUI reads manifests with.
-        empty = [(await seconds(str(_EMPTY), *rest, **more))[0] for _ in range(2)][-1]
+        empty = [(await cost(str(_EMPTY), *rest, **more))[0] for _ in range(2)][-1]
         before = set(sys.modules)
         there = [name for name in _WATCHED if name in before]
         # The test's host keeps no compiled modules; a user's does.
         kept, sys.dont_write_bytecode = sys.dont_write_bytecode, False
-        taken, done = await seconds(path, *rest, **more)
+        taken, cpu, done = await cost(path, *rest, **more)
         sys.dont_write_bytecode = kept
-        new = set(sys.modules) - before
-        found = {"empty": empty, "pack": taken, "loaded": done, "there": there, "new": sorted(new)}
-        _write(found)
+        new = sorted(set(sys.modules) - before)
+        _write({"empty": empty, "pack": taken, "cpu": cpu, "loaded": done, "there": there, "new": new})
         return done
 
     return timed
