@@ -13,6 +13,7 @@ import io as streams
 import json
 import os
 import time
+import unicodedata
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -143,14 +144,21 @@ def _home_of(path: Path) -> tuple[io.FolderType, Path] | None:
 # One renderer sets the text as HTML, another as markdown, a third as it is: what is markup in any of them is replaced
 # by what looks alike, since an entity or a backslash would be seen in the others.
 _LOOK_ALIKES = str.maketrans(
-    {"<": "\u2039", ">": "\u203a", '"': "\u201d", "[": "(", "]": ")", "*": "\u2022", "`": "'", "\r": None, "\0": None}
+    {"<": "\u2039", ">": "\u203a", '"': "\u201d", "[": "(", "]": ")", "*": "\u2022", "`": "'"}
 )
 
 
 def plain(text: str) -> str:
-    """`text` with nothing left in it that any front end renders as markup, cut to a node's body. Newlines stay."""
-    text = text.translate(_LOOK_ALIKES).strip()
+    """`text` with nothing left in it that any front end renders as markup, cut to a node's body. Newlines stay.
+
+    Nor anything that is not seen: control characters, marks of direction, halves of characters.
+    """
+    text = "".join(each for each in text.translate(_LOOK_ALIKES) if each == "\n" or _is_seen(each)).strip()
     return text if len(text) <= STATUS_TEXT_CHARACTERS else text[: STATUS_TEXT_CHARACTERS - 3] + "..."
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def say(node_id: str, text: str) -> None:

@@ -42,6 +42,7 @@ LARGEST_BASE64_BYTES = 8_000_000
 
 _LONGEST_TEXT = 600
 _LONGEST_ID = 200
+_LONGEST_URL = 4096
 _LONGEST_RUN_SECONDS = 86_400.0
 
 
@@ -275,6 +276,6 @@ def _urls(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _url(value: object) -> str | None:
-    if not isinstance(value, str) or not value.strip() or len(value) > 4096:
-        return None
-    return value.strip()
+    """An address, without blanks around it; None for what no address can be: empty, endless, or not all visible."""
+    url = value.strip() if isinstance(value, str) and len(value) <= _LONGEST_URL else ""
+    return url if url and all(_is_shown(character) and not character.isspace() for character in url) else None

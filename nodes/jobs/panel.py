@@ -23,7 +23,8 @@ CSV_COLUMNS = (
 )  # fmt: skip
 
 _TELLING_CHARACTERS = 8
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet begins a formula at, in both widths that East Asian keyboards have."""
 
 
 def card(job: Job) -> Card:
