@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from nodes.media import source
 from nodes.media.decode import decode_audio, decode_frames, decode_last_frame
 from nodes.media.encode import encode_clip
 from nodes.media.errors import MediaError, NotAClip
@@ -106,6 +107,19 @@ def test_a_sound_file_of_another_kind_is_no_clip(tmp_path: Path) -> None:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(b"\0" * 100)
     _everything_refuses(tmp_path / "sound.wav", NotAClip)
+
+
+def test_no_decoder_makes_a_picture_above_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The header names the first size; a larger one comes later."""
+    both = tmp_path / "both.ts"
+    for width, height in ((128, 64), (128, 96)):
+        part = tmp_path / f"{height}.ts"
+        clips.write_clip(part, clips.moving_pictures(4, width, height), "libx264", options={"crf": "1", "g": "4"})
+        with both.open("ab") as file:
+            file.write(part.read_bytes())
+    assert len(decode_frames(both).pixels) > 4
+    monkeypatch.setattr(source, "LARGEST_PICTURE_PIXELS", 128 * 64)
+    assert len(decode_frames(both).pixels) == 4
 
 
 @pytest.mark.parametrize("side", [60_000, 12_000])
