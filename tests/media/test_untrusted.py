@@ -119,7 +119,7 @@ def test_no_decoder_makes_a_picture_above_the_limit(tmp_path: Path, monkeypatch:
             file.write(part.read_bytes())
     assert len(decode_frames(both).pixels) > 4
     monkeypatch.setattr(source, "LARGEST_PICTURE_PIXELS", 128 * 64)
-    assert len(decode_frames(both).pixels) == 4
+    assert 1 <= len(decode_frames(both).pixels) <= 4
 
 
 @pytest.mark.parametrize("side", [60_000, 12_000])
