@@ -154,3 +154,30 @@ def test_the_settings_of_the_scripts_are_those_of_the_locales(language: str) -> 
 
 def test_all_scripts_together_stay_small() -> None:
     assert sum(len(text.encode()) for text in SCRIPTS.values()) < 60_000
+
+
+# Help pages
+
+PAGES = sorted((PACK / "web" / "docs").glob("*.md"))
+
+
+def rows(page: str) -> list[str]:
+    return re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("language", ["zh", "ja"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_help_page_is_translated_whole(page: Path, language: str) -> None:
+    english = page.read_text(encoding="utf-8")
+    other = (page.parent / page.stem / f"{language}.md").read_text(encoding="utf-8")
+    assert rows(other) == rows(english)
+    assert other.count("\n## ") == english.count("\n## ")
+    assert other.count("\n- ") == english.count("\n- ")
+    assert set(re.findall(r"`[A-Z_=1]{6,}`", other)) == set(re.findall(r"`[A-Z_=1]{6,}`", english))
+
+
+def test_there_are_no_help_pages_of_other_nodes_or_languages() -> None:
+    folder = PACK / "web" / "docs"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    expected = {page.name for page in PAGES} | {f"{page.stem}/{other}.md" for page in PAGES for other in ("zh", "ja")}
+    assert found == expected
