@@ -153,7 +153,8 @@ def plain(text: str) -> str:
 
     Nor anything that is not seen: control characters, marks of direction, halves of characters.
     """
-    text = "".join(each for each in text.translate(_LOOK_ALIKES) if each == "\n" or _is_seen(each)).strip()
+    head = text[: STATUS_TEXT_CHARACTERS * 4]
+    text = "".join(each for each in head.translate(_LOOK_ALIKES) if each == "\n" or _is_seen(each)).strip()
     return text if len(text) <= STATUS_TEXT_CHARACTERS else text[: STATUS_TEXT_CHARACTERS - 3] + "..."
 
 
