@@ -5,6 +5,7 @@ nox -s lint         ruff, mypy in strict mode; for web/js tsc and biome (needs n
 nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
 nox -s browser      the web half in the system's Chromium, on each ComfyUI named by COMFYUI_PATH
 nox -s soak         the long matrices whole, then 1,000 rehearsal jobs with faults and kills; takes a while
+nox -s screenshots  templates' thumbnails and docs/images, from the first ComfyUI of COMFYUI_PATH
 nox -s bench        ours beside each ComfyUI of COMFYUI_PATH, imageio, OpenCV, ffmpeg; writes docs/benchmarks.md
 nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, no torch
 """
@@ -81,6 +82,15 @@ def browser(session: nox.Session) -> None:
         session.skip("COMFYUI_PATH names no ComfyUI: nothing was tested in a browser")
     session.install(*TESTING, "-r", "tests/requirements-browser.txt")
     session.run(*PYTEST, "-m", "browser", "-rs", "tests/browser", *session.posargs)
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """The thumbnails beside the templates and the README's pictures, after rehearsal runs in a real ComfyUI."""
+    if not os.environ.get("COMFYUI_PATH"):
+        session.error("COMFYUI_PATH names no ComfyUI")
+    session.install(*TESTING, "-r", "tests/requirements-browser.txt")
+    session.run("python", "-m", "tests.browser.pictures", *session.posargs)
 
 
 @nox.session

@@ -72,6 +72,7 @@ input::placeholder { color: var(--quiet); opacity: 1; }
 .switch input:checked::after { translate: 14px 0; }
 .switch input:disabled { opacity: .5; cursor: default; }
 .switch .small { grid-column: 2; }
+.account form + p { margin-top: 6px; }
 .problem { color: var(--bad); overflow-wrap: anywhere; }
 .problem:empty { display: none; }
 .account > .problem { margin-top: 8px; }
