@@ -17,6 +17,7 @@ from comfy_api.latest import InputImpl, Types
 
 from nodes import host, loading
 from nodes.media.decode import decode_frames
+from nodes.media.encode import trim_clip
 from nodes.media.errors import Stopped
 from nodes.media.forecast import Forecast
 from tests.node_files.stage import (
@@ -219,13 +220,22 @@ def test_a_video_made_of_frames(stage: Stage) -> None:
     assert outcome.kept("13")["waveform"].abs().max() > 0.1
 
 
-def test_two_nodes_that_want_the_same_part_at_the_same_time(stage: Stage) -> None:
+def test_nodes_that_want_the_same_part_at_the_same_time_make_it_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = stored(stage)
+    made: list[Path] = []
+
+    def counted(path: Path, part: Path, *rest: Any, **more: Any) -> Any:
+        made.append(part)
+        return trim_clip(path, part, *rest, **more)
+
+    monkeypatch.setattr(loading, "trim_clip", counted)
     prompt = {str(number): load_video(video=["0", 0], start=0.5) for number in range(1, 5)}
     kept = {f"k{number}": keep(number, VIDEO) for number in prompt}
     outcome = stage.run({"0": give(file_video(path)), **prompt, **kept}).ok()
     files = {host.stored_file(outcome.kept(node_id)) for node_id in kept}
-    assert len(files) == 1
+    assert len(made) == 1
     (file,) = files
     assert file is not None and near(torch.from_numpy(decode_frames(file).pixels), range(12, LONG))
     assert [path.name for path in file.parent.iterdir()] == [file.name]

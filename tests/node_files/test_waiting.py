@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import cast
 
 import pytest
@@ -15,7 +16,18 @@ from nodes.gateway.errors import Detached
 from nodes.jobs.journal import Job
 from nodes.jobs.work import Phase, Status, Ticket
 from tests.jobs.lab import eventually
-from tests.node_files.stage import Stage, fail, keep, poll, save, text_to_video
+from tests.node_files.stage import (
+    Node,
+    Stage,
+    fail,
+    image_to_video,
+    keep,
+    load_video,
+    poll,
+    save,
+    text_to_video,
+    video_to_video,
+)
 
 
 def progress(stage: Stage, node_id: str) -> list[float]:
@@ -165,25 +177,44 @@ def test_an_unknown_model_is_passed_on_with_a_warning_and_the_gateway_decides(st
     assert "Unknown model" in outcome.error and "no credits were spent" in outcome.error
 
 
-@pytest.mark.parametrize("cancelled", ["while it is made", "when it is made"])
-def test_a_result_that_comes_when_the_node_is_gone_is_given_back(cancelled: str) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    given_back: list[str] = []
+class Slow:
+    """Work in a thread that lasts until it is told to go on."""
 
-    def work(stop: Callable[[], bool]) -> str:
-        begun.set()
-        assert go_on.wait(10)
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, stop: Callable[[], bool]) -> str:
+        self.begun.set()
+        assert self.go_on.wait(10)
         return "ticket"
+
+
+def test_a_result_that_is_made_after_the_node_is_gone_is_given_back() -> None:
+    work, given_back = Slow(), list[str]()
 
     async def node() -> None:
         task = asyncio.create_task(off_loop(work, unwanted=given_back.append))
-        await asyncio.to_thread(begun.wait, 10)
-        if cancelled == "when it is made":
-            go_on.set()
-            # The loop is held while the thread ends, so that result and cancellation arrive together.
-            eventually(lambda: not any(t.name.startswith("asyncio") and _busy(t) for t in threading.enumerate()), "")
+        await asyncio.to_thread(work.begun.wait, 10)
         task.cancel()
-        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert given_back == []
+        work.go_on.set()
+
+    asyncio.run(node())
+    assert given_back == ["ticket"]
+
+
+def test_a_result_that_is_made_while_the_node_goes_is_given_back() -> None:
+    work, given_back = Slow(), list[str]()
+
+    async def node() -> None:
+        task = asyncio.create_task(off_loop(work, unwanted=given_back.append))
+        await asyncio.to_thread(work.begun.wait, 10)
+        work.go_on.set()
+        # This loop is held until the thread is through, so that result and cancellation reach the node together.
+        eventually(lambda: not _is_running("run"), "the thread has handed over")
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -191,10 +222,35 @@ def test_a_result_that_comes_when_the_node_is_gone_is_given_back(cancelled: str)
     assert given_back == ["ticket"]
 
 
-def _busy(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
-    while frame is not None:
-        if frame.f_code.co_name == "work":
-            return True
-        frame = frame.f_back
+def _is_running(function: str) -> bool:
+    for frame in sys._current_frames().values():
+        where: FrameType | None = frame
+        while where is not None:
+            if where.f_code.co_name == function and where.f_code.co_filename.endswith("delivery.py"):
+                return True
+            where = where.f_back
     return False
+
+
+NODES = {
+    "t2v": text_to_video(),
+    "i2v": image_to_video(image_urls="https://x.example/a.png"),
+    "v2v": video_to_video(video_url="https://x.example/a.mp4"),
+    "poll": poll("vid_01"),
+    "peek": poll("vid_01", wait=False),
+    "load": load_video(url="https://x.example/a.mp4"),
+}
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=NODES.keys())
+def test_a_stray_cancellation_ends_the_node_and_not_the_worker(
+    stage: Stage, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled(*_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nodes.delivery.off_loop", cancelled)
+        patch.setattr("nodes.loading.off_loop", cancelled)
+        assert "ComfyUI stopped waiting for this node" in stage.run({"1": node, "2": save("1")}).error
+    stage.run({"1": text_to_video(), "2": save("1")}).ok()
