@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,12 @@ def test_there_are_no_help_pages_of_other_nodes_or_languages() -> None:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     expected = {page.name for page in PAGES} | {f"{page.stem}/{other}.md" for page in PAGES for other in ("zh", "ja")}
     assert found == expected
+
+
+def test_everything_the_browser_asks_for_is_shipped() -> None:
+    try:
+        arguments = ["git", "ls-files", "--cached", "--ignored", "--exclude-from=.comfyignore", "web", "locales"]
+        left_out = subprocess.run(arguments, cwd=PACK, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git checkout: what would be shipped is not known")
+    assert left_out == ""
