@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,22 +94,6 @@ def to_bytes(pixels: Pixels) -> Bytes:
         np.rint(np.clip(block, 0, 255, out=block), out=block)
         out[top : top + _ROWS_A_BLOCK] = block
     return out
-
-
-def contact_sheet(path: Path, out: Path, columns: int = 5, rows: int = 4, tile_side: int = 320) -> None:
-    """Write an image of columns x rows pictures spread evenly over a clip. Raises NotAClip."""
-    import imageio.v3 as imageio  # slow to import, and only wanted here
-
-    from .decode import spread_pictures  # decoding reads nothing from here
-
-    tiles = spread_pictures(path, columns * rows, max_side=tile_side)
-    height, width = tiles[0].shape[:2]
-    rows = -(-len(tiles) // columns)
-    sheet: Bytes = np.zeros((rows * height, columns * width, 3), np.uint8)
-    for number, tile in enumerate(tiles):
-        row, column = divmod(number, columns)
-        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile
-    imageio.imwrite(out, sheet)
 
 
 def _check(pixels: Pixels) -> None:

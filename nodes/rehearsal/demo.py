@@ -21,7 +21,7 @@ from ..jobs.work import Result, Ticket
 from ..media.decode import Span, decode_frames, decode_last_frame
 from ..media.encode import trim_clip
 from ..media.probe import probe
-from ..media.stills import contact_sheet
+from ..media.sheet import contact_sheet
 from ..service import Folders, Service
 from .server import RehearsalGateway
 

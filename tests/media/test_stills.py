@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from nodes.media.errors import BadPicture, NotAClip
-from nodes.media.stills import contact_sheet, encode_still, pixel_digest, to_bytes
+from nodes.media.sheet import contact_sheet
+from nodes.media.stills import encode_still, pixel_digest, to_bytes
 from tests.media import clips
 
 
