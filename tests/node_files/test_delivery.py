@@ -182,6 +182,7 @@ def test_jobs_beyond_the_plan_say_that_they_wait(slow_stage: Stage) -> None:
     slow_stage.comfy.server.await_sent(
         lambda: any("waiting for a place (1 of 1 running)" in text for _, text in slow_stage.comfy.texts()), 30
     )
+    eventually(lambda: len(slow_stage.gateway.record.tasks) == 1, "the first job is accepted")
     slow_stage.clock.advance(3600)
     eventually(lambda: len(slow_stage.gateway.record.tasks) == 2, "the second job has its place")
     slow_stage.clock.advance(3600)
