@@ -6,7 +6,6 @@ short `BEGIN IMMEDIATE` transactions, so that several ComfyUI processes on one f
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sqlite3
 import threading
@@ -142,11 +141,6 @@ class Job:
     accepted_at: float | None
     ended_at: float | None
     delivered_at: float | None
-
-    @property
-    def identity_digest(self) -> str:
-        """A short form of the identity, for file names."""
-        return hashlib.sha256(f"{self.identity}/{self.attempt}".encode()).hexdigest()[:8]
 
     @property
     def unfinished(self) -> bool:
