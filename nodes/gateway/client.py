@@ -209,11 +209,11 @@ class Gateway:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                raw = self._read(response)
+                # Read in one go: a gateway may repeat the key, and locals are what error reporters collect.
+                envelope = contract.parse_object(self._read(response), secret=self._api_key)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
             failure = self._describe(problem, sent=body.left_home if body else not _never_connected(problem))
         else:
-            envelope = contract.parse_object(raw, secret=self._api_key)
             if 200 <= response.status_code < 300 and envelope is not None and envelope.get("success") is not False:
                 return envelope
             failure = self._refusal(response, envelope, task_id)

@@ -1,0 +1,316 @@
+"""A whole mixed life with one key, and then a search for it in everything that was left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from server import PromptServer
+
+from nodes import routes
+from nodes.gateway.errors import APIMallError
+from nodes.jobs.order import Order
+from nodes.media.fetch import fetch
+from nodes.rehearsal.faults import (
+    Answer,
+    BrokenClip,
+    DropAfter,
+    DropBefore,
+    ExpiredLink,
+    FailTask,
+    Fault,
+    Html,
+    NotAClip,
+    NotSuccess,
+    Nulls,
+    RedirectTo,
+    StatusWord,
+    TruncateJson,
+    WrongShape,
+)
+from nodes.service import Folders, Service
+from tests.gateway.hand import Hand, answer
+from tests.jobs import lab
+from tests.security import canary
+from tests.security.canary import KEY, Ear, sings
+
+ROOT = Path(__file__).resolve().parents[2]
+STATUSES = (400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503)
+DEATHS = ("intended", "sent", "accepted", "completed", "fetched")
+READING = (
+    "jobs",
+    "jobs?only=failed",
+    "jobs.csv",
+    "totals",
+    "account",
+    "balance",
+    "estimate?model=wan2-6&type=text-to-video&duration=5&resolution=720p",
+)
+
+
+class Life:
+    """One user folder, one gateway that knows the key by heart and repeats it, one server that should never hear it."""
+
+    def __init__(self, folder: Path, stranger: Hand) -> None:
+        self.folders = Folders(folder / "user", folder / "output")
+        self.gateway = lab.rehearsal(folder / "gateway")
+        self.stranger = stranger
+        self.environ = {"APIMALL_BASE_URL": self.gateway.start()}
+        self.service = self._service()
+        self.failures: list[BaseException] = []
+        self.answers: list[str] = []
+        self.said: list[str] = []
+        self.takes = iter(range(1, 1_000_000))
+
+    def _service(self) -> Service:
+        return Service(self.folders, self.environ, observe=routes.announce, clocks=lab.quick_clocks())
+
+    def order(self, kind: str = "text") -> Order:
+        if kind == "text":
+            return lab.text_order(take=next(self.takes))
+        return (lab.picture_order if kind == "image" else lab.clip_order)(take=next(self.takes))
+
+    def make(self, order: Order) -> None:
+        ticket = lab.ended(self.service.runner().submit(order))
+        self.said += [repr(ticket.status()), ticket.status().text]
+        try:
+            self.said.append(repr(ticket.result()))
+        except APIMallError as failure:
+            self.failures.append(failure)
+            self.said += [str(failure), failure.short, failure.advice]
+
+    def meet(self, step: str, fault: Fault, kind: str = "text", times: int = 12) -> None:
+        """One job that meets a fault at a step, over and over."""
+        self.gateway.script(step, *[fault] * times)
+        self.make(self.order(kind))
+        self.gateway.faults.clear()
+
+    def close(self) -> None:
+        self.service.close()
+        self.gateway.stop()
+
+    # Its chapters
+
+    def goes_well(self) -> None:
+        for kind in ("text", "image", "video"):
+            order = self.order(kind)
+            self.make(order)
+            self.make(order)
+
+    def is_refused(self) -> None:
+        """Every refusal there is, by a gateway that repeats the key in everything it says."""
+        echo = {"code": KEY[:60], "message": f"Bearer {KEY} is what you sent"}
+        body = json.dumps({"success": False, "error": echo, "request_id": KEY, "data": {"key": KEY}}).encode()
+        for status in STATUSES:
+            headers = (("Retry-After", "1"), ("X-Echo", KEY), ("Set-Cookie", f"key={KEY}"), ("Location", f"/{KEY}"))
+            self.meet("create", Answer(status, body=body, headers=headers))
+            self.meet("query", Answer(status, body=body, headers=headers), times=3)
+
+    def goes_wrong(self) -> None:
+        """Everything else that the table of faults knows, at every step."""
+        broken: tuple[Fault, ...] = (
+            DropBefore(),
+            DropAfter(),
+            TruncateJson(),
+            WrongShape(),
+            NotSuccess(),
+            Html(),
+            Nulls(),
+        )
+        for fault in broken:
+            self.meet("create", fault, times=9)
+            self.meet("query", fault, times=3)
+            self.meet("upload_url", fault, "image", times=9)
+        self.meet("create", FailTask(), times=1)
+        ends: tuple[Fault, ...] = (StatusWord(KEY), ExpiredLink())
+        for fault in ends:
+            self.meet("query", fault, times=2)
+        arrivals: tuple[Fault, ...] = (NotAClip(), BrokenClip(), Answer(403), Answer(500), DropAfter())
+        for fault in arrivals:
+            self.meet("download", fault, times=2)
+        departures: tuple[Fault, ...] = (Answer(400), Answer(403), Answer(500), DropAfter())
+        for fault in departures:
+            self.meet("put", fault, "image", times=4)
+
+    def is_led_astray(self) -> None:
+        """Redirects and addresses that lead to another origin."""
+        away = f"{self.stranger.base_url}/take?from=us"
+        for step in ("create", "query", "upload_url", "put", "download"):
+            self.meet(step, RedirectTo(away), "image" if step in ("upload_url", "put") else "text", times=2)
+        told = {"task_id": "vid_x", "status": "completed", "video_url": away, "output": {"resultUrls": [away]}}
+        self.meet("query", Answer(200, body=json.dumps({"success": True, "data": told}).encode()), times=40)
+        slot = {"upload_url": away, "public_url": away}
+        self.meet(
+            "upload_url", Answer(200, body=json.dumps({"success": True, "data": slot}).encode()), "image", times=4
+        )
+        # What another part of a gateway on this machine would be: the stranger is the very origin that may be fetched.
+        part = self.folders.results / "stranger.part"
+        fetch(f"{self.stranger.base_url}/video.mp4", part, loopback_origin=self.stranger.base_url)
+        part.unlink()
+
+    def is_left(self) -> None:
+        self.gateway.always("query", StatusWord("processing"))
+        ticket = self.service.runner().submit(self.order())
+        lab.eventually(lambda: ticket.status().accepted, "the job is accepted")
+        self.failures.append(ticket.leave("You stopped the wait"))
+        self.gateway.faults.clear()
+
+    def dies(self) -> list[str]:
+        """kill -9 of a process with the key in its hands, at every step; then this one goes on."""
+        self.service.close()
+        left = []
+        for step in DEATHS:
+            told = {"state": str(self.folders.state), "results": str(self.folders.results), "die_at": step}
+            child = subprocess.run(
+                [sys.executable, "-m", "tests.security.canary", json.dumps({**told, **self.environ_of_child()})],
+                cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert child.returncode != 0
+            left.append(child.stdout + child.stderr)
+            assert "Traceback" not in child.stderr, child.stderr
+        self.service = self._service()
+        self.make(lab.text_order("dies"))
+        return left
+
+    def environ_of_child(self) -> dict[str, str]:
+        return {"base_url": self.environ["APIMALL_BASE_URL"]}
+
+    def rehearses(self) -> None:
+        self.environ["APIMALL_REHEARSAL"] = "1"
+        assert self.service.settings().account == "rehearsal"
+        self.said.append(repr(self.service.settings()))
+        del self.environ["APIMALL_REHEARSAL"]
+
+    def is_looked_at(self) -> None:
+        """Every route, by a browser of this machine and by others."""
+        asyncio.run(self._look())
+
+    async def _look(self) -> None:
+        app = web.Application()
+        panel = routes.Panel(lambda: self.service, ask_balance=routes.ask_balance)
+        for method, path, handler in panel.table():
+            app.router.add_route(method, path, routes.answered(handler))
+        async with TestClient(TestServer(app)) as client:
+            own = {"Origin": f"http://{client.host}:{client.port}", "Content-Type": "application/json"}
+            jobs = range(1, 200)
+            for path in [f"/apimall/{name}" for name in READING] + [f"/apimall/jobs/{number}" for number in jobs]:
+                async with client.get(path) as reply:
+                    self.answers.append(f"{path} {reply.status} {dict(reply.headers)} {await reply.text()}")
+            for path, body, headers in (
+                ("key", {"key": KEY}, own),
+                ("key", {"key": f"{KEY} {KEY}"}, own),
+                ("key", {"key": KEY, KEY: 1}, own),
+                ("key", {"key": KEY}, {}),
+                ("key", {"key": KEY}, {**own, "Origin": "https://evil.example"}),
+                ("rehearsal", {"on": False}, own),
+                ("standing", {"prompt": "x", "model": "wan2-6", "duration": "5", "resolution": "720p", "take": 0}, own),
+            ):
+                async with client.post(f"/apimall/{path}", data=json.dumps(body), headers=headers) as reply:
+                    self.answers.append(f"{path} {reply.status} {dict(reply.headers)} {await reply.text()}")
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    root = logging.getLogger()
+    before, listening = root.level, Ear()
+    loud = {name: logging.getLogger(name).level for name in ("urllib3", "requests", "aiohttp", "asyncio")}
+    root.addHandler(listening)
+    root.setLevel(logging.DEBUG)
+    for name in loud:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    yield listening
+    root.removeHandler(listening)
+    root.setLevel(before)
+    for name, level in loud.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def test_the_key_sings_nowhere(tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_registered", [])
+    browsers = PromptServer()
+    with Hand(answer(lab.tiny_clip(), "200 OK", "Content-Type: video/mp4")) as stranger:
+        life = Life(tmp_path, stranger)
+        routes.register(lambda: life.service)
+        asyncio.run(_enter_key(life))
+        life.goes_well()
+        life.is_refused()
+        life.goes_wrong()
+        life.is_led_astray()
+        life.is_left()
+        last_words = life.dies()
+        life.rehearses()
+        life.is_looked_at()
+        reprs = canary.reprs()
+        opened = dict(canary.files(life.folders.state, life.folders.results))
+        life.close()
+        closed = dict(canary.files(life.folders.state, life.folders.results))
+
+    # It was a life: a search through nothing finds nothing.
+    kinds = {type(failure).__name__ for failure in life.failures}
+    assert kinds >= {
+        *("BadRequest", "KeyRefused", "CreditsMissing", "AccessRefused", "TaskUnknown", "PromptBlocked", "KeyConflict"),
+        *("GatewayBroken", "Unreadable", "ReplyLost", "TaskFailed", "NotHome", "Detached"),
+    }
+    asked = life.gateway.record.requests
+    assert sum("Authorization" in request.headers for request in asked) > 100
+    assert {request.step for request in asked} >= {"create", "query", "upload_url", "put", "download", "balance"}
+    assert len(browsers.sent) > 50 and len(last_words) == len(DEATHS)
+    assert ear.names() >= {"urllib3.connectionpool"}
+    assert {path.name for path in opened} >= {"api_key", "journal.sqlite3", "journal.sqlite3-wal"}
+    assert any(path.suffix == ".mp4" for path in closed)
+    assert len(stranger.requests) == 1, "only the fetch that named it as its origin reached the stranger"
+    assert {"nodes.settings.Settings", "nodes.service.Service", "nodes.jobs.runner.Runner"} <= set(reprs)
+
+    holders = {
+        path.relative_to(tmp_path).as_posix() for path, content in {**opened, **closed}.items() if sings(content)
+    }
+    assert holders == {"user/api_key"}
+    _assert_silent("logs", ear.heard)
+    _assert_silent("the last words of the killed", last_words)
+    _assert_silent("tracebacks", canary.told_by(life.failures))
+    _assert_silent("what people are told", life.said)
+    _assert_silent("answers of routes", life.answers)
+    _assert_silent("messages to browsers", [repr(sent) for sent in browsers.sent])
+    _assert_silent("reprs", [f"{name} {text}" for name, text in reprs.items()])
+    _assert_silent("names of threads", [thread.name for thread in threading.enumerate()])
+    _assert_silent("requests to the stranger", [repr(request) for request in stranger.requests])
+    for request in asked:
+        beside_header = [request.path, request.query, request.body.decode("latin-1")]
+        beside_header += [f"{name}: {value}" for name, value in request.headers.items() if name != "Authorization"]
+        _assert_silent(f"the {request.step} request", beside_header)
+        carries = f"Bearer {KEY}" == request.headers["Authorization"]
+        assert carries == request.path.startswith("/api/"), request.path
+
+
+async def _enter_key(life: Life) -> None:
+    app = web.Application()
+    panel = routes.Panel(lambda: life.service, ask_balance=routes.ask_balance)
+    app.router.add_post("/apimall/key", routes.answered(panel.set_key))
+    async with TestClient(TestServer(app)) as client:
+        own = {"Origin": f"http://{client.host}:{client.port}", "Content-Type": "application/json"}
+        async with client.post("/apimall/key", data=json.dumps({"key": KEY}), headers=own) as reply:
+            assert reply.status == 200
+            life.answers.append(await reply.text())
+
+
+def _assert_silent(what: str, texts: list[str]) -> None:
+    singing = [(sings(text), text[:2000].replace(KEY, "<KEY>")) for text in texts if sings(text)]
+    assert singing == [], f"{what}: {len(singing)} of {len(texts)}"
+
+
+@pytest.mark.parametrize("dress", canary.songs())
+def test_the_search_knows_the_key_in_every_dress(dress: str) -> None:
+    assert dress in sings(b"..." + canary.songs()[dress] + b"...")
+
+
+def test_the_search_finds_no_key_in_innocence() -> None:
+    assert sings("sk-canary is a kind of bird; the masked key is ...3b5a") == []
