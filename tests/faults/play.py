@@ -36,7 +36,6 @@ from tests.jobs import lab
 AT_GATEWAY = {ADDRESS: "upload_url", PUT: "put", CREATE: "create", POLL: "query", COLLECT: "download"}
 SLOW = ("silent", "late", "drip")
 IMPATIENT = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=1.2)
-PATIENT = Timeouts(connect_seconds=5.0, read_seconds=10.0, reply_seconds=20.0)
 THREE_DAYS_SECONDS = 3 * 86_400.0
 
 
@@ -144,7 +143,7 @@ class Provocation:
     def wiring(self) -> lab.Wiring:
         clocks = lab.quick_clocks(wall=lambda: time.time() + self._jump_seconds)
         return lab.Wiring(
-            timeouts=IMPATIENT if self.fault in SLOW else PATIENT,
+            timeouts=IMPATIENT if self.fault in SLOW else lab.PATIENT,
             clocks=clocks,
             session=self._session,
             put=self._put,

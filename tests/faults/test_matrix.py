@@ -10,7 +10,7 @@ from tests.faults.page import PAGE, page
 from tests.faults.play import play
 from tests.faults.table import CELLS, FAULTS, STEPS, Cell, plays
 
-# The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every fourth.
+# The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every sixth.
 PLAYS = plays()
 SLOW = ("silent", "late", "drip", "429 absurd")
 
@@ -18,7 +18,7 @@ SLOW = ("silent", "late", "drip", "429 absurd")
 def _in_the_fast_suite(number: int, cell: Cell, goes_on: bool) -> bool:
     if cell.fault in SLOW and goes_on:
         return False
-    return number % 4 == 0 or (cell.step == "create" and not goes_on)
+    return number % 6 == 0 or (cell.step == "create" and not goes_on)
 
 
 def _named(number: int, cell: Cell, goes_on: bool) -> object:

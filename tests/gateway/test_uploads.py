@@ -22,7 +22,7 @@ class Bench:
 
     def __init__(self, gateway: RehearsalGateway) -> None:
         session = open_session(gateway.base_url)
-        client = Gateway(gateway.base_url, lab.KEY, session=lambda: session, timeouts=lab.QUICK_TIMEOUTS)
+        client = Gateway(gateway.base_url, lab.KEY, session=lambda: session, timeouts=lab.PATIENT)
         self.pauses: list[float] = []
         self.spent = 0
         self.held_off: list[float] = []

@@ -39,7 +39,8 @@ SPEED = 100.0
 """How much faster than life a quick runner counts its seconds: pauses shrink, and their proportions stay."""
 
 PATIENCE_SECONDS = 30.0
-QUICK_TIMEOUTS = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=2.0)
+PATIENT = Timeouts(connect_seconds=10.0, read_seconds=20.0, reply_seconds=30.0)
+"""On a busy machine an answer may take its time: only tests of slow answers count on short ones."""
 
 
 def quick_clocks(wall: Callable[[], float] = time.time, speed: float = SPEED) -> Clocks:
@@ -149,7 +150,7 @@ class Wiring:
     max_jobs: int = 3
     observe: Observer = unobserved
     allow: Callable[[Any], None] = lambda job: None
-    timeouts: Timeouts = QUICK_TIMEOUTS
+    timeouts: Timeouts = PATIENT
     clocks: Clocks | None = None
     budget: Callable[[], Budget] = lambda: Budget(6000, 1000)
     fetch: Callable[..., Any] = fetch

@@ -268,13 +268,21 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: Path) -> None:
+@pytest.fixture(scope="module")
+def forty_jobs(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A journal of forty finished jobs."""
+    path = tmp_path_factory.mktemp("forty") / "journal.sqlite3"
     journal = Journal(path)
     for take in range(40):
         finished(journal, take)
     journal.close()
-    broken = DAMAGES[damage](path.read_bytes())
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: Path, forty_jobs: bytes) -> None:
+    broken = DAMAGES[damage](forty_jobs)
+    path.parent.mkdir()
     path.write_bytes(broken)
     again = Journal(path)
     assert again.set_aside is not None
@@ -283,13 +291,9 @@ def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: 
 
 
 @pytest.mark.parametrize("page", range(2, 24, 3))
-def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, path: Path) -> None:
-    journal = Journal(path)
-    for take in range(40):
-        finished(journal, take)
-    journal.close()
-    whole = path.read_bytes()
-    path.write_bytes(whole[: page * 4096] + b"\xff" * 4096 + whole[(page + 1) * 4096 :])
+def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, path: Path, forty_jobs: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(forty_jobs[: page * 4096] + b"\xff" * 4096 + forty_jobs[(page + 1) * 4096 :])
     again = Journal(path)
     states_now = [again.intend(text_order(take=take), "a").state for take in range(40)]
     if again.set_aside is not None:

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from nodes.gateway.client import Timeouts
 from nodes.gateway.errors import APIMallError
 from nodes.jobs.journal import Job
 from nodes.jobs.order import Order
@@ -22,6 +23,7 @@ MOST_ATTEMPTS = 40
 PLACES = 12
 AT_ONCE = 100
 SPEED = 30.0
+IMPATIENT = Timeouts(connect_seconds=5.0, read_seconds=2.0, reply_seconds=4.0)
 
 
 def order(number: int) -> Order:
@@ -60,7 +62,7 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
         max_jobs=PLACES,
         observe=Gauge(Path(told["report"])),
         budget=lambda: Budget(1e6, 1e6),
-        timeouts=lab.QUICK_TIMEOUTS,
+        timeouts=IMPATIENT,
         clocks=lab.quick_clocks(speed=SPEED),
     )
     first, end = told["jobs"]
