@@ -6,7 +6,6 @@ order -> Ticket -> wait (status, progress, interrupt, deadline) -> Result -> vid
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import time
 import uuid
@@ -71,7 +70,9 @@ def collected(task_id: str | None) -> str:
 
     None is an id that is linked, and not known yet. Asks the journal only.
     """
-    with suppress(APIMallError, OSError, sqlite3.Error):
+    from .jobs.journal import JournalError
+
+    with suppress(APIMallError, OSError, JournalError):
         current = service.current()
         job = current.journal().by_task(current.settings().account, _given_id(task_id or ""))
         if job is not None and job.file and (current.folders.results / Path(job.file).name).is_file():

@@ -23,6 +23,9 @@ from .salvage import readable_jobs
 
 _log = logging.getLogger("apimall_video.jobs")
 
+JournalError = sqlite3.Error
+"""What every method raises when the file cannot be read or written."""
+
 INTENDED = "intended"
 """Written down; certainly not sent."""
 SENT = "sent"
