@@ -39,9 +39,12 @@ To repeat: `COMFYUI_PATH=<a ComfyUI>[:<an older one>] nox -s bench`, about half 
 last. `--rounds N` sets how often (5). `--draft` prints, and writes nothing here.
 
 Clips: a zooming fractal, a moving chart and grain; x264 medium, crf 20, yuv420p, bt709 limited and tagged, AAC. Peak
-memory is what the operating system calls the resident high water mark, over what was resident before. Core is
-ComfyUI's own code, run by that ComfyUI's interpreter; ours and imageio's pyav plugin run by the newest one's, so that
-all decode with the same PyAV.
+memory is what the operating system calls the resident high water mark, over what was resident before. Before a clock
+starts, libraries are loaded by reading a tiny clip, and as much memory as frames need is touched and given back: a
+virtual machine's host is slow to lend memory again that it took back, and that would be most of what is measured.
+
+Core is ComfyUI's own code, run by that ComfyUI's interpreter; ours and imageio's pyav plugin run by the newest one's,
+so that all decode with the same PyAV.
 """
 
 

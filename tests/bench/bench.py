@@ -15,8 +15,6 @@ from tests.bench.contest import Entrant
 from tests.bench.report import Goal, Part, Table
 from tests.host.real_host import Install
 
-_MARGIN_BYTES = 3 << 30
-
 
 @dataclass(frozen=True)
 class Bench:
@@ -46,26 +44,6 @@ class Bench:
         """Wrap up. `others`: the share of all cores that other programs took."""
         load = f"other programs took {others:.0%} of the machine meanwhile."
         return Part(name, tuple(goals), tuple(tables), load, time.time(), rounds)
-
-    def warm(self, size_bytes: int) -> None:
-        """Touch that much memory once: a virtual machine is lent it by its host only then, and not quickly."""
-        free = _available_bytes()
-        Entrant("warm", "bench", "touch", {"size_bytes": min(size_bytes, free - _MARGIN_BYTES)}, self.python).run()
-
-
-def touch(size_bytes: int) -> dict[str, float]:
-    """Write to every page of so much memory."""
-    import numpy as np
-
-    memory = np.empty(max(0, size_bytes), np.uint8)
-    memory[::4096] = 1
-    return {"wall": 0.0}
-
-
-def _available_bytes() -> int:
-    from nodes.media.forecast import free_memory_bytes
-
-    return free_memory_bytes()
 
 
 def ffmpeg_programs() -> dict[str, str]:

@@ -10,9 +10,12 @@ import json
 import sys
 from typing import Any
 
+from tests.bench.meter import Warmth
+
 
 def main(task: dict[str, Any]) -> dict[str, Any]:
     """Run the task; an answer of `{"failed": ...}` is a result too: that it cannot be done."""
+    Warmth.size_bytes = task["warm_bytes"]
     function = getattr(importlib.import_module(task["module"]), task["function"])
     if task["address_bytes"]:
         import resource

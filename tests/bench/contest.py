@@ -28,6 +28,7 @@ class Entrant:
     arguments: dict[str, Any] = field(default_factory=dict)
     python: Path = Path(sys.executable)
     address_bytes: int = 0
+    warm_bytes: int = 0
 
     def run(self) -> dict[str, Any]:
         """One sample, from a new process."""
@@ -36,6 +37,7 @@ class Entrant:
             "function": self.function,
             "arguments": self.arguments,
             "address_bytes": self.address_bytes,
+            "warm_bytes": self.warm_bytes,
         }
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("APIMALL_", "PYTHON"))}
         done = subprocess.run(

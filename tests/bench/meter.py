@@ -11,9 +11,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 _STATUS = Path("/proc/self/status")
+_MEMORY = Path("/proc/meminfo")
 _CLEAR = Path("/proc/self/clear_refs")
 _CLEAR_PEAK = "5"
+_PAGE_BYTES = 4096
+_KEPT_FREE_BYTES = 3 << 30
+
+
+class Warmth:
+    """Memory that is touched and given back right before a clock starts, so that a virtual machine has it.
+
+    Its host takes free memory back within seconds, and lends a page again at twenty times the cost of a first touch.
+    """
+
+    size_bytes = 0
+
+    @classmethod
+    def spread(cls) -> None:
+        """Touch it, or what of it the machine has to spare."""
+        size = min(cls.size_bytes, _available_bytes() - _KEPT_FREE_BYTES)
+        if size > 0:
+            np.empty(size, np.uint8)[::_PAGE_BYTES] = 1
 
 
 @dataclass
@@ -39,6 +60,7 @@ class Meter:
         self.cost = Cost()
 
     def __enter__(self) -> Meter:
+        Warmth.spread()
         self._rss_before = _reset_peak()
         self._times = os.times()
         self._began = time.perf_counter()
@@ -89,4 +111,12 @@ def _peak_of_children() -> int:
 
 def _status(field: str) -> int:
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field + ":"))
+    return int(line.split()[1]) * 1024
+
+
+def _available_bytes() -> int:
+    """What the machine can spare; 0 where that is not told (elsewhere than on Linux), so that nothing is warmed."""
+    if not _MEMORY.exists():
+        return 0
+    line = next(line for line in _MEMORY.read_text().splitlines() if line.startswith("MemAvailable:"))
     return int(line.split()[1]) * 1024

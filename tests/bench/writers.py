@@ -44,9 +44,10 @@ def imageio_pyav(kind: str, out: str) -> dict[str, Any]:
 def psnr(kind: str, path: str) -> dict[str, Any]:
     """Decibels of a clip against the pictures that it was made of, and its bias in 8 bit levels; every fourth picture.
 
-    Brought to RGB in float64 from 16 bit YUV, so that no reader's rounding is part of the answer.
+    luma: of Y alone. rgb: of all three, chroma at half its size included. Both in float64 and by the file's own tag,
+    so that no reader's rounding is part of the answer.
     """
-    error = bias = 0.0
+    luma = rgb = bias = 0.0
     count = 0
     av = importlib.import_module("av")
     with av.open(path) as container:
@@ -54,18 +55,24 @@ def psnr(kind: str, path: str) -> dict[str, Any]:
         for number, (wanted, frame) in enumerate(zip(pictures(KINDS[kind]), decoded, strict=True)):
             if number % _PSNR_EVERY:
                 continue
-            difference = _rgb(frame) - wanted
-            error += float(np.mean(difference**2))
+            red, blue = (0.2126, 0.0722) if int(frame.colorspace) == 1 else (0.299, 0.114)
+            light = wanted @ np.array([red, 1 - red - blue, blue])
+            luma += float(np.mean(((_plane(frame.planes[0], np.uint8) - 16) * 255 / 219 - light) ** 2))
+            difference = _rgb(frame, red, blue) - wanted
+            rgb += float(np.mean(difference**2))
             bias += float(np.mean(difference))
             count += 1
-    return {"wall": 0.0, "psnr": 10 * np.log10(255**2 / (error / count)), "bias": bias / count}
+    return {"wall": 0.0, "luma": _decibels(luma / count), "rgb": _decibels(rgb / count), "bias": bias / count}
 
 
-def _rgb(frame: Any) -> Any:
-    """Float64 RGB of a limited range yuv420p frame by its own tag; untagged means bt601, as FFmpeg reads it."""
-    red, blue = (0.2126, 0.0722) if int(frame.colorspace) == 1 else (0.299, 0.114)
-    planes = [_plane(plane) for plane in frame.reformat(format="yuv444p16le", interpolation=0x4 | 0x40000).planes]
-    y, cb, cr = (plane / 256.0 for plane in planes)
+def _decibels(mean_square: float) -> float:
+    return float(10 * np.log10(255**2 / mean_square))
+
+
+def _rgb(frame: Any, red: float, blue: float) -> Any:
+    """Float64 RGB of a limited range yuv420p frame with those weights of red and blue in its luma."""
+    whole = frame.reformat(format="yuv444p16le", interpolation=0x4 | 0x40000)
+    y, cb, cr = (_plane(plane, np.uint16) / 256.0 for plane in whole.planes)
     y, cb, cr = (y - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
     r = y + 2 * (1 - red) * cr
     b = y + 2 * (1 - blue) * cb
@@ -73,8 +80,8 @@ def _rgb(frame: Any) -> Any:
     return np.clip(np.stack([r, g, b], axis=-1), 0, 1) * 255
 
 
-def _plane(plane: Any) -> Any:
-    rows = np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)
+def _plane(plane: Any, kind: Any) -> Any:
+    rows = np.frombuffer(plane, kind).reshape(plane.height, -1)
     return rows[:, : plane.width].astype(np.float64)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.bench import Bench, ffmpeg_programs
@@ -24,12 +25,13 @@ _TIME_GOALS = {FULL_HD_5.name: 0.40, HD_5.name: 0.45}
 
 def measure(bench: Bench) -> Part:
     """The part `decode`."""
-    bench.warm(2 * FULL_HD_5.frames_bytes + _GIB)
     goals: list[Goal] = []
     tables = []
     shares = []
     for kind in (FULL_HD_5, HD_5):
-        outcome = compete(list(_readers(bench, kind)), bench.rounds, bench.tell)
+        warm = 2 * kind.frames_bytes + _GIB
+        readers = [replace(reader, warm_bytes=warm) for reader in _readers(bench, kind)]
+        outcome = compete(readers, bench.rounds, bench.tell)
         newest = _newest_core(outcome, bench)
         goals += _goals(outcome, kind, newest)
         tables.append(_table(outcome, kind, newest))
@@ -123,8 +125,6 @@ def _long(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
     """15 s of 1080p in 12 GiB of address space: what cannot be had there is refused, not killed."""
     kind, goal = FULL_HD_15, "1080p 15 s in 12 GiB"
     clips = {"path": str(bench.clip(kind)), "tiny": str(bench.clip(TINY))}
-    if bench.hosts:
-        bench.warm(_ROOM_BYTES)
     entrants = [
         Entrant(OURS, "readers", "ours", {**clips, "room": _ROOM_BYTES}, bench.python, _ROOM_BYTES),
         *(
@@ -139,7 +139,8 @@ def _long(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
             for host in bench.hosts
         ),
     ]
-    outcome = compete(entrants, min(bench.rounds, _LONG_ROUNDS), bench.tell)
+    warmed = [replace(entrant, warm_bytes=_ROOM_BYTES - _GIB) for entrant in entrants]
+    outcome = compete(warmed, min(bench.rounds, _LONG_ROUNDS), bench.tell)
     rows = []
     for score in outcome.scores.values():
         if score.failed is not None:
@@ -151,6 +152,9 @@ def _long(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
     done = outcome.has(OURS)
     failed = outcome[OURS].failed or ""
     goals.append(Goal(goal, "done", f"{outcome[OURS].median('wall'):.1f} s" if done else failed, done))
+    if done and outcome[OURS].samples[0]["peak_bytes"] is not None:
+        extra = outcome[OURS].median("peak_bytes") / kind.frames_bytes
+        goals.append(at_most(f"peak extra memory ÷ frames array, {kind.name}", extra, 1.01, digits=3))
     note = (
         "Every process may have 12 GiB of address space (RLIMIT_AS), libraries and all, which is stricter than 12 GiB "
         "of memory; our forecast is told that 12 GiB are free. Core needs about twice the frames."
@@ -172,7 +176,9 @@ def _parts_of_a_clip(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
     }
     entrants = [bench.ours(name, "readers", "ours", **clips, span=span, sound=False) for name, span in spans.items()]
     last = "last frame of 720p 5 s"
-    outcome = compete([*entrants, bench.ours(last, "readers", "last_frame", **short)], bench.rounds, bench.tell)
+    entrants.append(bench.ours(last, "readers", "last_frame", **short))
+    warmed = [replace(entrant, warm_bytes=FULL_HD_5.frames_bytes) for entrant in entrants]
+    outcome = compete(warmed, bench.rounds, bench.tell)
     whole = outcome["all of it"]
     rows = [
         (name, f"{outcome[name].median('wall'):.3f}", f"{outcome[name].over(whole):.2f}", _counts(outcome[name]))
