@@ -68,7 +68,7 @@ def save(shot: bytes, path: Path, size: tuple[int, int] | None = None) -> None:
 
 def thumbnail(host: RealHost, chromium: Browser, template: Path) -> None:
     """Run one template and take its picture: the nodes alone."""
-    stage = Stage(chromium, host.url, _BARE, (1440, 960))
+    stage = Stage(chromium, host.url, _BARE, (2160, 1440))
     stage.run("async workflow => await app.loadGraphData(workflow)", json.loads(template.read_text(encoding="utf-8")))
     run(host, stage)
     stage.run(_WITHOUT_NOTES)
@@ -88,7 +88,7 @@ def readme(host: RealHost, chromium: Browser) -> None:
     stage.text_job("rehearse-failed: a clockwork owl opens its eyes", (420, 120))
     run(host, stage)
     stage.clear()
-    stage.text_job("A paper lantern drifts over a dark lake, ripples, crickets, slow push in", (420, 60))
+    stage.text_job("A paper lantern drifts over a dark lake, ripples, crickets, slow push in", (100, 60))
     run(host, stage)
     stage.card("paper lantern").get_by_text("Done", exact=True).wait_for(timeout=JOB_MS)
     stage.page.keyboard.press("Escape")
