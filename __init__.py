@@ -11,7 +11,11 @@ WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint() -> ComfyExtension:
-    """What ComfyUI calls once, at its start."""
-    from .nodes.extension import load
+    """What ComfyUI calls once, at its start. What is raised here becomes one line in its log."""
+    try:
+        from .nodes.extension import load
 
-    return load()
+        return load()
+    except (ImportError, AttributeError) as missing:
+        why = f"API Mall Video needs ComfyUI 0.3.64 or newer, and what its requirements.txt lists ({missing})"
+        raise RuntimeError(why) from None

@@ -52,11 +52,12 @@ def tests_without_torch(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, formatting, types."""
+    """Style, formatting, types; then what will be published, as the registry's and the community's tools see it."""
     session.install(*TESTING, "-r", "tests/requirements-lint.txt", "-r", "tests/requirements-browser.txt")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    _lint_archive(session)
     if shutil.which("npm") is None:
         session.warn("SKIPPED tsc, biome: there is no npm; web/js was not checked")
         return
@@ -64,6 +65,22 @@ def lint(session: nox.Session) -> None:
         session.run("npm", "ci", "--silent", "--no-audit", "--no-fund", external=True)
         session.run("npm", "run", "--silent", "types", external=True)
         session.run("npm", "run", "--silent", "lint", external=True)
+
+
+def _lint_archive(session: nox.Session) -> None:
+    """On a copy of what is shipped: tracked files without those of .comfyignore. Neither tool asks the network."""
+    listed = str(session.run("git", "ls-files", external=True, silent=True)).splitlines()
+    left_out = ("git", "ls-files", "--cached", "--ignored", "--exclude-from=.comfyignore")
+    ignored = set(str(session.run(*left_out, external=True, silent=True)).splitlines())
+    archive = Path(session.create_tmp()).resolve() / "archive"
+    shutil.rmtree(archive, ignore_errors=True)
+    for name in listed:
+        if name not in ignored and Path(name).is_file():
+            (archive / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(name, archive / name)
+    with session.chdir(archive):
+        session.run("comfy", "--skip-prompt", "--no-enable-telemetry", "node", "validate")
+        session.run("comfy-test", "lint", ".")
 
 
 @nox.session

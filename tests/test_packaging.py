@@ -453,3 +453,40 @@ def test_the_rooms_need_neither_comfyui_nor_torch_nor_aiohttp() -> None:
 def test_the_pack_imports_nothing_of_itself_before_it_is_asked() -> None:
     assert [name for _, name in _imports("__init__.py", for_types=False)] == ["__future__", "typing", "nodes.extension"]
     assert len(_tree("nodes/__init__.py").body) == 1, "a docstring only"
+
+
+_OLD_HOST = """
+import asyncio, importlib.util, sys, types
+latest = types.ModuleType("comfy_api.latest")  # a ComfyUI in which something is not there yet
+sys.modules.update({"comfy_api": types.ModuleType("comfy_api"), "comfy_api.latest": latest})
+spec = importlib.util.spec_from_file_location("a_pack", sys.argv[1], submodule_search_locations=[sys.argv[2]])
+pack = sys.modules["a_pack"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+try:
+    asyncio.run(pack.comfy_entrypoint())
+except Exception as problem:
+    print(f"Error while calling comfy_entrypoint: {problem}")
+    print(problem.__cause__, problem.__suppress_context__)
+"""
+
+
+def test_a_comfyui_that_is_too_old_is_told_so_in_one_line() -> None:
+    """Core logs what `comfy_entrypoint` raises as one line; before 0.3.47 it skips the pack, in one line of its own."""
+    told = subprocess.run(
+        [sys.executable, "-c", _OLD_HOST, str(ROOT / "__init__.py"), str(ROOT)],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    line, chained = told.stdout.splitlines()
+    assert "needs ComfyUI 0.3.64 or newer" in line and "comfy_api.latest" in line
+    assert chained == "None True"
+    assert told.stderr == ""
+
+
+def test_the_floor_is_the_same_everywhere(manifest: dict[str, Any]) -> None:
+    floor = manifest["tool"]["comfy"]["requires-comfyui"].removeprefix(">=")
+    for path in ("__init__.py", "README.md", ".github/workflows/tests.yml"):
+        assert floor in (ROOT / path).read_text("utf-8"), path
