@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,14 @@ class Stage:
     def run(self, script: str, argument: Any = None) -> Any:
         """The value of a script in the page."""
         return self.page.evaluate(script, argument)
+
+    def wait_until(self, condition: Callable[[], bool], timeout_ms: float = 15_000) -> None:
+        """Ask again and again until it holds; the page goes on meanwhile."""
+        deadline = time.monotonic() + timeout_ms / 1000
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {timeout_ms:g} ms")
+            self.page.wait_for_timeout(200)
 
     def add(self, name: str, values: Mapping[str, Any] | None = None, at: tuple[int, int] = (100, 100)) -> str:
         """Put a node on the canvas; its id."""

@@ -18,6 +18,7 @@ from tests.host.real_host import REPOSITORY, Install, RealHost
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenStage
 
+TEMPLATES = sorted((REPOSITORY / "example_workflows").glob("*.json"))
 CANARY = "sk-canary-9f8e7d6c5b4a39281706f5e4d3c2b1a0"
 
 
@@ -90,6 +91,18 @@ def test_a_job_goes_on_while_the_page_is_loaded_again(host: RealHost, vue: bool,
     await_done(stage, prompt)
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.stem.replace(" ", "-"))
+def test_a_template_runs_as_it_is(host: RealHost, open_stage: OpenStage, template: Path) -> None:
+    stage = open_stage(host)
+    stage.run("async workflow => await app.loadGraphData(workflow)", json.loads(template.read_text(encoding="utf-8")))
+    known = set(host.get("/history"))
+    stage.queue()
+    stage.wait_until(lambda: set(host.get("/history")) > known, 4 * JOB_MS)
+    (entry,) = (entry for name, entry in host.get("/history").items() if name not in known)
+    assert entry["status"]["status_str"] == "success"
+    expect(stage.page.locator("video").first).to_be_visible(timeout=15_000)
+
+
 def test_two_tabs_see_the_same_job(host: RealHost, open_stage: OpenStage) -> None:
     watching, working = open_stage(host), open_stage(host)
     watching.panel.wait_for()
@@ -109,7 +122,7 @@ def test_the_verbs_of_a_job(host: RealHost, vue: bool, open_stage: OpenStage) ->
     stage.clear()
     card.locator(".title").press("Enter")
     card.get_by_role("button", name="Copy task id").click()
-    stage.page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('vid_')")
+    stage.wait_until(lambda: stage.copied().startswith("vid_"))
     card.get_by_role("button", name="Use settings").click()
     stage.page.wait_for_function("() => (app.graph.nodes ?? app.graph._nodes).length === 1")
     values = stage.values("APIMall_TextToVideo")
@@ -138,7 +151,7 @@ def test_an_error_says_whether_it_was_charged(host: RealHost, vue: bool, open_st
     stage.page.wait_for_timeout(300)
     stage.shot(shots / "error.png")
     dialog.get_by_role("button", name="Copy report").click()
-    stage.page.wait_for_function("async () => (await navigator.clipboard.readText()).startsWith('API Mall Video')")
+    stage.wait_until(lambda: stage.copied().startswith("API Mall Video"))
     report = stage.copied()
     assert "TaskFailed" in report
     assert prompt not in report
