@@ -143,9 +143,7 @@ def _home_of(path: Path) -> tuple[io.FolderType, Path] | None:
 
 # One renderer sets the text as HTML, another as markdown, a third as it is: what is markup in any of them is replaced
 # by what looks alike, since an entity or a backslash would be seen in the others.
-_LOOK_ALIKES = str.maketrans(
-    {"<": "\u2039", ">": "\u203a", '"': "\u201d", "[": "(", "]": ")", "*": "\u2022", "`": "'"}
-)
+_LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", '"': "\u201d", "[": "(", "]": ")", "*": "\u2022", "`": "'"})
 
 
 def plain(text: str) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 from comfy_api.latest import io
 
 from .gateway.contract import DURATIONS, MODELS, RESOLUTIONS
+from .jobs.order import LARGEST_TAKE
 
 CATEGORY = "API Mall"
-LARGEST_TAKE = 2_147_483_647
 
 
 def prompt(tooltip: str) -> Any:

@@ -21,6 +21,7 @@ from ..gateway.contract import (
 )
 from ..gateway.errors import InputError
 
+LARGEST_TAKE = 2_147_483_647
 LONGEST_PROMPT = 5000
 """Characters; no provider of Wan 2.6 takes more (`gateway.md` section 2.4)."""
 
@@ -74,6 +75,9 @@ class Order:
             raise InputError(
                 f"The prompt has {len(self.prompt):,} characters", advice=f"Shorten it to {LONGEST_PROMPT:,} or fewer."
             )
+        if not 0 <= self.take <= LARGEST_TAKE:
+            # The widget keeps to this; a number that is linked to it need not.
+            raise InputError("take is out of its range", advice=f"Give a whole number from 0 to {LARGEST_TAKE}.")
         if any("\ud800" <= character <= "\udfff" for text in self._texts for character in text):
             # Halves of characters: JSON can carry them, UTF-8 and so the gateway cannot.
             raise InputError("The text holds broken characters", advice="Type it anew instead of pasting it.")

@@ -107,3 +107,9 @@ def test_what_is_not_on_offer_is_refused_before_anything_is_sent(field: str, val
 def test_a_source_video_is_never_stretched_to_fifteen_seconds() -> None:
     with pytest.raises(InputError, match="duration"):
         Order("wan2-6", VIDEO_TO_VIDEO, "Bluer", "15", "720p", references=("https://example.com/a.mp4",))
+
+
+@pytest.mark.parametrize("take", [-1, 2_147_483_648, 2**70])
+def test_a_take_that_no_journal_could_keep_is_refused(take: int) -> None:
+    with pytest.raises(InputError, match="take"):
+        replace(text_order(), take=take)
