@@ -277,7 +277,8 @@ def linked_outputs(prompt: Mapping[str, Any] | None, node_id: str | None) -> fro
     past `watch_links`, so that a link added later would not make the node run again.
     """
     node = (prompt or {}).get(node_id or "")
-    if prompt is None or node_id is None or not isinstance(node, dict) or LINKED_INPUT not in node.get("inputs", {}):
+    inputs = node.get("inputs") if isinstance(node, dict) else None
+    if prompt is None or node_id is None or not isinstance(inputs, dict) or LINKED_INPUT not in inputs:
         return frozenset(range(OUTPUT_SLOTS))
     return frozenset(_links(prompt).get(node_id, ()))
 
