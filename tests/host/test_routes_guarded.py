@@ -95,12 +95,15 @@ def test_a_host_open_to_everybody_lets_nobody_else_write(start_host: StartHost) 
     status, told = ask(host, "/api/apimall/key", {"key": NEW_KEY}, own)
     assert (status, NEW_KEY in told) == (200, False)
     assert changed(host) == ("file", False)
-    read: list[Any] = [ask(host, path) for path in (
+    asked = (
         *("/apimall/jobs", "/apimall/jobs.csv", "/apimall/totals", "/apimall/account", "/apimall/balance"),
-        *("/settings", "/userdata?dir=.", "/userdata/api_key", "/userdata/..%2F__apimall_video%2Fapi_key", "/history"),
-        *("/view?filename=api_key&subfolder=../user/__apimall_video", "/internal/logs", "/internal/logs/raw"),
+        *("/settings", "/users", "/userdata?dir=.", "/userdata/api_key", "/userdata/..%2F__apimall_video%2Fapi_key"),
+        *("/queue", "/history", "/prompt", "/system_stats", "/object_info", "/internal/logs", "/internal/logs/raw"),
+        *("/view?filename=api_key&subfolder=../user/__apimall_video", "/view?filename=../user/__apimall_video/api_key"),
         "/extensions/apimall-video/../../../user/__apimall_video/api_key",
-    )]  # fmt: skip
+    )
+    read: list[Any] = [ask(host, path, headers={"comfy-user": "../__apimall_video"}) for path in asked]
+    read += [ask(host, path) for path in asked]
     assert not [told for _, told in read if NEW_KEY in told]
     assert NEW_KEY not in host.log
 
