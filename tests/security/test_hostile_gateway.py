@@ -111,6 +111,24 @@ def test_whatever_is_read_from_an_answer_is_short_and_plain(envelope: dict[str, 
         assert text.encode()
 
 
+@pytest.mark.parametrize("what", HOSTILE)
+def test_every_field_of_an_answer_may_be_hostile(what: str) -> None:
+    for text in (HOSTILE[what], f"https://cdn.example/{HOSTILE[what]}", HOSTILE[what][:100]):
+        fields = {**dict.fromkeys(NAMES, text), "output": {"resultUrls": [text, text]}}
+        envelope = {"success": text, "data": fields, "error": fields, "request_id": text, "message": text}
+        for read in (
+            contract.parse_accepted(envelope),
+            contract.parse_task(envelope, "vid_1"),
+            contract.parse_refusal(envelope),
+            contract.parse_upload_slot(envelope, "image/png"),
+            contract.parse_file_url(envelope),
+        ):
+            assert all(is_harmless(found) and len(found) <= 4096 for found in texts_of(read))
+        # A list of addresses alone, as a gateway gives it that fills no other field.
+        task = contract.parse_task({"data": {"status": "completed", "output": {"resultUrls": [text]}}}, "vid_1")
+        assert all(is_harmless(found) for found in texts_of(task))
+
+
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=300) | ENVELOPES.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_an_object_or_nothing(raw: bytes) -> None:
