@@ -165,6 +165,11 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
                 host.show_progress(node_id, status.fraction, 1.0)
             await asyncio.sleep(tick)
             tick = min(tick * 2, _TICK_SECONDS)
+    except asyncio.CancelledError:
+        # The first node to see an interrupt, or to fail, has ComfyUI cancel the others before they can look.
+        ended = "You stopped the wait" if host.interrupted() else "ComfyUI stopped waiting, as another node failed"
+        host.say(node_id, ticket.leave(ended).short)
+        raise
     finally:
         ticket.leave("The node stopped waiting")
 

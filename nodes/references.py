@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import host
+from . import host, service
 from .gateway.errors import InputError
 from .jobs import mediums
 from .jobs.order import Medium, Stop
@@ -36,6 +36,8 @@ def of_video(video: Input.Video | None, url: str, stop: Stop) -> Medium | str:
         problem = "Both a video and a video_url are given" if given else "No video is given"
         raise InputError(problem, advice="Link a video, or write the https address of one into video_url; one of both.")
     if video is None:
+        if not _is_open(given):
+            raise InputError("video_url is no https address", advice="Write an address that is readable by anybody.")
         return given
     try:
         return _of_clip(video, stop)
@@ -73,13 +75,21 @@ def _of_lines(urls: str) -> list[str]:
         url = line.strip()
         if not url:
             continue
-        if not url.lower().startswith("https://") or any(character.isspace() for character in url):
+        if not _is_open(url):
             raise InputError(
                 f"Line {number} of image_urls is no https address",
                 advice="Write one address a line, each beginning with https:// and readable by anybody.",
             )
         found.append(url)
     return found
+
+
+def _is_open(url: str) -> bool:
+    """https, or an address of the gateway's own where that is the rehearsal on this machine."""
+    current = service.current()
+    own = current.loopback_origin(current.settings())
+    reachable = url.lower().startswith("https://") or (own is not None and url.startswith(f"{own}/"))
+    return reachable and not any(character.isspace() for character in url)
 
 
 def _of_clip(video: Input.Video, stop: Stop) -> Medium:

@@ -31,7 +31,7 @@ def settings(kind: str) -> list[Any]:
             "resolution",
             options=list(RESOLUTIONS),
             default=RESOLUTIONS[0],
-            tooltip="Size of the video: 720p is 1280x720 and cheaper, 1080p is 1920x1080.",
+            tooltip="Size of the video: 720p is 1280x720, 1080p is 1920x1080.",
         ),
         io.Int.Input(
             "take",

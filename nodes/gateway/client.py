@@ -116,13 +116,8 @@ def open_session(base_url: str) -> requests.Session:
     """
     session = requests.Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.trust_env = not is_loopback(base_url)
+    session.trust_env = not contract.is_loopback(base_url)
     return session
-
-
-def is_loopback(base_url: str) -> bool:
-    """True for the addresses that `settings` allows plain http to."""
-    return urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 class Gateway:

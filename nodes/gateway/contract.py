@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 CREATE_PATH = "/api/v1/videos/generate"
 QUERY_PATH = "/api/v1/videos/"
@@ -217,6 +218,11 @@ def parse_upload_slot(envelope: Mapping[str, Any], content_type: str) -> UploadS
 def parse_file_url(envelope: Mapping[str, Any]) -> str | None:
     """The public address in the reply of `/files/base64`."""
     return _url(_object(envelope.get("data")).get("url"))
+
+
+def is_loopback(url: str) -> bool:
+    """True for an address of this machine, the only kind that is ever spoken to in plain http."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def task_identifier(value: object) -> str | None:

@@ -102,8 +102,11 @@ WRONG = {
     "v2v both": Wrong(
         "Both a video and a video_url are given", video_to_video(video=GIVEN, video_url=f" {HTTPS} "), CLIP
     ),
-    "v2v http": Wrong("is not a URL the gateway could fetch", video_to_video(video_url="http://x.example/a.mp4")),
-    "v2v two urls": Wrong("is not a URL the gateway could fetch", video_to_video(video_url=f"{HTTPS} {HTTPS}")),
+    "v2v http": Wrong("video_url is no https address", video_to_video(video_url="http://x.example/a.mp4")),
+    "v2v two urls": Wrong("video_url is no https address", video_to_video(video_url=f"{HTTPS} {HTTPS}")),
+    "v2v another address of this machine": Wrong(
+        "video_url is no https address", video_to_video(video_url="http://127.0.0.1:9/a.mp4")
+    ),
     "v2v no clip": Wrong(
         "cannot be sent: ", video_to_video(video=GIVEN), in_input_folder(b"<html>not a clip</html>" * 99)
     ),

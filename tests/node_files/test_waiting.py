@@ -87,7 +87,9 @@ def test_a_failing_sibling_ends_the_wait_and_neither_the_job_nor_the_queue(slow_
     prompt_id = slow_stage.queue({**prompt, "3": fail(cue)})
     slow_stage.comfy.await_text("1", "task ")
     cue.set()
-    assert slow_stage.wait(prompt_id).error == "a sibling fails"
+    outcome = slow_stage.wait(prompt_id)
+    assert outcome.error == "a sibling fails"
+    assert "another node failed. The job is still running at the gateway" in outcome.said()
     slow_stage.clock.advance(3600)
     slow_stage.run(prompt).ok()
     assert slow_stage.count("create") == 1

@@ -94,19 +94,28 @@ def _table(outcome: Outcome, kind: ClipKind, newest: Score | None) -> Table:
     rows = []
     for score in sorted(outcome.scores.values(), key=_place):
         if score.failed is not None:
-            rows.append((score.entrant.name, f"failed: {score.failed}", "", "", "", ""))
+            rows.append((score.entrant.name, f"failed: {score.failed}", "", "", "", "", ""))
             continue
         name, wall = score.entrant.name, score.median("wall")
         low, high = score.spread("wall")
         ratio = f"{score.over(newest):.2f}" if newest else ""
+        best = f"{low / newest.spread('wall')[0]:.2f}" if newest else ""
         if name == FLOOR:
-            rows.append((name, f"{wall:.2f} ({low:.2f} to {high:.2f})", _floor_parts(score), "", ratio, ""))
+            rows.append((name, f"{wall:.2f} ({low:.2f} to {high:.2f})", _floor_parts(score), "", ratio, best, ""))
             continue
         peak = score.samples[0]["peak_bytes"]
         memory = f"{score.median('peak_bytes') / kind.frames_bytes:.3f}" if peak is not None else ""
         cpu = f"{score.median('user'):.2f}", f"{score.median('system'):.2f}"
-        rows.append((name, f"{wall:.2f} ({low:.2f} to {high:.2f})", *cpu, ratio, memory))
-    head = ("reader", "s, median (least to most)", "user CPU s", "system CPU s", "÷ newest core", "peak ÷ frames")
+        rows.append((name, f"{wall:.2f} ({low:.2f} to {high:.2f})", *cpu, ratio, best, memory))
+    head = (
+        "reader",
+        "s, median (least to most)",
+        "user CPU s",
+        "system CPU s",
+        "÷ newest core",
+        "best ÷ best",
+        "peak ÷ frames",
+    )
     size = f"{kind.frames_bytes / _GIB:.2f} GiB"
     title = f"{kind.name}: {kind.frames} frames of {kind.width}x{kind.height}, {size} of float32"
     return Table(title, head, tuple(rows))
