@@ -48,7 +48,7 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
     with reported(hidden.unique_id):
         wanted = await off_loop(order)
-        remarks = list(wanted.warnings)
+        remarks = [*wanted.warnings, *filter(None, [service.current().journal().notice])]
         wanted = _heard(wanted, remarks)
         ticket = await off_loop(lambda stop: service.current().runner().submit(wanted), unwanted=_leave)
         await follow(ticket, hidden.unique_id, until=_done if wait else _accepted, remarks=remarks)

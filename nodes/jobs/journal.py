@@ -207,6 +207,16 @@ class Journal:
                 self.salvaged,
             )
 
+    @property
+    def notice(self) -> str | None:
+        """What its users should know of the file, in a sentence; None as long as all is well."""
+        if self.set_aside is None:
+            return None
+        return (
+            f"The journal was damaged: it is kept as {self.set_aside.name}, and {self.salvaged} jobs were taken over. "
+            "Jobs that it no longer tells of would be paid again."
+        )
+
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
         with self._lock:

@@ -172,6 +172,16 @@ def test_warnings_stay_on_the_node_to_the_end(stage: Stage) -> None:
     assert "those beyond 1,500 may be ignored" in outcome.said()
 
 
+def test_a_damaged_journal_is_told_of_on_the_node(stage: Stage) -> None:
+    stage.run({"1": text_to_video("kept"), "2": save("1")}).ok()
+    stage.close()
+    journal = stage.service.folders.state / "journal.sqlite3"
+    journal.write_bytes(b"not a database " + journal.read_bytes())
+    stage.open()
+    outcome = stage.run({"1": text_to_video("after that"), "2": save("1")}).ok()
+    assert "The journal was damaged: it is kept as journal-damaged-" in outcome.said()
+
+
 def test_an_unknown_model_is_passed_on_with_a_warning_and_the_gateway_decides(stage: Stage) -> None:
     outcome = stage.run({"1": text_to_video(model="wan9-9"), "2": save("1")})
     assert any("does not know the model 'wan9-9'; the gateway will decide" in text for _, text in outcome.texts)
