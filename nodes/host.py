@@ -166,7 +166,8 @@ def say(node_id: str, text: str) -> None:
     client = getattr(server, "client_id", None)
     # Without a client the text would go to every browser: another user's included.
     if server is not None and client is not None:
-        server.send_progress_text(plain(text), node_id, client)
+        # Where the text is read as markdown, a line ends only after two blanks; elsewhere nobody sees them.
+        server.send_progress_text(plain(text).replace("\n", "  \n"), node_id, client)
 
 
 def show_progress(node_id: str, value: float, maximum: float) -> None:

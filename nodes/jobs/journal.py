@@ -415,7 +415,7 @@ class Journal:
                 charge=Charge.REJECTED.value,
                 ended_at=self._clock(),
                 holder=None,
-                **_described(refusal),
+                **_described(job, refusal),
             )
 
     def completed(self, job: Job, task: Task) -> Job:
@@ -470,7 +470,7 @@ class Journal:
                 charge=Charge.REFUNDED.value,
                 ended_at=self._clock(),
                 holder=None,
-                **_described(failure),
+                **_described(job, failure),
                 **_credits(job, task),
             )
 
@@ -485,7 +485,7 @@ class Journal:
             now = self._one("SELECT * FROM jobs WHERE id = ?", job.id)
             if now is None or not now.unfinished:
                 return None
-            return self._change(now, step="stalled", holder=None, **_described(failure))
+            return self._change(now, step="stalled", holder=None, **_described(now, failure))
 
     # Uploads
 
@@ -575,8 +575,9 @@ def _credits(job: Job, task: Task) -> dict[str, object]:
     }
 
 
-def _described(failure: APIMallError) -> dict[str, object]:
+def _described(job: Job, failure: APIMallError) -> dict[str, object]:
     return {
+        "request_id": failure.request_id or job.request_id,
         "error": type(failure).__name__,
         "reason": failure.what,
         "http_status": failure.status,

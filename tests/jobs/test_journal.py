@@ -364,3 +364,10 @@ def test_many_threads_share_one_journal(journal: Journal) -> None:
         thread.join()
     assert len(ids) == 150
     assert len(set(ids)) == 25
+
+
+def test_a_refused_job_keeps_the_request_id_that_support_will_ask_for(path: Path) -> None:
+    journal = Journal(path)
+    job = journal.intend(text_order(), "a")
+    refused = journal.rejected(job, PromptBlocked("no", request_id="req_1", status=451))
+    assert refused.request_id == "req_1"

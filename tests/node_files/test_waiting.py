@@ -44,7 +44,7 @@ def test_the_node_says_how_its_job_stands(slow_stage: Stage) -> None:
     slow_stage.comfy.await_text("1", "processing")
     slow_stage.clock.advance(1800)
     outcome = slow_stage.wait(prompt_id).ok()
-    assert outcome.said() == f"done\n{task.credits_used} credits, task {task.task_id}"
+    assert outcome.said() == f"done  \n{task.credits_used} credits, task {task.task_id}"
 
 
 def test_progress_never_lies(slow_stage: Stage) -> None:
