@@ -71,7 +71,7 @@ def shown(host: Host, text: str, *, client_id: str | None) -> list[tuple[str, st
 
 
 def test_status_text_goes_to_the_browser_that_queued_the_prompt(host: Host) -> None:
-    assert shown(host, "3 of 12\nseconds", client_id="browser") == [("show", "3 of 12\nseconds")]
+    assert shown(host, "3 of 12\nseconds", client_id="browser") == [("show", "3 of 12  \nseconds")]
 
 
 def test_status_text_of_anothers_prompt_or_of_nobodys_is_not_shown(host: Host) -> None:
