@@ -64,7 +64,7 @@ ALLOWED = {
     ("nodes/rehearsal/rules.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
     ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
-    ("nodes/jobs/journal.py", "database"): "the journal of paid jobs, in the state folder",
+    ("nodes/jobs/schema.py", "database"): "the journal of paid jobs, in the state folder",
     ("nodes/jobs/records.py", "database"): "the panel's look into the journal, read only",
     ("nodes/jobs/salvage.py", "database"): "reads what is left of a damaged journal, from a copy",
 }

@@ -19,7 +19,8 @@ from pathlib import Path
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError, Charge, SetupError
 from .order import Order
-from .salvage import readable_jobs
+from .salvage import readable_jobs, set_aside
+from .schema import open_database
 
 _log = logging.getLogger("apimall_video.jobs")
 
@@ -41,68 +42,6 @@ REJECTED = "rejected"
 """The gateway never took the job."""
 
 UNFINISHED = (INTENDED, SENT, RUNNING, COMPLETED)
-_MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        account TEXT NOT NULL,
-        identity TEXT NOT NULL,
-        attempt INTEGER NOT NULL,
-        idempotency_key TEXT NOT NULL UNIQUE,
-        model TEXT NOT NULL,
-        type TEXT NOT NULL,
-        prompt TEXT NOT NULL,
-        duration TEXT NOT NULL,
-        resolution TEXT NOT NULL,
-        take INTEGER NOT NULL,
-        body BLOB,
-        state TEXT NOT NULL,
-        charge TEXT NOT NULL,
-        posts INTEGER NOT NULL DEFAULT 0,
-        holder TEXT,
-        task_id TEXT,
-        request_id TEXT,
-        provider_request_id TEXT,
-        credits_used REAL,
-        credits_refunded REAL,
-        video_url TEXT,
-        file TEXT,
-        file_bytes INTEGER,
-        file_mtime_ns INTEGER,
-        file_sha256 TEXT,
-        error TEXT,
-        reason TEXT,
-        http_status INTEGER,
-        code TEXT,
-        created_at REAL NOT NULL,
-        sent_at REAL,
-        accepted_at REAL,
-        ended_at REAL,
-        delivered_at REAL,
-        UNIQUE (account, identity, attempt)
-    );
-    CREATE INDEX jobs_by_task ON jobs (account, task_id);
-    CREATE INDEX jobs_unfinished ON jobs (account, state) WHERE state IN ('intended', 'sent', 'running', 'completed');
-    CREATE INDEX jobs_ended_badly ON jobs (account, id) WHERE state IN ('failed', 'rejected');
-    CREATE INDEX jobs_by_account ON jobs (account, id);
-    CREATE INDEX jobs_by_kind ON jobs (account, type, duration, resolution, id);
-    CREATE TABLE steps (
-        job_id INTEGER NOT NULL REFERENCES jobs (id),
-        at REAL NOT NULL,
-        step TEXT NOT NULL,
-        detail TEXT NOT NULL DEFAULT ''
-    );
-    CREATE INDEX steps_by_job ON steps (job_id);
-    CREATE TABLE uploads (
-        account TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        url TEXT NOT NULL,
-        uploaded_at REAL NOT NULL,
-        PRIMARY KEY (account, digest)
-    );
-    """,
-)
-"""One script a schema version, applied in order; `PRAGMA user_version` counts those applied."""
 
 
 @dataclass(frozen=True)
@@ -190,15 +129,15 @@ class Journal:
         self._clock = clock
         self._lock = threading.RLock()
         try:
-            self._connection = _open(path)
+            self._connection = open_database(path)
         except sqlite3.DatabaseError as damage:
             if isinstance(damage, sqlite3.OperationalError):
                 raise SetupError(
                     f"The journal {path} cannot be opened ({damage})",
                     advice="Check that the folder can be written and has free space.",
                 ) from None
-            self.set_aside = _set_aside(path, clock())
-            self._connection = _open(path)
+            self.set_aside = set_aside(path, clock())
+            self._connection = open_database(path)
             self.salvaged = self._take_over(readable_jobs(self.set_aside))
             _log.error(
                 "the journal was damaged (%s); it is kept as %s, a new one begins with the %s jobs it still gave out",
@@ -583,46 +522,3 @@ def _described(job: Job, failure: APIMallError) -> dict[str, object]:
         "http_status": failure.status,
         "code": failure.code,
     }
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=20, isolation_level=None, check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # Before anything is written: a damaged file is kept as it was found.
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(_MIGRATIONS):
-        connection.execute("ROLLBACK")
-        raise SetupError(
-            f"The journal {path} was written by a newer version of API Mall Video",
-            advice="Update the pack; its jobs stay as they are.",
-        )
-    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-        for statement in script.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
-    connection.execute("COMMIT")
-
-
-def _set_aside(path: Path, now: float) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    kept = path.with_name(f"{path.stem}-damaged-{stamp}-{uuid.uuid4().hex[:6]}{path.suffix}")
-    for ending in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + ending)
-        if part.exists():
-            part.rename(kept.with_name(kept.name + ending))
-    return kept

@@ -6,6 +6,8 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -36,3 +38,14 @@ def _rows(connection: sqlite3.Connection, order: str) -> Iterator[dict[str, obje
 
 def _is_whole(row: Mapping[str, object]) -> bool:
     return isinstance(row["id"], int) and all(isinstance(row.get(name), str) for name in _PINNED)
+
+
+def set_aside(path: Path, now: float) -> Path:
+    """Rename a damaged journal, with what belongs to it, so that a new one can begin; gives its new name."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    kept = path.with_name(f"{path.stem}-damaged-{stamp}-{uuid.uuid4().hex[:6]}{path.suffix}")
+    for ending in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + ending))
+    return kept

@@ -14,6 +14,7 @@ import pytest
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import Charge, PromptBlocked, SetupError, TaskFailed
 from nodes.jobs import journal as states
+from nodes.jobs import schema
 from nodes.jobs.journal import Delivery, Job, Journal
 from tests.jobs.lab import picture_order, text_order
 
@@ -51,7 +52,7 @@ def test_a_commit_is_on_disk_before_anything_is_sent(journal: Journal) -> None:
         journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("journal_mode", "synchronous", "user_version")
     ]
-    assert pragmas == ["wal", 2, len(states._MIGRATIONS)]
+    assert pragmas == ["wal", 2, len(schema.MIGRATIONS)]
 
 
 def test_the_row_is_whole_before_the_post(journal: Journal) -> None:
@@ -224,7 +225,7 @@ def test_a_file_of_an_older_version_is_brought_forward(path: Path, monkeypatch: 
     journal = Journal(path)
     done = finished(journal)
     journal.close()
-    monkeypatch.setattr(states, "_MIGRATIONS", (*states._MIGRATIONS, "CREATE TABLE later (id INTEGER)"))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE later (id INTEGER)"))
     newer = Journal(path)
     assert newer.get(done.id) == done
     assert newer._connection.execute("SELECT count(*) FROM later").fetchone()[0] == 0
@@ -235,7 +236,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatc
     done = finished(journal)
     journal.close()
     with monkeypatch.context() as patched:
-        patched.setattr(states, "_MIGRATIONS", (*states._MIGRATIONS, "CREATE TABLE later (id); CREATE TABLE jobs (id)"))
+        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE later (id); CREATE TABLE jobs (id)"))
         with pytest.raises(SetupError):
             Journal(path)
     assert Journal(path).get(done.id) == done

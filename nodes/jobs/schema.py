@@ -1,0 +1,108 @@
+"""The journal's file: how it is opened, and what its tables have become over the versions of the pack."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..gateway.errors import SetupError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        idempotency_key TEXT NOT NULL UNIQUE,
+        model TEXT NOT NULL,
+        type TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        duration TEXT NOT NULL,
+        resolution TEXT NOT NULL,
+        take INTEGER NOT NULL,
+        body BLOB,
+        state TEXT NOT NULL,
+        charge TEXT NOT NULL,
+        posts INTEGER NOT NULL DEFAULT 0,
+        holder TEXT,
+        task_id TEXT,
+        request_id TEXT,
+        provider_request_id TEXT,
+        credits_used REAL,
+        credits_refunded REAL,
+        video_url TEXT,
+        file TEXT,
+        file_bytes INTEGER,
+        file_mtime_ns INTEGER,
+        file_sha256 TEXT,
+        error TEXT,
+        reason TEXT,
+        http_status INTEGER,
+        code TEXT,
+        created_at REAL NOT NULL,
+        sent_at REAL,
+        accepted_at REAL,
+        ended_at REAL,
+        delivered_at REAL,
+        UNIQUE (account, identity, attempt)
+    );
+    CREATE INDEX jobs_by_task ON jobs (account, task_id);
+    CREATE INDEX jobs_unfinished ON jobs (account, state) WHERE state IN ('intended', 'sent', 'running', 'completed');
+    CREATE INDEX jobs_ended_badly ON jobs (account, id) WHERE state IN ('failed', 'rejected');
+    CREATE INDEX jobs_by_account ON jobs (account, id);
+    CREATE INDEX jobs_by_kind ON jobs (account, type, duration, resolution, id);
+    CREATE TABLE steps (
+        job_id INTEGER NOT NULL REFERENCES jobs (id),
+        at REAL NOT NULL,
+        step TEXT NOT NULL,
+        detail TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX steps_by_job ON steps (job_id);
+    CREATE TABLE uploads (
+        account TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        url TEXT NOT NULL,
+        uploaded_at REAL NOT NULL,
+        PRIMARY KEY (account, digest)
+    );
+    """,
+)
+"""One script a schema version, applied in order; `PRAGMA user_version` counts those applied."""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """The file, sound and of this version. Raises SetupError for a newer one, sqlite3.DatabaseError for a damaged one.
+
+    WAL with `synchronous=FULL`: what was committed survives a power cut.
+    """
+    connection = sqlite3.connect(path, timeout=20, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        # Before anything is written: a damaged file is kept as it was found.
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        connection.execute("ROLLBACK")
+        raise SetupError(
+            f"The journal {path} was written by a newer version of API Mall Video",
+            advice="Update the pack; its jobs stay as they are.",
+        )
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        for statement in script.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute("COMMIT")
