@@ -63,10 +63,15 @@ def next_look(elapsed_seconds: float, learned: Learned | None, *, watched: bool)
 
 
 class Budget:
-    """Requests that may still go out now; refills evenly. Monotonic seconds. Not thread-safe by itself."""
+    """Requests that may still go out now: `burst` at once, refilled evenly. Monotonic seconds. Not thread-safe.
 
-    def __init__(self, per_minute: float = REQUESTS_PER_MINUTE, burst: float = _BURST_REQUESTS) -> None:
-        self._rate = per_minute / 60
+    By default a burst and the refill of a minute together stay within `REQUESTS_PER_MINUTE`.
+    """
+
+    def __init__(
+        self, refill_per_minute: float = REQUESTS_PER_MINUTE - _BURST_REQUESTS, burst: float = _BURST_REQUESTS
+    ) -> None:
+        self._rate = refill_per_minute / 60
         self._burst = burst
         self._left = burst
         self._since = 0.0

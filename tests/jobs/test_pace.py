@@ -84,6 +84,17 @@ def agenda(budget: Budget | None = None) -> Agenda:
     return Agenda(budget or Budget(6000, 1000), clocks.monotonic, wait=clocks.wait)
 
 
+def test_no_minute_sees_more_than_sixty_requests_however_many_jobs_ask() -> None:
+    budget, sent = Budget(), []
+    for tick in range(3000):
+        now = tick / 10
+        if budget.wait_seconds(now) == 0:
+            budget.spend(now)
+            sent.append(now)
+    assert max(sum(start <= at < start + 60 for at in sent) for start in sent) <= 60
+    assert len(sent) > 200, "and yet it is no trickle"
+
+
 def test_creates_go_before_looks_when_requests_are_scarce() -> None:
     clocks = quick_clocks()
     budget = Budget(60, burst=1)
