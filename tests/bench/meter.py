@@ -31,10 +31,15 @@ class Warmth:
 
     @classmethod
     def spread(cls) -> None:
-        """Touch it, or what of it the machine has to spare."""
+        """Touch it, or what of it the machine and the limit of address space have to spare."""
         size = min(cls.size_bytes, _available_bytes() - _KEPT_FREE_BYTES)
-        if size > 0:
-            np.empty(size, np.uint8)[::_PAGE_BYTES] = 1
+        while size > 0:
+            try:
+                np.empty(size, np.uint8)[::_PAGE_BYTES] = 1
+            except MemoryError:
+                size = size * 9 // 10
+            else:
+                return
 
 
 @dataclass

@@ -148,7 +148,7 @@ def _long(bench: Bench, goals: list[Goal]) -> tuple[Table, float]:
             for host in bench.hosts
         ),
     ]
-    warmed = [replace(entrant, warm_bytes=_ROOM_BYTES - _GIB) for entrant in entrants]
+    warmed = [replace(entrant, warm_bytes=kind.frames_bytes) for entrant in entrants]
     outcome = compete(warmed, min(bench.rounds, _LONG_ROUNDS), bench.tell)
     rows = []
     for score in outcome.scores.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.util
 import json
@@ -50,13 +51,36 @@ def _timed(load: Any) -> Any:
         there = [name for name in _WATCHED if name in before]
         # The test's host keeps no compiled modules; a user's does.
         kept, sys.dont_write_bytecode = sys.dont_write_bytecode, False
-        taken, cpu, done = await cost(path, *rest, **more)
+        with _Collections() as collections:
+            taken, cpu, done = await cost(path, *rest, **more)
         sys.dont_write_bytecode = kept
         new = sorted(set(sys.modules) - before)
-        _write({"empty": empty, "pack": taken, "cpu": cpu, "loaded": done, "there": there, "new": new})
+        found = {"empty": empty, "pack": taken, "cpu": cpu, "garbage": collections.seconds, "loaded": done}
+        _write({**found, "there": there, "new": new})
         return done
 
     return timed
+
+
+class _Collections:
+    """Seconds that Python's garbage collector takes: once in a while it looks at every object of the process."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __enter__(self) -> _Collections:
+        gc.callbacks.append(self._told)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        gc.callbacks.remove(self._told)
+
+    def _told(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._began
 
 
 def _write(found: dict[str, Any]) -> None:
