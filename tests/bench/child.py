@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from typing import Any
 
@@ -24,8 +25,16 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
     try:
         sample: dict[str, Any] = function(**task["arguments"])
     except (MemoryError, RuntimeError) as failure:  # torch says the first by the second
-        return {"failed": f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''}"}
+        return {"failed": _told(failure)}
     return sample
+
+
+def _told(failure: Exception) -> str:
+    """In a few words; torch's are many."""
+    refused = re.search(r"tried to allocate (\d+) bytes", str(failure))
+    if refused:
+        return f"out of memory, {int(refused[1]) / 2**30:.2f} GiB more were refused"
+    return f"{type(failure).__name__}: {(str(failure).splitlines() or [''])[0]}"
 
 
 if __name__ == "__main__":
