@@ -125,12 +125,7 @@ class Runner:
     def submit(self, order: Order) -> Ticket:
         """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3)."""
         with _journal_errors(), self._lock:
-            job = self._journal.intend(order, self.account)
-            if job.state == states.DELIVERED:
-                if (kept := self._home.kept(job)) is not None:
-                    return self._served(job, kept)
-                job = self._journal.lost_file(job)
-            return self._join(job, order)
+            return self._take_up(self._journal.intend(order, self.account), order)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest unfinished job, None if there is none."""
@@ -141,11 +136,7 @@ class Runner:
                     return None
             else:
                 job = self._journal.adopt_task(self.account, task_id)
-            if job.state == states.DELIVERED:
-                if (kept := self._home.kept(job)) is not None:
-                    return self._served(job, kept)
-                job = self._journal.lost_file(job)
-            return self._join(job, None)
+            return self._take_up(job, None)
 
     def resume(self) -> int:
         """Follow what the gateway has and this disk has not; gives how many. Only looks, never pays."""
@@ -165,6 +156,14 @@ class Runner:
                 self._end(work)
 
     # Tickets
+
+    def _take_up(self, job: Job, order: Order | None) -> Ticket:
+        """From disk where the file is still the one that was paid for, else with the work that is left."""
+        if job.state == states.DELIVERED:
+            if (kept := self._home.kept(job)) is not None:
+                return self._served(job, kept)
+            job = self._journal.lost_file(job)
+        return self._join(job, order)
 
     def _join(self, job: Job, order: Order | None) -> Ticket:
         work = self._works.get(job.id)
@@ -392,7 +391,7 @@ class Runner:
     def _plan_look(self, work: Work) -> None:
         elapsed = self._clocks.monotonic() - (work.accepted_at or 0.0)
         seconds = self._pace(elapsed, work.learned, watched=bool(work.tickets))
-        self._plan(work, _LOOK, Pause(seconds).with_jitter(self._clocks.chance()))
+        self._plan(work, _LOOK, self._seconds(Pause(seconds)))
 
     def _look_failed(self, work: Work, job: Job, failure: APIMallError) -> None:
         foreign = not job.type
@@ -421,7 +420,7 @@ class Runner:
         work.refreshes += 1
         if work.refreshes > _MOST_BLANKS:
             raise failures.not_home(work.job, "The gateway completed the job but gives no address for the video")
-        self._plan(work, _LOOK, Pause(3.0).with_jitter(self._clocks.chance()))
+        self._plan(work, _LOOK, self._seconds(Pause(3.0)))
 
     def _task_failed(self, work: Work, job: Job, task: Task) -> None:
         failure = failures.task_failed(job, task)
@@ -453,13 +452,13 @@ class Runner:
             if work.refreshes > _MOST_REFRESHES:
                 raise failures.not_home(job, str(expired)) from None
             work.say(Phase.DOWNLOADING, "asking for a fresh download link")
-            self._plan(work, _LOOK, Pause(2.0 * work.refreshes).with_jitter(self._clocks.chance()))
+            self._plan(work, _LOOK, self._seconds(Pause(2.0 * work.refreshes)))
         except NotYet as broken:
             work.failures += 1
             if work.failures >= _MOST_FETCHES:
                 raise failures.not_home(job, str(broken)) from None
             work.say(Phase.DOWNLOADING, f"downloading again soon: {broken}")
-            self._plan(work, _FETCH, Pause(2.0**work.failures).with_jitter(self._clocks.chance()))
+            self._plan(work, _FETCH, self._seconds(Pause(2.0**work.failures)))
         except (NoRoom, Unwelcome) as final:
             raise failures.not_home(job, str(final)) from None
         else:
