@@ -15,6 +15,10 @@ SHORTEST_PAUSE_SECONDS = 3.0
 LONGEST_PAUSE_SECONDS = 15.0
 LONGEST_UNWATCHED_PAUSE_SECONDS = 60.0
 LONGEST_SILENCE_SECONDS = 300.0
+_FIRST_SILENCE_SECONDS = 30.0
+_CLOSE_PAUSE_SECONDS = 6.5
+_USUAL_SECONDS = 70.0  # Wan 2.6 at other hosts: 50 to 250 s
+_MOST_SPREAD_SECONDS = 2.0
 REQUESTS_PER_MINUTE = 60
 _BURST_REQUESTS = 10
 _ENOUGH_RUNS = 3
@@ -47,19 +51,38 @@ class Learned:
 def next_look(elapsed_seconds: float, learned: Learned | None, *, watched: bool) -> float:
     """Seconds until the next look at a job that was accepted `elapsed_seconds` ago.
 
-    Unknown kinds: from 3 s upwards, a quarter of the age, 15 s at most ("every few seconds with backoff",
-    `wan2-6.txt` "Integration Notes"). Known kinds: a first look for the state, silence until an early run
-    would be done, then closely until a late one would. Unwatched jobs (nobody waits) slow down to a minute.
+    Unknown kinds: 3 s and doubling until jobs of this model begin to be done, then closely, and ever less so ("every
+    few seconds with backoff", `wan2-6.txt` "Integration Notes"). Known kinds: a few looks until an early run would be
+    done, then closely until a late one would. Unwatched jobs (nobody waits) slow down to a minute.
     """
-    longest = LONGEST_PAUSE_SECONDS if watched else LONGEST_UNWATCHED_PAUSE_SECONDS
-    by_age = min(max(elapsed_seconds / 4, SHORTEST_PAUSE_SECONDS), longest)
-    if learned is None or elapsed_seconds < SHORTEST_PAUSE_SECONDS or not watched:
-        return by_age
+    if not watched:
+        return min(max(elapsed_seconds / 4, SHORTEST_PAUSE_SECONDS), LONGEST_UNWATCHED_PAUSE_SECONDS)
+    if learned is None:
+        return _next_look_at_unknown(elapsed_seconds)
+    if elapsed_seconds < SHORTEST_PAUSE_SECONDS:
+        return SHORTEST_PAUSE_SECONDS
     if elapsed_seconds < learned.early:
-        return min(max(learned.early - elapsed_seconds, SHORTEST_PAUSE_SECONDS), LONGEST_SILENCE_SECONDS)
+        silence = min(max(elapsed_seconds, _FIRST_SILENCE_SECONDS), LONGEST_SILENCE_SECONDS)
+        return max(min(learned.early - elapsed_seconds, silence), SHORTEST_PAUSE_SECONDS)
+    wanted = (elapsed_seconds - learned.late) / 4
     if elapsed_seconds < learned.late:
-        return min(max((learned.late - learned.early) / 8, SHORTEST_PAUSE_SECONDS), longest)
-    return min(max((elapsed_seconds - learned.late) / 4, SHORTEST_PAUSE_SECONDS), longest)
+        wanted = (learned.late - learned.early) / 8
+    return min(max(wanted, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
+def _next_look_at_unknown(elapsed_seconds: float) -> float:
+    to_usual = _USUAL_SECONDS - elapsed_seconds
+    if to_usual > _CLOSE_PAUSE_SECONDS:
+        return min(max(elapsed_seconds, SHORTEST_PAUSE_SECONDS), to_usual)
+    return min(max(-to_usual / 8, _CLOSE_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
+def spread(seconds: float, chance: float) -> float:
+    """A pause made a little shorter by `chance` in [0, 1), so that jobs that began together are not asked together.
+
+    Shorter and in seconds, not in percent: a minute of silence spread by a quarter would cost the artist that quarter.
+    """
+    return seconds - chance * min(_MOST_SPREAD_SECONDS, seconds / 4)
 
 
 class Budget:

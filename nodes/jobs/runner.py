@@ -38,7 +38,7 @@ from .holder import Holders
 from .home import Expired, Home, NoRoom, NotYet, Unwelcome
 from .journal import Job, Journal
 from .order import Order
-from .pace import Agenda, Budget, Errand, Lane, Learned, next_look
+from .pace import Agenda, Budget, Errand, Lane, Learned, next_look, spread
 from .uploads import Uploads, Withdrawn
 from .work import Phase, Result, Status, Ticket, Work
 
@@ -391,7 +391,7 @@ class Runner:
     def _plan_look(self, work: Work) -> None:
         elapsed = self._clocks.monotonic() - (work.accepted_at or 0.0)
         seconds = self._pace(elapsed, work.learned, watched=bool(work.tickets))
-        self._plan(work, _LOOK, self._seconds(Pause(seconds)))
+        self._plan(work, _LOOK, spread(seconds, self._clocks.chance()))
 
     def _look_failed(self, work: Work, job: Job, failure: APIMallError) -> None:
         foreign = not job.type

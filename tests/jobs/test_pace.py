@@ -6,16 +6,24 @@ import threading
 
 import pytest
 
-from nodes.jobs.pace import Agenda, Budget, Errand, Lane, Learned, next_look
+from nodes.jobs.pace import Agenda, Budget, Errand, Lane, Learned, next_look, spread
 from tests.jobs.lab import SPEED, quick_clocks
 
 
 @pytest.mark.parametrize(
     ("elapsed", "watched", "seconds"),
-    [(0, True, 3), (8, True, 3), (20, True, 5), (60, True, 15), (6000, True, 15), (60, False, 15), (6000, False, 60)],
+    [(0, True, 3), (6, True, 6), (48, True, 22), (70, True, 6.5), (150, True, 10), (6000, True, 15)]
+    + [(0, False, 3), (60, False, 15), (6000, False, 60)],
 )
-def test_looks_begin_at_three_seconds_and_grow_rarer(elapsed: float, watched: bool, seconds: float) -> None:
+def test_a_job_of_an_unknown_kind_is_looked_at_more_closely_when_such_jobs_begin_to_be_done(
+    elapsed: float, watched: bool, seconds: float
+) -> None:
     assert next_look(elapsed, None, watched=watched) == seconds
+
+
+def test_pauses_are_spread_by_seconds_at_most_and_never_grow() -> None:
+    assert [spread(300.0, chance) for chance in (0.0, 0.5, 1.0)] == [300.0, 299.0, 298.0]
+    assert spread(4.0, 1.0) == 3.0
 
 
 def looks(learned: Learned | None, until: float) -> int:
@@ -29,13 +37,14 @@ def looks(learned: Learned | None, until: float) -> int:
 def test_a_known_kind_of_job_is_left_alone_until_it_may_be_done() -> None:
     learned = Learned.of([100, 105, 110, 108, 104])
     assert learned is not None
-    assert looks(learned, 106) < looks(None, 106) / 2
+    assert looks(learned, 100) < looks(None, 100) / 2
 
 
 def test_what_was_learned_can_be_wrong_without_silence_for_hours() -> None:
     learned = Learned.of([30_000.0] * 5)
     assert learned is not None
-    assert next_look(10, learned, watched=True) <= 300
+    assert next_look(10, learned, watched=True) <= 30
+    assert next_look(3000, learned, watched=True) <= 300
 
 
 def test_nothing_is_learned_from_too_few_runs() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nodes.jobs.pace import Learned, next_look
+from nodes.jobs.pace import Learned, next_look, spread
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 from tests.bench.bench import Bench
@@ -32,7 +32,6 @@ _JOURNAL_JOBS = 100_000
 _SIMULATED_JOBS = 20_000
 _JOB_SECONDS = 100.0
 _LOOK_SECONDS = 0.3
-_JITTER = (0.75, 0.5)
 _SPEED = 20.0
 _REAL_JOBS = 24
 
@@ -122,10 +121,10 @@ def lateness(bench: Bench) -> Part:
     """The part `lateness`: from the gateway's end of a job to our look that finds it."""
     with Others() as others:
         rows, goals = [], []
-        for name, known, spread in _HABITS:
-            late, looks = _simulated(known, spread)
+        for name, known, deviation in _HABITS:
+            late, looks = _simulated(known, deviation)
             rows.append(_late_row(f"simulated, {name}", late, looks))
-            if spread == _USUAL_SPREAD:
+            if deviation == _USUAL_DEVIATION:
                 measure = f"lateness of a 100 s job, {'known' if known else 'unknown'} kind"
                 middle, polls = statistics.median(late), statistics.median(looks)
                 goals.append(
@@ -143,17 +142,17 @@ def lateness(bench: Bench) -> Part:
     head = ("jobs of about 100 s", "late: median s", "nine in ten within s", "worst s", "polls: median", "most")
     notes = (
         f"Simulated: {_SIMULATED_JOBS} jobs of 100 s on average, normal with the standard deviation given; the looks "
-        "are those of `nodes/jobs/pace.py` with the runner's jitter. Known: six earlier runs of the same kind are in "
+        "are those of `nodes/jobs/pace.py`. Known: six earlier runs of the same kind are in "
         f"the journal. Real: the runner on clocks that run {_SPEED:g} times too fast, over HTTP.",
     )
     table = Table("How late a result is noticed", head, tuple(rows), notes)
     return bench.part("lateness", goals, [table], others.share, 1)
 
 
-_USUAL_SPREAD = 10.0
+_USUAL_DEVIATION = 10.0
 _HABITS = (
-    ("unknown kind, +-10 s", False, _USUAL_SPREAD),
-    ("known kind, +-10 s", True, _USUAL_SPREAD),
+    ("unknown kind, +-10 s", False, _USUAL_DEVIATION),
+    ("known kind, +-10 s", True, _USUAL_DEVIATION),
     ("known kind, +-2 s", True, 2.0),
     ("known kind, +-30 s", True, 30.0),
     ("unknown kind, +-30 s", False, 30.0),
@@ -161,17 +160,17 @@ _HABITS = (
 _KNOWN_RUNS = 6
 
 
-def _simulated(known: bool, spread: float) -> tuple[list[float], list[int]]:
+def _simulated(known: bool, deviation: float) -> tuple[list[float], list[int]]:
     chance = random.Random(100)
     late, looks = [], []
     for _ in range(_SIMULATED_JOBS):
-        took = max(5.0, chance.gauss(_JOB_SECONDS, spread))
-        runs = [max(5.0, chance.gauss(_JOB_SECONDS, spread)) for _ in range(_KNOWN_RUNS)]
+        took = max(5.0, chance.gauss(_JOB_SECONDS, deviation))
+        runs = [max(5.0, chance.gauss(_JOB_SECONDS, deviation)) for _ in range(_KNOWN_RUNS)]
         learned = Learned.of(runs) if known else None
         elapsed, count = 0.0, 0
         while elapsed < took:
             pause = next_look(elapsed, learned, watched=True)
-            elapsed += pause * (_JITTER[0] + _JITTER[1] * chance.random()) + _LOOK_SECONDS
+            elapsed += spread(pause, chance.random()) + _LOOK_SECONDS
             count += 1
         late.append(elapsed - took)
         looks.append(count)
