@@ -260,7 +260,9 @@ def _decoded(result: Result, linked: frozenset[int], node_id: str, stop: Stop) -
     audio: Any = host.blocked()
     if Slot.FRAMES in linked:
         frames = host.as_image(decode_frames(result.path, stop=stop, tell=tell).pixels)
-    if Slot.LAST_FRAME in linked:
+    if Slot.LAST_FRAME in linked and Slot.FRAMES in linked:
+        last_frame = frames[-1:].clone()  # a view would hold all frames as long as somebody keeps this one
+    elif Slot.LAST_FRAME in linked:
         last_frame = host.as_image(decode_last_frame(result.path, stop=stop))
     if Slot.AUDIO in linked:
         audio = host.as_audio(decode_audio(result.path, stop=stop))

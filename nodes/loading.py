@@ -97,7 +97,9 @@ def _load(wanted: Wanted, linked: frozenset[int], node_id: str, stop: Stop) -> i
         audio: Any = host.blocked()
         if FRAMES in linked:
             frames = host.as_image(decode_frames(path, span, stop=stop, tell=tell).pixels)
-        if LAST_FRAME in linked:
+        if LAST_FRAME in linked and FRAMES in linked:
+            last_frame = frames[-1:].clone()  # a view would hold all frames as long as somebody keeps this one
+        elif LAST_FRAME in linked:
             last_frame = host.as_image(decode_last_of(path, span, stop=stop))
         if AUDIO in linked:
             audio = host.as_audio(decode_audio(path, part.start_seconds, part.seconds, stop=stop))

@@ -29,7 +29,7 @@ _FULL = 2  # AVCOL_RANGE_JPEG
 _HD_LINES = 720
 
 _BYTE_BITS = 8
-_BLOCK_LINES = 64
+_BLOCK_LINES = 128  # fewer cost more: each step takes and gives back the interpreter's lock
 _NOTHING_ABOVE = (255, 65535)  # for these values of white; elsewhere limited range goes beyond it
 _LARGEST_ASPECT = 16
 _ASPECT_WORTH_SCALING = Fraction(1, 100)

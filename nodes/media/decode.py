@@ -25,7 +25,7 @@ from .audio import Sound, decode_audio
 from .colour import Converter, Shape, shape_for, turn_of
 from .errors import NotAClip, Stop, Tell, TooLarge, never_stop, tell_nobody
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
-from .source import REORDER_PACKETS, Source
+from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source
 from .span import WHOLE, Span
 from .stills import to_bytes
 
@@ -66,7 +66,7 @@ def decode_frames(
 
     The need for memory is forecast before any picture is decoded, and checked again against the first one.
     """
-    with Source(path) as source:
+    with Source(path, threads=_threads_for(span)) as source:
         room = free_bytes()
         chosen = plan(source, span, free_bytes=room, stop=stop)
         filled = [False] * chosen.frames
@@ -101,7 +101,7 @@ def decode_last_frame(
     If the last packets are damaged: the last picture that is whole. Raises NotAClip, TooLarge, Stopped.
     """
     span = Span(max_side=max_side)
-    with Source(path) as source:
+    with Source(path, threads=SPARSE_THREADS) as source:
         room = free_bytes()
         forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
         return _single(_last_picture(source, stop), source, span, room)
@@ -115,7 +115,7 @@ def decode_last_of(
     free_bytes: Callable[[], int] = forecast.free_memory_bytes,
 ) -> Array:
     """The last picture of a part of a clip, float32 [1, height, width, 3]: one seek. Raises as decode_frames does."""
-    with Source(path) as source:
+    with Source(path, threads=SPARSE_THREADS) as source:
         room = free_bytes()
         forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
         chosen = plan(source, span, stop=stop)
@@ -144,7 +144,7 @@ def iterate_pictures(
 
     Nothing is held but the picture at hand. Raises NotAClip, TooLarge, EmptySpan; the iterator also Stopped.
     """
-    source = Source(path)
+    source = Source(path, threads=_threads_for(span))
     try:
         room = free_bytes()
         forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
@@ -164,6 +164,10 @@ def spread_pictures(path: Path, count: int, *, max_side: int = 0) -> list[Pictur
     if not pictures:
         raise NotAClip(f"No picture of {path.name} can be decoded: it is damaged. Use another file.")
     return pictures
+
+
+def _threads_for(span: Span) -> int:
+    return SPARSE_THREADS if span.every_nth > 1 else USUAL_THREADS
 
 
 def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop, room: int) -> Iterator[Pictures8]:
@@ -258,24 +262,35 @@ def _last_picture(source: Source, stop: Stop) -> Any:
         if target <= start:
             break
         with suppress(av.error.FFmpegError, OverflowError):
-            source.container.seek(target, stream=source.video, backward=True)
-            picture = _last_of(source, stop)
+            picture = _last_from(source, target, stop)
             if picture is not None:
                 return picture
     source.reopen()
-    picture = _last_of(source, stop)
+    picture = _last_whole(source, source.packets(stop=stop), stop)
     if picture is None:
         raise NotAClip(f"No picture of {source.path.name} can be decoded: it is damaged. Use another file.")
     return picture
 
 
-def _last_of(source: Source, stop: Stop) -> Any:
-    """The last whole picture from here to the end; a damaged one only if there is no whole one."""
+def _last_from(source: Source, target: int, stop: Stop) -> Any:
+    """The last picture after the key frame before `target`: by what it needs alone, or if that fails, by all."""
+
+    def packets() -> Iterator[Any]:
+        source.container.seek(target, stream=source.video, backward=True)
+        return source.packets(stop=stop)
+
+    if source.skips_exactly:
+        ends: list[int] = []
+        picture = _last_whole(source, _skipping_all_but_the_last(source, packets(), ends), stop)
+        if picture is not None and [picture.pts] == ends:
+            return picture
+    return _last_whole(source, packets(), stop)
+
+
+def _last_whole(source: Source, packets: Iterator[Any], stop: Stop) -> Any:
+    """The last whole picture of these packets; a damaged one only if there is no whole one."""
     whole: Any = None
     damaged: Any = None
-    packets = source.packets(stop=stop)
-    if source.skips_exactly:
-        packets = _all_but_the_tail_skipping(source, packets)
     for picture in source.pictures(packets, stop=stop):
         if picture.is_corrupt:
             damaged = picture
@@ -284,8 +299,8 @@ def _last_of(source: Source, stop: Stop) -> Any:
     return whole if whole is not None else damaged
 
 
-def _all_but_the_tail_skipping(source: Source, packets: Iterator[Any]) -> Iterator[Any]:
-    """Leave out pictures that no other needs, except among the last packets, where the last picture shown must be."""
+def _skipping_all_but_the_last(source: Source, packets: Iterator[Any], ends: list[int]) -> Iterator[Any]:
+    """Leave out pictures that no other needs, except the one shown last, whose time is added to `ends`."""
     tail: deque[Any] = deque()
     context = source.video.codec_context
     context.skip_frame = "NONREF"
@@ -293,5 +308,8 @@ def _all_but_the_tail_skipping(source: Source, packets: Iterator[Any]) -> Iterat
         tail.append(packet)
         if len(tail) > REORDER_PACKETS:
             yield tail.popleft()
+    ends += sorted(packet.pts for packet in tail if packet.pts is not None and not packet.is_discard)[-1:]
+    for packet in tail:
+        context.skip_frame = "DEFAULT" if packet.pts in ends else "NONREF"
+        yield packet
     context.skip_frame = "DEFAULT"
-    yield from tail

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .colour import shape_for, turn_of
 from .errors import NotAClip
-from .source import Source, sound_stream
+from .source import ONE_THREAD, Source, sound_stream
 
 _FTYP_WINDOW_BYTES = 12
 
@@ -36,7 +36,7 @@ class Clip:
 
 def probe(path: Path) -> Clip:
     """Read a clip's facts. Raises NotAClip."""
-    with Source(path, threaded=False) as source:
+    with Source(path, threads=ONE_THREAD) as source:
         picture = source.first_picture()
         turn = turn_of(picture)
         shape = shape_for(picture.width, picture.height, source.aspect, turn)

@@ -7,6 +7,7 @@ other file and no address; the size of a picture is limited before a decoder is 
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ OPEN_TIMEOUT_SECONDS = 4.0
 READ_TIMEOUT_SECONDS = 20.0
 _FIRST_PICTURE_SECONDS = 4.0
 _FIRST_PICTURE_PACKETS = 600
+
+ONE_THREAD = 1
+USUAL_THREADS = 0
+# A thread that is given a picture to leave out has nothing to do until its turn comes again.
+SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2))
 
 # Reordering in H.264 and HEVC reaches at most 16 pictures: after this many packets no earlier time can turn up.
 REORDER_PACKETS = 32
@@ -57,11 +63,15 @@ class Timeline:
 
 
 class Source:
-    """One opened file and its video stream, for one thread. A context manager. Raises NotAClip."""
+    """One opened file and its video stream, for one thread. A context manager. Raises NotAClip.
 
-    def __init__(self, path: Path, *, threaded: bool = True) -> None:
+    threads: of the decoder. USUAL_THREADS for all pictures, SPARSE_THREADS if many will be left out, ONE_THREAD for the
+    first alone.
+    """
+
+    def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
         self.path = path
-        self._threaded = threaded
+        self._threads = threads
         self.container: Any = open_container(path)
         try:
             self.video: Any = self._find_video()
@@ -96,10 +106,9 @@ class Source:
             )
         if not self.video.time_base or self.video.time_base <= 0:
             raise NotAClip(f"{self.path.name} has no clock (time base {self.video.time_base}). Use another file.")
-        if self._threaded:
+        if self._threads != ONE_THREAD:  # frame threads hand out the first picture only when every thread has one
             context.thread_type = "AUTO"
-        else:  # frame threads hand out the first picture only when every thread has one
-            context.thread_count = 1
+        context.thread_count = self._threads
         context.options = {**context.options, "max_pixels": str(LARGEST_PICTURE_PIXELS)}
 
     @property

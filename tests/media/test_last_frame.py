@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -45,12 +44,15 @@ def test_one_long_group_of_pictures_gives_its_last(tmp_path: Path) -> None:
     assert np.array_equal(decode_last_frame(path)[0], decode_frames(path).pixels[-1])
 
 
-def test_only_pictures_far_from_the_end_are_left_out_on_the_way() -> None:
-    """Sixteen pictures is as far as a codec may put one behind its time; the last shown may be one of them."""
-    context = SimpleNamespace(skip_frame="DEFAULT")
-    opened: Any = SimpleNamespace(video=SimpleNamespace(codec_context=context))
-    states = [context.skip_frame for _ in decode._all_but_the_tail_skipping(opened, iter(range(100)))]
-    assert states == ["NONREF"] * 68 + ["DEFAULT"] * 32
+def test_on_the_way_only_the_one_shown_last_is_decoded_for_itself(tmp_path: Path) -> None:
+    options = {"x264-params": "keyint=250:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none"}
+    path = clips.write_clip(tmp_path / "long.mp4", clips.moving_pictures(90), "libx264", options=options)
+    with source.Source(path) as opened:
+        times: list[int] = []
+        packets = list(opened.packets())
+        kept = decode._skipping_all_but_the_last(opened, iter(packets), times)
+        wanted = [packet.pts for packet in kept if opened.video.codec_context.skip_frame == "DEFAULT"]
+    assert wanted == times == [max(packet.pts for packet in packets)]
 
 
 def test_it_takes_one_seek_and_no_more_than_a_group_of_pictures(moving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
