@@ -12,12 +12,8 @@ from tests.bench.clips import HD_5, ClipKind
 from tests.bench.contest import Entrant, Outcome, Score, compete
 from tests.bench.report import Goal, Part, Table, no_figure
 
-OURS = "**ours** as it comes: veryfast, crf 18"
-_OTHER_SETTINGS: Mapping[str, dict[str, Any]] = {
-    "ours, veryfast crf 23": {"preset": "veryfast", "crf": 23},
-    "ours, faster crf 20": {"preset": "faster", "crf": 20},
-    "ours, medium crf 23 (core's settings)": {"preset": "medium", "crf": 23},
-}
+OURS = "**ours** as it comes: crf 18"
+_OTHER_SETTINGS: Mapping[str, dict[str, Any]] = {"ours, crf 20": {"crf": 20}, "ours, crf 23": {"crf": 23}}
 _CORE_CRFS = (None, 20, 18)
 _KIND: ClipKind = HD_5
 
@@ -29,7 +25,7 @@ def measure(bench: Bench) -> Part:
     newest = next((score for name, score in outcome.scores.items() if name.startswith("core ")), None)
     rows = tuple(_row(score, quality, newest) for score in outcome.scores.values())
     curve = sorted(
-        (outcome[name].median("bytes"), quality[name].luma)
+        (outcome[name].median("bytes"), outcome[name].median("wall"), quality[name].luma)
         for name in quality
         if bench.hosts and name.startswith(f"core {bench.hosts[0].version}")
     )
@@ -48,7 +44,7 @@ def measure(bench: Bench) -> Part:
         "tag in float64 arithmetic. RGB is held down by what 4:2:0 loses at the edges of the chart, in all files alike."
     )
     table = Table(f"{_KIND.frames} frames of {_KIND.width}x{_KIND.height} to H.264", head, rows, (note,))
-    goals = list(_goals(outcome, quality, newest, curve))
+    goals = list(_goals(outcome, quality, curve))
     return bench.part("encode", goals, [table], outcome.others_share, bench.rounds)
 
 
@@ -74,7 +70,7 @@ def stills(bench: Bench) -> Part:
 def _writers(bench: Bench) -> Iterator[Entrant]:
     yield bench.ours(OURS, "writers", "ours", kind=_KIND.name, out=_out(bench, "ours"), settings={})
     for name, settings in _OTHER_SETTINGS.items():
-        out = _out(bench, f"ours-{settings['preset']}-{settings['crf']}")
+        out = _out(bench, f"ours-{settings['crf']}")
         yield bench.ours(name, "writers", "ours", kind=_KIND.name, out=out, settings=settings)
     for host in bench.hosts:
         where = {"host": str(host.path), "kind": _KIND.name}
@@ -126,26 +122,23 @@ def _row(score: Score, quality: Mapping[str, _Quality], newest: Score | None) ->
 
 
 def _goals(
-    outcome: Outcome,
-    quality: Mapping[str, _Quality],
-    newest: Score | None,
-    curve: Sequence[tuple[float, float]],
+    outcome: Outcome, quality: Mapping[str, _Quality], curve: Sequence[tuple[float, float, float]]
 ) -> Iterator[Goal]:
-    measures = "frames to H.264, times as fast as core's save_to", "the same, luma PSNR over core's at as many bytes"
-    if newest is None or newest.failed is not None:
-        yield no_figure(measures[0], ">= 2", "no ComfyUI here")
-        return
-    speed = 1 / outcome[OURS].over(newest)
-    yield Goal(measures[0], ">= 2", f"{speed:.2f}", speed >= 2)
+    """Beside a core that writes as many bytes: its default writes a fifth of ours, at 2 dB less."""
+    faster = "frames to H.264, times as fast as core's save_to at as many bytes", ">= 2"
+    better = "the same, luma PSNR over core's at as many bytes", ">= 0 dB"
     if len(curve) < 2:
-        yield no_figure(measures[1], ">= 0 dB", "this ComfyUI encodes at one quality only")
+        yield no_figure(*faster, "no ComfyUI here that can be told how good to encode")
         return
-    ahead = quality[OURS].luma - _along(curve, outcome[OURS].median("bytes"))
-    yield Goal(measures[1], ">= 0 dB", f"{ahead:+.2f} dB", ahead >= 0)
+    size, ours = outcome[OURS].median("bytes"), outcome[OURS].median("wall")
+    speed = _along([(bytes_, wall) for bytes_, wall, _ in curve], size) / ours
+    yield Goal(*faster, f"{speed:.2f}", speed >= 2)
+    ahead = quality[OURS].luma - _along([(bytes_, luma) for bytes_, _, luma in curve], size)
+    yield Goal(*better, f"{ahead:+.2f} dB", ahead >= 0)
 
 
 def _along(curve: Sequence[tuple[float, float]], size: float) -> float:
-    """PSNR on a curve of (bytes, PSNR), straight between its points over the logarithm of the size, and beyond."""
+    """A value on a curve of (bytes, value), straight between its points over the logarithm of the size, and beyond."""
     lower = [point for point in curve if point[0] <= size]
     left = min(max(0, len(lower) - 1), len(curve) - 2)
     (x0, y0), (x1, y1) = curve[left], curve[left + 1]
