@@ -48,9 +48,10 @@ def decode_audio(
         track = sound_stream(container)
         zero = _zero_seconds(container, track)
         if track is not None:
-            container.close()
-            container = open_container(path)
-            track = sound_stream(container)
+            if not _rewound(container, track):
+                container.close()
+                container = open_container(path)
+                track = sound_stream(container)
             sound = _track_sound(container, track, zero + Fraction(start_seconds), seconds, stop)
             if sound is not None:
                 return sound
@@ -74,6 +75,17 @@ def _zero_seconds(container: Any, track: Any) -> Fraction:
         if first is not None:
             return first * Fraction(stream.time_base)
     return Fraction(0)
+
+
+def _rewound(container: Any, track: Any) -> bool:
+    """Go back to the first block of the track; only MP4 has the table that makes this certain. Opening takes longer."""
+    if "mp4" not in container.format.name or track.start_time is None:
+        return False
+    try:
+        container.seek(track.start_time, stream=track, backward=True)
+    except (av.error.FFmpegError, OverflowError):
+        return False
+    return True
 
 
 def _silence(path: Path, start_seconds: float, seconds: float | None, stop: Stop) -> Sound:
@@ -139,17 +151,25 @@ def _blocks(container: Any, track: Any, begin: Fraction, stop: Stop) -> Iterator
             if frame.sample_rate not in _RATE_RANGE or not 0 < len(frame.layout.channels) <= _MOST_CHANNELS:
                 return
             layout, rate = frame.layout, frame.sample_rate
-        if resampler is None:
-            resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         time = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
         try:
+            if resampler is None:
+                resampler = _resampler(layout, rate)
             ready = resampler.resample(frame)
         except ValueError:  # the track changed its form on the way; the sound goes on in the form it began with
-            resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-            ready = resampler.resample(frame)
+            resampler = _resampler(layout, rate)
+            try:
+                ready = resampler.resample(frame)
+            except ValueError:  # a form that nothing can be made of
+                return
         for block in ready:
-            yield time, block.to_ndarray(), rate
+            yield time, block.to_ndarray().reshape(block.samples, -1).T, rate
             time = None
+
+
+def _resampler(layout: Any, rate: int) -> Any:
+    # Interleaved: of more than eight planes PyAV does not know the number, and reads on past the last.
+    return av.AudioResampler(format="flt", layout=layout, rate=rate)
 
 
 def _decoded(container: Any, track: Any, stop: Stop) -> Iterator[Any]:

@@ -174,3 +174,18 @@ def test_a_trimmed_clip_holds_the_frames_and_the_sound_of_its_span(tmp_path: Pat
     assert clip.has_audio
     heard = decode_audio(clip.path, 0.0, frames.seconds).samples[0]
     assert np.abs(heard - _sweep(1.0)[:, 19200 : 19200 + heard.shape[1]])[:, 3000:-3000].mean() < 0.02
+
+
+@pytest.mark.parametrize("channels", [8, 9, 16])
+def test_tracks_of_many_channels_come_whole(channels: int, tmp_path: Path) -> None:
+    """PyAV reads on in foreign memory when it is asked for more than eight channels one by one."""
+    samples = (np.arange(RATE * channels) % 30_000).astype(np.int16).reshape(RATE, channels)
+    with av.open(str(tmp_path / "many.mkv"), "w") as container:
+        track: Any = container.add_stream("pcm_s16le", rate=RATE, layout=f"{channels} channels")
+        for begin in range(0, RATE, 1000):
+            frame = av.AudioFrame(format="s16", layout=f"{channels} channels", samples=1000)
+            frame.planes[0].update(samples[begin : begin + 1000].tobytes())
+            frame.sample_rate, frame.pts, frame.time_base = RATE, begin, Fraction(1, RATE)
+            container.mux(track.encode(frame))
+    sound = decode_audio(tmp_path / "many.mkv")
+    assert np.array_equal(np.rint(sound.samples[0].T * 32768), samples)
