@@ -163,7 +163,7 @@ def _blocks(container: Any, track: Any, begin: Fraction, stop: Stop) -> Iterator
             except ValueError:  # a form that nothing can be made of
                 return
         for block in ready:
-            yield time, block.to_ndarray().reshape(block.samples, -1).T, rate
+            yield time, np.ascontiguousarray(block.to_ndarray().reshape(block.samples, -1).T), rate
             time = None
 
 

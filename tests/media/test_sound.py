@@ -189,3 +189,4 @@ def test_tracks_of_many_channels_come_whole(channels: int, tmp_path: Path) -> No
             container.mux(track.encode(frame))
     sound = decode_audio(tmp_path / "many.mkv")
     assert np.array_equal(np.rint(sound.samples[0].T * 32768), samples)
+    assert sound.samples.flags.c_contiguous
