@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sized
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -133,25 +135,21 @@ def _write(
         raise BadPicture("A clip needs at least one picture.")
     _check(first, first.shape)
     part.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="apimall-clip") as helper,
+        av.open(str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
         video = _video_stream(container, first.shape, fps, settings)
         track = _SoundTrack(container, sound) if sound is not None and sound.samples.shape[2] else None
-        converter = _ToYuv()
-        number = 0
-        picture: Pixels | None = first
-        while picture is not None:
+        for number, frame in enumerate(_converted(chain([first], todo), first.shape, helper)):
             if stop():
                 raise Stopped
-            _check(picture, first.shape)
-            frame = converter.frame(picture)
             frame.pts, frame.time_base = number, 1 / fps
             container.mux(video.encode(frame))
-            number += 1
             if track is not None:
-                track.write_until(number / fps, stop)
+                track.write_until((number + 1) / fps, stop)
             if count:
-                tell(min(1.0, number / count))
-            picture = next(todo, None)
+                tell(min(1.0, (number + 1) / count))
         # One at a time: what x264 still holds of large pictures takes longer than a stop may.
         for packet in video.codec_context.encode_lazy(None):
             if stop():
@@ -160,6 +158,20 @@ def _write(
             container.mux(packet)
         if track is not None:
             track.finish(stop)
+
+
+def _converted(pictures: Iterable[Pixels], shape: tuple[int, ...], helper: Executor) -> Iterator[Any]:
+    """Frames of pictures of one shape; the next is converted while the caller is busy with this one."""
+    converter = _ToYuv()
+    ready: Future[Any] | None = None
+    for picture in pictures:
+        _check(picture, shape)
+        coming = helper.submit(converter.frame, picture)
+        if ready is not None:
+            yield ready.result()
+        ready = coming
+    if ready is not None:
+        yield ready.result()
 
 
 def _check(picture: Pixels, shape: tuple[int, ...]) -> None:

@@ -34,7 +34,7 @@ _HOW = """\
 Written by `nox -s bench`; do not edit. Ratios are what counts: both sides of each were measured in one run, in new
 processes, in an order shuffled anew for every round, and medians are compared. Seconds belong to this machine.
 
-To repeat: `COMFYUI_PATH=<a ComfyUI>[:<an older one>] nox -s bench`, about half an hour. Parts:
+To repeat: `COMFYUI_PATH=<a ComfyUI>[:<an older one>] nox -s bench`, about an hour. Parts:
 `nox -s bench -- decode encode upload host waiting lateness again journal`; the other parts stay as they were measured
 last. `--rounds N` sets how often (5). `--draft` prints, and writes nothing here.
 
