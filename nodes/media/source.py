@@ -32,8 +32,10 @@ _FIRST_PICTURE_PACKETS = 600
 
 ONE_THREAD = 1
 USUAL_THREADS = 0
-# A thread that is given a picture to leave out has nothing to do until its turn comes again.
-SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2))
+# A thread that is given a picture to leave out has nothing to do until its turn comes again. The FFmpeg of PyAV before
+# 17 does not tell of all damage when it has that many.
+_TELLS_DAMAGE = int(av.__version__.split(".", maxsplit=1)[0]) >= 17
+SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2)) if _TELLS_DAMAGE else USUAL_THREADS
 
 # Reordering in H.264 and HEVC reaches at most 16 pictures: after this many packets no earlier time can turn up.
 REORDER_PACKETS = 32
@@ -71,6 +73,7 @@ class Source:
 
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
         self.path = path
+        self.damaged = False  # whether a packet so far could not be decoded
         self._threads = threads
         self.container: Any = open_container(path)
         try:
@@ -197,7 +200,8 @@ class Source:
         """The pictures that are ready after this packet (None: after the last); a damaged packet gives none."""
         try:
             return list(self.video.codec_context.decode(packet))
-        except (av.error.InvalidDataError, av.error.EOFError):
+        except (av.error.InvalidDataError, av.error.EOFError) as error:
+            self.damaged = self.damaged or isinstance(error, av.error.InvalidDataError)
             return []
         except av.error.FFmpegError:
             if packet is None:
