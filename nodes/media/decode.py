@@ -282,7 +282,7 @@ def _last_from(source: Source, target: int, stop: Stop) -> Any:
     if source.skips_exactly:
         ends: list[int] = []
         picture = _last_whole(source, _skipping_all_but_the_last(source, packets(), ends), stop)
-        if picture is not None and [picture.pts] == ends and not source.damaged:
+        if picture is not None and [picture.pts] == ends:
             return picture
     return _last_whole(source, packets(), stop)
 
@@ -294,7 +294,6 @@ def _last_whole(source: Source, packets: Iterator[Any], stop: Stop) -> Any:
     for picture in source.pictures(packets, stop=stop):
         if picture.is_corrupt:
             damaged = picture
-            source.damaged = True
         else:
             whole = picture
     return whole if whole is not None else damaged

@@ -73,7 +73,6 @@ class Source:
 
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
         self.path = path
-        self.damaged = False  # whether a packet so far could not be decoded
         self._threads = threads
         self.container: Any = open_container(path)
         try:
@@ -200,8 +199,7 @@ class Source:
         """The pictures that are ready after this packet (None: after the last); a damaged packet gives none."""
         try:
             return list(self.video.codec_context.decode(packet))
-        except (av.error.InvalidDataError, av.error.EOFError) as error:
-            self.damaged = self.damaged or isinstance(error, av.error.InvalidDataError)
+        except (av.error.InvalidDataError, av.error.EOFError):
             return []
         except av.error.FFmpegError:
             if packet is None:
