@@ -17,6 +17,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from .pyav import one_scaler_thread
+
 # libswscale's SWS_BICUBIC | SWS_ACCURATE_RND. PyAV's enum has no name for the second before 17.
 _TO_RGB_FLAGS = 0x4 | 0x40000
 
@@ -33,9 +35,6 @@ _BLOCK_LINES = 128  # fewer cost more: each step takes and gives back the interp
 _NOTHING_ABOVE = (255, 65535)  # for these values of white; elsewhere limited range goes beyond it
 _LARGEST_ASPECT = 16
 _ASPECT_WORTH_SCALING = Fraction(1, 100)
-
-# PyAV makes a scaler with one thread for every core unless told otherwise; the argument came with 17.
-ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".", maxsplit=1)[0]) >= 17 else {}
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
@@ -251,7 +250,7 @@ class Converter:
             dst_colorspace=other,
             src_color_range=_FULL if frame.format.is_rgb else range_of(frame),
             dst_color_range=_FULL,
-            **ONE_THREAD,
+            **one_scaler_thread(),
         )
         kind: np.dtype[Any] = np.dtype("<u2") if deep else np.dtype(np.uint8)
         green, blue, red = (np.frombuffer(plane, kind).reshape(plane.height, -1) for plane in scaled.planes)

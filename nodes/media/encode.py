@@ -21,10 +21,10 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from .audio import Sound, decode_audio
-from .colour import ONE_THREAD
 from .decode import iterate_pictures
 from .errors import BadPicture, NoRoom, Stop, Stopped, Tell, never_stop, tell_nobody
 from .probe import Clip, probe
+from .pyav import one_scaler_thread
 from .span import Span
 from .stills import to_bytes
 
@@ -214,7 +214,7 @@ class _ToYuv:
             dst_colorspace=_BT709,
             src_color_range=_FULL,
             dst_color_range=_LIMITED,
-            **ONE_THREAD,
+            **one_scaler_thread(),
         )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import av
 
+from . import pyav
 from .errors import NotAClip, Stop, Stopped, never_stop
 from .span import START_TOLERANCE_SECONDS
 
@@ -32,10 +33,8 @@ _FIRST_PICTURE_PACKETS = 600
 
 ONE_THREAD = 1
 USUAL_THREADS = 0
-# A thread that is given a picture to leave out has nothing to do until its turn comes again. The FFmpeg of PyAV before
-# 17 does not tell of all damage when it has that many.
-_TELLS_DAMAGE = int(av.__version__.split(".", maxsplit=1)[0]) >= 17
-SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2)) if _TELLS_DAMAGE else USUAL_THREADS
+# A thread that is given a picture to leave out has nothing to do until its turn comes again.
+SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2)) if pyav.tells_damage_with_many_threads() else USUAL_THREADS
 
 # Reordering in H.264 and HEVC reaches at most 16 pictures: after this many packets no earlier time can turn up.
 REORDER_PACKETS = 32
@@ -278,7 +277,7 @@ def first_shown(packets: Iterator[Any]) -> int | None:
 def moving_stream(container: Any) -> Any:
     """The first video stream that is not a cover picture, or None."""
     for stream in container.streams.video:
-        if "attached_pic" not in str(getattr(stream, "disposition", "")).lower():
+        if not pyav.is_cover(stream):
             return stream
     return None
 
@@ -289,13 +288,8 @@ def open_container(path: Path) -> Any:
         raise NotAClip(f"{path.name} is not there, or not a file.")
     try:
         # Absolute, so that a colon in a name cannot mean a protocol.
-        return av.open(
-            str(path.absolute()),
-            mode="r",
-            container_options={"protocol_whitelist": "file", "format_whitelist": _DEMUXERS},
-            metadata_errors="replace",
-            timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-        )
+        timeout = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+        return pyav.open_for_reading(str(path.absolute()), demuxers=_DEMUXERS, timeout=timeout)
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
         why = f"{path.name} cannot be opened as a video: it is damaged or not a clip. Use another file."
         raise NotAClip(why) from error
