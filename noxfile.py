@@ -122,7 +122,7 @@ def demo(session: nox.Session) -> None:
         session.run("python", "-m", "tests.host.run_examples", *rest)
     else:
         session.install(*RUNTIME)
-        session.run("python", "-m", "nodes.rehearsal.demo", *rest)
+        session.run("python", "-m", "nodes.demo", *rest)
 
 
 @nox.session

@@ -253,7 +253,7 @@ ARROWS = {
 # The stand-in reads the header; the real gateway's is written in one place.
 REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("desk", "rules", "shelf")}
 # A program, not a part: nothing imports it, and it wires the whole pack up as ComfyUI would.
-PROGRAMS = {"nodes/rehearsal/demo.py"}
+PROGRAMS = {"nodes/demo.py"}
 
 
 @functools.cache
@@ -384,7 +384,7 @@ def test_everything_imported_is_a_requirement_or_the_hosts(manifest: dict[str, A
     [
         (r"os\.environ|os\.getenv", {"nodes/settings.py"}),
         (r"\.reveal\(\)", {"nodes/settings.py"}),
-        (r"\bprint\(", {"nodes/rehearsal/demo.py", "nodes/rehearsal/__main__.py"}),
+        (r"\bprint\(", {"nodes/demo.py", "nodes/rehearsal/__main__.py"}),
         (r"except:|except BaseException:\s*pass|except Exception:\s*pass", set()),
         (r"Authorization", {"nodes/gateway/client.py", *REHEARSAL_READERS}),
     ],

@@ -1,6 +1,6 @@
 """Three shots from one sentence on the rehearsal gateway, through the code the nodes use: no key, no ComfyUI, no torch.
 
-    python -m nodes.rehearsal.demo [folder]
+    python -m nodes.demo [folder]
 
 text -> video -> last frame -> next video -> a part of it; then the first job once more, to show that it is free.
 """
@@ -14,16 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
-from ..jobs import mediums
-from ..jobs.order import Order
-from ..jobs.work import Result, Ticket
-from ..media.decode import Span, decode_frames, decode_last_frame
-from ..media.encode import trim_clip
-from ..media.probe import probe
-from ..media.sheet import contact_sheet
-from ..service import Folders, Service
-from .server import RehearsalGateway
+from .gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
+from .jobs import mediums
+from .jobs.order import Order
+from .jobs.work import Result, Ticket
+from .media.decode import Span, decode_frames, decode_last_frame
+from .media.encode import trim_clip
+from .media.probe import probe
+from .media.sheet import contact_sheet
+from .rehearsal.server import RehearsalGateway
+from .service import Folders, Service
 
 _SENTENCE = "A racing yacht slicing through bright turquoise water."
 _TICK_SECONDS = 0.2
