@@ -22,8 +22,9 @@ from . import host, service
 from .gateway.errors import APIMallError, InputError, NotDecoded
 
 if TYPE_CHECKING:
-    from .jobs.order import Medium, MediumFile, Order, Stop
+    from .jobs.order import Medium, MediumFile, Order
     from .jobs.work import Result, Status, Ticket
+    from .progress import Stop
 
 T = TypeVar("T")
 
@@ -280,7 +281,7 @@ async def off_loop(work: Callable[[Stop], T], *, unwanted: Callable[[T], object]
 
     A result that comes when the node is gone is given to `unwanted`.
     """
-    from .media.errors import Stopped
+    from .progress import Stopped
 
     handover = threading.Lock()
     left = threading.Event()

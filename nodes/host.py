@@ -29,7 +29,8 @@ from comfy_execution.progress import get_progress_state
 from server import PromptServer
 
 from .gateway.errors import InputError, SetupError
-from .media.paths import PathRefused, find_media
+from .guard.errors import PathRefused
+from .guard.paths import find_media
 
 if TYPE_CHECKING:
     import numpy as np

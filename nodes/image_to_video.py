@@ -62,7 +62,8 @@ class ImageToVideo(io.ComfyNode):
         wait: bool,
         image: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        from .jobs.order import Order, Stop
+        from .jobs.order import Order
+        from .progress import Stop
         from .references import of_images
 
         def order(stop: Stop) -> Order:

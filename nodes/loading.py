@@ -18,13 +18,15 @@ from comfy_api.latest import io
 from . import host, service
 from .delivery import off_loop, reported
 from .gateway.errors import InputError
+from .guard.downloads import fetch
+from .guard.errors import GuardError, NotModified
 from .media.audio import decode_audio
 from .media.decode import decode_frames, decode_last_of, measure
 from .media.encode import encode_clip, trim_clip
-from .media.errors import MediaError, NotAClip, Stop, Stopped
-from .media.fetch import NotModified, fetch
+from .media.errors import MediaError, NotAClip
 from .media.probe import Clip, probe
 from .media.span import Span
+from .progress import Stop, Stopped
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
@@ -103,9 +105,7 @@ def _load(wanted: Wanted, linked: frozenset[int], node_id: str, stop: Stop) -> i
             last_frame = host.as_image(decode_last_of(path, span, stop=stop))
         if AUDIO in linked:
             audio = host.as_audio(decode_audio(path, part.start_seconds, part.seconds, stop=stop))
-    except MediaError as problem:
-        if isinstance(problem, Stopped):
-            raise
+    except (GuardError, MediaError) as problem:
         raise InputError(str(problem)) from None
     host.say(node_id, _describe(found.clip, part.frames, part.fps))
     video = host.blocked() if shown is None else host.as_video(shown)

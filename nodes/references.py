@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from . import host, service
 from .gateway.errors import InputError
 from .jobs import mediums
-from .jobs.order import Medium, Stop
+from .jobs.order import Medium
 from .media.audio import Sound
 from .media.encode import encode_clip
-from .media.errors import BadPicture, MediaError, Stopped
+from .media.errors import BadPicture, MediaError
 from .media.stills import to_bytes
+from .progress import Stop, Stopped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +43,6 @@ def of_video(video: Input.Video | None, url: str, stop: Stop) -> Medium | str:
     try:
         return _of_clip(video, stop)
     except MediaError as problem:
-        if isinstance(problem, Stopped):
-            raise
         raise InputError(f"The video cannot be sent: {problem}") from None
 
 

@@ -115,15 +115,15 @@ class Service:
 
     def _wire(self, settings: Settings) -> Runner:
         from .gateway.client import Gateway
+        from .guard.downloads import fetch
+        from .guard.uploads import is_readable, put
         from .jobs.holder import Holders
         from .jobs.home import Home
         from .jobs.records import Records
         from .jobs.runner import Clocks, Runner
         from .jobs.spending import DailyLimit
         from .jobs.uploads import Uploads
-        from .media.fetch import fetch
         from .media.probe import verify
-        from .media.send import is_readable, put
 
         def origin() -> str | None:
             return self.loopback_origin(settings)

@@ -59,7 +59,8 @@ class VideoToVideo(io.ComfyNode):
         wait: bool,
         video: Input.Video | None = None,
     ) -> io.NodeOutput:
-        from .jobs.order import Order, Stop
+        from .jobs.order import Order
+        from .progress import Stop
         from .references import of_video
 
         def order(stop: Stop) -> Order:

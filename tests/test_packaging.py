@@ -56,9 +56,9 @@ TRIPWIRES = {
 ALLOWED = {
     ("README.md", "installing"): "tells people how to install by hand",
     ("nodes/settings.py", "environment"): "the one reader of the environment: key, base URL, limits",
-    ("nodes/media/guard.py", "http"): "the guarded connection under every download and upload; asks for one request",
-    ("nodes/media/guard.py", "socket"): "connects to the very address that was checked (no second look-up)",
-    ("nodes/media/fetch.py", "http"): "names the exceptions of http.client that a broken download raises",
+    ("nodes/guard/connections.py", "http"): "the guarded connection under each download and upload: one request",
+    ("nodes/guard/connections.py", "socket"): "connects to the very address that was checked (no second look-up)",
+    ("nodes/guard/downloads.py", "http"): "names the exceptions of http.client that a broken download raises",
     ("nodes/gateway/client.py", "http"): "the one client of the gateway; its docstring speaks of http.client",
     ("nodes/rehearsal/wire.py", "socket"): "the stand-in gateway: listens on 127.0.0.1, and only when it is asked for",
     ("nodes/rehearsal/rules.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
@@ -238,17 +238,25 @@ NODE_FILES = {"text_to_video", "image_to_video", "video_to_video", "poll_result"
 BESIDE_NODE_FILES = {"delivery", "loading", "references", "widgets"}
 ROOMS = {"gateway", "jobs", "media", "rehearsal"}
 ARROWS = {
+    "progress": set(),
     "gateway": set(),
-    "media": set(),
-    "jobs": {"gateway", "media"},
+    "media": {"progress"},
+    "guard": {"progress"},
+    "jobs": {"gateway", "guard", "media", "progress"},
     "rehearsal": {"gateway", "media"},
     "settings": {"gateway"},
-    "host": {"gateway", "media"},
-    "service": {"gateway", "host", "jobs", "media", "rehearsal", "settings"},
+    "host": {"gateway", "guard"},
+    "service": {"gateway", "guard", "host", "jobs", "media", "rehearsal", "settings"},
     "routes": {"gateway", "jobs", "service", "settings"},
     "extension": {"host", "routes", "service", *NODE_FILES},
-    **{name: {"gateway", "host", "jobs", "media", "service", *BESIDE_NODE_FILES} for name in NODE_FILES},
-    **{name: {"gateway", "host", "jobs", "media", "service", *BESIDE_NODE_FILES} for name in BESIDE_NODE_FILES},
+    **{
+        name: {"gateway", "guard", "host", "jobs", "media", "progress", "service", *BESIDE_NODE_FILES}
+        for name in NODE_FILES
+    },
+    **{
+        name: {"gateway", "guard", "host", "jobs", "media", "progress", "service", *BESIDE_NODE_FILES}
+        for name in BESIDE_NODE_FILES
+    },
 }
 # The stand-in reads the header; the real gateway's is written in one place.
 REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("desk", "rules", "shelf")}
@@ -349,8 +357,8 @@ def test_each_foreign_library_has_its_place() -> None:
     assert _importers("aiohttp", for_types=True) == {"nodes/routes.py"}
     assert _importers("requests", "urllib3") == {
         "nodes/gateway/client.py",
-        "nodes/media/fetch.py",
-        "nodes/media/guard.py",
+        "nodes/guard/downloads.py",
+        "nodes/guard/connections.py",
     }
     assert {_room(path) for path in _importers("sqlite3")} <= {"jobs", "routes"}
     assert {_room(path) for path in _importers("av", "PIL", "imageio")} <= {"media", "rehearsal"}
@@ -422,7 +430,7 @@ class Refusing:
 BLOCKED = set(sys.argv[1].split(","))
 sys.meta_path.insert(0, Refusing())
 import nodes
-for room in ("gateway", "jobs", "media", "rehearsal", "settings", "service"):
+for room in ("gateway", "guard", "jobs", "media", "progress", "rehearsal", "settings", "service"):
     module = __import__(f"nodes.{room}", fromlist=["x"])
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
         if found.name != "__main__":

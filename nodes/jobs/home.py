@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..guard.downloads import Fetched
+from ..guard.errors import DiskRefused, FetchGone, FetchRefused, GuardError
+from ..guard.paths import result_path
 from ..media.errors import MediaError, NotAClip
-from ..media.errors import NoRoom as DiskRefused
-from ..media.fetch import Fetched, FetchGone, FetchRefused
-from ..media.paths import result_path
 from .journal import Delivery, Job
 
 _HASH_CHUNK_BYTES = 1 << 20
@@ -35,7 +35,7 @@ class Unwelcome(Exception):
 
 
 class Fetch(Protocol):
-    """A guarded download to `part`; raises the branch of MediaError that `media.fetch` documents."""
+    """A guarded download to `part`; raises GuardError, as `guard.errors` tells."""
 
     def __call__(self, url: str, part: Path, *, tell: Callable[[float], None]) -> Fetched: ...
 
@@ -94,7 +94,7 @@ class Home:
             except NotAClip:
                 # Its own words speak of a file that a user chose.
                 problem = NotYet("What came down is no video that can be played")
-            except MediaError as broken:
+            except (GuardError, MediaError) as broken:
                 problem = NotYet(str(broken))
             except OSError as full:
                 raise NoRoom(f"The video could not be written to {self._folder} ({full.strerror or full})") from None

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..gateway.contract import LARGEST_UPLOAD_BYTES
 from ..media.encode import trim_clip
-from ..media.errors import Stopped
 from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..media.stills import encode_still, pixel_digest
-from .order import Medium, MediumFile, Stop
+from ..progress import Stop, Stopped
+from .order import Medium, MediumFile
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,14 +21,13 @@ from ..gateway.contract import (
     is_loopback,
 )
 from ..gateway.errors import InputError
+from ..progress import Stop
 
 LARGEST_TAKE = 2_147_483_647
 LONGEST_PROMPT = 5000
 """Characters; no provider of Wan 2.6 takes more (`gateway.md` section 2.4)."""
 
 _SAFE_PROMPT = 1500
-
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)

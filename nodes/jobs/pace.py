@@ -132,7 +132,7 @@ class Lane(Enum):
 
 
 MOST_THREADS: Mapping[Lane, int] = {Lane.CALL: 4, Lane.TRANSFER: 3}
-"""Each transfer has one more thread while it waits on the network (`media.fetch`): ten at most."""
+"""Each transfer has one more thread while it waits on the network (`guard.downloads`): ten at most."""
 
 
 @dataclass

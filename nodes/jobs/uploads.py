@@ -10,9 +10,10 @@ from pathlib import Path
 from ..gateway.client import Gateway
 from ..gateway.errors import InputError, SetupError
 from ..gateway.uploads import Put, Uploader
-from ..media.errors import MediaError, NoRoom, Stopped
+from ..media.errors import MediaError, NoRoom
+from ..progress import Stop, Stopped
 from .journal import Journal
-from .order import Medium, MediumFile, Order, Stop
+from .order import Medium, MediumFile, Order
 
 KEEP_SECONDS = 12 * 3600.0
 """How long an uploaded URL is trusted; nobody says how long the gateway keeps uploads, a day is the worst guess."""

@@ -12,8 +12,9 @@ from typing import Any
 import av
 import numpy as np
 
+from ..progress import Stop, Stopped, never_stop
 from . import forecast
-from .errors import Stop, Stopped, TooLarge, never_stop
+from .errors import TooLarge
 from .source import Source, first_shown, moving_stream, open_container, sound_stream
 
 SILENCE_RATE = 44_100

@@ -20,10 +20,11 @@ from typing import Any
 import av
 import numpy as np
 
+from ..progress import Stop, Tell, never_stop, tell_nobody
 from . import forecast
 from .audio import Sound, decode_audio
 from .colour import Converter, Shape, shape_for, turn_of
-from .errors import NotAClip, Stop, Tell, TooLarge, never_stop, tell_nobody
+from .errors import NotAClip, TooLarge
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
 from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source
 from .span import WHOLE, Span

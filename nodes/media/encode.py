@@ -20,9 +20,10 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
 from .audio import Sound, decode_audio
 from .decode import iterate_pictures
-from .errors import BadPicture, NoRoom, Stop, Stopped, Tell, never_stop, tell_nobody
+from .errors import BadPicture, NoRoom
 from .probe import Clip, probe
 from .pyav import one_scaler_thread
 from .span import Span

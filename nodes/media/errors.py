@@ -6,21 +6,11 @@
      |- EmptySpan       the part of the clip asked for holds no picture
      |- BadPicture      a picture of the wrong rank, size or range (NaN included)
      |- NoRoom          the disk refused the file that was being written
-     |- Stopped         the stop check asked for an end
-     |- FetchError      a guarded download (the branch below it is in fetch_errors.py)
 
 A media error spends no credits by itself: whoever catches it knows the job and says what it cost.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-
-Stop = Callable[[], bool]
-"""Asked often, from one thread at a time; True ends the work with Stopped within 0.3 s."""
-
-Tell = Callable[[float], None]
-"""Told the finished fraction, 0..1, never falling."""
 
 
 class MediaError(Exception):
@@ -45,19 +35,3 @@ class BadPicture(MediaError):
 
 class NoRoom(MediaError):
     """The file being written could not be written: no space, no permission, path gone."""
-
-
-class Stopped(MediaError):
-    """The stop check asked for an end. Partial files are gone."""
-
-    def __init__(self, message: str = "Stopped: the work was interrupted.") -> None:
-        super().__init__(message)
-
-
-def never_stop() -> bool:
-    """The stop check of a caller that does not stop."""
-    return False
-
-
-def tell_nobody(fraction: float) -> None:
-    """The progress listener of a caller that does not listen."""

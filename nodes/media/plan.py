@@ -9,8 +9,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+from ..progress import Stop, never_stop
 from .colour import Turn, shape_for
-from .errors import EmptySpan, NotAClip, Stop, never_stop
+from .errors import EmptySpan, NotAClip
 from .forecast import Forecast, require_fit
 from .source import Source, usual_step
 from .span import START_TOLERANCE_SECONDS, Span

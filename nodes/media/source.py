@@ -21,8 +21,9 @@ from typing import Any
 
 import av
 
+from ..progress import Stop, Stopped, never_stop
 from . import pyav
-from .errors import NotAClip, Stop, Stopped, never_stop
+from .errors import NotAClip
 from .span import START_TOLERANCE_SECONDS
 
 LARGEST_PICTURE_PIXELS = 8192 * 8192

@@ -20,12 +20,13 @@ import requests
 
 from nodes.gateway.client import Timeouts, open_session
 from nodes.gateway.errors import APIMallError
+from nodes.guard import connections as guard
+from nodes.guard.downloads import fetch
+from nodes.guard.uploads import put
 from nodes.jobs.journal import Job
-from nodes.jobs.order import Medium, MediumFile, Order, Stop
+from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket
-from nodes.media import guard
-from nodes.media.fetch import fetch
-from nodes.media.send import put
+from nodes.progress import Stop
 from nodes.rehearsal import faults
 from nodes.rehearsal.faults import Fault
 from nodes.rehearsal.server import RehearsalGateway

@@ -11,7 +11,7 @@ from nodes.gateway.client import Gateway, open_session
 from nodes.gateway.contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES
 from nodes.gateway.errors import APIMallError, Charge, GatewayBroken, InputError, KeyRefused, NotReached
 from nodes.gateway.uploads import Uploader, check_upload
-from nodes.media.send import put
+from nodes.guard.uploads import put
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
 from tests.jobs import lab

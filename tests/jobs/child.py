@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from nodes.gateway.errors import APIMallError
+from nodes.guard.downloads import fetch
+from nodes.guard.uploads import put
 from nodes.jobs.journal import Job
-from nodes.media.fetch import fetch
-from nodes.media.send import put
 from tests.jobs import lab
 
 ORDERS: dict[str, Callable[[], Any]] = {

@@ -18,18 +18,19 @@ import requests
 
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import TEXT_TO_VIDEO
+from nodes.guard.downloads import fetch
+from nodes.guard.uploads import is_readable, put
 from nodes.jobs.holder import Holders
 from nodes.jobs.home import Home
 from nodes.jobs.journal import Journal
-from nodes.jobs.order import Medium, MediumFile, Order, Stop
+from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.pace import Budget
 from nodes.jobs.runner import Clocks, Observer, Runner, unobserved
 from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
 from nodes.media.encode import encode_clip
-from nodes.media.fetch import fetch
 from nodes.media.probe import verify
-from nodes.media.send import is_readable, put
+from nodes.progress import Stop
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 

@@ -42,6 +42,8 @@ from nodes.gateway.errors import (
     Throttled,
     Unreadable,
 )
+from nodes.guard.downloads import Fetched
+from nodes.guard.errors import FetchFailed, FetchGone, FetchRefused
 from nodes.jobs.holder import Holders
 from nodes.jobs.home import Home
 from nodes.jobs.journal import Job, Journal
@@ -50,7 +52,6 @@ from nodes.jobs.pace import Budget
 from nodes.jobs.runner import Runner
 from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
-from nodes.media.fetch import Fetched, FetchFailed, FetchGone, FetchRefused
 from tests.jobs import lab
 
 SPEED = 3000.0

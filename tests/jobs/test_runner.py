@@ -22,9 +22,10 @@ from nodes.gateway.errors import (
 )
 from nodes.jobs import runner as runner_room
 from nodes.jobs.journal import Job
-from nodes.jobs.order import Medium, MediumFile, Stop
+from nodes.jobs.order import Medium, MediumFile
 from nodes.jobs.work import Ticket
-from nodes.media.errors import BadPicture, Stopped
+from nodes.media.errors import BadPicture
+from nodes.progress import Stop, Stopped
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
 from tests.jobs import lab

@@ -18,8 +18,8 @@ from comfy_api.latest import InputImpl, Types
 from nodes import host, loading
 from nodes.media.decode import decode_frames
 from nodes.media.encode import trim_clip
-from nodes.media.errors import Stopped
 from nodes.media.forecast import Forecast
+from nodes.progress import Stopped
 from tests.node_files.stage import (
     FPS,
     FRAMES,

@@ -18,8 +18,8 @@ from server import PromptServer
 
 from nodes import routes
 from nodes.gateway.errors import APIMallError
+from nodes.guard.downloads import fetch
 from nodes.jobs.order import Order
-from nodes.media.fetch import fetch
 from nodes.rehearsal.faults import (
     Answer,
     BrokenClip,

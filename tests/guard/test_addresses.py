@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.media.addresses import is_public, parse_url
-from nodes.media.errors import MediaError
-from nodes.media.fetch import FetchRefused, check_url, fetch
+from nodes.guard.addresses import check_url, is_public, parse_url
+from nodes.guard.downloads import fetch
+from nodes.guard.errors import FetchRefused, GuardError
 
 ORIGIN = "http://127.0.0.1:5000"
 
@@ -327,7 +327,7 @@ def test_whatever_is_typed_in_is_refused_or_read_as_public_https(text: str) -> N
     for url in (text, f"https://{text}"):
         try:
             target = parse_url(url)
-        except MediaError as refusal:
+        except GuardError as refusal:
             _assert_fit_to_be_shown(str(refusal))
         else:
             assert target.url.isascii()

@@ -20,17 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes.media.addresses import parse_url
-from nodes.media.errors import MediaError, NoRoom, Stopped
-from nodes.media.fetch import (
-    FetchError,
-    FetchFailed,
-    FetchGone,
-    FetchRefused,
-    NotModified,
-    fetch,
-)
-from nodes.media.guard import Line
+from nodes.guard.addresses import parse_url
+from nodes.guard.connections import Line
+from nodes.guard.downloads import fetch
+from nodes.guard.errors import DiskRefused, FetchError, FetchFailed, FetchGone, FetchRefused, GuardError, NotModified
+from nodes.progress import Stopped
 
 PUBLIC = "93.184.216.34"
 OTHER_PUBLIC = "1.1.1.1"
@@ -853,9 +847,9 @@ def test_a_part_left_behind_is_replaced_and_a_link_is_not_written_through(
 
 
 def test_a_folder_that_cannot_be_written_is_named(serve: Callable[[Answer], Server], part: Path) -> None:
-    with pytest.raises(NoRoom, match="gone") as caught:
+    with pytest.raises(DiskRefused, match="gone") as caught:
         fetch_local(serve(serve_clip), part.parent / "gone" / "clip.part")
-    assert isinstance(caught.value, MediaError)
+    assert isinstance(caught.value, GuardError)
 
 
 def test_the_file_is_flushed_to_disk_before_it_is_handed_over(

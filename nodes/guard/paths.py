@@ -15,17 +15,13 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .errors import MediaError
+from .errors import PathRefused
 
 _LONGEST_NAME_CHARACTERS = 1024
 _LONGEST_STEM_CHARACTERS = 64
 _DIGEST_CHARACTERS = 12
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
 _ANNOTATED = re.compile(r"(?s)(.+?) ?\[(input|output|temp)\]")
-
-
-class PathRefused(MediaError):
-    """A file name or path that leads nowhere, or where nothing may be read."""
 
 
 def result_name(task_id: str, suffix: str = ".mp4", *, owner: str = "") -> str:

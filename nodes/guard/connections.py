@@ -27,7 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from .addresses import Target, is_number, require_loopback, require_public
-from .fetch_errors import FetchFailed, FetchRefused
+from .errors import FetchFailed, FetchRefused
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0

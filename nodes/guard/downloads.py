@@ -1,6 +1,6 @@
 """Guarded download: a file from a URL that nobody vouches for, over https, from public addresses only.
 
-Redirects are followed here, one by one, each checked like the first; `guard` tells what is checked about a connection.
+Redirects are followed here, one by one, each checked like the first; `connections.py` tells what is checked.
 
 The network half runs in a thread of its own and hands pieces over; the calling thread watches the stop check and the
 deadline. So a server (or name server) that says nothing at all holds nobody up.
@@ -24,21 +24,10 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from .addresses import Target, check_url, parse_url
-from .errors import NoRoom, Stop, Stopped, Tell, never_stop, tell_nobody
-from .fetch_errors import FetchError, FetchFailed, FetchGone, FetchRefused, NotModified
-from .guard import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
-
-__all__ = [
-    "FetchError",
-    "FetchFailed",
-    "FetchGone",
-    "FetchRefused",
-    "Fetched",
-    "NotModified",
-    "check_url",
-    "fetch",
-]
+from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
+from .addresses import Target, parse_url
+from .connections import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
+from .errors import DiskRefused, FetchFailed, FetchGone, FetchRefused, NotModified
 
 LARGEST_BYTES = 2 * 1024**3
 _WATCH_SECONDS = 0.1
@@ -89,7 +78,7 @@ def fetch(
 
     `loopback_origin` is the one origin (scheme, host and port) that may be plain http and on this machine.
     `deadline_seconds` covers everything from the look-up to the last byte. With `validators` an unchanged file gives
-    NotModified. Raises FetchRefused, FetchGone, FetchFailed, NotModified, Stopped or NoRoom; `part` is gone then.
+    NotModified. Raises FetchRefused, FetchGone, FetchFailed, NotModified, Stopped or DiskRefused; `part` is gone then.
     """
     target = parse_url(url, loopback_origin)
     line = Line(resolver, dial)
@@ -106,8 +95,7 @@ def fetch(
         with contextlib.suppress(OSError):
             part.unlink()
         if isinstance(problem, OSError):
-            # A NoRoom of its own: the pictures that wait for this file need not know about errno.
-            raise NoRoom(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
+            raise DiskRefused(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
         raise
     return Fetched(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
 

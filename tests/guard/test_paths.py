@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.media.errors import MediaError
-from nodes.media.paths import PathRefused, find_media, require_inside, result_name, result_path
+from nodes.guard.errors import GuardError, PathRefused
+from nodes.guard.paths import find_media, require_inside, result_name, result_path
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs links and names that only POSIX allows")
 SECRET = "top secret"
@@ -305,8 +305,8 @@ def test_a_link_in_a_results_place_is_refused(tmp_path: Path) -> None:
         result_path(tmp_path / "results", "vid_1")
 
 
-def test_a_refused_path_is_a_media_error() -> None:
-    assert issubclass(PathRefused, MediaError)
+def test_a_refused_path_is_an_error_of_the_guard() -> None:
+    assert issubclass(PathRefused, GuardError)
 
 
 def _assert_safe_file_name(name: str) -> None:

@@ -1,6 +1,6 @@
 """Small requests to addresses that others name: a file PUT to a presigned address, and a look whether one is readable.
 
-Guarded like downloads (`guard.py`): public addresses over https, or the loopback origin; no key, no redirect.
+Guarded like downloads (`connections.py`): public addresses over https, or the loopback origin; no key, no redirect.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .addresses import parse_url
-from .fetch_errors import FetchError
-from .guard import Line
+from .connections import Line
+from .errors import FetchError
 
 _GONE = (401, 403, 404, 410)
 _LOOK_SECONDS = 30.0

@@ -1,0 +1,1 @@
+"""What nobody vouches for: addresses, the connections to them, downloads and uploads, and names of files."""
