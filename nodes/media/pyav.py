@@ -63,4 +63,5 @@ def tells_damage_with_many_threads() -> bool:
 
 def is_cover(stream: Any) -> bool:
     """Whether a video stream is a picture attached to the file, as album covers are, and not the film."""
-    return bool(int(stream.disposition) & int(av.stream.Disposition.attached_pic))
+    # The flag itself: what it prints, and whether it is a number, depends on PyAV and on Python.
+    return av.stream.Disposition.attached_pic in stream.disposition
