@@ -1,4 +1,7 @@
-"""Film: planar pictures and a soft chord become an MP4 like the gateway's own (H.264, yuv420p, bt709, AAC)."""
+"""Film: planar pictures and a soft chord become an MP4 like the gateway's own (H.264, yuv420p, bt709, AAC).
+
+An encoder of the rehearsal's own: `picture.py` says why.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Pictures in the form that H.264 wants them: three planes, composed with Pillow, which is quick at exactly that."""
+"""Pictures in the form that H.264 wants them: three planes, composed with Pillow, which is quick at exactly that.
+
+Drawing in colour and encoding with `media.encode` would need neither this file nor `film.py`, and was measured: it
+takes 2.5 times as long, most of it for turning every picture from RGB into planes. A rehearsal should not keep its
+user's processor busy, so both stay.
+"""
 
 from __future__ import annotations
 

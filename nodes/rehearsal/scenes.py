@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .film import soft_chord, write_film
+from .landscape import Landscape
 from .lettering import letterings
-from .paint import Landscape
 from .picture import Picture
 
 FPS = 30

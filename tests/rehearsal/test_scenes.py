@@ -14,6 +14,7 @@ from PIL import Image
 
 from nodes.rehearsal import lettering, scenes
 from nodes.rehearsal.film import soft_chord
+from nodes.rehearsal.landscape import light_of
 from nodes.rehearsal.picture import Picture
 from nodes.rehearsal.scenes import Scene, fit, plan, render
 
@@ -96,12 +97,18 @@ def test_the_same_scene_is_the_same_film_and_another_prompt_or_take_is_another()
     assert not np.array_equal(first, first_pictures(small(variation=1))[5])
 
 
-@pytest.mark.parametrize("land", ["sea", "city", "forest", "desert", "mountain"])
 @pytest.mark.parametrize("size", [(192, 108), (108, 192), (360, 96)])
-def test_every_land_is_painted_at_every_shape(land: str, size: tuple[int, int]) -> None:
-    pictures = list(scenes.painted(small(f"A {land} at night", width=size[0], height=size[1])))
-    assert len(pictures) == 10
+def test_a_landscape_is_painted_at_every_shape_and_passes_by(size: tuple[int, int]) -> None:
+    pictures = list(scenes.painted(small(width=size[0], height=size[1], seconds=4)))
+    assert len(pictures) == 40
     assert {picture.size for picture in pictures} == {size}
+    assert np.abs(pictures[0].flat().astype(int) - pictures[-1].flat()).max() > 20
+
+
+def test_the_words_of_a_prompt_choose_its_light() -> None:
+    brightness = [np.asarray(next(scenes.painted(small(f"A fox at {hour}"))).y).mean() for hour in ("noon", "midnight")]
+    assert brightness[0] > 2 * brightness[1]
+    assert light_of("A night after a sunny day") == light_of("midnight")
 
 
 @pytest.mark.parametrize(
