@@ -1,4 +1,4 @@
-"""Environment and key file: the only reader of either (product promise, sections 1 and 4).
+"""Environment and key file: the only reader of either.
 
 The key lives in the environment or in the file `api_key` of the state folder, never anywhere else.
 

@@ -21,6 +21,7 @@ SHIPPED_AT_THE_TOP = {
     "LICENSE",
     "README.md",
     "__init__.py",
+    "docs",
     "example_workflows",
     "locales",
     "nodes",
@@ -103,6 +104,12 @@ def test_only_what_users_need_is_shipped(archive: list[str]) -> None:
     strange = [path for path in archive if not path.endswith((".py", ".js", ".json", ".md", ".toml", ".txt", ".jpg"))]
     assert strange == ["LICENSE"]
     assert not [path for path in archive if "test" in path.lower() or "/." in path or path.startswith(".")]
+
+
+def test_the_documents_that_shipped_code_cites_are_shipped_with_it(archive: list[str]) -> None:
+    code = [(ROOT / path).read_text("utf-8") for path in archive if path.endswith((".py", ".js"))]
+    cited = {name for text in code for name in re.findall(r"docs/[\w-]+\.md", text)}
+    assert cited and sorted(cited - set(archive)) == []
 
 
 def test_the_archive_is_small(archive: list[str]) -> None:

@@ -146,7 +146,7 @@ class Gateway:
         return f"Gateway({self.base_url!r})"
 
     def create(self, body: bytes, idempotency_key: str) -> contract.Accepted:
-        """The paid request: `POST /api/v1/videos/generate` with an Idempotency-Key ("Integration Notes")."""
+        """The paid request: `POST /api/v1/videos/generate` with an Idempotency-Key."""
         envelope = self._post(contract.CREATE_PATH, body, {"Idempotency-Key": idempotency_key})
         accepted = contract.parse_accepted(envelope)
         if accepted is None:

@@ -1,7 +1,7 @@
 """The gateway's contract as plain data: what we send, exactly; what we accept, tolerantly.
 
-Source: `wan2-6.txt` ("Request Parameters", "Response Parameters", "Error Response Example"), and for files and
-balance the gateway's pages of the same names.
+What the gateway says is told in `docs/gateway.md`, "Key and envelope", "Create a task", "Poll a task", "Files" and
+"Balance".
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ DURATIONS = {
     IMAGE_TO_VIDEO: ("5", "10", "15"),
     VIDEO_TO_VIDEO: ("5", "10"),
 }
-"""Seconds that every provider of a type takes (`gateway.md` section 2.2); the page itself prints no list."""
+"""Seconds that every host takes; the gateway prints no list (`docs/gateway.md`, "Durations and resolutions")."""
 RESOLUTIONS = ("720p", "1080p")
 
 COMPLETED = "completed"
 FAILED = "failed"
-"""The only two words that end a job ("Usage Flow", step 3)."""
+"""The only two words that end a job (`docs/gateway.md`, "Statuses")."""
 
 LARGEST_UPLOAD_BYTES = 104_857_600
 LARGEST_BASE64_BYTES = 8_000_000
@@ -166,7 +166,7 @@ def parse_accepted(envelope: Mapping[str, Any]) -> Accepted | None:
 def parse_task(envelope: Mapping[str, Any], task_id: str) -> Task | None:
     """The reply to a query of `task_id`, or None when it has no status word.
 
-    The page's table says `error_message`, its sample code reads `failMsg`: both are read, in this order.
+    The reason of a failure goes by two names (`docs/gateway.md`, "Where the guide disagrees with itself").
     """
     data = _object(envelope.get("data"))
     status = clean_text(data.get("status"), 40)

@@ -24,7 +24,7 @@
     +-- NotHome             completed, but not on this disk yet            charged m
     +-- NotDecoded          on this disk, but its frames cannot be made    charged m
 
-Charge words: product promise, money rule 6. Status codes: `wan2-6.txt`, "Error Codes".
+Charges: rule 6 of `docs/rules.md`. Status codes: `docs/gateway.md`, "Error codes" and "Refusals".
 """
 
 from __future__ import annotations

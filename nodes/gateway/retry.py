@@ -1,4 +1,4 @@
-"""May this be repeated? The one place that answers (product promise, money rule 7)."""
+"""May this be repeated? The one place that answers (rule 7 of `docs/rules.md`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Getting a local file to where the gateway can read it (`gateway.md` section 1.5, the gateway's pages on files)."""
+"""Getting a local file to where the gateway can read it (`docs/gateway.md`, "Files" and "Uploads")."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which URLs and which network addresses may be fetched from: rules only, nothing here touches the network.
 
 A URL from a widget, a workflow or the gateway may be hostile: it must not make this machine talk to itself, to its
-neighbours or to a cloud's metadata service (product promise, section 4). So only https on its usual port to public
-addresses passes. The one exception is the loopback origin: the rehearsal, or a base URL that is on this machine.
+neighbours or to a cloud's metadata service. So only https on its usual port to public addresses passes. The one
+exception is the loopback origin: the rehearsal, or a base URL that is on this machine.
 """
 
 from __future__ import annotations

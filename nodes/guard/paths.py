@@ -1,8 +1,8 @@
 """Which files may be read, and what a result file is called: rules for names that nobody vouches for.
 
 A workflow may name any file, the gateway may call a task anything. What counts is where a path leads once every link
-is followed (product promise, section 4). Names that mean something else on another system are refused on all of them,
-so that a workflow behaves the same everywhere.
+is followed. Names that mean something else on another system are refused on all of them, so that a workflow behaves
+the same everywhere.
 """
 
 from __future__ import annotations

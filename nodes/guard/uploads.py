@@ -19,7 +19,7 @@ _HEADERS = {"User-Agent": "apimall-video"}
 def put(url: str, file: Path, content_type: str, *, loopback_origin: str | None = None) -> int:
     """Store `file` at a presigned address; gives the HTTP status. Raises OSError when no answer came.
 
-    Sends the content type as given and the file's length: storage services sign both (`gateway.md` section 1.5).
+    Sends the content type as given and the file's length: storage services sign both (`docs/gateway.md`, "Uploads").
     """
     headers = {**_HEADERS, "Content-Type": content_type}
     try:

@@ -91,7 +91,7 @@ def _goes_as_it_is(clip: Clip) -> bool:
 
 
 def notes_on_length(seconds: float) -> tuple[str, ...]:
-    """A warning for sources outside of what providers of this mode take (`gateway.md` section 2.5)."""
+    """A warning for sources that hosts of this mode may refuse (`docs/gateway.md`, "Pictures and source videos")."""
     if _SHORTEST_SECONDS <= seconds <= _LONGEST_SECONDS:
         return ()
     return (f"the source lasts {seconds:.1f} s; the model is known to take 2 to 30 s, so it may be refused",)

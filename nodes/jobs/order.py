@@ -25,7 +25,7 @@ from ..progress import Stop
 
 LARGEST_TAKE = 2_147_483_647
 LONGEST_PROMPT = 5000
-"""Characters; no provider of Wan 2.6 takes more (`gateway.md` section 2.4)."""
+"""Characters; no host of Wan 2.6 takes more (`docs/gateway.md`, "Prompt")."""
 
 _SAFE_PROMPT = 1500
 

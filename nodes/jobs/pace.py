@@ -51,9 +51,9 @@ class Learned:
 def next_look(elapsed_seconds: float, learned: Learned | None, *, watched: bool) -> float:
     """Seconds until the next look at a job that was accepted `elapsed_seconds` ago.
 
-    Unknown kinds: 3 s and doubling until jobs of this model begin to be done, then closely, and ever less so ("every
-    few seconds with backoff", `wan2-6.txt` "Integration Notes"). Known kinds: a few looks until an early run would be
-    done, then closely until a late one would. Unwatched jobs (nobody waits) slow down to a minute.
+    Unknown kinds: 3 s and doubling until jobs of this model begin to be done, then closely, and ever less so
+    (`docs/gateway.md`, "Polling" and "Run times"). Known kinds: a few looks until an early run would be done, then
+    closely until a late one would. Unwatched jobs (nobody waits) slow down to a minute.
     """
     if not watched:
         return min(max(elapsed_seconds / 4, SHORTEST_PAUSE_SECONDS), LONGEST_UNWATCHED_PAUSE_SECONDS)

@@ -46,10 +46,10 @@ _log = logging.getLogger("apimall_video.jobs")
 
 REPLAY_SECONDS = 24 * 3600.0
 """How long an unanswered POST may be repeated with its key. The gateway does not say how long it remembers
-keys; a day is what services of this kind promise at least (`gateway.md` section 3)."""
+keys; a day is what services of this kind promise at least (`docs/gateway.md`, "Idempotency-Key")."""
 
 RESUME_SECONDS = 14 * 24 * 3600.0
-"""Results expire after at most about two weeks (`gateway.md` section 2.6); older jobs are not followed unasked."""
+"""Results are kept for two weeks at most (`docs/gateway.md`, "Result links"); older jobs are not followed unasked."""
 
 _WATCH_SECONDS = 0.5
 _PLACE_SECONDS = 0.5

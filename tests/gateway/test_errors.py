@@ -19,7 +19,7 @@ PROMISED = {
     Charge.UNCERTAIN: "uncertain whether credits were spent",
 }
 
-# comfyui-host.md section 7: ComfyUI's user interface replaces messages that match these.
+# Where a message matches one of these, ComfyUI's user interface shows a text of its own instead.
 REWRITTEN = (
     "unauthorized: please login first",
     "payment required: please add credits",

@@ -34,7 +34,7 @@ CLIP_OUTPUTS = [
     ("video_url", "STRING"),
 ]
 
-# Product promise, section 2. A new input is appended at the end of its list here; nothing else may ever change.
+# Stored by position in users' workflows: a new input is appended at the end of its list; nothing else may ever change.
 INPUTS: dict[str, list[Entry]] = {
     "APIMall_TextToVideo": [("prompt", "STRING", "", "multiline"), *SETTINGS],
     "APIMall_ImageToVideo": [
