@@ -71,7 +71,7 @@ def collected(task_id: str | None) -> str:
 
     None is an id that is linked, and not known yet. Asks the journal only.
     """
-    from .jobs.journal import JournalError
+    from .journal.sqlite_file import JournalError
 
     with suppress(APIMallError, OSError, JournalError):
         current = service.current()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
-from .jobs import mediums
+from .jobs import sources as mediums
 from .jobs.order import Order
 from .jobs.work import Result, Ticket
 from .media.decode import Span, decode_frames, decode_last_frame

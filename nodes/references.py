@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import host, service
 from .gateway.errors import InputError
-from .jobs import mediums
+from .jobs import sources as mediums
 from .jobs.order import Medium
 from .media.audio import Sound
 from .media.encode import encode_clip

@@ -14,7 +14,6 @@ import json
 import logging
 import platform
 import re
-import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -30,9 +29,10 @@ from . import settings as settings_room
 from .gateway.contract import TEXT_TO_VIDEO
 from .gateway.errors import APIMallError, InputError, SetupError
 from .jobs import panel
-from .jobs.journal import Job
 from .jobs.order import Order
-from .jobs.records import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
+from .journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
+from .journal.rows import Job, Kind
+from .journal.sqlite_file import JournalError
 from .service import Service
 from .settings import Settings
 
@@ -186,11 +186,11 @@ class Panel:
 
     async def estimate(self, request: web.Request) -> web.StreamResponse:
         """What jobs like this one took: `model`, `type`, `duration`, `resolution`."""
-        model, *kind = (_word(request.query, name) for name in ("model", "type", "duration", "resolution"))
+        kind = Kind(*(_word(request.query, name) for name in ("model", "type", "duration", "resolution")))
 
         def read() -> dict[str, Any]:
             settings = self._service().settings()
-            found = self._records().estimate(settings.account, model, (kind[0], kind[1], kind[2]))
+            found = self._records().estimate(settings.account, kind)
             return {**asdict(found), "rehearsal": settings.rehearsal}
 
         return _json(await asyncio.to_thread(read))
@@ -321,7 +321,7 @@ def answered(handler: Handler) -> Handler:
             return _json({"problem": str(refusal)}, status=refusal.status)
         except APIMallError as failure:
             return _json({"problem": str(failure)}, status=409)
-        except sqlite3.Error as damage:
+        except JournalError as damage:
             _log.warning("the panel could not read the journal: %s", damage)
             return _json({"problem": f"The journal cannot be read ({damage})."}, status=503)
 

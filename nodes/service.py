@@ -14,9 +14,10 @@ from .settings import Settings
 if TYPE_CHECKING:
     import requests
 
-    from .jobs.holder import Holders
-    from .jobs.journal import Job, Journal
     from .jobs.runner import Clocks, Observer, Runner
+    from .journal.presence import Holders
+    from .journal.rows import Job
+    from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
 
 JOURNAL_FILE = "journal.sqlite3"
@@ -65,7 +66,7 @@ class Service:
 
     def journal(self) -> Journal:
         """The journal of this user folder. Raises SetupError when it cannot be used."""
-        from .jobs.journal import Journal
+        from .journal.verbs import Journal
 
         with self._lock:
             if self._journal is None:
@@ -117,12 +118,12 @@ class Service:
         from .gateway.client import Gateway
         from .guard.downloads import fetch
         from .guard.uploads import is_readable, put
-        from .jobs.holder import Holders
-        from .jobs.home import Home
-        from .jobs.records import Records
+        from .jobs.limits import DailyLimit
+        from .jobs.results import Home
         from .jobs.runner import Clocks, Runner
-        from .jobs.spending import DailyLimit
         from .jobs.uploads import Uploads
+        from .journal.presence import Holders
+        from .journal.reads import Records
         from .media.probe import verify
 
         def origin() -> str | None:

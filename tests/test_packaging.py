@@ -65,9 +65,8 @@ ALLOWED = {
     ("nodes/rehearsal/rules.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
     ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
-    ("nodes/jobs/schema.py", "database"): "the journal of paid jobs, in the state folder",
-    ("nodes/jobs/records.py", "database"): "the panel's look into the journal, read only",
-    ("nodes/jobs/salvage.py", "database"): "reads what is left of a damaged journal, from a copy",
+    ("nodes/journal/sqlite_file.py", "database"): "the journal of paid jobs, in the state folder",
+    ("nodes/journal/salvage.py", "database"): "reads what is left of a damaged journal, from a copy",
 }
 
 
@@ -244,26 +243,21 @@ HOST_MODULES = {
 NODE_FILES = {"text_to_video", "image_to_video", "video_to_video", "poll_result", "load_video"}
 BESIDE_NODE_FILES = {"delivery", "loading", "references", "widgets"}
 ROOMS = {"gateway", "jobs", "media", "rehearsal"}
+BELOW_NODES = {"gateway", "guard", "host", "jobs", "journal", "media", "progress", "service"}
 ARROWS = {
     "progress": set(),
     "gateway": set(),
     "media": {"progress"},
     "guard": {"progress"},
-    "jobs": {"gateway", "guard", "media", "progress"},
+    "journal": {"gateway"},
+    "jobs": {"gateway", "guard", "journal", "media", "progress"},
     "rehearsal": {"gateway", "media"},
     "settings": {"gateway"},
     "host": {"gateway", "guard"},
-    "service": {"gateway", "guard", "host", "jobs", "media", "rehearsal", "settings"},
-    "routes": {"gateway", "jobs", "service", "settings"},
+    "service": {"gateway", "guard", "host", "jobs", "journal", "media", "rehearsal", "settings"},
+    "routes": {"gateway", "jobs", "journal", "service", "settings"},
     "extension": {"host", "routes", "service", *NODE_FILES},
-    **{
-        name: {"gateway", "guard", "host", "jobs", "media", "progress", "service", *BESIDE_NODE_FILES}
-        for name in NODE_FILES
-    },
-    **{
-        name: {"gateway", "guard", "host", "jobs", "media", "progress", "service", *BESIDE_NODE_FILES}
-        for name in BESIDE_NODE_FILES
-    },
+    **{name: {*BELOW_NODES, *BESIDE_NODE_FILES} for name in (*NODE_FILES, *BESIDE_NODE_FILES)},
 }
 # The stand-in reads the header; the real gateway's is written in one place.
 REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("desk", "rules", "shelf")}
@@ -367,7 +361,7 @@ def test_each_foreign_library_has_its_place() -> None:
         "nodes/guard/downloads.py",
         "nodes/guard/connections.py",
     }
-    assert {_room(path) for path in _importers("sqlite3")} <= {"jobs", "routes"}
+    assert {_room(path) for path in _importers("sqlite3")} <= {"journal"}
     assert {_room(path) for path in _importers("av", "PIL", "imageio")} <= {"media", "rehearsal"}
     assert {_room(path) for path in _importers(*HOST_MODULES)} <= {
         *("host", "routes", "extension", "delivery", "loading", "widgets"),
@@ -437,7 +431,7 @@ class Refusing:
 BLOCKED = set(sys.argv[1].split(","))
 sys.meta_path.insert(0, Refusing())
 import nodes
-for room in ("gateway", "guard", "jobs", "media", "progress", "rehearsal", "settings", "service"):
+for room in ("gateway", "guard", "jobs", "journal", "media", "progress", "rehearsal", "settings", "service"):
     module = __import__(f"nodes.{room}", fromlist=["x"])
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
         if found.name != "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TypeVar
 
 from ..gateway.contract import Accepted, Task
@@ -18,7 +17,8 @@ from ..gateway.errors import (
     StillRunning,
     TaskFailed,
 )
-from .journal import COMPLETED, FAILED, Job
+from ..journal.rows import COMPLETED, FAILED, Job
+from ..journal.sqlite_file import JournalError
 
 JOURNAL_ADVICE = "Check free space and rights of ComfyUI's user folder, then queue again."
 
@@ -110,7 +110,7 @@ def hindered(job: Job, obstacle: SetupError) -> SetupError:
     return about(SetupError, obstacle.what, job, advice=obstacle.advice, failure=obstacle)
 
 
-def unwritten(job: Job, problem: sqlite3.Error) -> SetupError:
+def unwritten(job: Job, problem: JournalError) -> SetupError:
     """The journal refuses to be written. What it does not say yet is not done: nothing unwritten was paid for."""
     return about(SetupError, f"The journal cannot be written ({problem})", job, advice=JOURNAL_ADVICE)
 

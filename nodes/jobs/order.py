@@ -21,6 +21,7 @@ from ..gateway.contract import (
     is_loopback,
 )
 from ..gateway.errors import InputError
+from ..journal.rows import Intent
 from ..progress import Stop
 
 LARGEST_TAKE = 2_147_483_647
@@ -115,6 +116,20 @@ class Order:
         ]
         parts = [1, account, self.model, self.type, self.prompt, self.duration, self.resolution, self.take, references]
         return hashlib.sha256(json.dumps(parts, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+
+    def intent(self, account: str) -> Intent:
+        """What the journal keeps of it; the body is left open as long as something has to be uploaded."""
+        return Intent(
+            account=account,
+            identity=self.identity(account),
+            model=self.model,
+            type=self.type,
+            prompt=self.prompt,
+            duration=self.duration,
+            resolution=self.resolution,
+            take=self.take,
+            body=None if self.media else self.request(tuple(map(str, self.references))).body(),
+        )
 
     def request(self, urls: tuple[str, ...]) -> CreateRequest:
         """The paid request; `urls` stand for `references`, one each."""

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..gateway.contract import parse_object
+from ..journal.rows import COMPLETED, DELIVERED, FAILED, REJECTED, SENT, Job
 from . import failures
-from .journal import COMPLETED, DELIVERED, FAILED, REJECTED, SENT, Job
 
 Card = dict[str, Any]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -32,13 +31,15 @@ from ..gateway.errors import (
     Throttled,
 )
 from ..gateway.retry import Call, Pause, may_repeat
+from ..journal import rows as states
+from ..journal.presence import Holders
+from ..journal.rows import Job
+from ..journal.sqlite_file import JournalError
+from ..journal.verbs import Journal
 from . import failures
-from . import journal as states
-from .holder import Holders
-from .home import Expired, Home, NoRoom, NotYet, Unwelcome
-from .journal import Job, Journal
 from .order import Order
 from .pace import Agenda, Budget, Errand, Lane, Learned, next_look, spread
+from .results import Expired, Home, NoRoom, NotYet, Unwelcome
 from .uploads import Uploads, Withdrawn
 from .work import Phase, Result, Status, Ticket, Work
 
@@ -52,8 +53,8 @@ RESUME_SECONDS = 14 * 24 * 3600.0
 """Results are kept for two weeks at most (`docs/gateway.md`, "Result links"); older jobs are not followed unasked."""
 
 _WATCH_SECONDS = 0.5
-_PLACE_SECONDS = 0.5
-_MOST_PLACE_PAUSES = 20
+_SLOT_SECONDS = 0.5
+_MOST_SLOT_PAUSES = 20
 _REFUND_SECONDS = 30.0
 _MOST_BLANKS = 5
 _MOST_FETCHES = 5
@@ -125,7 +126,7 @@ class Runner:
     def submit(self, order: Order) -> Ticket:
         """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3)."""
         with _journal_errors(), self._lock:
-            return self._take_up(self._journal.intend(order, self.account), order)
+            return self._take_up(self._journal.intend(order.intent(self.account)), order)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest unfinished job, None if there is none."""
@@ -204,8 +205,8 @@ class Runner:
             return work.committed
 
     def _learned(self, job: Job) -> Learned | None:
-        kind = (job.type, job.duration, job.resolution)
-        return Learned.of(self._journal.run_seconds(self.account, kind))
+        runs = self._journal.runs(self.account, job.kind)
+        return Learned.of([run.seconds for run in runs if run.seconds is not None])
 
     # The machine that takes steps
 
@@ -234,7 +235,7 @@ class Runner:
             self._fail(work, failures.hindered(work.job, obstacle))
         except APIMallError as failure:
             self._fail(work, failure)
-        except sqlite3.Error as problem:
+        except JournalError as problem:
             self._fail(work, failures.unwritten(work.job, problem))
         except Exception as surprise:  # noqa: BLE001
             # The boundary of the thread: a bug or a full disk ends this wait, never the job or the thread.
@@ -260,7 +261,7 @@ class Runner:
             self._fail(work, failures.recall(job))
         elif job.state == states.INTENDED:
             self._require_wanted(work)
-            self._plan(work, _UPLOAD if work.order is not None and work.order.media else _PLACE)
+            self._plan(work, _UPLOAD if work.order is not None and work.order.media else _SLOT)
         else:
             work.committed = True
             self._anchor(work, job)
@@ -285,19 +286,19 @@ class Runner:
         )
         work.cached_uploads = done.cached
         self._observe("uploaded", job)
-        work.job = self._journal.set_body(job, order, done.urls)
+        work.job = self._journal.set_body(job, order.request(done.urls).body())
         self._observe("ready", work.job)
-        self._plan(work, _PLACE)
+        self._plan(work, _SLOT)
 
-    def _wait_for_place(self, work: Work, job: Job) -> None:
+    def _wait_for_slot(self, work: Work, job: Job) -> None:
         self._require_wanted(work)
-        place = self._journal.place(job, self.max_jobs, self._holders.alive())
-        if place.free:
+        slots = self._journal.slots(job, self.max_jobs, self._holders.alive())
+        if slots.free:
             self._plan(work, _POST)
         else:
-            work.say_place(place)
+            work.say_slots(slots)
             # Those far behind need not look as often as the first in line: 200 of them would keep a core busy.
-            self._plan(work, _PLACE, _PLACE_SECONDS * min(1 + place.ahead, _MOST_PLACE_PAUSES))
+            self._plan(work, _SLOT, _SLOT_SECONDS * min(1 + slots.ahead, _MOST_SLOT_PAUSES))
 
     def _post(self, work: Work, job: Job) -> None:
         # Whatever may hinder us comes before the row says that the POST has left.
@@ -311,7 +312,7 @@ class Runner:
         if sent is None:
             self._agenda.give_back()
             work.committed = False
-            self._plan(work, _PLACE)
+            self._plan(work, _SLOT)
             return
         assert sent.body is not None, "planned only with a body"
         work.job = sent
@@ -349,7 +350,7 @@ class Runner:
         if pause is None:
             raise failures.unsettled(job, failure) if unsure else failure
         work.say(Phase.SUBMITTING, f"{Phase.SUBMITTING.value} again soon: {failure.what}")
-        self._plan(work, _POST if work.committed else _PLACE, self._seconds(pause))
+        self._plan(work, _POST if work.committed else _SLOT, self._seconds(pause))
 
     def _reject(self, work: Work, job: Job, refusal: Refused) -> None:
         work.job = self._journal.rejected(job, refusal)
@@ -365,7 +366,7 @@ class Runner:
         """Go on with a new attempt (nothing is owed for the old one) for the same waiters."""
         with self._lock:
             del self._works[work.job.id]
-            work.job = self._journal.intend(order, self.account)
+            work.job = self._journal.intend(order.intent(self.account))
             work.committed, work.failures, work.cached_uploads = False, 0, ()
             self._begin(work)
 
@@ -497,7 +498,7 @@ class Runner:
             if failure is not None and (stalled := self._journal.stalled(work.job, failure)) is not None:
                 self._observe("stalled", stalled)
             self._journal.release(work.job.id, self._holders.own)
-        except sqlite3.Error as problem:
+        except JournalError as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
         work.finished.set()
         self._call_next()
@@ -561,7 +562,7 @@ class Step:
 _ANY = (*states.UNFINISHED, states.DELIVERED, states.FAILED, states.REJECTED)
 _BEGIN = Step(Runner._dispatch, _ANY, Lane.CALL, 1, 0)
 _UPLOAD = Step(Runner._upload, (states.INTENDED,), Lane.TRANSFER, 1, 0)
-_PLACE = Step(Runner._wait_for_place, (states.INTENDED,), Lane.CALL, 1, 0)
+_SLOT = Step(Runner._wait_for_slot, (states.INTENDED,), Lane.CALL, 1, 0)
 _POST = Step(Runner._post, (states.INTENDED, states.SENT), Lane.CALL, 0, 1)
 _LOOK = Step(Runner._look, (states.RUNNING, states.COMPLETED), Lane.CALL, 1, 1)
 _FETCH = Step(Runner._fetch, (states.COMPLETED,), Lane.TRANSFER, 0, 0)
@@ -573,5 +574,5 @@ class _journal_errors:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        if isinstance(problem, sqlite3.Error):
+        if isinstance(problem, JournalError):
             raise SetupError(f"The journal cannot be written ({problem})", advice=failures.JOURNAL_ADVICE) from None

@@ -10,9 +10,9 @@ from pathlib import Path
 from ..gateway.client import Gateway
 from ..gateway.errors import InputError, SetupError
 from ..gateway.uploads import Put, Uploader
+from ..journal.verbs import Journal
 from ..media.errors import MediaError, NoRoom
 from ..progress import Stop, Stopped
-from .journal import Journal
 from .order import Medium, MediumFile, Order
 
 KEEP_SECONDS = 12 * 3600.0

@@ -9,8 +9,8 @@ from enum import Enum
 from pathlib import Path
 
 from ..gateway.errors import APIMallError, Charge, Detached
+from ..journal.rows import Job, Slots
 from .failures import detached
-from .journal import Job, Place
 from .order import Order
 from .pace import Errand, Learned
 
@@ -92,9 +92,9 @@ class Work:
         self.text = text or phase.value
         self.transfer_fraction = fraction
 
-    def say_place(self, place: Place) -> None:
-        """Waiting for a place, with the count that explains it."""
-        self.say(Phase.WAITING, f"{Phase.WAITING.value} ({place.running} of {place.limit} running)")
+    def say_slots(self, slots: Slots) -> None:
+        """Waiting for a slot, with the count that explains it."""
+        self.say(Phase.WAITING, f"{Phase.WAITING.value} ({slots.running} of {slots.limit} running)")
 
     def status(self, now: float) -> Status:
         """A snapshot; `now` is monotonic seconds."""

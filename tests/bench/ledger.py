@@ -14,13 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from nodes.jobs import panel
-from nodes.jobs.journal import Journal
 from nodes.jobs.order import Order
-from nodes.jobs.records import Only, Records
+from nodes.journal.reads import Only, Records
+from nodes.journal.rows import Kind
+from nodes.journal.verbs import Journal
 
 ACCOUNT = "bench"
 _OTHER_ACCOUNT = "somebody-else"
-_KINDS = [("text-to-video", "5", "720p"), ("text-to-video", "10", "1080p"), ("image-to-video", "5", "720p")]
+_KINDS = [
+    Kind("wan2-6", "text-to-video", "5", "720p"),
+    Kind("wan2-6", "text-to-video", "10", "1080p"),
+    Kind("wan2-6", "image-to-video", "5", "720p"),
+]
 _STATES = ("delivered",) * 90 + ("failed",) * 6 + ("rejected",) * 3 + ("running",)
 _LOOKS = 200
 _PAGES = 30
@@ -41,22 +46,22 @@ def measure(path: str, jobs: int) -> dict[str, Any]:
     identities = [_order(number).identity(ACCOUNT) for number in some]
     tasks = [f"vid_{number:08d}" for number in some]
     orders = [_order(number) for number in some if _STATES[number % len(_STATES)] == "delivered"]
-    found["look-up by content"] = _each(identities, lambda identity: journal.latest(ACCOUNT, identity))
+    found["look-up by content"] = _each(identities, lambda identity: records.latest(ACCOUNT, identity))
     found["look-up by task id"] = _each(tasks, lambda task: journal.by_task(ACCOUNT, task))
     found["look-up of a new job, not there"] = _each(
-        [str(uuid.uuid4()) for _ in some], lambda identity: journal.latest(ACCOUNT, identity)
+        [str(uuid.uuid4()) for _ in some], lambda identity: records.latest(ACCOUNT, identity)
     )
     found["intend: the row of a finished job, as a node asks"] = _each(
-        orders, lambda order: journal.intend(order, ACCOUNT)
+        orders, lambda order: journal.intend(order.intent(ACCOUNT))
     )
     found["newest unfinished"] = _each([0] * _PAGES, lambda _: journal.newest_unfinished(ACCOUNT))
-    found["what past runs took"] = _each(_KINDS * 10, lambda kind: journal.run_seconds(ACCOUNT, kind))
+    found["what past runs took"] = _each(_KINDS * 10, lambda kind: journal.runs(ACCOUNT, kind))
     pages = [None, *(chance.randrange(1, 2 * jobs) for _ in range(_PAGES))]
     for only in Only:
         found[f"page, {only.value}"] = _each(pages, functools.partial(_page, records, only))
     moment = time.time() - 30 * 86_400
     found["sum of a month"] = _each([0] * 3, lambda _: records.sum_since(ACCOUNT, moment))
-    found["estimate"] = _each(_KINDS * 10, lambda kind: records.estimate(ACCOUNT, "wan2-6", kind))
+    found["estimate"] = _each(_KINDS * 10, lambda kind: records.estimate(ACCOUNT, kind))
     journal.close()
     return {"wall": 0.0, "found": found, "bytes": file.stat().st_size}
 
@@ -78,10 +83,10 @@ def _each(subjects: list[Any], work: Callable[[Any], object]) -> list[float]:
 
 
 def _order(number: int) -> Order:
-    kind, duration, resolution = _KINDS[number % len(_KINDS)]
-    media = ("https://example.org/picture.png",) if kind == "image-to-video" else ()
+    kind = _KINDS[number % len(_KINDS)]
+    media = ("https://example.org/picture.png",) if kind.type == "image-to-video" else ()
     prompt = f"Job {number}: a racing yacht slicing through bright turquoise water, seen from a drone. " * 3
-    return Order("wan2-6", kind, prompt, duration, resolution, number, media)
+    return Order(kind.model, kind.type, prompt, kind.duration, kind.resolution, number, media)
 
 
 def _fill(path: Path, jobs: int) -> None:

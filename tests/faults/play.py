@@ -23,9 +23,9 @@ from nodes.gateway.errors import APIMallError
 from nodes.guard import connections as guard
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import put
-from nodes.jobs.journal import Job
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket
+from nodes.journal.rows import Job
 from nodes.progress import Stop
 from nodes.rehearsal import faults
 from nodes.rehearsal.faults import Fault

@@ -20,7 +20,7 @@ from typing import Any
 from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import put
-from nodes.jobs.journal import Job
+from nodes.journal.rows import Job
 from tests.jobs import lab
 
 ORDERS: dict[str, Callable[[], Any]] = {

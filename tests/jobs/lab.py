@@ -20,14 +20,14 @@ from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import TEXT_TO_VIDEO
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import is_readable, put
-from nodes.jobs.holder import Holders
-from nodes.jobs.home import Home
-from nodes.jobs.journal import Journal
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.pace import Budget
+from nodes.jobs.results import Home
 from nodes.jobs.runner import Clocks, Observer, Runner, unobserved
 from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
+from nodes.journal.presence import Holders
+from nodes.journal.verbs import Journal
 from nodes.media.encode import encode_clip
 from nodes.media.probe import verify
 from nodes.progress import Stop

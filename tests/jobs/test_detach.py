@@ -13,9 +13,9 @@ import pytest
 from nodes.gateway.errors import Charge, Detached
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import put
-from nodes.jobs.journal import Job
 from nodes.jobs.order import Order
 from nodes.jobs.work import Phase, Ticket
+from nodes.journal.rows import Job
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
 from tests.jobs import lab

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.jobs.journal import Job
 from nodes.jobs.pace import Budget
+from nodes.journal.rows import Job
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
 from tests.jobs import lab

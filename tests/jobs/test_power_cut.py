@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes.jobs.journal import Job, Journal
+from nodes.journal.reads import Records
+from nodes.journal.rows import Job
+from nodes.journal.verbs import Journal
 from nodes.rehearsal.server import RehearsalGateway
 from tests.jobs import lab
 
@@ -81,8 +83,8 @@ def test_a_log_cut_anywhere_shows_a_state_that_was_once_true(
             cut = log[: WAL_HEAD_BYTES + frame * frame_bytes + extra]
             journal = Journal(restored(tmp_path / f"{frame}-{extra}", database, cut) / "journal.sqlite3")
             assert journal.set_aside is None
-            row = journal._one("SELECT * FROM jobs WHERE id = 1")
-            steps = [] if row is None else [step for _, step, _ in journal.steps(1)]
+            row = Records(journal.path).job(lab.ACCOUNT, 1)
+            steps = [] if row is None else [step for _, step, _ in Records(journal.path).steps(1)]
             assert len(steps) == order.index(row.state if row else ""), "rows and history were written together"
             seen.append(len(steps))
             journal.close()

@@ -44,14 +44,15 @@ from nodes.gateway.errors import (
 )
 from nodes.guard.downloads import Fetched
 from nodes.guard.errors import FetchFailed, FetchGone, FetchRefused
-from nodes.jobs.holder import Holders
-from nodes.jobs.home import Home
-from nodes.jobs.journal import Job, Journal
 from nodes.jobs.order import Order
 from nodes.jobs.pace import Budget
+from nodes.jobs.results import Home
 from nodes.jobs.runner import Runner
 from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
+from nodes.journal.presence import Holders
+from nodes.journal.rows import Job
+from nodes.journal.verbs import Journal
 from tests.jobs import lab
 
 SPEED = 3000.0

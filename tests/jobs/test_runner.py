@@ -21,9 +21,9 @@ from nodes.gateway.errors import (
     TaskUnknown,
 )
 from nodes.jobs import runner as runner_room
-from nodes.jobs.journal import Job
 from nodes.jobs.order import Medium, MediumFile
 from nodes.jobs.work import Ticket
+from nodes.journal.rows import Job
 from nodes.media.errors import BadPicture
 from nodes.progress import Stop, Stopped
 from nodes.rehearsal import faults

@@ -13,8 +13,8 @@ import pytest
 
 from nodes.delivery import follow, off_loop
 from nodes.gateway.errors import Detached
-from nodes.jobs.journal import Job
 from nodes.jobs.work import Phase, Status, Ticket
+from nodes.journal.rows import Job
 from tests.jobs.lab import eventually
 from tests.node_files.stage import (
     Node,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from nodes.jobs.journal import Job
+from nodes.journal.rows import Job
 from nodes.service import Folders, Service
 from tests.jobs import lab
 from tests.jobs.child import die

@@ -22,9 +22,9 @@ from nodes.gateway import contract
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.errors import APIMallError
 from nodes.jobs import panel
-from nodes.jobs.journal import Job
 from nodes.jobs.order import Order
-from nodes.jobs.records import Only, Records
+from nodes.journal.reads import Only, Records
+from nodes.journal.rows import Job
 from nodes.rehearsal.faults import Answer
 from nodes.rehearsal.server import RehearsalGateway
 from tests.gateway.hand import Hand, answer

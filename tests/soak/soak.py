@@ -15,7 +15,8 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from nodes.jobs.journal import DELIVERED, Journal
+from nodes.journal.rows import DELIVERED
+from nodes.journal.verbs import Journal
 from nodes.media.probe import verify
 from nodes.rehearsal import faults
 from nodes.rehearsal.faults import Fault

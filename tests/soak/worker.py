@@ -14,9 +14,9 @@ from typing import Any
 
 from nodes.gateway.client import Timeouts
 from nodes.gateway.errors import APIMallError
-from nodes.jobs.journal import Job
 from nodes.jobs.order import Order
 from nodes.jobs.pace import Budget
+from nodes.journal.rows import Job
 from tests.jobs import lab
 
 MOST_ATTEMPTS = 40

@@ -15,8 +15,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from nodes import routes
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import PromptBlocked
-from nodes.jobs.journal import Delivery, Job, Journal
 from nodes.jobs.order import Order
+from nodes.journal.rows import Delivery, Job
+from nodes.journal.verbs import Journal
 from nodes.service import Folders, Service
 from nodes.settings import Settings
 
@@ -89,7 +90,7 @@ class Desk:
         return Order(prompt=prompt, **{**fields, **changes})
 
     def intended(self, prompt: str = "a fox in the snow", **changes: Any) -> Job:
-        return self.journal.intend(self.order(prompt, **changes), self.account)
+        return self.journal.intend(self.order(prompt, **changes).intent(self.account))
 
     def sent(self, prompt: str = "a fox in the snow", **changes: Any) -> Job:
         job = self.journal.begin_post(self.intended(prompt, **changes), 99, [])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nodes.gateway.errors import Charge, SetupError
-from nodes.jobs.records import Records
-from nodes.jobs.spending import DailyLimit
+from nodes.jobs.limits import DailyLimit
+from nodes.journal.reads import Records
 from tests.web.desk import Desk
 
 

@@ -1,11 +1,6 @@
-"""The journal's file: how it is opened, and what its tables have become over the versions of the pack."""
+"""The journal's tables, and what they have become over the versions of the pack."""
 
 from __future__ import annotations
-
-import sqlite3
-from pathlib import Path
-
-from ..gateway.errors import SetupError
 
 MIGRATIONS = (
     """
@@ -69,40 +64,3 @@ MIGRATIONS = (
     """,
 )
 """One script a schema version, applied in order; `PRAGMA user_version` counts those applied."""
-
-
-def open_database(path: Path) -> sqlite3.Connection:
-    """The file, sound and of this version. Raises SetupError for a newer one, sqlite3.DatabaseError for a damaged one.
-
-    WAL with `synchronous=FULL`: what was committed survives a power cut.
-    """
-    connection = sqlite3.connect(path, timeout=20, isolation_level=None, check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # Before anything is written: a damaged file is kept as it was found.
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(MIGRATIONS):
-        connection.execute("ROLLBACK")
-        raise SetupError(
-            f"The journal {path} was written by a newer version of API Mall Video",
-            advice="Update the pack; its jobs stay as they are.",
-        )
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        for statement in script.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
-    connection.execute("COMMIT")

@@ -12,8 +12,8 @@ from typing import Protocol
 from ..guard.downloads import Fetched
 from ..guard.errors import DiskRefused, FetchGone, FetchRefused, GuardError
 from ..guard.paths import result_path
+from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
-from .journal import Delivery, Job
 
 _HASH_CHUNK_BYTES = 1 << 20
 

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nodes.jobs.holder import Holders
+from nodes.journal.presence import Holders
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import sys
 from pathlib import Path
-from nodes.jobs.holder import Holders
+from nodes.journal.presence import Holders
 holders = Holders(Path(sys.argv[1]))
 print(holders.own, flush=True)
 sys.stdin.read()

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from ..gateway.errors import SetupError
-from .journal import Job
-from .records import Records
+from ..journal.reads import Records
+from ..journal.rows import Job
 
 
 class DailyLimit:
@@ -38,7 +38,7 @@ class DailyLimit:
             )
 
     def _price(self, job: Job) -> float | None:
-        return self._records.estimate(job.account, job.model, (job.type, job.duration, job.resolution)).credits
+        return self._records.estimate(job.account, job.kind).credits
 
 
 def _midnight(now: float) -> float:

@@ -13,9 +13,11 @@ import pytest
 
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import Charge, PromptBlocked, SetupError, TaskFailed
-from nodes.jobs import journal as states
-from nodes.jobs import schema
-from nodes.jobs.journal import Delivery, Job, Journal
+from nodes.journal import rows as states
+from nodes.journal import tables
+from nodes.journal.reads import Records
+from nodes.journal.rows import Delivery, Job
+from nodes.journal.verbs import Journal
 from tests.jobs.lab import picture_order, text_order
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +37,7 @@ def journal(path: Path) -> Journal:
 
 
 def sent(journal: Journal, take: int = 0) -> Job:
-    job = journal.intend(text_order(take=take), "a")
+    job = journal.intend(text_order(take=take).intent("a"))
     assert journal.claim(job.id, "me", {"me"}) is not None
     posted = journal.begin_post(job, 100, {"me"})
     assert posted is not None
@@ -52,11 +54,11 @@ def test_a_commit_is_on_disk_before_anything_is_sent(journal: Journal) -> None:
         journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("journal_mode", "synchronous", "user_version")
     ]
-    assert pragmas == ["wal", 2, len(schema.MIGRATIONS)]
+    assert pragmas == ["wal", 2, len(tables.MIGRATIONS)]
 
 
 def test_the_row_is_whole_before_the_post(journal: Journal) -> None:
-    job = journal.intend(text_order(), "a")
+    job = journal.intend(text_order().intent("a"))
     assert job.state == states.INTENDED
     assert job.charge == Charge.NOT_SENT.value
     assert job.body == text_order().request(()).body()
@@ -73,23 +75,22 @@ def test_another_connection_sees_each_step_as_it_is_taken(journal: Journal, path
 
 def test_the_same_order_is_one_row_however_often_it_is_asked_for(journal: Journal, path: Path) -> None:
     other = Journal(path)
-    rows = {source.intend(text_order(), "a").id for source in (journal, other, journal)}
+    rows = {source.intend(text_order().intent("a")).id for source in (journal, other, journal)}
     assert len(rows) == 1
 
 
 def test_two_accounts_never_meet(journal: Journal) -> None:
-    ours, theirs = journal.intend(text_order(), "a"), journal.intend(text_order(), "b")
+    ours, theirs = journal.intend(text_order().intent("a")), journal.intend(text_order().intent("b"))
     assert ours.id != theirs.id
     assert ours.idempotency_key != theirs.idempotency_key
     journal.accepted(sent(journal), ACCEPTED)
     assert journal.by_task("b", "vid_1") is None
     assert journal.newest_unfinished("b") is None
-    assert journal.latest("b", ours.identity) is None
 
 
 def test_after_a_refusal_a_new_attempt_has_a_new_key(journal: Journal) -> None:
     first = journal.rejected(sent(journal), PromptBlocked("no"))
-    second = journal.intend(text_order(), "a")
+    second = journal.intend(text_order().intent("a"))
     assert (first.attempt, second.attempt) == (1, 2)
     assert first.idempotency_key != second.idempotency_key
     assert second.state == states.INTENDED
@@ -98,12 +99,12 @@ def test_after_a_refusal_a_new_attempt_has_a_new_key(journal: Journal) -> None:
 def test_after_a_failure_a_new_attempt_has_a_new_key(journal: Journal) -> None:
     job = journal.accepted(sent(journal), ACCEPTED)
     journal.failed(job, Task("vid_1", "failed", credits_refunded=30.0), TaskFailed("no"))
-    assert journal.intend(text_order(), "a").attempt == 2
+    assert journal.intend(text_order().intent("a")).attempt == 2
 
 
 @pytest.mark.parametrize("state", ["intended", "sent", "running", "completed", "delivered"])
 def test_whatever_may_have_been_paid_is_never_given_a_new_key(journal: Journal, state: str) -> None:
-    job = journal.intend(text_order(), "a")
+    job = journal.intend(text_order().intent("a"))
     if state != "intended":
         job = sent(journal)
     if state in ("running", "completed", "delivered"):
@@ -113,15 +114,15 @@ def test_whatever_may_have_been_paid_is_never_given_a_new_key(journal: Journal, 
     if state == "delivered":
         job = journal.delivered(job, DELIVERY, "https://cdn/1.mp4")
     assert job.state == state
-    again = journal.intend(text_order(), "a")
+    again = journal.intend(text_order().intent("a"))
     assert (again.id, again.idempotency_key, again.body) == (job.id, job.idempotency_key, job.body)
 
 
 def test_the_bytes_of_a_job_never_change_once_they_are_fixed(journal: Journal) -> None:
-    job = journal.intend(picture_order(), "a")
+    job = journal.intend(picture_order().intent("a"))
     assert job.body is None
-    first = journal.set_body(job, picture_order(), ("https://cdn/a",))
-    second = journal.set_body(first, picture_order(), ("https://cdn/b",))
+    first = journal.set_body(job, picture_order().request(("https://cdn/a",)).body())
+    second = journal.set_body(first, picture_order().request(("https://cdn/b",)).body())
     assert second.body == first.body
     assert b"cdn/a" in (second.body or b"")
 
@@ -133,7 +134,7 @@ def test_bytes_are_forgotten_only_while_they_were_never_sent(journal: Journal) -
 
 
 def test_a_living_holder_keeps_its_job_and_a_dead_one_loses_it(journal: Journal) -> None:
-    job = journal.intend(text_order(), "a")
+    job = journal.intend(text_order().intent("a"))
     assert journal.claim(job.id, "one", {"one", "two"}) is not None
     assert journal.claim(job.id, "two", {"one", "two"}) is None
     taken = journal.claim(job.id, "two", {"two"})
@@ -142,7 +143,7 @@ def test_a_living_holder_keeps_its_job_and_a_dead_one_loses_it(journal: Journal)
 
 
 def test_release_gives_up_only_what_is_ours(journal: Journal) -> None:
-    job = journal.intend(text_order(), "a")
+    job = journal.intend(text_order().intent("a"))
     journal.claim(job.id, "one", {"one"})
     journal.release(job.id, "two")
     assert journal.get(job.id).holder == "one"
@@ -150,25 +151,25 @@ def test_release_gives_up_only_what_is_ours(journal: Journal) -> None:
     assert journal.get(job.id).holder is None
 
 
-def test_places_go_to_the_oldest_first_and_are_counted_when_the_post_begins(journal: Journal) -> None:
-    jobs = [journal.intend(text_order(take=take), "a") for take in range(4)]
+def test_slots_go_to_the_oldest_first_and_are_counted_when_the_post_begins(journal: Journal) -> None:
+    jobs = [journal.intend(text_order(take=take).intent("a")) for take in range(4)]
     for job in jobs:
         journal.claim(job.id, "me", {"me"})
-    free = [journal.place(job, 2, {"me"}).free for job in jobs]
+    free = [journal.slots(job, 2, {"me"}).free for job in jobs]
     assert free == [True, True, False, False]
     assert journal.begin_post(jobs[0], 2, {"me"}) is not None
     assert journal.begin_post(jobs[1], 2, {"me"}) is not None
     assert journal.begin_post(jobs[2], 2, {"me"}) is None
-    place = journal.place(jobs[3], 2, {"me"})
-    assert (place.running, place.limit, place.ahead) == (2, 2, 1)
+    slots = journal.slots(jobs[3], 2, {"me"})
+    assert (slots.running, slots.limit, slots.ahead) == (2, 2, 1)
 
 
-def test_the_dead_and_the_other_account_take_no_place(journal: Journal) -> None:
+def test_the_dead_and_the_other_account_take_no_slot(journal: Journal) -> None:
     sent(journal)
-    ours = journal.intend(text_order(take=1), "a")
+    ours = journal.intend(text_order(take=1).intent("a"))
     journal.claim(ours.id, "two", {"two"})
-    assert journal.place(ours, 1, {"two"}).free
-    assert not journal.place(ours, 1, {"two", "me"}).free
+    assert journal.slots(ours, 1, {"two"}).free
+    assert not journal.slots(ours, 1, {"two", "me"}).free
 
 
 def test_credits_of_the_create_stand_where_a_look_says_nothing(journal: Journal) -> None:
@@ -182,12 +183,12 @@ def test_how_long_jobs_take_is_learned_from_the_gateways_own_times(path: Path) -
     job = journal.accepted(sent(journal), ACCEPTED)
     now = 90_000.0
     journal.completed(job, Task("vid_1", "completed", run_seconds=108.0))
-    assert journal.run_seconds("a", ("text-to-video", "5", "720p")) == [108.0]
+    assert [run.seconds for run in journal.runs("a", job.kind)] == [108.0]
 
 
 def test_the_history_of_a_job_is_kept_step_by_step(journal: Journal) -> None:
     job = finished(journal)
-    assert [step for _, step, _ in journal.steps(job.id)] == [
+    assert [step for _, step, _ in Records(journal.path).steps(job.id)] == [
         "intended",
         "post 1",
         "accepted",
@@ -225,7 +226,7 @@ def test_a_file_of_an_older_version_is_brought_forward(path: Path, monkeypatch: 
     journal = Journal(path)
     done = finished(journal)
     journal.close()
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE later (id INTEGER)"))
+    monkeypatch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, "CREATE TABLE later (id INTEGER)"))
     newer = Journal(path)
     assert newer.get(done.id) == done
     assert newer._connection.execute("SELECT count(*) FROM later").fetchone()[0] == 0
@@ -236,7 +237,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatc
     done = finished(journal)
     journal.close()
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE later (id); CREATE TABLE jobs (id)"))
+        patched.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, "CREATE TABLE later (id); CREATE TABLE jobs (id)"))
         with pytest.raises(SetupError):
             Journal(path)
     assert Journal(path).get(done.id) == done
@@ -288,7 +289,7 @@ def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: 
     again = Journal(path)
     assert again.set_aside is not None
     assert again.set_aside.read_bytes() == broken, "kept, byte for byte"
-    assert again.intend(text_order(take=1000), "a").attempt == 1
+    assert again.intend(text_order(take=1000).intent("a")).attempt == 1
 
 
 @pytest.mark.parametrize("page", range(2, 24, 3))
@@ -296,7 +297,7 @@ def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, 
     path.parent.mkdir()
     path.write_bytes(forty_jobs[: page * 4096] + b"\xff" * 4096 + forty_jobs[(page + 1) * 4096 :])
     again = Journal(path)
-    states_now = [again.intend(text_order(take=take), "a").state for take in range(40)]
+    states_now = [again.intend(text_order(take=take).intent("a")).state for take in range(40)]
     if again.set_aside is not None:
         # A page holds a handful of rows; all others are known as before.
         assert again.salvaged >= 25
@@ -316,20 +317,20 @@ def test_a_full_disk_is_told_before_anything_changes(journal: Journal) -> None:
     journal._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
         for take in range(1000):
-            journal.intend(text_order(prompt="x" * 3000, take=take), "a")
+            journal.intend(text_order(prompt="x" * 3000, take=take).intent("a"))
     journal._connection.execute("PRAGMA max_page_count = 1000000")
     assert journal._connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-    assert journal.intend(text_order(prompt="x" * 3000, take=2000), "a").state == states.INTENDED
+    assert journal.intend(text_order(prompt="x" * 3000, take=2000).intent("a")).state == states.INTENDED
 
 
 CLAIMING = """
 import sys
 from pathlib import Path
-from nodes.jobs.journal import Journal
+from nodes.journal.verbs import Journal
 from tests.jobs.lab import text_order
 journal = Journal(Path(sys.argv[1]))
 sys.stdin.readline()
-won = [take for take in range(60) if (job := journal.intend(text_order(take=take), "a"))
+won = [take for take in range(60) if (job := journal.intend(text_order(take=take).intent("a")))
        and journal.claim(job.id, sys.argv[2], {"one", "two"})]
 print(*won)
 """
@@ -356,7 +357,7 @@ def test_many_threads_share_one_journal(journal: Journal) -> None:
     ids: list[int] = []
 
     def ask() -> None:
-        ids.extend(journal.intend(text_order(take=take), "a").id for take in range(25))
+        ids.extend(journal.intend(text_order(take=take).intent("a")).id for take in range(25))
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
@@ -369,6 +370,6 @@ def test_many_threads_share_one_journal(journal: Journal) -> None:
 
 def test_a_refused_job_keeps_the_request_id_that_support_will_ask_for(path: Path) -> None:
     journal = Journal(path)
-    job = journal.intend(text_order(), "a")
+    job = journal.intend(text_order().intent("a"))
     refused = journal.rejected(job, PromptBlocked("no", request_id="req_1", status=451))
     assert refused.request_id == "req_1"

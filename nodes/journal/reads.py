@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from .journal import COMPLETED, DELIVERED, Job
+from .rows import COMPLETED, DELIVERED, Job, Kind, Run
+from .sqlite_file import open_to_read
 
 PAGE_JOBS = 30
 MOST_PAGE_JOBS = 100
 ESTIMATE_RUNS = 6
 _BEFORE_ALL = (1 << 63) - 1
 _CHUNK_JOBS = 1000
-_WAIT_SECONDS = 5.0
 _DAY_SECONDS = 86_400.0
 
 # The words must stand here as in the index, or SQLite does not see that it applies.
@@ -82,7 +82,7 @@ class Records:
     """The journal at `path`, for reading. Thread-safe; every method reads the disk, so keep it off event loops."""
 
     def __init__(self, path: Path) -> None:
-        self._uri = path.absolute().as_uri() + "?mode=ro"
+        self._path = path
 
     def page(self, account: str, *, before: int | None = None, limit: int = PAGE_JOBS, only: Only = Only.ALL) -> Page:
         """At most `limit` jobs with an id below `before`."""
@@ -110,10 +110,8 @@ class Records:
 
     def latest(self, account: str, identity: str) -> Job | None:
         """The newest attempt at a job, or None when it was never asked for."""
-        statement = "SELECT * FROM jobs WHERE account = ? AND identity = ? ORDER BY attempt DESC LIMIT 1"
         with closing(self._open()) as connection:
-            row = connection.execute(statement, (account, identity)).fetchone()
-        return None if row is None else _job(row)
+            return latest(connection, account, identity)
 
     def steps(self, job_id: int) -> list[tuple[float, str, str]]:
         """The history of a job: (time, step, detail), oldest first."""
@@ -159,19 +157,14 @@ class Records:
         with closing(self._open()) as connection:
             return [_job(row) for row in connection.execute(statement, (account, before))]
 
-    def estimate(self, account: str, model: str, kind: tuple[str, str, str]) -> Estimate:
-        """What the newest finished jobs of a (type, duration, resolution) took in credits and seconds."""
-        statement = (
-            "SELECT credits_used, ended_at - accepted_at FROM jobs WHERE account = ? AND type = ? AND duration = ?"
-            " AND resolution = ? AND model = ? AND state IN (?, ?) ORDER BY id DESC LIMIT ?"
-        )
-        values = (account, *kind, model, COMPLETED, DELIVERED, ESTIMATE_RUNS)
+    def estimate(self, account: str, kind: Kind) -> Estimate:
+        """What the newest finished jobs of a kind took in credits and seconds."""
         with closing(self._open()) as connection:
-            rows = connection.execute(statement, values).fetchall()
-        credits = [row[0] for row in rows if row[0] is not None]
-        seconds = [row[1] for row in rows if row[1] is not None and row[1] > 0]
+            found = runs(connection, account, kind, ESTIMATE_RUNS)
+        credits = [run.credits for run in found if run.credits is not None]
+        seconds = [run.seconds for run in found if run.seconds is not None]
         return Estimate(
-            len(rows),
+            len(found),
             statistics.median(credits) if credits else None,
             statistics.median(seconds) if seconds else None,
         )
@@ -188,9 +181,27 @@ class Records:
             before = page.next_before
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        return connection
+        return open_to_read(self._path)
+
+
+def latest(connection: sqlite3.Connection, account: str, identity: str) -> Job | None:
+    """The newest attempt at a job, or None when it was never asked for."""
+    statement = "SELECT * FROM jobs WHERE account = ? AND identity = ? ORDER BY attempt DESC LIMIT 1"
+    row = connection.execute(statement, (account, identity)).fetchone()
+    return None if row is None else _job(row)
+
+
+def runs(connection: sqlite3.Connection, account: str, kind: Kind, most: int) -> list[Run]:
+    """What the newest finished jobs of a kind cost and took, newest first."""
+    statement = (
+        "SELECT credits_used, ended_at - accepted_at AS seconds FROM jobs WHERE account = ? AND type = ?"
+        " AND duration = ? AND resolution = ? AND model = ? AND state IN (?, ?) ORDER BY id DESC LIMIT ?"
+    )
+    values = (account, kind.type, kind.duration, kind.resolution, kind.model, COMPLETED, DELIVERED, most)
+    return [
+        Run(row["credits_used"], row["seconds"] if (row["seconds"] or 0.0) > 0 else None)
+        for row in connection.execute(statement, values)
+    ]
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -13,104 +13,32 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError, Charge, SetupError
-from .order import Order
+from .reads import latest, runs
+from .rows import (
+    COLUMNS,
+    COMPLETED,
+    DELIVERED,
+    FAILED,
+    INTENDED,
+    REJECTED,
+    RUNNING,
+    SENT,
+    Delivery,
+    Intent,
+    Job,
+    Kind,
+    Run,
+    Slots,
+)
 from .salvage import readable_jobs, set_aside
-from .schema import open_database
+from .sqlite_file import open_database
 
 _log = logging.getLogger("apimall_video.jobs")
-
-JournalError = sqlite3.Error
-"""What every method raises when the file cannot be read or written."""
-
-INTENDED = "intended"
-"""Written down; certainly not sent."""
-SENT = "sent"
-"""The POST was about to leave, or left; no task id yet."""
-RUNNING = "running"
-"""The gateway gave a task id."""
-COMPLETED = "completed"
-"""The gateway finished the job; its file is not on this disk yet."""
-DELIVERED = "delivered"
-FAILED = "failed"
-"""The gateway ended the job as failed."""
-REJECTED = "rejected"
-"""The gateway never took the job."""
-
-UNFINISHED = (INTENDED, SENT, RUNNING, COMPLETED)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One row: one attempt at one job, paid at most once. Times are seconds since the epoch."""
-
-    id: int
-    account: str
-    identity: str
-    attempt: int
-    idempotency_key: str
-    model: str
-    type: str
-    prompt: str
-    duration: str
-    resolution: str
-    take: int
-    body: bytes | None
-    state: str
-    charge: str
-    posts: int
-    holder: str | None
-    task_id: str | None
-    request_id: str | None
-    provider_request_id: str | None
-    credits_used: float | None
-    credits_refunded: float | None
-    video_url: str | None
-    file: str | None
-    file_bytes: int | None
-    file_mtime_ns: int | None
-    file_sha256: str | None
-    error: str | None
-    reason: str | None
-    http_status: int | None
-    code: str | None
-    created_at: float
-    sent_at: float | None
-    accepted_at: float | None
-    ended_at: float | None
-    delivered_at: float | None
-
-    @property
-    def unfinished(self) -> bool:
-        """True until the file is on disk or the gateway ended or refused the job."""
-        return self.state in UNFINISHED
-
-
-_COLUMNS = frozenset(field.name for field in fields(Job))
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A result on this disk; `mtime_ns` and `size_bytes` tell cheaply whether it is still the same file."""
-
-    path: Path
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """Whether the account's plan has room: `running` of `limit` places are taken, `ahead` wait before us."""
-
-    free: bool
-    running: int
-    limit: int
-    ahead: int
 
 
 class Journal:
@@ -170,12 +98,6 @@ class Journal:
             raise KeyError(job_id)
         return found
 
-    def latest(self, account: str, identity: str) -> Job | None:
-        """The newest attempt at a job, or None when it was never asked for."""
-        return self._one(
-            "SELECT * FROM jobs WHERE account = ? AND identity = ? ORDER BY attempt DESC LIMIT 1", account, identity
-        )
-
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
         return self._one("SELECT * FROM jobs WHERE account = ? AND task_id = ? ORDER BY id DESC", account, task_id)
@@ -200,45 +122,22 @@ class Journal:
             since,
         )
 
-    def steps(self, job_id: int) -> list[tuple[float, str, str]]:
-        """The history of a job: (time, step, detail), oldest first."""
+    def runs(self, account: str, kind: Kind, most: int = 20) -> list[Run]:
+        """What the newest finished jobs of a kind cost and took, newest first."""
         with self._lock:
-            rows = self._connection.execute(
-                "SELECT at, step, detail FROM steps WHERE job_id = ? ORDER BY rowid", (job_id,)
-            )
-            return [(row["at"], row["step"], row["detail"]) for row in rows]
-
-    def run_seconds(self, account: str, kind: tuple[str, str, str], most: int = 20) -> list[float]:
-        """How long the newest completed jobs of a (type, duration, resolution) took, newest first, in seconds."""
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT ended_at - accepted_at AS took FROM jobs WHERE account = ? AND type = ? AND duration = ?"
-                " AND resolution = ? AND state IN (?, ?) AND ended_at > accepted_at ORDER BY id DESC LIMIT ?",
-                (account, *kind, COMPLETED, DELIVERED, most),
-            )
-            return [row["took"] for row in rows]
+            return runs(self._connection, account, kind, most)
 
     # The life of a job, in the order of its steps
 
-    def intend(self, order: Order, account: str) -> Job:
-        """The row for this order, made if need be; a failed or rejected attempt is followed by a new one."""
-        identity = order.identity(account)
+    def intend(self, intent: Intent) -> Job:
+        """The row for what is asked for, made if need be; a failed or rejected attempt is followed by a new one."""
         with self._transaction():
-            before = self.latest(account, identity)
+            before = latest(self._connection, intent.account, intent.identity)
             if before is not None and before.state not in (FAILED, REJECTED):
                 return before
-            body = order.request(tuple(map(str, order.references))).body() if not order.media else None
             return self._insert(
-                account=account,
-                identity=identity,
+                **asdict(intent),
                 attempt=before.attempt + 1 if before else 1,
-                model=order.model,
-                type=order.type,
-                prompt=order.prompt,
-                duration=order.duration,
-                resolution=order.resolution,
-                take=order.take,
-                body=body,
                 state=INTENDED,
                 charge=Charge.NOT_SENT.value,
             )
@@ -283,8 +182,8 @@ class Journal:
         with self._transaction():
             self._connection.execute("UPDATE jobs SET holder = NULL WHERE id = ? AND holder = ?", (job_id, holder))
 
-    def place(self, job: Job, limit: int, alive: Collection[str]) -> Place:
-        """Whether `job` may be sent now: places go to the oldest waiting job first."""
+    def slots(self, job: Job, limit: int, alive: Collection[str]) -> Slots:
+        """Whether `job` may be sent now: slots go to the oldest waiting job first."""
         with self._lock:
             marks = ",".join("?" * len(alive))
             row = self._connection.execute(
@@ -295,7 +194,7 @@ class Journal:
                 (job.id, job.account, job.id, *alive),
             ).fetchone()
         running, ahead = row["running"], row["ahead"]
-        return Place(free=running + ahead < limit, running=running, limit=limit, ahead=ahead)
+        return Slots(free=running + ahead < limit, running=running, limit=limit, ahead=ahead)
 
     def clear_body(self, job: Job) -> Job:
         """Forget the body of a job that was certainly not sent: its uploads may have expired since."""
@@ -303,17 +202,17 @@ class Journal:
             now = self.get(job.id)
             return self._change(now, body=None) if now.state == INTENDED else now
 
-    def set_body(self, job: Job, order: Order, urls: tuple[str, ...]) -> Job:
+    def set_body(self, job: Job, body: bytes) -> Job:
         """Fix the bytes of the paid request, once; from here on they never change."""
         with self._transaction():
             now = self.get(job.id)
-            return now if now.body is not None else self._change(now, body=order.request(urls).body())
+            return now if now.body is not None else self._change(now, body=body)
 
     def begin_post(self, job: Job, limit: int, alive: Collection[str]) -> Job | None:
-        """Commit that the POST is about to leave; None when the last place was taken meanwhile."""
+        """Commit that the POST is about to leave; None when the last slot was taken meanwhile."""
         with self._transaction():
             now = self.get(job.id)
-            if now.state == INTENDED and not self.place(now, limit, alive).free:
+            if now.state == INTENDED and not self.slots(now, limit, alive).free:
                 return None
             return self._change(
                 now,
@@ -468,7 +367,7 @@ class Journal:
         with self._transaction():
             before = self._connection.total_changes
             for row in rows:
-                known = {name: value for name, value in row.items() if name in _COLUMNS}
+                known = {name: value for name, value in row.items() if name in COLUMNS}
                 marks = ",".join("?" * len(known))
                 with suppress(sqlite3.IntegrityError):
                     self._connection.execute(
@@ -495,7 +394,7 @@ class Journal:
         return job
 
     def _change(self, job: Job, *, step: str | None = None, **columns: object) -> Job:
-        assert columns.keys() <= _COLUMNS
+        assert columns.keys() <= COLUMNS
         assignments = ",".join(f"{name} = ?" for name in columns)
         self._connection.execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*columns.values(), job.id))
         if step is not None:
