@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ImageToVideo(io.ComfyNode):
-    """`type: image-to-video` of the gateway's Wan 2.6 page."""
+    """`type: image-to-video` (`docs/gateway.md`, "Create a task")."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -10,7 +10,7 @@ from .host import shielded, supported
 
 
 class PollResult(io.ComfyNode):
-    """The section "Query Task Status" of the gateway's Wan 2.6 page."""
+    """A task by its id (`docs/gateway.md`, "Poll a task")."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

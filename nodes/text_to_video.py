@@ -11,7 +11,7 @@ from .host import shielded, supported
 
 
 class TextToVideo(io.ComfyNode):
-    """`type: text-to-video` of the gateway's Wan 2.6 page."""
+    """`type: text-to-video` (`docs/gateway.md`, "Create a task")."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class VideoToVideo(io.ComfyNode):
-    """`type: video-to-video` of the gateway's Wan 2.6 page; 15 s is not offered by any provider of this mode."""
+    """`type: video-to-video` (`docs/gateway.md`, "Create a task"); no host of this mode offers 15 s."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -24,6 +24,7 @@ DOCUMENT = re.compile(r"[\w./-]*[\w-]\.md\b")
 SECTIONS = re.compile(r'(docs/[\w-]+\.md)`?((?:(?:,| and|, and)? "[^"]+")*)')
 RULE = re.compile(r"\b[Rr]ules? (\d+(?:(?:,? and|,| to| or) \d+)*)")
 PATH = re.compile(r"(?<![\w./-])(?:nodes|tests|web|docs|locales)/[\w/.-]*\w(?![\w*<{-])")
+CODE = re.compile(r"`(\w+(?:\.\w+)+)`")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 NUMBERED_SECTION = re.compile(r"(?<!RFC \d{4}, )\b[Ss]ections? \d")
 ELSEWHERE = re.compile(r"product promise|\bfacts/|wan2-6\.txt")
@@ -92,6 +93,8 @@ def _problems(path: str, text: str) -> Iterator[str]:
         for name in DOCUMENT.findall(piece):
             if not any((folder / name).is_file() for folder in folders):
                 yield f"no document {name}"
+        if path.endswith(".py"):
+            yield from (f"no module {name}" for name in CODE.findall(piece) if not _may_be_a_module(path, name))
         for document, named in SECTIONS.findall(piece):
             names = re.findall(r'"([^"]+)"', named)
             yield from (f"no section {name!r} in {document}" for name in names if name not in _headings(document))
@@ -99,6 +102,15 @@ def _problems(path: str, text: str) -> Iterator[str]:
                 yield f"{document} without the name of a section"
     if path.endswith(".md"):
         yield from _broken_links(path, text)
+
+
+def _may_be_a_module(path: str, name: str) -> bool:
+    """False where a room has no such module, or the folder of the citing file no such file."""
+    room, module, *_ = name.split(".")
+    if module == "py":
+        return (ROOT / path).parent.joinpath(name).is_file() or (ROOT / name).is_file()
+    folder = ROOT / "nodes" / room
+    return not (folder / "__init__.py").is_file() or (folder / f"{module}.py").is_file()
 
 
 def _broken_links(path: str, text: str) -> Iterator[str]:
@@ -138,6 +150,7 @@ def test_whatever_is_cited_is_there() -> None:
         ("a.py", '"""Told by `docs/gateway.md`."""'),
         ("a.py", '"""The gateway page, section 2.4."""'),
         ("a.py", "# The table of `tests/faults/tables.py`\nvalue = 1"),
+        ("nodes/jobs/a.py", '"""As `gateway.retried` and `orders.py` have it."""'),
         ("a.js", "/** Rule 0 */"),
         ("a.js", "// as docs/nothing.md\n// says\n"),
         ("README.md", "[rules](docs/rule.md)"),
@@ -154,6 +167,7 @@ def test_what_is_not_there_is_found(path: str, text: str) -> None:
     [
         ("a.py", '"""Kept as it must be (rules 1 to 3, 5 and 12)."""'),
         ("a.py", '"""Told by `docs/gateway.md`, "Uploads" and "Result\n    links"; and RFC 9110, section 10."""'),
+        ("nodes/jobs/a.py", '"""As `gateway.retry.may_repeat` and `order.py` have it, with `Order.request`."""'),
         ("a.py", 'name = "rule 99 of notes.md, section 3"'),
         ("README.md", "[key](docs/gateway.md#idempotency-key) and [a page](https://example.com/a#b)"),
     ],

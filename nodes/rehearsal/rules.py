@@ -1,7 +1,7 @@
 """The contract as pure functions: what a request may say, what it costs, and why it is refused.
 
-Documented fields and types are the gateway's own page; limits that the page leaves open are the intersection of what
-its likely upstreams accept, so that what passes a rehearsal has the best chance to pass for real.
+Fields and types are the gateway's own (`docs/gateway.md`, "Create a task" and "Files"); limits that it leaves open are
+what every host of the model accepts, so that what passes a rehearsal has the best chance to pass for real.
 """
 
 from __future__ import annotations
