@@ -8,6 +8,10 @@ import sys
 import pytest
 
 _LOOPBACK = ("127.", "::1", "localhost")
+_OF_THE_NETWORK = {
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("requests_ca_bundle", "curl_ca_bundle", "ssl_cert_file", "ssl_cert_dir"),
+}
 
 
 def _refuse_the_outside(event: str, args: tuple[object, ...]) -> None:
@@ -24,7 +28,7 @@ sys.addaudithook(_refuse_the_outside)
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key, base URL or proxy in the developer's shell changes no test."""
+    """A key, base URL, proxy or certificate in the developer's shell changes no test."""
     for name in list(os.environ):
-        if name.startswith("APIMALL_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
+        if name.startswith("APIMALL_") or name.lower() in _OF_THE_NETWORK:
             monkeypatch.delenv(name)

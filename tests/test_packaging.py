@@ -60,6 +60,10 @@ ALLOWED = {
     ("nodes/guard/connections.py", "http"): "the guarded connection under each download and upload: one request",
     ("nodes/guard/connections.py", "socket"): "connects to the very address that was checked (no second look-up)",
     ("nodes/guard/downloads.py", "http"): "names the exceptions of http.client that a broken download raises",
+    (
+        "nodes/gateway/network.py",
+        "http",
+    ): "asks requests for the proxy and certificates that are set up; sends nothing",
     ("nodes/gateway/client.py", "http"): "the one client of the gateway; its docstring speaks of http.client",
     ("nodes/rehearsal/wire.py", "socket"): "the stand-in gateway: listens on 127.0.0.1, and only when it is asked for",
     ("nodes/rehearsal/rules.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
@@ -358,6 +362,7 @@ def test_each_foreign_library_has_its_place() -> None:
     assert _importers("aiohttp", for_types=True) == {"nodes/routes.py"}
     assert _importers("requests", "urllib3") == {
         "nodes/gateway/client.py",
+        "nodes/gateway/network.py",
         "nodes/guard/downloads.py",
         "nodes/guard/connections.py",
     }

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import requests
 import urllib3
 
-from . import contract
+from . import contract, network
 from .errors import (
     AccessRefused,
     APIMallError,
@@ -110,13 +110,17 @@ class Body(io.BytesIO):
 
 
 def open_session(base_url: str) -> requests.Session:
-    """A session without cookies or automatic repeats; proxies and CA bundles come from the environment.
+    """A session without cookies or automatic repeats, with the proxy and the certificates that this machine prescribes.
 
-    A loopback gateway (the rehearsal) is never asked through a proxy.
+    A loopback gateway (the rehearsal) is never asked through a proxy. Raises SetupError for what cannot work.
     """
     session = requests.Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.trust_env = not contract.is_loopback(base_url)
+    # What it would read by itself was read, and checked, by `network`.
+    session.trust_env = False
+    if not contract.is_loopback(base_url):
+        session.proxies = network.proxies_for(base_url)
+        session.mount("https://", network.VerifyingAdapter(network.certificates()))
     return session
 
 
@@ -206,7 +210,7 @@ class Gateway:
             ) as response:
                 # Read in one go: a gateway may repeat the key, and locals are what error reporters collect.
                 envelope = contract.parse_object(self._read(response), secret=self._api_key)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
             failure = self._describe(problem, sent=body.left_home if body else not _never_connected(problem))
         else:
             if 200 <= response.status_code < 300 and envelope is not None and envelope.get("success") is not False:
@@ -232,7 +236,7 @@ class Gateway:
         stage = _stage(problem)
         if sent:
             return ReplyLost(f"The connection to {host} broke before an answer came ({stage})")
-        return NotReached(f"No connection to {host} ({stage})")
+        return NotReached(f"No connection to {host} ({stage})", advice=network.certificate_advice(problem))
 
     def _refusal(
         self, response: requests.Response, envelope: dict[str, Any] | None, task_id: str | None
@@ -263,13 +267,13 @@ def _json(fields: dict[str, Any]) -> bytes:
 
 
 def _never_connected(problem: BaseException) -> bool:
-    names = {type(link).__name__ for link in _chain(problem)}
+    names = {type(link).__name__ for link in network.chain(problem)}
     return bool(names & {"NewConnectionError", "NameResolutionError", "ConnectTimeout", "ProxyError", "SSLError"})
 
 
 def _stage(problem: BaseException) -> str:
     """Which step of the way failed, in words that name no URL."""
-    names = {type(link).__name__ for link in _chain(problem)}
+    names = {type(link).__name__ for link in network.chain(problem)}
     for stage, signs in (
         ("the proxy failed", {"ProxyError"}),
         ("TLS failed: the certificate or protocol was not accepted", {"SSLError", "SSLCertVerificationError"}),
@@ -282,18 +286,6 @@ def _stage(problem: BaseException) -> str:
         if names & signs:
             return stage
     return type(problem).__name__
-
-
-def _chain(problem: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
-    waiting: list[object] = [problem]
-    while waiting and len(found) < 20:
-        link = waiting.pop()
-        if not isinstance(link, BaseException) or link in found:
-            continue
-        found.append(link)
-        waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
-    return found
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -1,0 +1,154 @@
+"""Hosts out on the internet, played on this machine: TLS with a certificate for two public names, real bytes behind."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+TLS = Path(__file__).parent / "tls"
+GATEWAY = "media.example.net"
+CDN = "cdn.example.com"
+"""Names that `tls/server.pem` is good for; `tls/authority.pem` vouches for it."""
+
+
+class Front:
+    """An https host on loopback that hands every request on to the plain http server at `behind`.
+
+    Each connection carries one request. `heads`: what was asked, one head a request.
+    """
+
+    def __init__(self, behind: str) -> None:
+        self._behind = urlsplit(behind)
+        self.heads: list[str] = []
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(TLS / "server.pem")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def serve(self, line: socket.socket) -> None:
+        """One connection, from its TLS handshake on."""
+        # Whoever does not believe the certificate hangs up: that is the caller's to tell.
+        with contextlib.suppress(OSError), self._context.wrap_socket(line, server_side=True) as asked:
+            head = read_head(asked)
+            self.heads.append(head.decode("latin-1"))
+            host = f"Host: {self._behind.netloc}\r\nConnection: close\r\n".encode()
+            with socket.create_connection((self._behind.hostname or "", self._behind.port or 80), 10) as behind:
+                behind.sendall(
+                    re.sub(rb"(?im)^(host|connection):.*\r\n", b"", head).replace(b"\r\n", b"\r\n" + host, 1)
+                )
+                threading.Thread(target=_pour, args=(asked, behind), daemon=True).start()
+                _pour(behind, asked)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = self._listener.accept()
+                threading.Thread(target=self.serve, args=(line,), daemon=True).start()
+
+
+class ConnectProxy:
+    """An http proxy that looks names up by itself: in `known`, and nowhere else. `heads`: what it was asked."""
+
+    def __init__(self, known: dict[str, int]) -> None:
+        self._known = known
+        self.heads: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(line,), daemon=True).start()
+
+    def _serve(self, line: socket.socket) -> None:
+        with contextlib.suppress(OSError), line:
+            head = read_head(line).decode("latin-1")
+            self.heads.append(head)
+            name = head.split()[1].rpartition(":")[0]
+            if name not in self._known:
+                line.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                return
+            with socket.create_connection(("127.0.0.1", self._known[name]), 10) as behind:
+                line.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                threading.Thread(target=_pour, args=(line, behind), daemon=True).start()
+                _pour(behind, line)
+
+
+def read_head(line: socket.socket) -> bytes:
+    """Up to the blank line and not a byte further than one `recv` brought; ConnectionError when there is none."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = line.recv(65536)
+        if not piece:
+            raise ConnectionError("hung up")
+        head += piece
+    return head
+
+
+def _pour(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+class Tunnel:
+    """A machine whose traffic a proxy program takes over: names get the addresses in `names`, made up by it, and a
+    connection to one of them comes out at the server on loopback that `ports` says. Any other name is unknown.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[str]] = {}
+        self.ports: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.dialled: list[str] = []
+
+
+@pytest.fixture
+def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tunnel]:
+    """The tunnel under this very process: everything that looks a name up and connects goes through it."""
+    made = Tunnel()
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
+
+    def getaddrinfo(host: str, port: int, *rest: int, **options: int) -> list[tuple[object, ...]]:
+        if host in ("127.0.0.1", "localhost", "::1"):
+            return look_up(host, port, *rest, **options)  # type: ignore[return-value]
+        made.asked.append(host)
+        if host not in made.names:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return [
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in made.names[host]
+        ]
+
+    def connect_through(line: socket.socket, address: tuple[str, int]) -> None:
+        if address[0] in made.ports:
+            made.dialled.append(address[0])
+            address = ("127.0.0.1", made.ports[address[0]])
+        connect(line, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket.socket, "connect", connect_through)
+    yield made
