@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from . import widgets
-from .delivery import make
+from .comfyui import widgets
+from .comfyui.host import shielded, supported
+from .comfyui.waiting import make
 from .gateway.contract import IMAGE_TO_VIDEO
-from .host import shielded, supported
 
 if TYPE_CHECKING:
     import torch
@@ -62,9 +62,9 @@ class ImageToVideo(io.ComfyNode):
         wait: bool,
         image: torch.Tensor | None = None,
     ) -> io.NodeOutput:
+        from .comfyui.references import of_images
         from .jobs.order import Order
         from .progress import Stop
-        from .references import of_images
 
         def order(stop: Stop) -> Order:
             references = of_images(image, image_urls, stop)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host, widgets
-from .host import shielded, supported
+from .comfyui import host, widgets
+from .comfyui.host import shielded, supported
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
@@ -71,7 +71,7 @@ class LoadVideo(io.ComfyNode):
 
         A linked input is None here.
         """
-        from .loading import fingerprint
+        from .comfyui.loading import fingerprint
 
         return fingerprint("" if file is None or file == NO_FILE else file)
 
@@ -87,7 +87,7 @@ class LoadVideo(io.ComfyNode):
         max_side: int,
         video: Input.Video | None = None,
     ) -> io.NodeOutput:
-        from .loading import Wanted, load
+        from .comfyui.loading import Wanted, load
 
         name = "" if file == NO_FILE else file
         return await load(cls.hidden, Wanted(name, url.strip(), video, start, every_nth, max_frames, max_side))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from . import widgets
-from .delivery import collect, collected
-from .host import shielded, supported
+from .comfyui import widgets
+from .comfyui.host import shielded, supported
+from .comfyui.waiting import collect, collected
 
 
 class PollResult(io.ComfyNode):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from .jobs.runner import Clocks, Observer, Runner
     from .journal.presence import Holders
-    from .journal.rows import Job
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
 
@@ -156,38 +155,6 @@ class Service:
             observe=self._observe,
             clocks=self._clocks or Clocks(),
         )
-
-
-_in_use: list[Service] = []
-_in_use_lock = threading.Lock()
-_observers: list[Observer] = []
-
-
-def current() -> Service:
-    """The instance that the nodes use; inside ComfyUI it is made when it is first asked for."""
-    from . import host
-
-    with _in_use_lock:
-        if not _in_use:
-            folders = Folders(host.state_folder(), host.results_folder())
-            _in_use.append(Service(folders, observe=_tell_observers, daily_limit=host.daily_limit))
-        return _in_use[0]
-
-
-def observed_by(observer: Observer) -> None:
-    """Have the instance inside ComfyUI tell `observer` of every step of every job."""
-    _observers.append(observer)
-
-
-def _tell_observers(step: str, job: Job) -> None:
-    for observer in _observers:
-        observer(step, job)
-
-
-def use(service: Service) -> None:
-    """Make this the instance that the nodes use from now on. The one before is not closed."""
-    with _in_use_lock:
-        _in_use[:] = [service]
 
 
 _threads = threading.local()

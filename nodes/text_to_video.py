@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from . import widgets
-from .delivery import make
+from .comfyui import widgets
+from .comfyui.host import shielded, supported
+from .comfyui.waiting import make
 from .gateway.contract import TEXT_TO_VIDEO
-from .host import shielded, supported
 
 
 class TextToVideo(io.ComfyNode):

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from . import widgets
-from .delivery import make
+from .comfyui import widgets
+from .comfyui.host import shielded, supported
+from .comfyui.waiting import make
 from .gateway.contract import VIDEO_TO_VIDEO
-from .host import shielded, supported
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
@@ -59,9 +59,9 @@ class VideoToVideo(io.ComfyNode):
         wait: bool,
         video: Input.Video | None = None,
     ) -> io.NodeOutput:
+        from .comfyui.references import of_video
         from .jobs.order import Order
         from .progress import Stop
-        from .references import of_video
 
         def order(stop: Stop) -> Order:
             references = (of_video(video, video_url, stop),)

@@ -244,10 +244,7 @@ HOST_MODULES = {
     "nodes",
     "execution",
 }
-NODE_FILES = {"text_to_video", "image_to_video", "video_to_video", "poll_result", "load_video"}
-BESIDE_NODE_FILES = {"delivery", "loading", "references", "widgets"}
-ROOMS = {"gateway", "jobs", "media", "rehearsal"}
-BELOW_NODES = {"gateway", "guard", "host", "jobs", "journal", "media", "progress", "service"}
+NODE_FILES = ("image_to_video", "load_video", "poll_result", "text_to_video", "video_to_video")
 ARROWS = {
     "progress": set(),
     "gateway": set(),
@@ -257,11 +254,10 @@ ARROWS = {
     "jobs": {"gateway", "guard", "journal", "media", "progress"},
     "rehearsal": {"gateway", "media"},
     "settings": {"gateway"},
-    "host": {"gateway", "guard"},
-    "service": {"gateway", "guard", "host", "jobs", "journal", "media", "rehearsal", "settings"},
-    "routes": {"gateway", "jobs", "journal", "service", "settings"},
-    "extension": {"host", "routes", "service", *NODE_FILES},
-    **{name: {*BELOW_NODES, *BESIDE_NODE_FILES} for name in (*NODE_FILES, *BESIDE_NODE_FILES)},
+    "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "settings"},
+    "panel": {"gateway", "jobs", "journal", "service", "settings"},
+    "comfyui": {"gateway", "guard", "jobs", "journal", "media", "panel", "progress", "service"},
+    **{name: {"comfyui", "gateway", "jobs", "progress"} for name in NODE_FILES},
 }
 # The stand-in reads the header; the real gateway's is written in one place.
 REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("desk", "rules", "shelf")}
@@ -333,12 +329,7 @@ def test_nobody_imports_a_program() -> None:
 def test_the_arrows_hold_no_circle() -> None:
     settled: set[str] = set()
     while left := {name for name in ARROWS if name not in settled}:
-        # The files beside the node files are one layer; among them the next test looks.
-        free = {
-            name
-            for name in left
-            if (ARROWS[name] - settled - {name}) <= (BESIDE_NODE_FILES if name in BESIDE_NODE_FILES else set())
-        }
+        free = {name for name in left if ARROWS[name] <= settled}
         assert free, f"a circle among {left}"
         settled |= free
 
@@ -357,9 +348,9 @@ def _importers(*modules: str, for_types: bool = False) -> set[str]:
 
 
 def test_each_foreign_library_has_its_place() -> None:
-    assert _importers("torch") == {"nodes/host.py"}
-    assert {_room(path) for path in _importers("torch", for_types=True)} <= {"host", "references", *NODE_FILES}
-    assert _importers("aiohttp", for_types=True) == {"nodes/routes.py"}
+    assert _importers("torch") == {"nodes/comfyui/host.py"}
+    assert {_room(path) for path in _importers("torch", for_types=True)} <= {"comfyui", *NODE_FILES}
+    assert {_room(path) for path in _importers("aiohttp", for_types=True)} == {"panel"}
     assert _importers("requests", "urllib3") == {
         "nodes/gateway/client.py",
         "nodes/gateway/network.py",
@@ -368,11 +359,8 @@ def test_each_foreign_library_has_its_place() -> None:
     }
     assert {_room(path) for path in _importers("sqlite3")} <= {"journal"}
     assert {_room(path) for path in _importers("av", "PIL", "imageio")} <= {"media", "rehearsal"}
-    assert {_room(path) for path in _importers(*HOST_MODULES)} <= {
-        *("host", "routes", "extension", "delivery", "loading", "widgets"),
-        *NODE_FILES,
-    }
-    assert _importers("folder_paths", "comfy", "comfy_execution") == {"nodes/host.py"}
+    assert {_room(path) for path in _importers(*HOST_MODULES)} <= {"comfyui", "panel", *NODE_FILES}
+    assert _importers("folder_paths", "comfy", "comfy_execution") == {"nodes/comfyui/host.py"}
 
 
 def test_everything_imported_is_a_requirement_or_the_hosts(manifest: dict[str, Any]) -> None:
@@ -465,7 +453,8 @@ def test_the_rooms_need_neither_comfyui_nor_torch_nor_aiohttp() -> None:
 
 
 def test_the_pack_imports_nothing_of_itself_before_it_is_asked() -> None:
-    assert [name for _, name in _imports("__init__.py", for_types=False)] == ["__future__", "typing", "nodes.extension"]
+    imported = [name for _, name in _imports("__init__.py", for_types=False)]
+    assert imported == ["__future__", "typing", "nodes.comfyui.extension", *(f"nodes.{name}" for name in NODE_FILES)]
     assert len(_tree("nodes/__init__.py").body) == 1, "a docstring only"
 
 

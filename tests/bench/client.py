@@ -20,7 +20,7 @@ from nodes.service import Folders, Service
 KEY = "sk-bench-0123456789"
 _PATIENCE_SECONDS = 900.0
 _SAMPLE_SECONDS = 0.5
-_TICK_SECONDS = 0.2  # of nodes.delivery
+_TICK_SECONDS = 0.2  # of nodes.comfyui.waiting
 
 
 def service(base_url: str, folder: str, max_jobs: int = 3) -> Service:

@@ -13,11 +13,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from nodes.jobs import panel
 from nodes.jobs.order import Order
 from nodes.journal.reads import Only, Records
 from nodes.journal.rows import Kind
 from nodes.journal.verbs import Journal
+from nodes.panel import cards as panel
 
 ACCOUNT = "bench"
 _OTHER_ACCOUNT = "somebody-else"

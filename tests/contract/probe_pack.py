@@ -15,10 +15,10 @@ import torch
 from comfy_api.latest import ComfyExtension, InputImpl, Types, io
 
 if TYPE_CHECKING:
-    from nodes import host
+    from nodes.comfyui import host
     from nodes.gateway.errors import InputError
 else:  # where it is loaded, this file is the __init__.py of a pack that has our nodes/ in it
-    from .nodes import host
+    from .nodes.comfyui import host
     from .nodes.gateway.errors import InputError
 
 _PATIENCE_SECONDS = 30.0

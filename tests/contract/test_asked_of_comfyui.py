@@ -1,4 +1,4 @@
-"""What `nodes/host.py` asks of ComfyUI, asked of every host."""
+"""What `nodes/comfyui/host.py` asks of ComfyUI, asked of every host."""
 
 from __future__ import annotations
 

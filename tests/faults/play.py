@@ -31,8 +31,8 @@ from nodes.rehearsal import faults
 from nodes.rehearsal.faults import Fault
 from nodes.rehearsal.server import RehearsalGateway
 from tests.faults.table import ADDRESS, COLLECT, CREATE, POLL, PUT, Again, Cell, Outcome
-from tests.gateway.hand import Hand, answer
-from tests.jobs import lab
+from tests.support import jobs as lab
+from tests.support.gateway import Hand, answer
 
 AT_GATEWAY = {ADDRESS: "upload_url", PUT: "put", CREATE: "create", POLL: "query", COLLECT: "download"}
 SLOW = ("silent", "late", "drip")

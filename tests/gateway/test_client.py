@@ -29,7 +29,7 @@ from nodes.gateway.errors import (
     Throttled,
     Unreadable,
 )
-from tests.gateway.hand import OK, Hand, answer
+from tests.support.gateway import OK, Hand, answer
 
 KEY = "sk-canary-5f1e9a7c"
 QUICK = Timeouts(connect_seconds=3.0, read_seconds=0.4, reply_seconds=0.8)

@@ -14,7 +14,7 @@ from nodes.gateway.uploads import Uploader, check_upload
 from nodes.guard.uploads import put
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 
 class Bench:

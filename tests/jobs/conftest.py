@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
+from tests.support import jobs as lab
+from tests.support.panel import desk
+
+__all__ = ["desk", "gateway", "user"]
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from nodes.media.probe import verify
 from nodes.rehearsal.faults import StatusWord
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
-from tests.jobs.child import ORDERS
+from tests.support import jobs as lab
+from tests.support.child import ORDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE_PAYING = ("intended", "allowed")
@@ -40,7 +40,7 @@ WORST = {
 def run_child(**told: Any) -> tuple[int, dict[str, Any]]:
     """Exit code and what the child printed, {} when it died."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.jobs.child", json.dumps(told)],
+        [sys.executable, "-m", "tests.support.child", json.dumps(told)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from nodes.jobs.work import Phase, Ticket
 from nodes.journal.rows import Job
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 
 class Gate:

@@ -15,14 +15,14 @@ from nodes.jobs.pace import Budget
 from nodes.journal.rows import Job
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def start_child(user: Path, gateway: RehearsalGateway, kind: str = "text", die_at: str = "") -> subprocess.Popen[str]:
     told = {"folder": str(user), "base_url": gateway.base_url, "kind": kind, "die_at": die_at}
-    command = [sys.executable, "-m", "tests.jobs.child", json.dumps(told)]
+    command = [sys.executable, "-m", "tests.support.child", json.dumps(told)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

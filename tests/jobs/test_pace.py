@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from nodes.jobs.pace import Agenda, Budget, Errand, Lane, Learned, next_look, spread
-from tests.jobs.lab import SPEED, quick_clocks
+from tests.support.jobs import SPEED, quick_clocks
 
 
 @pytest.mark.parametrize(

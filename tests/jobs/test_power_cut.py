@@ -10,7 +10,7 @@ from nodes.journal.reads import Records
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 FRAME_HEAD_BYTES, PAGE_BYTES, WAL_HEAD_BYTES = 24, 4096, 32
 STEPS = ("sent", "answered", "accepted", "finished", "completed", "fetched", "renamed", "delivered")

@@ -53,7 +53,7 @@ from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 SPEED = 3000.0
 ORDERS = {

@@ -28,7 +28,7 @@ from nodes.media.errors import BadPicture
 from nodes.progress import Stop, Stopped
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 
 def failure(ticket: Ticket) -> APIMallError:

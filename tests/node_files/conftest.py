@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nodes.media.source import Source
-from tests.node_files.stage import Stage
+from tests.support.node_files import Stage
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import folder_paths
 import pytest
 
-from nodes import host
+from nodes.comfyui import host
 from nodes.gateway.errors import SetupError
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from nodes import host
+from nodes.comfyui import host
 from nodes.media.decode import decode_frames
 from nodes.rehearsal.faults import FailTask
-from tests.jobs.lab import eventually
-from tests.node_files.stage import (
+from tests.support.jobs import eventually
+from tests.support.node_files import (
     FRAMES,
     HEIGHT,
     SECONDS,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
 import pytest
 from comfy_api.latest import io
 
-from nodes.extension import APIMallVideo
+from tests.support.node_files import OUR_NODES
 
 FOLDER = Path(__file__).parents[2] / "web" / "docs"
-NODES: list[type[io.ComfyNode]] = asyncio.run(APIMallVideo().get_node_list())
+NODES = OUR_NODES
 
 
 @pytest.fixture(params=NODES, ids=lambda node: node.GET_SCHEMA().node_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import re
@@ -13,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from nodes.extension import APIMallVideo
 from tests.host.workflows import to_prompt
+from tests.support.node_files import OUR_NODES
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "example_workflows"
@@ -72,7 +71,7 @@ CORE: dict[str, Json] = {
 def ours() -> dict[str, Json]:
     """Our nodes as /object_info describes them."""
     found = {}
-    for node in asyncio.run(APIMallVideo().get_node_list()):
+    for node in OUR_NODES:
         schema = node.GET_SCHEMA()
         found[schema.node_id] = {
             kind: {
@@ -91,7 +90,7 @@ def options_of(entry: Any) -> Json:
 INPUTS = {**CORE, **ours()}
 OUTPUTS = {
     node.GET_SCHEMA().node_id: [(entry.display_name, entry.io_type) for entry in node.GET_SCHEMA().outputs]
-    for node in asyncio.run(APIMallVideo().get_node_list())
+    for node in OUR_NODES
 }
 
 

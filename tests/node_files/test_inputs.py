@@ -12,7 +12,7 @@ import torch
 from comfy_api.latest import InputImpl
 
 from tests.host.outcomes import PromptRefused
-from tests.node_files.stage import (
+from tests.support.node_files import (
     Node,
     Stage,
     clip_bytes,

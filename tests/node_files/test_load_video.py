@@ -15,12 +15,12 @@ import pytest
 import torch
 from comfy_api.latest import InputImpl, Types
 
-from nodes import host, loading
+from nodes.comfyui import host, loading
 from nodes.media.decode import decode_frames
 from nodes.media.encode import trim_clip
 from nodes.media.forecast import Forecast
 from nodes.progress import Stopped
-from tests.node_files.stage import (
+from tests.support.node_files import (
     FPS,
     FRAMES,
     HEIGHT,
@@ -379,6 +379,6 @@ def test_an_interrupt_stops_the_decoding(stage: Stage, monkeypatch: pytest.Monke
         if stop():
             raise Stopped
 
-    monkeypatch.setattr("nodes.loading.measure", interrupted)
+    monkeypatch.setattr("nodes.comfyui.loading.measure", interrupted)
     prompt_id = stage.queue({"1": load_video(file="clip.mp4"), "2": keep("1", 1)})
     assert "execution_interrupted" in stage.wait(prompt_id).events

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import requests
 
-from nodes import host
+from nodes.comfyui import host
 from nodes.poll_result import PollResult
 from nodes.rehearsal.faults import FailTask
-from tests.jobs.lab import eventually
-from tests.node_files.stage import KEY, Outcome, Stage, keep, poll, save, text_to_video
+from tests.support.jobs import eventually
+from tests.support.node_files import KEY, Outcome, Stage, keep, poll, save, text_to_video
 
 ALL = {str(10 + slot): keep("1", slot) for slot in range(6)}
 MEDIA = ("10", "11", "12", "13")
@@ -130,7 +130,7 @@ def test_a_peek_never_fails(stage: Stage, task_id: str) -> None:
 
 @pytest.mark.parametrize("trouble", ["no key", "gateway down", "task failed"])
 def test_a_peek_survives_trouble(slow_stage: Stage, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodes.delivery._PEEK_SECONDS", 0.5)
+    monkeypatch.setattr("nodes.comfyui.waiting._PEEK_SECONDS", 0.5)
     slow_stage.gateway.script("create", FailTask() if trouble == "task failed" else None)
     task_id = submit(slow_stage)
     slow_stage.restart()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import Any
 
 import pytest
 from comfy_api.latest import io
 
-from nodes.delivery import Slot
-from nodes.extension import APIMallVideo
+from nodes.comfyui.waiting import Slot
 from nodes.load_video import LoadVideo
+from tests.support.node_files import OUR_NODES
 
-NODES: list[type[io.ComfyNode]] = asyncio.run(APIMallVideo().get_node_list())
+NODES = OUR_NODES
 IDS = [node.GET_SCHEMA().node_id for node in NODES]
 
 Entry = tuple[Any, ...]

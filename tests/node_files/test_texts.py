@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes import host
+from nodes.comfyui import host
 
 
 @given(st.text(max_size=200))

@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, Types
 
 from nodes.media.stills import pixel_digest
 from nodes.rehearsal.replies import Request
-from tests.node_files.stage import (
+from tests.support.node_files import (
     FPS,
     KEY,
     SOUND_RATE,

@@ -11,12 +11,12 @@ from typing import cast
 
 import pytest
 
-from nodes.delivery import follow, off_loop
+from nodes.comfyui.waiting import follow, off_loop
 from nodes.gateway.errors import Detached
 from nodes.jobs.work import Phase, Status, Ticket
 from nodes.journal.rows import Job
-from tests.jobs.lab import eventually
-from tests.node_files.stage import (
+from tests.support.jobs import eventually
+from tests.support.node_files import (
     Node,
     Stage,
     fail,
@@ -238,7 +238,7 @@ def _is_running(function: str) -> bool:
     for frame in sys._current_frames().values():
         where: FrameType | None = frame
         while where is not None:
-            if where.f_code.co_name == function and where.f_code.co_filename.endswith("delivery.py"):
+            if where.f_code.co_name == function and where.f_code.co_filename.endswith("waiting.py"):
                 return True
             where = where.f_back
     return False
@@ -262,7 +262,7 @@ def test_a_stray_cancellation_ends_the_node_and_not_the_worker(
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("nodes.delivery.off_loop", cancelled)
-        patch.setattr("nodes.loading.off_loop", cancelled)
+        patch.setattr("nodes.comfyui.waiting.off_loop", cancelled)
+        patch.setattr("nodes.comfyui.loading.off_loop", cancelled)
         assert "ComfyUI stopped waiting for this node" in stage.run({"1": node, "2": save("1")}).error
     stage.run({"1": text_to_video(), "2": save("1")}).ok()

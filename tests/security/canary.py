@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from nodes.journal.rows import Job
 from nodes.service import Folders, Service
-from tests.jobs import lab
-from tests.jobs.child import die
+from tests.support import jobs as lab
+from tests.support.child import die
 
 KEY = "sk-canary-Zq7+9d/2f4=1c8e3b5a"
 _PARTS = 12

@@ -16,10 +16,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from server import PromptServer
 
-from nodes import routes
 from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import fetch
 from nodes.jobs.order import Order
+from nodes.panel import routes
 from nodes.rehearsal.faults import (
     Answer,
     BrokenClip,
@@ -38,10 +38,10 @@ from nodes.rehearsal.faults import (
     WrongShape,
 )
 from nodes.service import Folders, Service
-from tests.gateway.hand import Hand, answer
-from tests.jobs import lab
 from tests.security import canary
 from tests.security.canary import KEY, Ear, sings
+from tests.support import jobs as lab
+from tests.support.gateway import Hand, answer
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUSES = (400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503)

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from nodes.gateway import contract
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.errors import APIMallError
-from nodes.jobs import panel
 from nodes.jobs.order import Order
 from nodes.journal.reads import Only, Records
 from nodes.journal.rows import Job
+from nodes.panel import cards as panel
 from nodes.rehearsal.faults import Answer
 from nodes.rehearsal.server import RehearsalGateway
-from tests.gateway.hand import Hand, answer
-from tests.jobs import lab
+from tests.support import jobs as lab
+from tests.support.gateway import Hand, answer
 
 KEY = "sk-canary-5f1e8a90c2"
 LONGEST_SHOWN = 5000

@@ -22,7 +22,7 @@ from nodes.rehearsal import faults
 from nodes.rehearsal.faults import Fault
 from nodes.rehearsal.script import DiceFaults
 from nodes.rehearsal.server import RehearsalGateway
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 2

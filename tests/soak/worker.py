@@ -17,7 +17,7 @@ from nodes.gateway.errors import APIMallError
 from nodes.jobs.order import Order
 from nodes.jobs.pace import Budget
 from nodes.journal.rows import Job
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 MOST_ATTEMPTS = 40
 PLACES = 12

@@ -14,9 +14,9 @@ import pytest
 from nodes import settings
 from nodes.gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.gateway.errors import APIMallError, Charge
-from nodes.jobs import panel
 from nodes.journal import rows as journal
 from nodes.journal.reads import Only
+from nodes.panel import cards as panel
 
 PACK = Path(__file__).resolve().parents[2]
 LANGUAGES = ("en", "zh", "ja")

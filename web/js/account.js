@@ -5,7 +5,7 @@ import { h, icon } from "./look.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
-/** A little more than the 30 s that `nodes/routes.py` keeps a balance for. */
+/** A little more than the 30 s that `nodes/panel/routes.py` keeps a balance for. */
 const BALANCE_MS = 31_000;
 
 /**

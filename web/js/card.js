@@ -9,7 +9,7 @@ import { showTrouble } from "./trouble.js";
 import { moment, number, span, t } from "./words.js";
 
 /**
- * @typedef {object} Job as `nodes/jobs/panel.py` describes it
+ * @typedef {object} Job as `nodes/panel/cards.py` describes it
  * @property {number} id
  * @property {string} model
  * @property {string} type

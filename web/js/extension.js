@@ -8,7 +8,7 @@ import { onJob } from "./server.js";
 
 const TAB = "apimallvideo.jobs";
 const SHOW_ESTIMATE = "apimallvideo.Nodes.ShowEstimate";
-/** Read by `nodes/host.py` before a job is sent. */
+/** Read by `nodes/comfyui/host.py` before a job is sent. */
 const DAILY_CREDITS = "apimallvideo.Budget.DailyCredits";
 
 const estimates = new Estimates();

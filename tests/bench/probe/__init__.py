@@ -11,7 +11,7 @@ from aiohttp import web
 from server import PromptServer
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {}
-_PACK_ENDING = ".nodes.extension"
+_PACK_ENDING = ".nodes.comfyui.extension"
 _decoded = 0
 
 

@@ -9,15 +9,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from nodes import routes
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import PromptBlocked
 from nodes.jobs.order import Order
 from nodes.journal.rows import Delivery, Job
 from nodes.journal.verbs import Journal
+from nodes.panel import routes
 from nodes.service import Folders, Service
 from nodes.settings import Settings
 
@@ -137,8 +138,9 @@ class Desk:
         self.service.close()
 
 
-def opened(folder: Path) -> Iterator[Desk]:
-    """For a fixture."""
-    desk = Desk(folder)
-    yield desk
-    desk.close()
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A panel whose journal is empty."""
+    opened = Desk(tmp_path)
+    yield opened
+    opened.close()

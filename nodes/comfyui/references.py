@@ -6,15 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import host, service
-from .gateway.errors import InputError
-from .jobs import sources as mediums
-from .jobs.order import Medium
-from .media.audio import Sound
-from .media.encode import encode_clip
-from .media.errors import BadPicture, MediaError
-from .media.stills import to_bytes
-from .progress import Stop, Stopped
+from ..gateway.errors import InputError
+from ..jobs import sources as mediums
+from ..jobs.order import Medium
+from ..media.audio import Sound
+from ..media.encode import encode_clip
+from ..media.errors import BadPicture, MediaError
+from ..media.stills import to_bytes
+from ..progress import Stop, Stopped
+from . import host, instance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ def _of_lines(urls: str) -> list[str]:
 
 def _is_open(url: str) -> bool:
     """https, or an address of the gateway's own where that is the rehearsal on this machine."""
-    current = service.current()
+    current = instance.current()
     own = current.loopback_origin(current.settings())
     reachable = url.lower().startswith("https://") or (own is not None and url.startswith(f"{own}/"))
     return reachable and not any(character.isspace() for character in url)

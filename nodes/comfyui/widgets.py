@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .gateway.contract import DURATIONS, MODELS, RESOLUTIONS
-from .jobs.order import LARGEST_TAKE
+from ..gateway.contract import DURATIONS, MODELS, RESOLUTIONS
+from ..jobs.order import LARGEST_TAKE
 
 CATEGORY = "API Mall"
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodes import routes
-from tests.web.desk import KEY, Client, Desk, opened
+from nodes.panel import routes
+from tests.support.panel import KEY, Client, Desk
 
 READ, ASK, WRITE = "anybody who reaches ComfyUI", "JSON only, reads", "this server's own page on this machine"
 
@@ -72,11 +70,6 @@ STRANGERS: dict[str, dict[str, str | None]] = {
 ADDRESSES_ELSEWHERE = ("192.0.2.7", "10.0.0.5", "::ffff:192.0.2.7", "fe80::1", "2001:db8::1", "", None)
 WRITING = [route.path for route in ROUTES if route.guard == WRITE]
 JSON_ROUTES = [route.path for route in ROUTES if route.guard != READ]
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    yield from opened(tmp_path)
 
 
 def spoken(

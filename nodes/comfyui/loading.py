@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from . import host, service
-from .delivery import off_loop, reported
-from .gateway.errors import InputError
-from .guard.downloads import fetch
-from .guard.errors import GuardError, NotModified
-from .media.audio import decode_audio
-from .media.decode import decode_frames, decode_last_of, measure
-from .media.encode import encode_clip, trim_clip
-from .media.errors import MediaError, NotAClip
-from .media.probe import Clip, probe
-from .media.span import Span
-from .progress import Stop, Stopped
+from ..gateway.errors import InputError
+from ..guard.downloads import fetch
+from ..guard.errors import GuardError, NotModified
+from ..media.audio import decode_audio
+from ..media.decode import decode_frames, decode_last_of, measure
+from ..media.encode import encode_clip, trim_clip
+from ..media.errors import MediaError, NotAClip
+from ..media.probe import Clip, probe
+from ..media.span import Span
+from ..progress import Stop, Stopped
+from . import host, instance
+from .waiting import off_loop, reported
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
@@ -152,7 +152,7 @@ def _kept(video: Input.Video, stop: Stop) -> Path:
     data = host.stored_bytes(video)
     if data is not None:
         return _made(hashlib.sha256(data).hexdigest(), lambda part: part.write_bytes(data), stop)
-    from .media.audio import Sound
+    from ..media.audio import Sound
     from .references import parts_digest
 
     def encode(part: Path) -> None:
@@ -209,7 +209,7 @@ def _part_of(path: Path) -> Path:
 
 def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
     """The file behind a URL, kept by its address and asked for again only with its validators."""
-    current = service.current()
+    current = instance.current()
     name = hashlib.sha256(url.encode()).hexdigest()[:24]
     path = _folder() / f"{name}.mp4"
     notes = _folder_of_notes() / f"{name}.json"

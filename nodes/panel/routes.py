@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
-import json
 import logging
 import platform
 import re
@@ -19,22 +17,23 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from server import PromptServer
 
-from . import settings as settings_room
-from .gateway.contract import TEXT_TO_VIDEO
-from .gateway.errors import APIMallError, InputError, SetupError
-from .jobs import panel
-from .jobs.order import Order
-from .journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
-from .journal.rows import Job, Kind
-from .journal.sqlite_file import JournalError
-from .service import Service
-from .settings import Settings
+from .. import settings as settings_room
+from ..gateway.contract import TEXT_TO_VIDEO
+from ..gateway.errors import APIMallError, InputError, SetupError
+from ..jobs.order import Order
+from ..journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
+from ..journal.rows import Job, Kind
+from ..journal.sqlite_file import JournalError
+from ..service import Service
+from ..settings import Settings
+from . import cards
+from .guards import Forbidden, choice, json_object, only_field, require_json, require_own_page, whole_number, word
 
 _log = logging.getLogger("apimall_video.routes")
 
@@ -42,24 +41,12 @@ EVENT = "apimallvideo.jobs"
 """The server's message to all panels: `{"job": card, "unfinished": count}`."""
 
 BALANCE_SECONDS = 30.0
-_LARGEST_BODY_BYTES = 64_000
 _LARGEST_ID = (1 << 63) - 1
 _MOST_HOURS_OFFSET = 15
 _KEPT_IN_BROWSERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 _ANNOUNCED = frozenset({"intended", "sent", "accepted", "completed", "delivered", "failed", "rejected", "stalled"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Answer = TypeVar("Answer")
-
-
-class Forbidden(Exception):
-    """A request that a writing route does not take; `status` is the HTTP status, the text is for its sender."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -109,15 +96,15 @@ class Panel:
 
     async def jobs(self, request: web.Request) -> web.StreamResponse:
         """A page of jobs, newest first: `before` (an id), `limit`, `only`."""
-        before = _whole(request.query, "before", 1, _LARGEST_ID, None)
-        limit = _whole(request.query, "limit", 1, MOST_PAGE_JOBS, PAGE_JOBS)
-        only = _choice(request.query, "only", Only)
+        before = whole_number(request.query, "before", 1, _LARGEST_ID, None)
+        limit = whole_number(request.query, "limit", 1, MOST_PAGE_JOBS, PAGE_JOBS)
+        only = choice(request.query, "only", Only)
 
         def read() -> dict[str, Any]:
             records, account = self._records(), self._service().settings().account
             page = records.page(account, before=before, limit=limit or PAGE_JOBS, only=only)
             return {
-                "jobs": [panel.card(job) for job in page.jobs],
+                "jobs": [cards.card(job) for job in page.jobs],
                 "next_before": page.next_before,
                 "unfinished": records.unfinished(account),
                 "now": time.time(),
@@ -127,7 +114,7 @@ class Panel:
 
     async def job(self, request: web.Request) -> web.StreamResponse:
         """One job with its trouble, what would ask for it again, and a report that can be shown to anybody."""
-        job_id = _whole(request.match_info, "id", 1, _LARGEST_ID, None) or 0
+        job_id = whole_number(request.match_info, "id", 1, _LARGEST_ID, None) or 0
 
         def read() -> dict[str, Any] | None:
             records, settings = self._records(), self._service().settings()
@@ -135,14 +122,14 @@ class Panel:
             if job is None:
                 return None
             steps = records.steps(job.id)
-            addresses = panel.references(job)
+            addresses = cards.references(job)
             uploads = records.uploads_among(settings.account, addresses)
             return {
-                "job": panel.card(job),
-                "trouble": panel.trouble(job),
+                "job": cards.card(job),
+                "trouble": cards.trouble(job),
                 "addresses": [address for address in addresses if address not in uploads],
                 "uploads": len(uploads),
-                "report": panel.report(job, steps, _versions(), [settings.api_key or ""]),
+                "report": cards.report(job, steps, _versions(), [settings.api_key or ""]),
             }
 
         found = await asyncio.to_thread(read)
@@ -153,7 +140,7 @@ class Panel:
 
         def begin() -> Iterator[str]:
             chunks = self._records().chunks(self._service().settings().account)
-            return (panel.csv_lines(jobs) for jobs in chunks)
+            return (cards.csv_lines(jobs) for jobs in chunks)
 
         texts = await asyncio.to_thread(begin)
         response = web.StreamResponse(
@@ -164,7 +151,7 @@ class Panel:
             }
         )
         await response.prepare(request)
-        await response.write(panel.csv_heading().encode())
+        await response.write(cards.csv_heading().encode())
         while (text := await asyncio.to_thread(next, texts, None)) is not None:
             await response.write(text.encode("utf-8", errors="replace"))
         return response
@@ -172,7 +159,7 @@ class Panel:
     async def totals(self, request: web.Request) -> web.StreamResponse:
         """Credits of today and of this month; `minutes_east`: the reader's time zone, since days end there."""
         most = _MOST_HOURS_OFFSET * 60
-        minutes_east = _whole(request.query, "minutes_east", -most, most, 0) or 0
+        minutes_east = whole_number(request.query, "minutes_east", -most, most, 0) or 0
 
         def read() -> dict[str, Any]:
             records, account = self._records(), self._service().settings().account
@@ -186,7 +173,7 @@ class Panel:
 
     async def estimate(self, request: web.Request) -> web.StreamResponse:
         """What jobs like this one took: `model`, `type`, `duration`, `resolution`."""
-        kind = Kind(*(_word(request.query, name) for name in ("model", "type", "duration", "resolution")))
+        kind = Kind(*(word(request.query, name) for name in ("model", "type", "duration", "resolution")))
 
         def read() -> dict[str, Any]:
             settings = self._service().settings()
@@ -197,8 +184,8 @@ class Panel:
 
     async def standing(self, request: web.Request) -> web.StreamResponse:
         """What queueing a text-only job would do now. Reads only; a POST because prompts are longer than addresses."""
-        _require_json(request)
-        asked = await _body(request)
+        require_json(request)
+        asked = await json_object(request)
 
         def read() -> str:
             try:
@@ -208,7 +195,7 @@ class Panel:
             account = self._service().settings().account
             job = self._records().latest(account, order.identity(account))
             file = self._service().folders.results / Path(job.file).name if job is not None and job.file else None
-            return panel.standing(job, on_disk=file is not None and file.is_file())
+            return cards.standing(job, on_disk=file is not None and file.is_file())
 
         return _json({"standing": await asyncio.to_thread(read)})
 
@@ -231,14 +218,14 @@ class Panel:
     async def set_key(self, request: web.Request) -> web.StreamResponse:
         """Keep `{"key": ...}` in the key file."""
         require_own_page(request)
-        key = _only(await _body(request), "key", str)
+        key = only_field(await json_object(request), "key", str)
         await asyncio.to_thread(settings_room.store_key, self._service().folders.state, key)
         return _json(await asyncio.to_thread(self._account))
 
     async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
         """Turn the rehearsal on or off: `{"on": true}`."""
         require_own_page(request)
-        on = _only(await _body(request), "on", bool)
+        on = only_field(await json_object(request), "on", bool)
         await asyncio.to_thread(settings_room.set_rehearsal, self._service().folders.state, on)
         return _json(await asyncio.to_thread(self._account))
 
@@ -272,7 +259,7 @@ class Panel:
         """Tell every open panel how a job stands now."""
         if step in _ANNOUNCED:
             unfinished = self._records().unfinished(job.account)
-            PromptServer.instance.send_sync(EVENT, {"job": panel.card(job), "unfinished": unfinished})
+            PromptServer.instance.send_sync(EVENT, {"job": cards.card(job), "unfinished": unfinished})
 
 
 _registered: list[Panel] = []
@@ -301,7 +288,7 @@ def announce(step: str, job: Job) -> None:
 
 def ask_balance(service: Service, settings: Settings) -> float | None:
     """Credits of the account, asked of the gateway now; raises an APIMallError. Blocking."""
-    from .gateway.client import Gateway, Timeouts, open_session
+    from ..gateway.client import Gateway, Timeouts, open_session
 
     key = settings.require_key()
     base_url = service.base_url(settings)
@@ -328,76 +315,6 @@ def answered(handler: Handler) -> Handler:
     return answer
 
 
-def require_own_page(request: web.Request) -> None:
-    """Only a page that this server delivered to a browser on this machine may write. Raises Forbidden.
-
-    The address of the other end says that it is this machine; a proxy's headers say that it only looks so. `Host`
-    must be a loopback name, or another site's name could have been pointed here; `Origin` must be the same, or the
-    page is another site's.
-    """
-    _require_json(request)
-    if not _is_loopback(request.remote) or any(name in request.headers for name in _FORWARDED):
-        raise Forbidden(403, "This can only be changed in a browser on the machine that runs ComfyUI.")
-    origin = _origin(request.headers.get("Origin", ""))
-    own = _origin(f"{origin[0]}://{request.headers.get('Host', '')}")
-    if not _is_loopback(own[1]):
-        raise Forbidden(403, "Open ComfyUI as 127.0.0.1 or localhost to change this.")
-    if origin[0] not in _DEFAULT_PORTS or origin != own:
-        raise Forbidden(403, "Only ComfyUI's own page may change this.")
-    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-        raise Forbidden(403, "Only ComfyUI's own page may change this.")
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an address; empty where there are none."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
-    except ValueError:
-        return "", "", 0
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
-
-
-def _require_json(request: web.Request) -> None:
-    # A form of another site cannot send this type without being asked first.
-    if request.content_type != "application/json":
-        raise Forbidden(415, "Only JSON is taken here.")
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    if (request.content_length or 0) > _LARGEST_BODY_BYTES:
-        raise Forbidden(413, "That is too much.")
-    raw = bytearray()
-    async for chunk in request.content.iter_chunked(8192):
-        raw += chunk
-        if len(raw) > _LARGEST_BODY_BYTES:
-            raise Forbidden(413, "That is too much.")
-    try:
-        value = json.loads(bytes(raw))
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise Forbidden(400, "Only a JSON object is taken here.")
-    return value
-
-
-def _only(fields: Mapping[str, Any], name: str, kind: type[Answer]) -> Answer:
-    value = fields.get(name)
-    if list(fields) != [name] or not isinstance(value, kind):
-        raise Forbidden(400, f"Only the field {name!r} is taken here.")
-    return value
-
-
 def _order(asked: Mapping[str, Any]) -> Order:
     """The order that a text node with these widget values would make; KeyError, TypeError or InputError if none."""
     words = {name: asked[name] for name in ("model", "prompt", "duration", "resolution")}
@@ -405,29 +322,6 @@ def _order(asked: Mapping[str, Any]) -> Order:
     if not all(isinstance(word, str) for word in words.values()) or isinstance(take, bool) or not isinstance(take, int):
         raise TypeError("a widget's value of another type")
     return Order(type=TEXT_TO_VIDEO, take=take, **words)
-
-
-def _whole(given: Mapping[str, str], name: str, least: int, most: int, default: int | None) -> int | None:
-    text = given.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch(r"-?[0-9]{1,19}", text) or not least <= int(text) <= most:
-        raise Forbidden(400, f"{name!r} is a whole number from {least} to {most}.")
-    return int(text)
-
-
-def _choice(given: Mapping[str, str], name: str, choices: type[Only]) -> Only:
-    try:
-        return choices(given.get(name, Only.ALL.value))
-    except ValueError:
-        raise Forbidden(400, f"{name!r} is one of {', '.join(choices)}.") from None
-
-
-def _word(given: Mapping[str, str], name: str) -> str:
-    word = given.get(name, "")
-    if not 0 < len(word) <= 80:
-        raise Forbidden(400, f"{name!r} is missing or too long.")
-    return word
 
 
 def _beginnings(now: float, minutes_east: int) -> tuple[float, float]:
@@ -444,7 +338,7 @@ def _versions() -> tuple[str, ...]:
         from comfyui_version import __version__ as comfyui  # type: ignore[import-not-found]
     except ImportError:
         comfyui = "unknown"
-    manifest = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    manifest = Path(__file__).resolve().parents[2] / "pyproject.toml"
     found = re.search(r'(?m)^version = "([^"]+)"', manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
     return (
         f"API Mall Video {found.group(1) if found else 'unknown'}",

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..gateway.contract import parse_object
+from ..jobs import failures
 from ..journal.rows import COMPLETED, DELIVERED, FAILED, REJECTED, SENT, Job
-from . import failures
 
 Card = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """A ComfyUI process in small: makes one job through the real runner, and dies on the spot where it is told to.
 
-python -m tests.jobs.child '{"folder": ..., "base_url": ..., "kind": ..., "die_at": ...}'
+python -m tests.support.child '{"folder": ..., "base_url": ..., "kind": ..., "die_at": ...}'
 
 Prints a JSON object when it comes to an end alive. Dying is SIGKILL (on Windows TerminateProcess): no handler, no
 `finally`, no flush.
@@ -21,7 +21,7 @@ from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import put
 from nodes.journal.rows import Job
-from tests.jobs import lab
+from tests.support import jobs as lab
 
 ORDERS: dict[str, Callable[[], Any]] = {
     "text": lab.text_order,

@@ -21,7 +21,7 @@ from PIL import Image
 from standin_host import StandinHost
 from standin_nodes import CORE_NODES
 
-from nodes import host, service
+from nodes.comfyui import host, instance
 from nodes.image_to_video import ImageToVideo
 from nodes.load_video import LoadVideo
 from nodes.media.audio import Sound
@@ -30,10 +30,11 @@ from nodes.poll_result import PollResult
 from nodes.rehearsal.replies import Request
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
+from nodes.service import Folders, Service
 from nodes.text_to_video import TextToVideo
 from nodes.video_to_video import VideoToVideo
-from tests.jobs.lab import quick_clocks
-from tests.node_files.probes import CUES, GIVEN, PROBES
+from tests.support.jobs import quick_clocks
+from tests.support.probes import CUES, GIVEN, PROBES
 
 KEY = "sk-canary-0123456789"
 FRAMES, FPS, WIDTH, HEIGHT = 12, 24, 64, 48
@@ -163,9 +164,9 @@ class Stage:
         """Start ComfyUI, and our service in it."""
         self.comfy = StandinHost(self.base, [*CORE_NODES, *OUR_NODES, *PROBES])
         host.watch_links()
-        folders = service.Folders(host.state_folder(), host.results_folder())
-        self.service = service.Service(folders, self.environ, clocks=quick_clocks())
-        service.use(self.service)
+        folders = Folders(host.state_folder(), host.results_folder())
+        self.service = Service(folders, self.environ, clocks=quick_clocks())
+        instance.use(self.service)
 
     def close(self) -> None:
         self.comfy.interrupt()

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfy_api.latest import io
 
-from . import host, service
-from .gateway.errors import APIMallError, InputError, NotDecoded
+from ..gateway.errors import APIMallError, InputError, NotDecoded
+from . import host, instance
 
 if TYPE_CHECKING:
-    from .jobs.order import Medium, MediumFile, Order
-    from .jobs.work import Result, Status, Ticket
-    from .progress import Stop
+    from ..jobs.order import Medium, MediumFile, Order
+    from ..jobs.work import Result, Status, Ticket
+    from ..progress import Stop
 
 T = TypeVar("T")
 
@@ -49,9 +49,9 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
     with reported(hidden.unique_id):
         wanted = await off_loop(order)
-        remarks = [*wanted.warnings, *filter(None, [service.current().journal().notice])]
+        remarks = [*wanted.warnings, *filter(None, [instance.current().journal().notice])]
         wanted = _heard(wanted, remarks)
-        ticket = await off_loop(lambda stop: service.current().runner().submit(wanted), unwanted=_leave)
+        ticket = await off_loop(lambda stop: instance.current().runner().submit(wanted), unwanted=_leave)
         await follow(ticket, hidden.unique_id, until=_done if wait else _accepted, remarks=remarks)
         return await _outputs(ticket, hidden, remarks)
 
@@ -71,10 +71,10 @@ def collected(task_id: str | None) -> str:
 
     None is an id that is linked, and not known yet. Asks the journal only.
     """
-    from .journal.sqlite_file import JournalError
+    from ..journal.sqlite_file import JournalError
 
     with suppress(APIMallError, OSError, JournalError):
-        current = service.current()
+        current = instance.current()
         job = current.journal().by_task(current.settings().account, _given_id(task_id or ""))
         if job is not None and job.file and (current.folders.results / Path(job.file).name).is_file():
             return f"{job.file_sha256}"
@@ -84,7 +84,7 @@ def collected(task_id: str | None) -> str:
 async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
     with reported(hidden.unique_id):
         wanted = task_id_of(task_id)
-        ticket = await off_loop(lambda stop: service.current().runner().collect(wanted), unwanted=_leave)
+        ticket = await off_loop(lambda stop: instance.current().runner().collect(wanted), unwanted=_leave)
         if ticket is None:
             raise InputError(
                 "There is no unfinished job of this account", advice="Paste the task id of the job you look for."
@@ -100,7 +100,7 @@ def _leave(ticket: Ticket | None) -> None:
 
 def _heard(order: Order, remarks: list[str]) -> Order:
     """The same order, whose media put what was done to them for the upload among `remarks`."""
-    from .jobs.order import Medium
+    from ..jobs.order import Medium
 
     def heard(medium: Medium) -> Medium:
         def write(folder: Path, stop: Stop) -> MediumFile:
@@ -143,9 +143,9 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
     `remarks` stay below the status as long as it is shown, since a node has one text only. Raises Detached (the job
     goes on) at the deadline, and ComfyUI's interrupt when the user asked for it.
     """
-    from .jobs.work import Phase
+    from ..jobs.work import Phase
 
-    minutes = service.current().settings().wait_minutes
+    minutes = instance.current().settings().wait_minutes
     deadline = time.monotonic() + minutes * 60
     shown = ""
     tick = _FIRST_TICK_SECONDS
@@ -250,8 +250,8 @@ async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.No
 
 
 def _decoded(result: Result, linked: frozenset[int], node_id: str, stop: Stop) -> tuple[Any, Any, Any]:
-    from .media.audio import decode_audio
-    from .media.decode import decode_frames, decode_last_frame
+    from ..media.audio import decode_audio
+    from ..media.decode import decode_frames, decode_last_frame
 
     def tell(fraction: float) -> None:
         host.show_progress(node_id, fraction, 1.0)
@@ -281,7 +281,7 @@ async def off_loop(work: Callable[[Stop], T], *, unwanted: Callable[[T], object]
 
     A result that comes when the node is gone is given to `unwanted`.
     """
-    from .progress import Stopped
+    from ..progress import Stopped
 
     handover = threading.Lock()
     left = threading.Event()
@@ -307,12 +307,12 @@ async def off_loop(work: Callable[[Stop], T], *, unwanted: Callable[[T], object]
 
 
 def _media_error() -> type[Exception]:
-    from .media.errors import MediaError
+    from ..media.errors import MediaError
 
     return MediaError
 
 
 def _not_decoded(result: Result, problem: str) -> NotDecoded:
-    from .jobs.failures import about
+    from ..jobs.failures import about
 
     return about(NotDecoded, f"{problem} The clip itself is safe on disk: {result.path.name}", result.job)

@@ -28,9 +28,9 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.progress import get_progress_state
 from server import PromptServer
 
-from .gateway.errors import InputError, SetupError
-from .guard.errors import PathRefused
-from .guard.paths import find_media
+from ..gateway.errors import InputError, SetupError
+from ..guard.errors import PathRefused
+from ..guard.paths import find_media
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ import pytest
 from nodes.gateway.errors import Charge, SetupError
 from nodes.jobs.limits import DailyLimit
 from nodes.journal.reads import Records
-from tests.web.desk import Desk
+from tests.support.panel import Desk
 
 
 def limit_of(desk: Desk, credits: float) -> DailyLimit:

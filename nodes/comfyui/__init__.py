@@ -1,0 +1,1 @@
+"""All that knows ComfyUI and torch beside the five node files."""

@@ -1,0 +1,26 @@
+"""The pack as ComfyUI sees it: the list of nodes, and what is hung up once at its start."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from ..panel import routes
+from . import host, instance
+
+
+class APIMallVideo(ComfyExtension):
+    """The nodes, as they were handed over."""
+
+    def __init__(self, nodes: list[type[io.ComfyNode]]) -> None:
+        self._nodes = nodes
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return self._nodes
+
+
+def load(nodes: list[type[io.ComfyNode]]) -> APIMallVideo:
+    """Called once by ComfyUI, on every version; `on_load` is called by newer ones only."""
+    host.watch_links()
+    routes.register(instance.current)
+    instance.observed_by(routes.announce)
+    return APIMallVideo(nodes)

@@ -1,0 +1,42 @@
+"""The one service that the nodes of this ComfyUI use."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from ..service import Folders, Service
+from . import host
+
+if TYPE_CHECKING:
+    from ..jobs.runner import Observer
+    from ..journal.rows import Job
+
+_in_use: list[Service] = []
+_in_use_lock = threading.Lock()
+_observers: list[Observer] = []
+
+
+def current() -> Service:
+    """The service in use; made when it is first asked for."""
+    with _in_use_lock:
+        if not _in_use:
+            folders = Folders(host.state_folder(), host.results_folder())
+            _in_use.append(Service(folders, observe=_tell_observers, daily_limit=host.daily_limit))
+        return _in_use[0]
+
+
+def observed_by(observer: Observer) -> None:
+    """Have `observer` told of every step of every job."""
+    _observers.append(observer)
+
+
+def _tell_observers(step: str, job: Job) -> None:
+    for observer in _observers:
+        observer(step, job)
+
+
+def use(service: Service) -> None:
+    """Make this the service in use from now on. The one before is not closed."""
+    with _in_use_lock:
+        _in_use[:] = [service]

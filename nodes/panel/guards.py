@@ -1,0 +1,121 @@
+"""What a request must show before a route does anything: where it comes from, and fields of the kind that is taken."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from ..journal.reads import Only
+
+Answer = TypeVar("Answer")
+
+_LARGEST_BODY_BYTES = 64_000
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+
+
+class Forbidden(Exception):
+    """A request that a writing route does not take; `status` is the HTTP status, the text is for its sender."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def require_own_page(request: web.Request) -> None:
+    """Only a page that this server delivered to a browser on this machine may write. Raises Forbidden.
+
+    The address of the other end says that it is this machine; a proxy's headers say that it only looks so. `Host`
+    must be a loopback name, or another site's name could have been pointed here; `Origin` must be the same, or the
+    page is another site's.
+    """
+    require_json(request)
+    if not _is_loopback(request.remote) or any(name in request.headers for name in _FORWARDED):
+        raise Forbidden(403, "This can only be changed in a browser on the machine that runs ComfyUI.")
+    origin = _origin(request.headers.get("Origin", ""))
+    own = _origin(f"{origin[0]}://{request.headers.get('Host', '')}")
+    if not _is_loopback(own[1]):
+        raise Forbidden(403, "Open ComfyUI as 127.0.0.1 or localhost to change this.")
+    if origin[0] not in _DEFAULT_PORTS or origin != own:
+        raise Forbidden(403, "Only ComfyUI's own page may change this.")
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise Forbidden(403, "Only ComfyUI's own page may change this.")
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address; empty where there are none."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return "", "", 0
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def require_json(request: web.Request) -> None:
+    # A form of another site cannot send this type without being asked first.
+    if request.content_type != "application/json":
+        raise Forbidden(415, "Only JSON is taken here.")
+
+
+async def json_object(request: web.Request) -> dict[str, Any]:
+    if (request.content_length or 0) > _LARGEST_BODY_BYTES:
+        raise Forbidden(413, "That is too much.")
+    raw = bytearray()
+    async for chunk in request.content.iter_chunked(8192):
+        raw += chunk
+        if len(raw) > _LARGEST_BODY_BYTES:
+            raise Forbidden(413, "That is too much.")
+    try:
+        value = json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Forbidden(400, "Only a JSON object is taken here.")
+    return value
+
+
+def only_field(fields: Mapping[str, Any], name: str, kind: type[Answer]) -> Answer:
+    value = fields.get(name)
+    if list(fields) != [name] or not isinstance(value, kind):
+        raise Forbidden(400, f"Only the field {name!r} is taken here.")
+    return value
+
+
+def whole_number(given: Mapping[str, str], name: str, least: int, most: int, default: int | None) -> int | None:
+    text = given.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"-?[0-9]{1,19}", text) or not least <= int(text) <= most:
+        raise Forbidden(400, f"{name!r} is a whole number from {least} to {most}.")
+    return int(text)
+
+
+def choice(given: Mapping[str, str], name: str, choices: type[Only]) -> Only:
+    try:
+        return choices(given.get(name, Only.ALL.value))
+    except ValueError:
+        raise Forbidden(400, f"{name!r} is one of {', '.join(choices)}.") from None
+
+
+def word(given: Mapping[str, str], name: str) -> str:
+    text = given.get(name, "")
+    if not 0 < len(text) <= 80:
+        raise Forbidden(400, f"{name!r} is missing or too long.")
+    return text

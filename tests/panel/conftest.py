@@ -1,0 +1,7 @@
+"""What the tests of the panel get."""
+
+from __future__ import annotations
+
+from tests.support.panel import desk
+
+__all__ = ["desk"]
