@@ -321,6 +321,15 @@ def test_arrows_run_one_way(path: str) -> None:
     assert _known_rooms(path) - ARROWS[_room(path)] == set()
 
 
+def test_the_page_for_people_shows_the_same_arrows_and_all_of_them_run_down() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| ((?:`\w+` ?)+) \| .+? \|(?: ((?:`\w+` ?)+))? \|$", page)
+    shown = {room: set(re.findall(r"\w+", known)) for rooms, known in rows for room in re.findall(r"\w+", rooms)}
+    assert shown == ARROWS
+    rank = {room: number for number, (rooms, _) in enumerate(rows) for room in re.findall(r"\w+", rooms)}
+    assert [(room, known) for room in shown for known in shown[room] if rank[known] <= rank[room]] == []
+
+
 def test_nobody_imports_a_program() -> None:
     for path in _files():
         assert not [name for level, name in _imports(path) if level and name.split(".")[-1] == "demo"]
