@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _FIRST_TICK_SECONDS = 0.01
 _TICK_SECONDS = 0.2
-_LAST_LOOK_SECONDS = 90.0
+_LAST_POLL_SECONDS = 90.0
 _PEEK_SECONDS = 10.0
 
 
@@ -57,7 +57,7 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
 
 
 async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
-    """Deliver the clip of a task; without `wait` look once and never fail."""
+    """Deliver the clip of a task; without `wait` poll once and never fail."""
     try:
         return await _collect(hidden, task_id, wait)
     except APIMallError as problem:
@@ -89,7 +89,7 @@ async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
             raise InputError(
                 "There is no unfinished job of this account", advice="Paste the task id of the job you look for."
             )
-        await follow(ticket, hidden.unique_id, until=_done if wait else _looked(time.monotonic() + _PEEK_SECONDS))
+        await follow(ticket, hidden.unique_id, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS))
         return await _outputs(ticket, hidden, ())
 
 
@@ -157,7 +157,7 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
             if status.phase is Phase.WAITING:
                 # Its turn comes when others are done, however many they are: that is no silence.
                 deadline = time.monotonic() + minutes * 60
-            if time.monotonic() > deadline and not await _one_more_look(ticket):
+            if time.monotonic() > deadline and not await _one_more_poll(ticket):
                 raise ticket.leave(f"No result after {minutes:g} minutes of waiting")
             if (text := _lines(describe(status), *remarks)) != shown:
                 shown = text
@@ -175,18 +175,18 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
         ticket.leave("The node stopped waiting")
 
 
-async def _one_more_look(ticket: Ticket) -> bool:
+async def _one_more_poll(ticket: Ticket) -> bool:
     """Ask once more before giving up: a frozen loop may have eaten the time. True when the job is done."""
     before = ticket.status()
     if not before.accepted:
         return before.done
-    patience = time.monotonic() + _LAST_LOOK_SECONDS
-    ticket.look_now()
-    while (status := ticket.status()).looks == before.looks and not status.done and time.monotonic() < patience:
+    patience = time.monotonic() + _LAST_POLL_SECONDS
+    ticket.poll_now()
+    while (status := ticket.status()).polls == before.polls and not status.done and time.monotonic() < patience:
         if host.interrupted():
             break
         await asyncio.sleep(_TICK_SECONDS)
-    # What the look found may still have to be downloaded; that is progress, not silence.
+    # What the poll found may still have to be downloaded; that is progress, not silence.
     return status.done or status.job.state == "completed"
 
 
@@ -215,12 +215,12 @@ def _accepted(status: Status) -> bool:
     return status.accepted
 
 
-def _looked(patience: float) -> Callable[[Status], bool]:
+def _polled(patience: float) -> Callable[[Status], bool]:
     """Satisfied by the first answer about the task, unless that found it finished: then its file is fetched."""
 
     def until(status: Status) -> bool:
-        looked = status.looks > 0 and status.job.state == "running"
-        return looked or time.monotonic() > patience
+        polled = status.polls > 0 and status.job.state == "running"
+        return polled or time.monotonic() > patience
 
     return until
 

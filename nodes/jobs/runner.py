@@ -1,4 +1,4 @@
-"""Sees paid jobs through: submit, look, take home; one at a time for each job, few threads for all.
+"""Sees paid jobs through: submit, poll, download; one at a time for each job, few threads for all.
 
 Every step reads the job's row, does one thing, and writes the row before the next. Whatever kills us between
 two steps, the row says how to go on (money rules 1, 2, 5). The table of steps is at the end of this file.
@@ -38,8 +38,9 @@ from ..journal.sqlite_file import JournalError
 from ..journal.verbs import Journal
 from . import failures
 from .order import Order
-from .pace import Agenda, Budget, Errand, Lane, Learned, next_look, spread
+from .pace import Learned, next_poll, spread
 from .results import Expired, Home, NoRoom, NotYet, Unwelcome
+from .scheduler import Budget, Lane, Scheduled, Scheduler
 from .uploads import Uploads, Withdrawn
 from .work import Phase, Result, Status, Ticket, Work
 
@@ -102,7 +103,7 @@ class Runner:
         max_jobs: int,
         budget: Budget | None = None,
         clocks: Clocks = Clocks(),
-        pace: Callable[..., float] = next_look,
+        pace: Callable[..., float] = next_poll,
         allow: Callable[[Job], None] = lambda job: None,
         observe: Observer = unobserved,
     ) -> None:
@@ -117,7 +118,7 @@ class Runner:
         self._pace = pace
         self._allow = allow
         self._observe = observe
-        self._agenda = Agenda(budget or Budget(), clocks.monotonic, wait=clocks.wait)
+        self._scheduler = Scheduler(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._lock = threading.RLock()
         self._works: dict[int, Work] = {}
 
@@ -140,7 +141,7 @@ class Runner:
             return self._take_up(job, None)
 
     def resume(self) -> int:
-        """Follow what the gateway has and this disk has not; gives how many. Only looks, never pays."""
+        """Follow what the gateway has and this disk has not; gives how many. Only polls, never pays."""
         since = self._clocks.wall() - RESUME_SECONDS
         with _journal_errors(), self._lock:
             waiting = [job for job in self._journal.resumable(self.account, since) if job.id not in self._works]
@@ -150,7 +151,7 @@ class Runner:
 
     def close(self) -> None:
         """Start no further step; jobs go on at the gateway, and from the journal next time."""
-        self._agenda.close()
+        self._scheduler.close()
         with self._lock:
             for work in list(self._works.values()):
                 work.error = failures.detached(work.job, "ComfyUI is closing", sent=work.committed)
@@ -172,10 +173,10 @@ class Runner:
             work = Work(job, order, self._learned(job))
             self._observe(job.state, job)
             self._begin(work)
-        elif work.errand is not None and not work.tickets:
-            self._agenda.hasten(work.errand)
+        elif work.scheduled is not None and not work.tickets:
+            self._scheduler.hasten(work.scheduled)
         work.order = work.order or order
-        ticket = Ticket(work, self._status, self._look_now, self._leave)
+        ticket = Ticket(work, self._status, self._poll_now, self._leave)
         work.tickets.add(ticket)
         return ticket
 
@@ -184,24 +185,24 @@ class Runner:
         work.result = Result(path, job.task_id or "", job.video_url or "", job, fetched=False)
         work.say(Phase.DONE, "already paid: served from disk")
         work.finished.set()
-        return Ticket(work, self._status, self._look_now, self._leave)
+        return Ticket(work, self._status, self._poll_now, self._leave)
 
     def _status(self, work: Work) -> Status:
         with self._lock:
             return work.status(self._clocks.monotonic())
 
-    def _look_now(self, work: Work) -> None:
+    def _poll_now(self, work: Work) -> None:
         with self._lock:
-            if work.errand is not None and not work.finished.is_set():
-                self._agenda.hasten(work.errand)
+            if work.scheduled is not None and not work.finished.is_set():
+                self._scheduler.hasten(work.scheduled)
 
     def _leave(self, ticket: Ticket) -> bool:
         with self._lock:
             work = ticket.work
             work.tickets.discard(ticket)
-            if not work.tickets and not work.committed and work.errand is not None:
+            if not work.tickets and not work.committed and work.scheduled is not None:
                 # Nobody wants it: it gives up its place in the line now, not when its turn comes.
-                self._agenda.hasten(work.errand)
+                self._scheduler.hasten(work.scheduled)
             return work.committed
 
     def _learned(self, job: Job) -> Learned | None:
@@ -216,8 +217,8 @@ class Runner:
 
     def _plan(self, work: Work, step: Step, delay_seconds: float = 0.0) -> None:
         due = self._clocks.monotonic() + delay_seconds
-        work.errand = Errand(lambda: self._take(work, step), due, step.lane, step.rank, step.cost)
-        self._agenda.put(work.errand)
+        work.scheduled = Scheduled(lambda: self._take(work, step), due, step.lane, step.rank, step.cost)
+        self._scheduler.put(work.scheduled)
 
     def _take(self, work: Work, step: Step) -> None:
         try:
@@ -254,7 +255,7 @@ class Runner:
             kept = self._home.kept(job)
             if kept is None:
                 self._journal.lost_file(job)
-                self._plan(work, _LOOK)
+                self._plan(work, _POLL)
             else:
                 self._finish(work, Result(kept, job.task_id or "", job.video_url or "", job, fetched=True))
         elif job.state in (states.FAILED, states.REJECTED):
@@ -265,7 +266,7 @@ class Runner:
         else:
             work.committed = True
             self._anchor(work, job)
-            self._plan(work, _POST if job.state == states.SENT else _LOOK)
+            self._plan(work, _POST if job.state == states.SENT else _POLL)
 
     def _upload(self, work: Work, job: Job) -> None:
         order = work.order
@@ -281,8 +282,8 @@ class Runner:
             order,
             stop=lambda: not work.tickets,
             tell=tell,
-            spend=self._agenda.spend,
-            hold_off=self._agenda.hold_off,
+            spend=self._scheduler.spend,
+            hold_off=self._scheduler.hold_off,
         )
         work.cached_uploads = done.cached
         self._observe("uploaded", job)
@@ -297,7 +298,7 @@ class Runner:
             self._plan(work, _POST)
         else:
             work.say_slots(slots)
-            # Those far behind need not look as often as the first in line: 200 of them would keep a core busy.
+            # Those far behind need not ask as often as the first in line: 200 of them would keep a core busy.
             self._plan(work, _SLOT, _SLOT_SECONDS * min(1 + slots.ahead, _MOST_SLOT_PAUSES))
 
     def _post(self, work: Work, job: Job) -> None:
@@ -310,7 +311,7 @@ class Runner:
         self._commit(work)
         sent = self._journal.begin_post(job, self.max_jobs, self._holders.alive())
         if sent is None:
-            self._agenda.give_back()
+            self._scheduler.give_back()
             work.committed = False
             self._plan(work, _SLOT)
             return
@@ -333,14 +334,14 @@ class Runner:
         work.failures = 0
         work.say(Phase.PENDING)
         self._anchor(work, work.job)
-        self._plan_look(work)
+        self._plan_poll(work)
 
     def _post_failed(self, work: Work, job: Job, failure: APIMallError, *, unsure: bool) -> None:
         """`unsure`: an earlier POST with this key may have arrived, so only a task id can settle the job."""
         work.failures += 1
         pause = may_repeat(Call.CREATE, failure, work.failures)
         if isinstance(failure, Throttled) and pause is not None:
-            self._agenda.hold_off(pause.seconds)
+            self._scheduler.hold_off(pause.seconds)
         if not unsure and isinstance(failure, NotReached | Refused):
             if isinstance(failure, Refused) and pause is None:
                 self._reject(work, job, failure)
@@ -370,15 +371,15 @@ class Runner:
             work.committed, work.failures, work.cached_uploads = False, 0, ()
             self._begin(work)
 
-    def _look(self, work: Work, job: Job) -> None:
+    def _poll(self, work: Work, job: Job) -> None:
         gateway = self._gateway()
         try:
             task = gateway.query(job.task_id or "")
         except APIMallError as failure:
-            self._look_failed(work, job, failure)
+            self._poll_failed(work, job, failure)
             return
         work.failures = 0
-        work.looks += 1
+        work.polls += 1
         if task.status == TASK_COMPLETED:
             self._completed(work, job, task)
         elif task.status == TASK_FAILED:
@@ -387,27 +388,27 @@ class Runner:
             phase = Phase.PENDING if task.status == Phase.PENDING.value else Phase.PROCESSING
             known = task.status in (Phase.PENDING.value, Phase.PROCESSING.value)
             work.say(phase, None if known else f"{phase.value} (the gateway says: {task.status})")
-            self._plan_look(work)
+            self._plan_poll(work)
 
-    def _plan_look(self, work: Work) -> None:
+    def _plan_poll(self, work: Work) -> None:
         elapsed = self._clocks.monotonic() - (work.accepted_at or 0.0)
         seconds = self._pace(elapsed, work.learned, watched=bool(work.tickets))
-        self._plan(work, _LOOK, spread(seconds, self._clocks.chance()))
+        self._plan(work, _POLL, spread(seconds, self._clocks.chance()))
 
-    def _look_failed(self, work: Work, job: Job, failure: APIMallError) -> None:
+    def _poll_failed(self, work: Work, job: Job, failure: APIMallError) -> None:
         foreign = not job.type
-        if isinstance(failure, TaskUnknown) and foreign and not work.looks:
+        if isinstance(failure, TaskUnknown) and foreign and not work.polls:
             self._journal.forget_task(job)
             failure.charge = Charge.NOT_SENT
             raise failure
         work.failures += 1
         pause = may_repeat(Call.QUERY, failure, work.failures)
         if isinstance(failure, Throttled) and pause is not None:
-            self._agenda.hold_off(pause.seconds)
+            self._scheduler.hold_off(pause.seconds)
         if pause is None:
             raise failures.stalled(job, failure)
         work.say(work.phase, f"{work.phase.value}; asking again soon: {failure.what}")
-        self._plan(work, _LOOK, self._seconds(pause))
+        self._plan(work, _POLL, self._seconds(pause))
 
     def _completed(self, work: Work, job: Job, task: Task) -> None:
         self._observe("finished", job)
@@ -421,7 +422,7 @@ class Runner:
         work.refreshes += 1
         if work.refreshes > _MOST_BLANKS:
             raise failures.not_home(work.job, "The gateway completed the job but gives no address for the video")
-        self._plan(work, _LOOK, self._seconds(Pause(3.0)))
+        self._plan(work, _POLL, self._seconds(Pause(3.0)))
 
     def _task_failed(self, work: Work, job: Job, task: Task) -> None:
         failure = failures.task_failed(job, task)
@@ -430,7 +431,7 @@ class Runner:
         if (failure.credits_refunded or 0.0) < (failure.credits_used or 0.0):
             failed = work.job
             due = self._clocks.monotonic() + _REFUND_SECONDS
-            self._agenda.put(Errand(lambda: self._read_refund(failed), due, rank=_LOOK.rank + 1, cost=1))
+            self._scheduler.put(Scheduled(lambda: self._read_refund(failed), due, rank=_POLL.rank + 1, cost=1))
         raise failure
 
     def _read_refund(self, job: Job) -> None:
@@ -453,7 +454,7 @@ class Runner:
             if work.refreshes > _MOST_REFRESHES:
                 raise failures.not_home(job, str(expired)) from None
             work.say(Phase.DOWNLOADING, "asking for a fresh download link")
-            self._plan(work, _LOOK, self._seconds(Pause(2.0 * work.refreshes)))
+            self._plan(work, _POLL, self._seconds(Pause(2.0 * work.refreshes)))
         except NotYet as broken:
             work.failures += 1
             if work.failures >= _MOST_FETCHES:
@@ -504,10 +505,10 @@ class Runner:
         self._call_next()
 
     def _call_next(self) -> None:
-        """A place may have become free: the first in line looks at once."""
-        waiting = [work for work in self._works.values() if work.phase is Phase.WAITING and work.errand is not None]
+        """A slot may have become free: the first in line asks at once."""
+        waiting = [work for work in self._works.values() if work.phase is Phase.WAITING and work.scheduled is not None]
         if waiting:
-            self._look_now(min(waiting, key=lambda work: work.job.id))
+            self._poll_now(min(waiting, key=lambda work: work.job.id))
 
     # Small questions
 
@@ -520,7 +521,7 @@ class Runner:
         """From here on the job is sent, even if every waiter leaves in this moment."""
         with self._lock:
             if not work.committed and not work.tickets:
-                self._agenda.give_back()
+                self._scheduler.give_back()
                 raise Withdrawn
             work.committed = True
 
@@ -558,13 +559,13 @@ class Step:
 
 
 # Ranks: creates before all other calls, and what is paid for comes home before anything new is uploaded. All else is
-# done in the order it is due: were looks to stand behind the many that wait for a place, no place would become free.
+# done in the order it is due: were polls to stand behind the many that wait for a slot, no slot would become free.
 _ANY = (*states.UNFINISHED, states.DELIVERED, states.FAILED, states.REJECTED)
 _BEGIN = Step(Runner._dispatch, _ANY, Lane.CALL, 1, 0)
 _UPLOAD = Step(Runner._upload, (states.INTENDED,), Lane.TRANSFER, 1, 0)
 _SLOT = Step(Runner._wait_for_slot, (states.INTENDED,), Lane.CALL, 1, 0)
 _POST = Step(Runner._post, (states.INTENDED, states.SENT), Lane.CALL, 0, 1)
-_LOOK = Step(Runner._look, (states.RUNNING, states.COMPLETED), Lane.CALL, 1, 1)
+_POLL = Step(Runner._poll, (states.RUNNING, states.COMPLETED), Lane.CALL, 1, 1)
 _FETCH = Step(Runner._fetch, (states.COMPLETED,), Lane.TRANSFER, 0, 0)
 
 

@@ -12,7 +12,8 @@ from ..gateway.errors import APIMallError, Charge, Detached
 from ..journal.rows import Job, Slots
 from .failures import detached
 from .order import Order
-from .pace import Errand, Learned
+from .pace import Learned
+from .scheduler import Scheduled
 
 
 class Phase(Enum):
@@ -33,7 +34,7 @@ class Phase(Enum):
 class Status:
     """A snapshot. `fraction`: progress in 0..1, or None when nothing honest can be said.
 
-    `seconds`: since the gateway took the job. `looks`: answers about the task so far. `done`: `Ticket.result` will
+    `seconds`: since the gateway took the job. `polls`: answers about the task so far. `done`: `Ticket.result` will
     not wait. `job`: the row as last written.
     """
 
@@ -41,7 +42,7 @@ class Status:
     text: str
     fraction: float | None
     seconds: float | None
-    looks: int
+    polls: int
     done: bool
     job: Job
 
@@ -70,14 +71,14 @@ class Work:
         self.order = order
         self.learned = learned
         self.tickets: set[Ticket] = set()
-        self.errand: Errand | None = None
+        self.scheduled: Scheduled | None = None
         self.phase = Phase.STARTING
         self.text = Phase.STARTING.value
         self.transfer_fraction: float | None = None
         self.committed = job.charge != Charge.NOT_SENT.value
         self.sent_at: float | None = None
         self.accepted_at: float | None = None
-        self.looks = 0
+        self.polls = 0
         self.failures = 0
         self.refreshes = 0
         self.urls: tuple[str, ...] = ()
@@ -102,7 +103,7 @@ class Work:
         fraction = self.transfer_fraction
         if self.phase in (Phase.PENDING, Phase.PROCESSING) and self.learned is not None and seconds is not None:
             fraction = self.learned.fraction(seconds)
-        return Status(self.phase, self.text, fraction, seconds, self.looks, self.finished.is_set(), self.job)
+        return Status(self.phase, self.text, fraction, seconds, self.polls, self.finished.is_set(), self.job)
 
 
 class Ticket:
@@ -112,12 +113,12 @@ class Ticket:
         self,
         work: Work,
         status: Callable[[Work], Status],
-        look_now: Callable[[Work], None],
+        poll_now: Callable[[Work], None],
         leave: Callable[[Ticket], bool],
     ) -> None:
         self.work = work
         self._status = status
-        self._look_now = look_now
+        self._poll_now = poll_now
         self._leave = leave
 
     def status(self) -> Status:
@@ -135,9 +136,9 @@ class Ticket:
         assert self.work.result is not None, "asked before the job was done"
         return self.work.result
 
-    def look_now(self) -> None:
+    def poll_now(self) -> None:
         """Ask the gateway soon rather than when it is next due."""
-        self._look_now(self.work)
+        self._poll_now(self.work)
 
     def leave(self, reason: str) -> Detached:
         """Stop waiting. The job goes on if it was sent, and is not sent otherwise; the error says which."""

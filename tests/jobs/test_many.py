@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.jobs.pace import Budget
+from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
@@ -157,16 +157,16 @@ def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requ
     assert 0 < peak <= 12
 
 
-def test_creates_do_not_wait_behind_the_looks_of_others(gateway: RehearsalGateway, user: Path) -> None:
+def test_creates_do_not_wait_behind_the_polls_of_others(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("query", faults.StatusWord("processing"))
     wiring = lab.Wiring(max_jobs=100, budget=lambda: Budget(60, 5))
     with lab.bench(user, gateway.base_url, wiring) as bench:
         crowd = [bench.runner.submit(lab.text_order(take=take)) for take in range(30)]
         lab.eventually(lambda: all(ticket.status().accepted for ticket in crowd), "the crowd is running")
-        looks = gateway.record.count("query")
+        polls = gateway.record.count("query")
         late = bench.runner.submit(lab.text_order(take=1000))
         lab.eventually(lambda: late.status().accepted, "the late one is accepted")
-        assert gateway.record.count("query") - looks < 30, "not after a round of everybody"
+        assert gateway.record.count("query") - polls < 30, "not after a round of everybody"
 
 
 def test_a_429_slows_everybody_down(gateway: RehearsalGateway, user: Path) -> None:

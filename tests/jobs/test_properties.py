@@ -45,9 +45,9 @@ from nodes.gateway.errors import (
 from nodes.guard.downloads import Fetched
 from nodes.guard.errors import FetchFailed, FetchGone, FetchRefused
 from nodes.jobs.order import Order
-from nodes.jobs.pace import Budget
 from nodes.jobs.results import Home
 from nodes.jobs.runner import Runner
+from nodes.jobs.scheduler import Budget
 from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
@@ -228,7 +228,7 @@ class Process:
     def abandon(self) -> None:
         """What is left of a process that was killed: nothing but its files."""
         self.died.set()
-        self.runner._agenda.close()
+        self.runner._scheduler.close()
         self.holders.close()
         self.journal.close()
 

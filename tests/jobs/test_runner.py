@@ -246,7 +246,7 @@ def test_without_an_id_the_newest_unfinished_job_is_collected(bench: lab.Bench, 
     newest = bench.runner.collect(None)
     assert newest is not None
     gateway.faults.clear()
-    newest.look_now()
+    newest.poll_now()
     assert lab.ended(newest).result().task_id == bench.journal.get(2).task_id
 
 

@@ -124,13 +124,13 @@ class LateNews:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self.looks = 1
+        self.polls = 1
 
     def status(self) -> Status:
-        return Status(Phase.PROCESSING, "processing", None, 1.0, self.looks, self.looks > 1, self._job)
+        return Status(Phase.PROCESSING, "processing", None, 1.0, self.polls, self.polls > 1, self._job)
 
-    def look_now(self) -> None:
-        self.looks += 1
+    def poll_now(self) -> None:
+        self.polls += 1
 
     def leave(self, reason: str) -> Detached:
         return Detached(reason)
@@ -143,7 +143,7 @@ def test_one_more_look_after_the_deadline_may_find_the_clip(slow_stage: Stage) -
     slow_stage.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
     ticket = LateNews(job)
     asyncio.run(follow(cast(Ticket, ticket), "1", until=lambda status: False))
-    assert ticket.looks == 2
+    assert ticket.polls == 2
 
 
 def test_waiting_for_a_place_does_not_use_up_the_wait(slow_stage: Stage) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from nodes.gateway.client import Timeouts
 from nodes.gateway.errors import APIMallError
 from nodes.jobs.order import Order
-from nodes.jobs.pace import Budget
+from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
 from tests.support import jobs as lab
 

@@ -21,9 +21,9 @@ from nodes.gateway.contract import TEXT_TO_VIDEO
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import is_readable, put
 from nodes.jobs.order import Medium, MediumFile, Order
-from nodes.jobs.pace import Budget
 from nodes.jobs.results import Home
 from nodes.jobs.runner import Clocks, Observer, Runner, unobserved
+from nodes.jobs.scheduler import Budget
 from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders

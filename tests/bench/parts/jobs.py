@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nodes.jobs.pace import Learned, next_look, spread
+from nodes.jobs.pace import Learned, next_poll, spread
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 from tests.bench.bench import Bench
@@ -118,30 +118,30 @@ def _most_in_a_minute(times: Sequence[float]) -> int:
 
 
 def lateness(bench: Bench) -> Part:
-    """The part `lateness`: from the gateway's end of a job to our look that finds it."""
+    """The part `lateness`: from the gateway's end of a job to our poll that finds it."""
     with Others() as others:
         rows, goals = [], []
         for name, known, deviation in _HABITS:
-            late, looks = _simulated(known, deviation)
-            rows.append(_late_row(f"simulated, {name}", late, looks))
+            late, polls = _simulated(known, deviation)
+            rows.append(_late_row(f"simulated, {name}", late, polls))
             if deviation == _USUAL_DEVIATION:
                 measure = f"lateness of a 100 s job, {'known' if known else 'unknown'} kind"
-                middle, polls = statistics.median(late), statistics.median(looks)
+                middle, most = statistics.median(late), statistics.median(polls)
                 goals.append(
                     Goal(
                         measure,
                         "median <= 3 s at <= 12 polls",
-                        f"{middle:.1f} s at {polls:.0f} polls",
-                        middle <= 3 and polls <= 12,
+                        f"{middle:.1f} s at {most:.0f} polls",
+                        middle <= 3 and most <= 12,
                     )
                 )
         for known in (False, True):
-            late, looks = _through_the_runner(bench, known)
+            late, polls = _through_the_runner(bench, known)
             kind = "known" if known else "unknown"
-            rows.append(_late_row(f"real runner and gateway, {_REAL_JOBS} jobs, {kind} kind", late, looks))
+            rows.append(_late_row(f"real runner and gateway, {_REAL_JOBS} jobs, {kind} kind", late, polls))
     head = ("jobs of about 100 s", "late: median s", "nine in ten within s", "worst s", "polls: median", "most")
     notes = (
-        f"Simulated: {_SIMULATED_JOBS} jobs of 100 s on average, normal with the standard deviation given; the looks "
+        f"Simulated: {_SIMULATED_JOBS} jobs of 100 s on average, normal with the standard deviation given; the polls "
         "are those of `nodes/jobs/pace.py`. Known: six earlier runs of the same kind are in "
         f"the journal. Real: the runner on clocks that run {_SPEED:g} times too fast, over HTTP.",
     )
@@ -162,33 +162,33 @@ _KNOWN_RUNS = 6
 
 def _simulated(known: bool, deviation: float) -> tuple[list[float], list[int]]:
     chance = random.Random(100)
-    late, looks = [], []
+    late, polls = [], []
     for _ in range(_SIMULATED_JOBS):
         took = max(5.0, chance.gauss(_JOB_SECONDS, deviation))
         runs = [max(5.0, chance.gauss(_JOB_SECONDS, deviation)) for _ in range(_KNOWN_RUNS)]
         learned = Learned.of(runs) if known else None
         elapsed, count = 0.0, 0
         while elapsed < took:
-            pause = next_look(elapsed, learned, watched=True)
+            pause = next_poll(elapsed, learned, watched=True)
             elapsed += spread(pause, chance.random()) + _LOOK_SECONDS
             count += 1
         late.append(elapsed - took)
-        looks.append(count)
-    return late, looks
+        polls.append(count)
+    return late, polls
 
 
-def _late_row(name: str, late: Sequence[float], looks: Sequence[int]) -> tuple[str, ...]:
+def _late_row(name: str, late: Sequence[float], polls: Sequence[int]) -> tuple[str, ...]:
     nine_in_ten = sorted(late)[len(late) * 9 // 10]
     figures = statistics.median(late), nine_in_ten, max(late)
-    return (name, *(f"{figure:.1f}" for figure in figures), f"{statistics.median(looks):.0f}", str(max(looks)))
+    return (name, *(f"{figure:.1f}" for figure in figures), f"{statistics.median(polls):.0f}", str(max(polls)))
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """When a job's end was found, and after how many looks."""
+    """When a job's end was found, and after how many polls."""
 
     at: float
-    looks: int
+    polls: int
 
 
 def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[int]]:
@@ -208,7 +208,7 @@ def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[in
     learned = Learned.of([_JOB_SECONDS + spread for spread in (-9.0, -4.0, -1.0, 2.0, 5.0, 9.0)])
 
     def pace(elapsed: float, of_runs: Learned | None, *, watched: bool) -> float:
-        return next_look(elapsed, learned if known else None, watched=watched)
+        return next_poll(elapsed, learned if known else None, watched=watched)
 
     with gateway(bench, seconds_per_task=_JOB_SECONDS / _SPEED) as started:
         wiring = Wiring(max_jobs=_REAL_JOBS, observe=finished, clocks=_quick_clocks(), pace=pace)
@@ -224,7 +224,7 @@ def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[in
             bench_runner.close()
         ended = {task.task_id: task.created_at + _JOB_SECONDS / _SPEED for task in started.record.tasks}
     late = [(finding.at - ended[task_id]) * _SPEED for task_id, finding in found.items()]
-    return late, [finding.looks for finding in found.values()]
+    return late, [finding.polls for finding in found.values()]
 
 
 def _quick_clocks() -> Any:
