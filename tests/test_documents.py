@@ -32,7 +32,10 @@ ELSEWHERE = re.compile(r"product promise|\bfacts/|wan2-6\.txt")
 
 def _citing() -> list[str]:
     found = [
-        path for folder in FOLDERS for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".js", ".md")
+        path
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.*")
+        if path.suffix in (".py", ".js", ".css", ".md")
     ]
     inside = [path.relative_to(ROOT) for path in found]
     return [*AT_THE_TOP, *sorted(path.as_posix() for path in inside if not NOT_OURS & set(path.parts))]
@@ -40,7 +43,7 @@ def _citing() -> list[str]:
 
 def _prose(path: str, text: str) -> list[str]:
     """What a file says to its reader, a piece of comment, docstring or page each, on one line."""
-    readers = {".py": _python_prose, ".js": _script_prose}
+    readers = {".py": _python_prose, ".js": _script_prose, ".css": _script_prose}
     suffix = Path(path).suffix
     pieces = readers[suffix](text) if suffix in readers else [text]
     return [" ".join(piece.split()) for piece in pieces]
