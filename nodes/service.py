@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from . import settings as settings_room
 from .settings import Settings
@@ -14,6 +14,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     import requests
 
+    from .gateway.client import Gateway
     from .jobs.runner import Clocks, Observer, Runner
     from .journal.presence import Holders
     from .journal.verbs import Journal
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 JOURNAL_FILE = "journal.sqlite3"
 REHEARSAL_CREDITS = 100_000
 """Enough for a few thousand pretend clips; the balance falls all the same."""
+
+
+class Reach(TypedDict):
+    """What may be fetched from beside public addresses."""
+
+    loopback_origin: str | None
+    gateway_hosts: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -95,9 +103,24 @@ class Service:
                 self._rehearsal = RehearsalGateway(self.folders.state / "rehearsal", credits=REHEARSAL_CREDITS)
             return self._rehearsal.start()
 
+    def reach(self, settings: Settings) -> Reach:
+        """What may be fetched from beside public addresses, for the functions of `guard`."""
+        return {"loopback_origin": self.loopback_origin(settings), "gateway_hosts": settings.gateway_hosts}
+
     def loopback_origin(self, settings: Settings) -> str | None:
         """The one origin on this machine that may be fetched from: that of a gateway which runs here."""
         return self.base_url(settings) if settings.rehearsal else settings.loopback_origin
+
+    def _gateway(self, settings: Settings) -> Gateway:
+        """The gateway of an account, with all that could stand in the way of a request found out. Raises SetupError."""
+        from .gateway.client import Gateway
+
+        base_url = self.base_url(settings)
+        if not self.loopback_origin(settings):
+            settings_room.check_certificates(self._environ)
+        session = _session_of_thread(base_url)
+        session()  # opened before anything is written as sent
+        return Gateway(base_url, settings.require_key(), session=session)
 
     def close(self) -> None:
         """Stop; jobs go on at the gateway, and from the journal next time."""
@@ -114,7 +137,7 @@ class Service:
             self._journal = self._holders = self._rehearsal = None
 
     def _wire(self, settings: Settings) -> Runner:
-        from .gateway.client import Gateway
+        from .guard.connections import require_way_home
         from .guard.downloads import fetch
         from .guard.uploads import is_readable, put
         from .jobs.limits import DailyLimit
@@ -125,8 +148,12 @@ class Service:
         from .journal.reads import Records
         from .media.probe import verify
 
-        def origin() -> str | None:
-            return self.loopback_origin(settings)
+        def reach() -> Reach:
+            return self.reach(settings)
+
+        def require_way() -> None:
+            if not self.loopback_origin(settings):
+                require_way_home(settings.gateway_hosts)
 
         journal = self.journal()
         if self._holders is None:
@@ -135,20 +162,19 @@ class Service:
             account=settings.account,
             journal=journal,
             holders=self._holders,
-            gateway=lambda: Gateway(
-                self.base_url(settings), settings.require_key(), session=_session_of_thread(self.base_url(settings))
-            ),
+            gateway=lambda: self._gateway(settings),
             home=Home(
                 self.folders.results,
-                fetch=lambda url, part, tell: fetch(url, part, loopback_origin=origin(), tell=tell),
+                fetch=lambda url, part, tell: fetch(url, part, tell=tell, **reach()),
                 verify=verify,
+                require_way=require_way,
             ),
             uploads=Uploads(
                 journal,
                 settings.account,
                 self.folders.state / "uploads",
-                put=lambda url, file, content_type: put(url, file, content_type, loopback_origin=origin()),
-                readable=lambda url: is_readable(url, loopback_origin=origin()),
+                put=lambda url, file, content_type: put(url, file, content_type, **reach()),
+                readable=lambda url: is_readable(url, **reach()),
             ),
             max_jobs=settings.max_jobs,
             allow=DailyLimit(Records(journal.path), self._daily_limit, (self._clocks or Clocks()).wall),

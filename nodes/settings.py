@@ -34,6 +34,7 @@ KEY_VARIABLE = "APIMALL_API_KEY"
 BASE_URL_VARIABLE = "APIMALL_BASE_URL"
 REHEARSAL_VARIABLE = "APIMALL_REHEARSAL"
 MAX_JOBS_VARIABLE = "APIMALL_MAX_JOBS"
+CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
 
 ENVIRON: Mapping[str, str] = os.environ
@@ -121,6 +122,12 @@ class Settings:
         """The base URL when it is on this machine: the one plain-http origin that may be fetched from."""
         return self.base_url if urlsplit(self.base_url).hostname in _LOOPBACK_HOSTS else None
 
+    @property
+    def gateway_hosts(self) -> tuple[str, ...]:
+        """The gateway's public names: that of the base URL, if it is not on this machine, and the usual one."""
+        named = () if self.loopback_origin else (urlsplit(self.base_url).hostname or "",)
+        return tuple(dict.fromkeys((*named, urlsplit(DEFAULT_BASE_URL).hostname or "")))
+
     def require_key(self) -> str:
         """The key to send; in rehearsal one that is worth nothing. Raises SetupError when there is none."""
         if self.rehearsal:
@@ -183,6 +190,16 @@ def store_key(state_folder: Path, key: str) -> None:
 def set_rehearsal(state_folder: Path, on: bool) -> None:
     """Remember the rehearsal switch. APIMALL_REHEARSAL, when set, wins over it. Raises SetupError."""
     _write_private(state_folder / REHEARSAL_FILE, b"on\n" if on else b"off\n")
+
+
+def check_certificates(environ: Mapping[str, str] = ENVIRON) -> None:
+    """Raises SetupError when SSL_CERT_FILE names no file: OpenSSL would go on without it and not say so."""
+    path = _given(environ, CERTIFICATES_VARIABLE)
+    if path and not Path(path).is_file():
+        raise SetupError(
+            f"{CERTIFICATES_VARIABLE} names a file that is not there",
+            advice="Correct it where ComfyUI is started, or unset it, then restart ComfyUI.",
+        )
 
 
 def mask(key: str) -> str:

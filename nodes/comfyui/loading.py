@@ -220,7 +220,7 @@ def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
             fetched = fetch(
                 url,
                 part,
-                loopback_origin=current.loopback_origin(current.settings()),
+                **current.reach(current.settings()),
                 stop=stop,
                 tell=tell,
                 validators=(known.get("etag"), known.get("last_modified")),

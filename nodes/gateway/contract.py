@@ -71,6 +71,19 @@ class CreateRequest:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """What a storage answered to a file: the HTTP status, and its own words for a refusal ("" when it has none)."""
+
+    status: int
+    words: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the file lies there now."""
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True)
 class Accepted:
     """The gateway took the job: `credits` are charged from here on."""
 

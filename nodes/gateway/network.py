@@ -72,9 +72,9 @@ def certificates() -> ssl.SSLContext:
 
 
 class VerifyingAdapter(HTTPAdapter):
-    """requests with `context` and no other certificates; a failed request is never repeated here."""
+    """requests with the certificates of `context` (None: plain http only) and no others; repeats no failed request."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         super().__init__(max_retries=0)
 

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from .client import Gateway
-from .contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES, UploadSlot
+from .contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES, Stored, UploadSlot
 from .errors import APIMallError, Charge, InputError, NotReached, Throttled, Unclear
 from .retry import Call, may_repeat
 
@@ -17,17 +18,21 @@ _FAMILIES = ("image/", "video/")
 _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "video/mp4": ".mp4"}
 _MISSING_ENDPOINT = (404, 405, 501)
 _PUTS = 2
+_STORAGE_ADVICE = {
+    403: "Such addresses are good for minutes: check this machine's clock.",
+    413: "Shorten or shrink what is linked.",
+}
 
 T = TypeVar("T")
 
 
 class Put(Protocol):
-    """PUT a file to a presigned address: its HTTP status, or an OSError when it did not get through.
+    """PUT a file to a presigned address: what the storage answered, or an OSError that says why nothing did.
 
     Sends `content_type`, a real Content-Length, no key, and follows no redirect.
     """
 
-    def __call__(self, url: str, file: Path, content_type: str) -> int: ...
+    def __call__(self, url: str, file: Path, content_type: str) -> Stored: ...
 
 
 class Uploader:
@@ -60,13 +65,8 @@ class Uploader:
         check_upload(size_bytes, content_type)
         name = uuid.uuid4().hex + _SUFFIXES.get(content_type, "")
         try:
-            url = self._by_slot(file, name, content_type, size_bytes)
-            if url is not None:
-                return url
-            if size_bytes > LARGEST_BASE64_BYTES:
-                raise NotReached("The file could not be stored at the address the gateway gave")
-            data = base64.b64encode(file.read_bytes()).decode()
-            return self._repeat(lambda: self._gateway.upload_base64(data, name, content_type))
+            url, trouble = self._by_slot(file, name, content_type, size_bytes)
+            return url or self._inside_json(file, name, content_type, trouble)
         except APIMallError as failure:
             # Whatever became of the upload, the paid request was never sent.
             failure.charge = Charge.NOT_SENT
@@ -74,24 +74,43 @@ class Uploader:
                 failure.advice = "Queue again: the file is uploaded anew, and paid is only what comes after it."
             raise
 
-    def _by_slot(self, file: Path, name: str, content_type: str, size_bytes: int) -> str | None:
-        """The public URL, or None when a presigned upload is not to be had."""
+    def _by_slot(self, file: Path, name: str, content_type: str, size_bytes: int) -> tuple[str | None, str]:
+        """The public URL, or None and why a presigned upload is not to be had."""
+        trouble = ""
         for _ in range(_PUTS):
             try:
                 slot = self._repeat(lambda: self._gateway.upload_slot(name, content_type, size_bytes))
             except APIMallError as failure:
                 if failure.status in _MISSING_ENDPOINT:
-                    return None
+                    return None, f"The gateway gives no address to upload to (HTTP {failure.status})."
+                failure.what = f"No address to upload to: {failure.what}"
                 raise
-            if self._stored(slot, file):
-                return slot.public_url
-        return None
+            trouble = self._trouble_of_storing(slot, file)
+            if not trouble:
+                return slot.public_url, ""
+        return None, trouble
 
-    def _stored(self, slot: UploadSlot, file: Path) -> bool:
+    def _trouble_of_storing(self, slot: UploadSlot, file: Path) -> str:
         try:
-            return 200 <= self._put(slot.upload_url, file, slot.content_type) < 300
-        except OSError:
-            return False
+            stored = self._put(slot.upload_url, file, slot.content_type)
+        except OSError as problem:
+            return str(problem)
+        if stored.done:
+            return ""
+        said = f"HTTP {stored.status}" + (f", {stored.words}" if stored.words else "")
+        advice = _STORAGE_ADVICE.get(stored.status, "Try again later.")
+        return f"{urlsplit(slot.upload_url).hostname}, where the gateway said to store it, answered {said}. {advice}"
+
+    def _inside_json(self, file: Path, name: str, content_type: str, trouble: str) -> str:
+        """The other way, for small files; a failure says why the first one did not work either."""
+        if file.stat().st_size > LARGEST_BASE64_BYTES:
+            raise NotReached(f"The file could not be uploaded. {trouble}", advice="Then queue again.")
+        data = base64.b64encode(file.read_bytes()).decode()
+        try:
+            return self._repeat(lambda: self._gateway.upload_base64(data, name, content_type))
+        except APIMallError as failure:
+            failure.what = f"The file could not be uploaded. {trouble} Sent to the gateway itself: {failure.what}"
+            raise
 
     def _repeat(self, call: Callable[[], T]) -> T:
         attempt = 0

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from .errors import FetchRefused
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LONGEST_URL_CHARACTERS = 8192
 _LONGEST_HOST_CHARACTERS = 253
@@ -60,7 +61,8 @@ _CLOSED_IPV4 = tuple(
         "240.0.0.0/4",
     )
 )
-_FAKE_IP = ipaddress.IPv4Network("198.18.0.0/15")
+# Where proxy programs that take over a machine's traffic make up an address for every name, and resolve it themselves.
+_MADE_UP = (ipaddress.IPv4Network("198.18.0.0/15"), ipaddress.IPv6Network("fc00::/7"))
 _GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
 _CLOSED_IPV6 = tuple(
     ipaddress.IPv6Network(network)
@@ -109,15 +111,22 @@ def parse_url(url: str, loopback_origin: str | None = None) -> Target:
     return target
 
 
-def require_public(host: str, addresses: list[str], *, through_proxy: bool = False) -> None:
-    """Every address a name stands for must be public; one that is not spoils all. Raises FetchRefused."""
+def require_public(host: str, addresses: list[str], made_up: tuple[IPNetwork, ...] = ()) -> None:
+    """Every address a name stands for must be public; one that is not spoils all. Raises FetchRefused.
+
+    `made_up`: ranges from which this network makes up an address for any name. A host that is itself an address of
+    them is still refused: nobody made that up.
+    """
     for address in addresses:
         number = _number(address)
-        if through_proxy and isinstance(number, ipaddress.IPv4Address) and number in _FAKE_IP:
-            # Some proxy programs answer every look-up from this range and resolve the name themselves.
-            continue
-        if number is None or not is_public(number):
+        if number is None or not (is_public(number) or (not is_number(host) and _within(number, made_up))):
             raise FetchRefused(_not_public(host, number))
+
+
+def made_up_ranges(addresses: list[str]) -> tuple[IPNetwork, ...]:
+    """The ranges of made-up addresses that any of these lies in."""
+    numbers = [number for number in map(_number, addresses) if number is not None]
+    return tuple(network for network in _MADE_UP if any(_within(number, (network,)) for number in numbers))
 
 
 def require_loopback(host: str, addresses: list[str]) -> None:
@@ -126,6 +135,11 @@ def require_loopback(host: str, addresses: list[str]) -> None:
         number = _number(address)
         if number is None or not number.is_loopback:
             raise FetchRefused(f"{host} should be this machine, but its name leads elsewhere.")
+
+
+def is_number(host: str) -> bool:
+    """Whether a host is an IP address already, with nothing to look up."""
+    return _number(host) is not None
 
 
 def is_public(address: IPAddress) -> bool:
@@ -231,6 +245,10 @@ def _require_public_host(host: str) -> None:
         raise FetchRefused(f"{host} names a machine in a local network; only public addresses are fetched.")
 
 
+def _within(number: IPAddress, networks: tuple[IPNetwork, ...]) -> bool:
+    return any(number.version == network.version and number in network for network in networks)
+
+
 def _number(address: str) -> IPAddress | None:
     try:
         return ipaddress.ip_address(address)
@@ -239,10 +257,10 @@ def _number(address: str) -> IPAddress | None:
 
 
 def _not_public(host: str, number: IPAddress | None) -> str:
-    if isinstance(number, ipaddress.IPv4Address) and number in _FAKE_IP:
+    if number is not None and not is_number(host) and _within(number, _MADE_UP):
         return (
-            f"{host} leads to an address ({number}) that is not public; proxy programs with 'fake IP' look-ups hand "
-            "out such addresses. Set HTTPS_PROXY to that program, or let it give real addresses."
+            f"{host} leads to an address ({number}) that is not public, and the gateway does not. If a proxy program "
+            "with 'fake IP' look-ups made it up, set HTTPS_PROXY to that program, or let it give real addresses."
         )
     return f"{host} leads to an address that is not public; only public addresses are fetched."
 
@@ -262,8 +280,3 @@ def _origin(target: Target) -> tuple[str, str, int]:
 def _is_invisible(character: str) -> bool:
     # Categories: controls, formats (bidi marks, zero width), surrogates, every kind of blank and line break.
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
-
-
-def is_number(host: str) -> bool:
-    """Whether a host is an IP address already, with nothing to look up."""
-    return _number(host) is not None

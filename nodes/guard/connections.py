@@ -4,9 +4,11 @@ Every name is looked up once, every address of the answer is checked, and the co
 name server that changes its mind in between changes nothing. Nothing of the user's goes along: no key, cookie or
 .netrc entry. Redirects are not followed here.
 
-With a proxy from the environment (https only) the proxy looks the name up. What is checked then: the URL itself, and
-the addresses this machine finds for the host, if it finds any. Where the proxy really connects to is the proxy's
-matter; with a plain `socks5://` one the local look-up is made twice.
+Proxy programs that take over all of a machine's traffic answer every look-up with a made-up address. That is believed
+of a name only where the gateway's own name is answered in the same way.
+
+With a proxy set up for https the proxy looks the name up: what this machine's name servers say decides nothing then.
+What is checked is the URL itself, of every redirect too; where the proxy really connects to is the proxy's matter.
 """
 
 from __future__ import annotations
@@ -15,24 +17,27 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from .addresses import Target, is_number, require_loopback, require_public
+from ..gateway import network
+from ..gateway.errors import SetupError
+from .addresses import IPNetwork, Target, is_number, made_up_ranges, require_loopback, require_public
 from .errors import FetchFailed, FetchRefused
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
 DEADLINE_SECONDS = 1800.0
 _MOST_ADDRESSES_TRIED = 6
+_HTTPS_PORT = 443
 _LINGER_FORMAT = "hh" if os.name == "nt" else "ii"
 
 Resolver = Callable[[str, int], list[str]]
@@ -82,12 +87,42 @@ def _unlogged() -> Iterator[None]:
         _asking.now = False
 
 
-class Line:
-    """Looks up, checks and connects, for one request after the other; another thread can cut it at any time."""
+def require_way_home(gateway_hosts: Sequence[str], resolver: Resolver = resolve) -> None:
+    """Raises SetupError where no name could be fetched from: what the gateway makes would be paid for in vain.
 
-    def __init__(self, resolver: Resolver = resolve, dial: Dial = dial) -> None:
+    One of `gateway_hosts` may be a relay inside of a company, then another says how names are answered here. A name
+    without an address says nothing, and a proxy looks names up by itself.
+    """
+    refusal = None
+    for host in gateway_hosts:
+        if network.proxies_for(f"https://{host}/"):
+            return
+        try:
+            addresses = resolver(host, _HTTPS_PORT)
+            require_public(host, addresses, made_up_ranges(addresses))
+        except OSError:
+            continue
+        except FetchRefused as refused:
+            refusal = refusal or refused
+        else:
+            return
+    if refusal is not None:
+        raise SetupError(
+            f"Results could not be fetched over this network: {refusal}",
+            advice="Set HTTPS_PROXY to the proxy program that answers look-ups here, or let it give real addresses.",
+        )
+
+
+class Line:
+    """Looks up, checks and connects, for one request after the other; another thread can cut it at any time.
+
+    `gateway_hosts` are the gateway's names: where they lead tells whether this network makes addresses up.
+    """
+
+    def __init__(self, gateway_hosts: Sequence[str] = (), resolver: Resolver = resolve, dial: Dial = dial) -> None:
         self.stage = "the preparation"
         self.target: Target | None = None
+        self._gateway_hosts = gateway_hosts
         self._resolver = resolver
         self._dial = dial
         self._lock = threading.Lock()
@@ -107,23 +142,24 @@ class Line:
         """Send one request and give its answer, body unread; the connection ends with the block.
 
         `deadline_seconds` ends the exchange however slowly bytes still come; None leaves that to whoever calls `cut`.
-        Raises FetchRefused and what requests raises.
+        Raises FetchRefused, also for proxies and certificates that cannot work, and what requests raises.
         """
         self.target = target
-        self.stage = "the preparation (proxy and certificate settings)"
+        self.stage = "the preparation"
         # Prepared and sent by hand: a session would add cookies and .netrc, and read the whole body of a redirect.
         request = requests.Request(method, target.url, headers=dict(headers), data=body).prepare()
-        with requests.Session() as session:
-            surroundings = session.merge_environment_settings(target.url, {}, True, None, None)
-        proxies = {} if target.on_loopback else surroundings["proxies"]
-        if requests.utils.select_proxy(target.url, proxies):
-            self._check_before_proxy(target)
-        with contextlib.closing(_GuardedAdapter(self)) as adapter, self._until(deadline_seconds), _unlogged():
+        try:
+            proxies = {} if target.on_loopback else network.proxies_for(target.url)
+            certificates = network.certificates() if target.scheme == "https" else None
+        except SetupError as obstacle:
+            raise FetchRefused(f"{obstacle.what}. {obstacle.advice}") from None
+        adapter = _GuardedAdapter(self, certificates)
+        with contextlib.closing(adapter), self._until(deadline_seconds), _unlogged():
             response = adapter.send(
                 request,
                 stream=True,
                 timeout=(CONNECT_SECONDS, SILENCE_SECONDS),
-                verify=surroundings["verify"] or True,
+                verify=True,
                 cert=None,
                 proxies=proxies,
             )
@@ -143,7 +179,7 @@ class Line:
         if target.on_loopback:
             require_loopback(host, addresses)
         else:
-            require_public(host, addresses)
+            require_public(host, addresses, self._made_up(addresses))
         return self._connect(addresses, port)
 
     def to_proxy(self, host: str, port: int) -> socket.socket:
@@ -155,9 +191,8 @@ class Line:
         if isinstance(problem, requests.exceptions.ProxyError):
             return FetchFailed(f"The proxy did not connect to {host}. Check HTTPS_PROXY and NO_PROXY, then try again.")
         if isinstance(problem, requests.exceptions.SSLError):
-            return FetchFailed(f"{host} has no valid certificate for its name, or TLS failed. Try another network.")
-        if isinstance(problem, (requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL)):
-            return FetchFailed(f"The proxy set for {host} cannot be used. Check HTTPS_PROXY and ALL_PROXY.")
+            advice = network.certificate_advice(problem) or "Try another network."
+            return FetchFailed(f"{host} has no valid certificate for its name, or TLS failed. {advice}")
         how = "took too long" if isinstance(problem, (requests.Timeout, TimeoutError)) else "failed"
         return FetchFailed(f"{host} could not be used: {self.stage} {how}. Check the network, then try again.")
 
@@ -190,12 +225,15 @@ class Line:
             handles, self._handles = self._handles, []
         return handles
 
-    def _check_before_proxy(self, target: Target) -> None:
-        try:
-            addresses = self.look_up(target.host, target.port)
-        except OSError:
-            return  # names are often the proxy's business alone
-        require_public(target.host, addresses, through_proxy=True)
+    def _made_up(self, addresses: list[str]) -> tuple[IPNetwork, ...]:
+        """The ranges of made-up addresses to believe in. The gateway is looked up only where that decides something."""
+        if not made_up_ranges(addresses):
+            return ()
+        found: list[str] = []
+        for host in self._gateway_hosts:
+            with contextlib.suppress(OSError):
+                found += self.look_up(host, _HTTPS_PORT)
+        return made_up_ranges(found)
 
     def _connect(self, addresses: list[str], port: int) -> socket.socket:
         self.stage = "the connection"
@@ -220,12 +258,12 @@ class Line:
             self._handles.append(line.dup())
 
 
-class _GuardedAdapter(HTTPAdapter):
+class _GuardedAdapter(network.VerifyingAdapter):
     """requests, with every connection made by a `Line`."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, certificates: ssl.SSLContext | None) -> None:
         self._line = line
-        super().__init__(max_retries=0)
+        super().__init__(certificates)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

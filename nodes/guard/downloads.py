@@ -16,6 +16,7 @@ import queue
 import re
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -66,6 +67,7 @@ def fetch(
     part: Path,
     *,
     loopback_origin: str | None = None,
+    gateway_hosts: Sequence[str] = (),
     largest_bytes: int = LARGEST_BYTES,
     deadline_seconds: float = DEADLINE_SECONDS,
     stop: Stop = never_stop,
@@ -76,12 +78,13 @@ def fetch(
 ) -> Fetched:
     """Download `url` to the file `part`, whole and flushed to disk; the caller verifies and renames it.
 
-    `loopback_origin` is the one origin (scheme, host and port) that may be plain http and on this machine.
+    `loopback_origin` is the one origin (scheme, host and port) that may be plain http and on this machine;
+    `gateway_hosts` are the gateway's names, which tell whether this network makes addresses up (`connections.py`).
     `deadline_seconds` covers everything from the look-up to the last byte. With `validators` an unchanged file gives
     NotModified. Raises FetchRefused, FetchGone, FetchFailed, NotModified, Stopped or DiskRefused; `part` is gone then.
     """
     target = parse_url(url, loopback_origin)
-    line = Line(resolver, dial)
+    line = Line(gateway_hosts, resolver, dial)
     network = _Network(line, target, loopback_origin, validators, largest_bytes)
     watch = _Watch(stop, time.monotonic() + deadline_seconds, target.host)
     try:

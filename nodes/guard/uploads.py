@@ -5,8 +5,14 @@ Guarded like downloads (`connections.py`): public addresses over https, or the l
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import requests
+import urllib3
+
+from ..gateway.contract import Stored
 from .addresses import parse_url
 from .connections import Line
 from .errors import FetchError
@@ -14,27 +20,49 @@ from .errors import FetchError
 _GONE = (401, 403, 404, 410)
 _LOOK_SECONDS = 30.0
 _HEADERS = {"User-Agent": "apimall-video"}
+_LARGEST_REFUSAL_BYTES = 4096
+_LONGEST_WORDS_CHARACTERS = 160
 
 
-def put(url: str, file: Path, content_type: str, *, loopback_origin: str | None = None) -> int:
-    """Store `file` at a presigned address; gives the HTTP status. Raises OSError when no answer came.
+def put(
+    url: str, file: Path, content_type: str, *, loopback_origin: str | None = None, gateway_hosts: Sequence[str] = ()
+) -> Stored:
+    """Store `file` at a presigned address. Raises OSError, in words for users, when no answer came.
 
     Sends the content type as given and the file's length: storage services sign both (`docs/gateway.md`, "Uploads").
     """
     headers = {**_HEADERS, "Content-Type": content_type}
+    line = Line(gateway_hosts)
     try:
         target = parse_url(url, loopback_origin)
-        with file.open("rb") as body, Line().ask(target, headers, method="PUT", body=body) as response:
-            return int(response.status_code)
     except FetchError as refusal:
         raise OSError(str(refusal)) from None
+    try:
+        with file.open("rb") as body, line.ask(target, headers, method="PUT", body=body) as response:
+            return Stored(response.status_code, "" if response.ok else _words(response))
+    except FetchError as refusal:
+        problem = refusal
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as trouble:
+        problem = line.explain(trouble, target.host)
+    raise OSError(str(problem))
 
 
-def is_readable(url: str, *, loopback_origin: str | None = None) -> bool:
+def is_readable(url: str, *, loopback_origin: str | None = None, gateway_hosts: Sequence[str] = ()) -> bool:
     """False when the address plainly no longer gives out its file; True for whatever is not plain."""
     try:
         target = parse_url(url, loopback_origin)
-        with Line().ask(target, _HEADERS, method="HEAD", deadline_seconds=_LOOK_SECONDS) as response:
+        with Line(gateway_hosts).ask(target, _HEADERS, method="HEAD", deadline_seconds=_LOOK_SECONDS) as response:
             return response.status_code not in _GONE
     except (FetchError, OSError):
         return True
+
+
+def _words(response: requests.Response) -> str:
+    """What a storage of the S3 kind says of a refusal: its code and message, and nothing of the request it repeats."""
+    try:
+        page = response.raw.read(_LARGEST_REFUSAL_BYTES, decode_content=False).decode("utf-8", errors="replace")
+    except (urllib3.exceptions.HTTPError, OSError):
+        return ""
+    parts = (re.search(rf"<{tag}>([^<]+)</{tag}>", page) for tag in ("Code", "Message"))
+    words = ": ".join(part[1].strip() for part in parts if part)
+    return "".join(c for c in words if c.isprintable())[:_LONGEST_WORDS_CHARACTERS].rstrip(". ")

@@ -49,9 +49,20 @@ class Homecoming:
 
 
 class Home:
-    """The results folder. `verify` raises NotAClip for a file that does not decode."""
+    """The results folder. `verify` raises NotAClip for a file that does not decode.
 
-    def __init__(self, folder: Path, *, fetch: Fetch, verify: Callable[[Path], object]) -> None:
+    `require_way()` raises SetupError where no result could be fetched: what cannot come home is not to be paid for.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fetch: Fetch,
+        verify: Callable[[Path], object],
+        require_way: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.require_way = require_way
         self._folder = folder
         self._fetch = fetch
         self._verify = verify

@@ -271,6 +271,7 @@ class Runner:
     def _upload(self, work: Work, job: Job) -> None:
         order = work.order
         assert order is not None, "planned only with an order"
+        self._home.require_way()
         self._journal.clear_body(job)
         work.say(Phase.UPLOADING)
 
@@ -307,6 +308,7 @@ class Runner:
         if job.state == states.SENT:
             self._require_fresh(work, job)
         else:
+            self._home.require_way()
             self._allow(job)
         self._commit(work)
         sent = self._journal.begin_post(job, self.max_jobs, self._holders.alive())

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from nodes.gateway.client import Timeouts, open_session
+from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError
 from nodes.guard import connections as guard
 from nodes.guard.downloads import fetch
@@ -236,7 +237,7 @@ class Provocation:
         session.request = request  # type: ignore[method-assign, assignment]
         return session
 
-    def _put(self, url: str, file: Path, kind: str, *, loopback_origin: str | None = None) -> int:
+    def _put(self, url: str, file: Path, kind: str, *, loopback_origin: str | None = None) -> Stored:
         self._local(PUT, "clock forward", "clock back")
         if self._detour and self.step == PUT and self._strikes():
             return put(self._detour.url(url), file, kind, loopback_origin=self._near())

@@ -817,7 +817,7 @@ def test_a_request_with_a_body_leaves_by_the_same_guarded_way(internet: Internet
 
     server = internet.serve(answer)
     (tmp_path / "clip").write_bytes(b"clip")
-    line = Line(internet.resolve, internet.dial)
+    line = Line((), internet.resolve, internet.dial)
     with (tmp_path / "clip").open("rb") as body, line.ask(parse_url(URL), {}, method="PUT", body=body) as response:
         assert response.status_code == 403
     assert "content-length: 4\r\n" in server.heads[0].lower()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nodes.gateway.contract import Stored
 from nodes.gateway.errors import Charge, Detached
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import put
@@ -47,7 +48,7 @@ def held(phase: Phase, gateway: RehearsalGateway, user: Path) -> Iterator[Scene]
         if (phase, step) == (Phase.SUBMITTING, "sent"):
             gate.pass_through()
 
-    def slow_put(*args: Any, **named: Any) -> int:
+    def slow_put(*args: Any, **named: Any) -> Stored:
         if phase is Phase.UPLOADING:
             gate.pass_through()
         return put(*args, **named)

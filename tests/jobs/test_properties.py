@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from nodes.gateway.contract import Accepted, Task, UploadSlot
+from nodes.gateway.contract import Accepted, Stored, Task, UploadSlot
 from nodes.gateway.errors import (
     APIMallError,
     BadRequest,
@@ -198,7 +198,7 @@ class Process:
                 self.journal,
                 "a",
                 folder / "uploads",
-                put=lambda url, file, content_type: 200,
+                put=lambda url, file, content_type: Stored(200),
                 readable=lambda url: True,
                 wall=wall,
                 sleep=lambda seconds: None,

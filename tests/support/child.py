@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import put
@@ -52,11 +53,11 @@ class Dying:
     def allow(self, job: Job) -> None:
         self.at("allowed")
 
-    def put(self, *args: Any, **named: Any) -> int:
+    def put(self, *args: Any, **named: Any) -> Stored:
         self.at("uploading")
-        status = put(*args, **named)
+        stored = put(*args, **named)
         self.at("stored")
-        return status
+        return stored
 
     def fetch(self, *args: Any, **named: Any) -> Any:
         tell = named.pop("tell")

@@ -17,7 +17,7 @@ import numpy as np
 import requests
 
 from nodes.gateway.client import Gateway, Timeouts, open_session
-from nodes.gateway.contract import TEXT_TO_VIDEO
+from nodes.gateway.contract import TEXT_TO_VIDEO, Stored
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import is_readable, put
 from nodes.jobs.order import Medium, MediumFile, Order
@@ -155,7 +155,7 @@ class Wiring:
     clocks: Clocks | None = None
     budget: Callable[[], Budget] = lambda: Budget(6000, 1000)
     fetch: Callable[..., Any] = fetch
-    put: Callable[..., int] = put
+    put: Callable[..., Stored] = put
     verify: Callable[[Path], object] = verify
     pace: Callable[..., float] | None = None
     session: Callable[[str], requests.Session] = open_session
