@@ -12,7 +12,7 @@ import pytest
 from nodes.gateway import network
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.errors import APIMallError, Charge, NotReached, SetupError
-from tests.guard.elsewhere import CDN, GATEWAY, TLS, ConnectProxy, Front, Tunnel, tunnel
+from tests.support.elsewhere import CDN, GATEWAY, TLS, ConnectProxy, Front, Tunnel, tunnel
 from tests.support.gateway import Hand, answer
 
 __all__ = ["tunnel"]

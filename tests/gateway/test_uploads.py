@@ -91,17 +91,70 @@ def test_a_storage_that_refuses_is_asked_twice_and_then_left_alone(
     assert (len(gateway.record.of("put")), len(gateway.record.of("base64"))) == (2, 1)
 
 
-def test_what_is_too_large_for_json_is_told_when_the_storage_refuses_it(
-    bench: Bench, gateway: RehearsalGateway, tmp_path: Path
-) -> None:
-    gateway.always("put", faults.Answer(403))
-    large = tmp_path / "large.png"
-    with large.open("wb") as file:
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Too large to travel inside JSON."""
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
         file.truncate(LARGEST_BASE64_BYTES + 1)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            faults.Answer(403, code="AccessDenied", message="Request has expired"),
+            "403, AccessDenied: Request has expired",
+        ),
+        (faults.Answer(403, code="AccessDenied", message="Request has expired"), "clock"),
+        (faults.Answer(413, code="EntityTooLarge", message="Too much."), "Shorten or shrink"),
+        (faults.Answer(503, body=b"<html>busy</html>", content_type="text/html"), "HTTP 503. Try again later."),
+        (faults.Answer(500, body=b"<Code>a\x00\n\xe2\x80\xaeb</Code>" + b"x" * 9000), "HTTP 500, ab"),
+        (faults.Answer(500, body=b"<Message>" + b"long " * 700 + b"</Message>"), "HTTP 500, long long"),
+        (faults.DropBefore(), "could not be used"),
+    ],
+)
+def test_what_is_too_large_for_json_is_told_with_what_the_storage_answered(
+    answer: faults.Fault, words: str, bench: Bench, gateway: RehearsalGateway, large: Path
+) -> None:
+    gateway.always("put", answer)
     told = failure(bench, large)
     assert type(told) is NotReached
     assert told.charge is Charge.NOT_SENT
+    assert words in told.what
+    assert "127.0.0.1" in told.what, "the storage is named"
+    assert "signature" not in str(told), "the address itself is not"
+    assert str(told).isprintable() and len(str(told)) < 500
     assert gateway.record.of("base64") == []
+
+
+def test_a_storage_that_nobody_answers_for_is_named_with_the_step_that_failed(
+    bench: Bench, gateway: RehearsalGateway, large: Path
+) -> None:
+    gateway.always("upload_url", faults.Fields('{"upload_url": "https://storage.internal/x?signature=canary"}'))
+    told = failure(bench, large)
+    assert "storage.internal names a machine in a local network" in told.what
+    assert "canary" not in str(told)
+
+
+@pytest.mark.parametrize("status", [404, 401, 500])
+def test_when_the_second_way_fails_too_both_are_told(
+    status: int, bench: Bench, gateway: RehearsalGateway, picture: Path
+) -> None:
+    gateway.always("put", faults.Answer(403, code="SignatureDoesNotMatch", message="No."))
+    gateway.always("base64", faults.Answer(status, message="Not today"))
+    told = failure(bench, picture)
+    assert "HTTP 403, SignatureDoesNotMatch" in told.what
+    assert "Not today" in told.what
+    assert told.status == status
+
+
+def test_an_upload_that_got_no_address_says_so(bench: Bench, gateway: RehearsalGateway, picture: Path) -> None:
+    gateway.always("upload_url", faults.Answer(402, message="Balance too low"))
+    told = failure(bench, picture)
+    assert told.what.startswith("No address to upload to: ")
+    assert "Balance too low" in told.what
 
 
 @pytest.mark.parametrize(("fault", "kind"), [(faults.Answer(401), KeyRefused), (faults.Answer(500), GatewayBroken)])

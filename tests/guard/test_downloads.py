@@ -134,7 +134,8 @@ class Internet:
         return server
 
     def fetch(self, part: Path, url: str = URL) -> bytes:
-        return fetch(url, part, resolver=self.resolve, dial=self.dial).path.read_bytes()
+        gateway = ("gateway.example",)
+        return fetch(url, part, gateway_hosts=gateway, resolver=self.resolve, dial=self.dial).path.read_bytes()
 
 
 @functools.cache
@@ -416,6 +417,69 @@ def test_a_name_without_an_address_may_be_tried_again(internet: Internet, part: 
     with pytest.raises(FetchFailed, match=r"cdn\.example\.com"):
         internet.fetch(part)
     assert internet.dialled == []
+
+
+MADE_UP = ["198.18.0.7", "198.19.255.254", "fc00::7", "fdfe:dcba:9876::7"]
+
+
+@pytest.mark.parametrize("address", MADE_UP)
+def test_a_made_up_address_is_believed_where_the_gateways_name_has_one_too(
+    internet: Internet, part: Path, address: str
+) -> None:
+    internet.serve(serve_clip, address=address)
+    internet.names["gateway.example"] = [["198.18.0.1"] if "." in address else ["198.18.0.1", "fc00::1"]]
+    assert internet.fetch(part) == CLIP
+    assert internet.dialled == [address]
+
+
+@pytest.mark.parametrize("address", MADE_UP)
+@pytest.mark.parametrize("gateway", [[PUBLIC], ["10.0.0.1"], ["127.0.0.1"], None], ids=str)
+def test_a_made_up_address_is_not_believed_where_the_gateways_name_has_none(
+    internet: Internet, part: Path, address: str, gateway: list[str] | None
+) -> None:
+    internet.serve(serve_clip, address=address)
+    if gateway:
+        internet.names["gateway.example"] = [gateway]
+    with pytest.raises(FetchRefused, match="HTTPS_PROXY"):
+        internet.fetch(part)
+    assert internet.dialled == []
+
+
+@pytest.mark.parametrize(
+    "found", [["198.18.0.7", "10.0.0.1"], ["10.0.0.1"], ["127.0.0.1"], ["169.254.169.254"], ["fc00::7"], ["fe80::1"]]
+)
+def test_where_addresses_are_made_up_every_other_inner_one_stays_forbidden(
+    internet: Internet, part: Path, found: list[str]
+) -> None:
+    internet.names |= {"cdn.example.com": [found], "gateway.example": [["198.18.0.1"]]}
+    with pytest.raises(FetchRefused):
+        internet.fetch(part)
+    assert internet.dialled == []
+
+
+@pytest.mark.parametrize("host", ["198.18.0.7", "[fc00::7]", "[::ffff:198.18.0.7]"])
+def test_a_made_up_address_that_somebody_wrote_is_refused_unasked(internet: Internet, part: Path, host: str) -> None:
+    internet.names["gateway.example"] = [["198.18.0.1", "fc00::1"]]
+    with pytest.raises(FetchRefused):
+        internet.fetch(part, f"https://{host}/clip.mp4")
+    assert (internet.asked, internet.dialled) == ([], [])
+
+
+def test_a_redirect_to_a_made_up_address_is_refused_and_one_to_a_name_that_has_one_is_not(
+    internet: Internet, part: Path
+) -> None:
+    internet.names["gateway.example"] = [["198.18.0.1"]]
+    internet.serve(redirect("https://media.example.net/"), address="198.18.0.7")
+    internet.serve(redirect("https://198.18.0.7/"), name="media.example.net", address="198.18.0.8")
+    with pytest.raises(FetchRefused, match="redirects to an address that is not fetched"):
+        internet.fetch(part)
+    assert internet.dialled == ["198.18.0.7", "198.18.0.8"]
+
+
+def test_the_gateway_is_looked_up_only_where_that_decides_something(internet: Internet, part: Path) -> None:
+    internet.serve(serve_clip)
+    internet.fetch(part)
+    assert internet.asked == ["cdn.example.com"]
 
 
 def test_fake_addresses_of_proxy_programs_are_named_in_the_refusal(internet: Internet, part: Path) -> None:
@@ -900,8 +964,8 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
         server.close()
 
 
-@pytest.mark.parametrize("found", [[PUBLIC], None, ["198.18.0.7"]], ids=["public", "unknown here", "fake"])
-def test_a_proxy_from_the_environment_is_used(
+@pytest.mark.parametrize("found", [[PUBLIC], None, ["198.18.0.7"], ["10.0.0.9"], ["127.0.0.1", "fc00::7"]], ids=str)
+def test_a_proxy_from_the_environment_is_used_whatever_the_look_up_here_says(
     internet: Internet, proxy: Callable[..., Proxy], part: Path, found: list[str] | None
 ) -> None:
     between = proxy()
@@ -914,16 +978,56 @@ def test_a_proxy_from_the_environment_is_used(
     assert "proxy-authorization" not in between.behind.heads[0].lower()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "localhost", "inside.example.com"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "169.254.169.254", "localhost", "nas.local", "10.0.0.9", "198.18.0.7", "[fc00::7]"]
+)
 def test_a_proxy_is_not_asked_for_a_forbidden_host(
     internet: Internet, proxy: Callable[..., Proxy], part: Path, host: str
 ) -> None:
     between = proxy()
     internet.servers["127.0.0.1"] = between
-    internet.names["inside.example.com"] = [[PUBLIC, "10.0.0.9"]]
     with pytest.raises(FetchRefused):
         internet.fetch(part, f"https://{host}/clip.mp4")
     assert (between.connections, internet.trap.connections) == (0, 0)
+
+
+@pytest.mark.parametrize("location", ["https://10.0.0.9/", "https://198.18.0.7/", "http://cdn.example.com/", "//nas/"])
+def test_a_redirect_behind_a_proxy_is_checked_too(
+    internet: Internet, proxy: Callable[..., Proxy], part: Path, location: str
+) -> None:
+    between = proxy()
+    between.behind.answer = redirect(location)
+    internet.servers["127.0.0.1"] = between
+    with pytest.raises(FetchRefused):
+        internet.fetch(part)
+    assert (between.connections, internet.trap.connections) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks://me:canary@127.0.0.1:7890"),
+        ("HTTPS_PROXY", "no proxy canary"),
+        ("REQUESTS_CA_BUNDLE", "/nowhere/canary.pem"),
+    ],
+)
+def test_a_variable_that_cannot_work_is_named(
+    internet: Internet, part: Path, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    internet.serve(serve_clip)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(FetchRefused, match=variable) as caught:
+        internet.fetch(part)
+    _assert_fit_to_be_shown(caught.value)
+    assert internet.dialled == []
+
+
+def test_variables_that_cannot_work_do_not_touch_the_loopback_origin(
+    serve: Callable[[Answer], Server], part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/company.pem")
+    fetch_local(serve(serve_clip), part)
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway", "403 <b>canary</b>"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-TLS = Path(__file__).parent / "tls"
+TLS = Path(__file__).parent.parent / "guard" / "tls"
 GATEWAY = "media.example.net"
 CDN = "cdn.example.com"
 """Names that `tls/server.pem` is good for; `tls/authority.pem` vouches for it."""
@@ -144,10 +145,15 @@ def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tunnel]:
         ]
 
     def connect_through(line: socket.socket, address: tuple[str, int]) -> None:
-        if address[0] in made.ports:
-            made.dialled.append(address[0])
-            address = ("127.0.0.1", made.ports[address[0]])
-        connect(line, address)
+        if address[0] not in made.ports:
+            connect(line, address)
+            return
+        made.dialled.append(address[0])
+        with socket.socket(socket.AF_INET) as out:
+            out.settimeout(line.gettimeout())
+            connect(out, ("127.0.0.1", made.ports[address[0]]))
+            # Whoever holds `line`, be it one for IPv6, goes on with this connection.
+            os.dup2(out.fileno(), line.fileno())
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(socket.socket, "connect", connect_through)
