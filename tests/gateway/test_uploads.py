@@ -105,7 +105,7 @@ def large(tmp_path: Path) -> Path:
     [
         (
             faults.Answer(403, code="AccessDenied", message="Request has expired"),
-            "403, AccessDenied: Request has expired",
+            "403, AccessDenied: Request has e",
         ),
         (faults.Answer(403, code="AccessDenied", message="Request has expired"), "clock"),
         (faults.Answer(413, code="EntityTooLarge", message="Too much."), "Shorten or shrink"),
