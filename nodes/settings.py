@@ -9,20 +9,19 @@ made. Whoever shares a Windows folder with others should set APIMALL_API_KEY ins
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .files import whole
 from .gateway.errors import SetupError
 
 DEFAULT_BASE_URL = "https://gateway.apimall.ai"
@@ -52,7 +51,6 @@ _LARGEST_KEY_FILE_BYTES = 4096
 _SHORTEST_MASKED_KEY = 12
 _LARGEST_MAX_JOBS = 1000
 _LARGEST_WAIT_MINUTES = 7 * 24 * 60.0
-_STALE_PART_SECONDS = 3600.0
 _ON_WORDS = ("1", "true", "yes", "on")
 _OFF_WORDS = ("0", "false", "no", "off")
 _KEY_ADVICE = f"Copy it again from https://www.apimall.ai/api-keys into {KEY_VARIABLE} or the API Mall panel."
@@ -351,17 +349,10 @@ def _require_private(path: Path, status: os.stat_result) -> None:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    # A name of its own per writer: two that share one would swap each other's half-written file into place.
-    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _drop_stale_parts(path)
-        try:
+        with whole(path) as part:
             _create_private(part, data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        _sync_folder(path.parent)
     except OSError as problem:
         reason = problem.strerror
     else:
@@ -373,23 +364,3 @@ def _create_private(path: Path, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _drop_stale_parts(path: Path) -> None:
-    """Remove what a writer left that was killed half-way: it may hold a key."""
-    for part in path.parent.glob(f"{path.name}.*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > _STALE_PART_SECONDS:
-                part.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

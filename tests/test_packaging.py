@@ -247,16 +247,17 @@ HOST_MODULES = {
 NODE_FILES = ("image_to_video", "load_video", "poll_result", "text_to_video", "video_to_video")
 ARROWS = {
     "progress": set(),
+    "files": {"progress"},
     "gateway": set(),
-    "media": {"progress"},
+    "media": {"files", "progress"},
     "guard": {"gateway", "progress"},
     "journal": {"gateway"},
-    "jobs": {"gateway", "guard", "journal", "media", "progress"},
-    "rehearsal": {"gateway", "media"},
-    "settings": {"gateway"},
+    "jobs": {"files", "gateway", "guard", "journal", "media", "progress"},
+    "rehearsal": {"files", "gateway", "media"},
+    "settings": {"files", "gateway"},
     "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "settings"},
     "panel": {"gateway", "jobs", "journal", "service", "settings"},
-    "comfyui": {"gateway", "guard", "jobs", "journal", "media", "panel", "progress", "service"},
+    "comfyui": {"files", "gateway", "guard", "jobs", "journal", "media", "panel", "progress", "service"},
     **{name: {"comfyui", "gateway", "jobs", "progress"} for name in NODE_FILES},
 }
 # The stand-in reads the header; the real gateway's is written in one place.
@@ -434,7 +435,7 @@ class Refusing:
 BLOCKED = set(sys.argv[1].split(","))
 sys.meta_path.insert(0, Refusing())
 import nodes
-for room in ("gateway", "guard", "jobs", "journal", "media", "progress", "rehearsal", "settings", "service"):
+for room in ("files", "gateway", "guard", "jobs", "journal", "media", "progress", "rehearsal", "settings", "service"):
     module = __import__(f"nodes.{room}", fromlist=["x"])
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
         if found.name != "__main__":

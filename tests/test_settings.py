@@ -357,16 +357,6 @@ def test_a_failed_write_keeps_the_old_key_and_leaves_nothing_behind(tmp_path: Pa
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["api_key"]
 
 
-def test_parts_left_by_a_killed_writer_are_cleared_when_old(tmp_path: Path) -> None:
-    old, young = tmp_path / "api_key.aa.part", tmp_path / "api_key.bb.part"
-    for part in (old, young):
-        _write_private(part, KEY.encode())
-    os.utime(old, (1_000_000_000, 1_000_000_000))
-    settings.store_key(tmp_path, KEY)
-    assert not old.exists()
-    assert young.exists()
-
-
 def test_writers_at_the_same_time_leave_one_whole_key(tmp_path: Path) -> None:
     keys = [f"sk-writer-{number}-" + str(number) * 300 for number in range(8)]
     start = threading.Barrier(len(keys))

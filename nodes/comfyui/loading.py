@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
+from ..files import whole
 from ..gateway.errors import InputError
 from ..guard.downloads import fetch
 from ..guard.errors import GuardError, NotModified
@@ -177,12 +177,8 @@ def _made(digest: str, make: Callable[[Path], object], stop: Stop) -> Path:
     path = _folder() / f"{digest[:24]}.mp4"
     with _alone_with(path, stop):
         if not path.exists():
-            part = _part_of(path)
-            try:
+            with whole(path) as part:
                 make(part)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
     return path
 
 
@@ -202,11 +198,6 @@ def _alone_with(path: Path, stop: Stop) -> Iterator[None]:
         lock.release()
 
 
-def _part_of(path: Path) -> Path:
-    # A name of its own for each writer: another ComfyUI may use the same output folder.
-    return path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
-
-
 def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
     """The file behind a URL, kept by its address and asked for again only with its validators."""
     current = instance.current()
@@ -215,23 +206,21 @@ def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
     notes = _folder_of_notes() / f"{name}.json"
     with _alone_with(path, stop):
         known = _read_notes(notes) if path.exists() else {}
-        part = _part_of(path)
         try:
-            fetched = fetch(
-                url,
-                part,
-                **current.reach(current.settings()),
-                stop=stop,
-                tell=tell,
-                validators=(known.get("etag"), known.get("last_modified")),
-            )
-            _require_clip(part)
-            part.replace(path)
+            with whole(path) as part:
+                fetched = fetch(
+                    url,
+                    part,
+                    **current.reach(current.settings()),
+                    stop=stop,
+                    tell=tell,
+                    validators=(known.get("etag"), known.get("last_modified")),
+                )
+                _require_clip(part)
         except NotModified:
             return path
-        finally:
-            part.unlink(missing_ok=True)
-        notes.write_text(json.dumps({"etag": fetched.etag, "last_modified": fetched.last_modified}), encoding="utf-8")
+        with whole(notes) as part:
+            part.write_text(json.dumps({"etag": fetched.etag, "last_modified": fetched.last_modified}), "utf-8")
     return path
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..files import sha256_of, whole
 from ..guard.downloads import Fetched
 from ..guard.errors import DiskRefused, FetchGone, FetchRefused, GuardError
 from ..guard.paths import result_path
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
-
-_HASH_CHUNK_BYTES = 1 << 20
 
 
 class Expired(Exception):
@@ -79,7 +76,7 @@ class Home:
             now = path.stat()
             if now.st_size != job.file_bytes:
                 return None
-            if now.st_mtime_ns != job.file_mtime_ns and _sha256(path) != job.file_sha256:
+            if now.st_mtime_ns != job.file_mtime_ns and sha256_of(path) != job.file_sha256:
                 return None
         except OSError:
             return None
@@ -115,38 +112,14 @@ class Home:
         self._folder.mkdir(parents=True, exist_ok=True)
         owner = f"{job.account}/{job.identity}/{job.attempt}/"
         target = result_path(self._folder, job.task_id or "", owner=owner)
-        part = target.with_name(f".{target.name}.part")
-        try:
+        # One name for each job, which only its holder downloads: what a kill left is written over.
+        with whole(target, target.with_name(f".{target.name}.part")) as part:
             fetched = self._fetch(url, part, tell=tell)
             self._verify(part)
             observe("fetched")
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        _sync_folder(self._folder)
         observe("renamed")
         return Delivery(Path(target.name), fetched.size_bytes, target.stat().st_mtime_ns, fetched.sha256)
 
     def path_of(self, delivery: Delivery) -> Path:
         """Where a delivery lies."""
         return self._folder / delivery.path.name
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable where the system can (Windows cannot open folders)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

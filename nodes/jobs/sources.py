@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import sha256_of
 from ..gateway.contract import LARGEST_UPLOAD_BYTES
 from ..media.encode import trim_clip
 from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..media.stills import encode_still, pixel_digest
-from ..progress import Stop, Stopped
+from ..progress import Stop
 from .order import Medium, MediumFile
 
 if TYPE_CHECKING:
     import numpy as np
 
-_CHUNK_BYTES = 1 << 20
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 2.0, 30.0
 _MP4 = "video/mp4"
 
@@ -42,7 +42,7 @@ def of_file(path: Path, stop: Stop, *, start_seconds: float = 0.0, seconds: floa
     A whole H.264 MP4 goes as it is, never decoded; anything else is encoded once, streamed, with its sound.
     """
     clip = probe(path)
-    digest = _file_digest(path, stop)
+    digest = sha256_of(path, stop)
     notes = notes_on_length(seconds or clip.seconds - start_seconds)
     if not start_seconds and not seconds and _goes_as_it_is(clip):
         return Medium(digest, lambda folder, stop: MediumFile(path, _MP4, ours=False, notes=notes))
@@ -95,13 +95,3 @@ def notes_on_length(seconds: float) -> tuple[str, ...]:
     if _SHORTEST_SECONDS <= seconds <= _LONGEST_SECONDS:
         return ()
     return (f"the source lasts {seconds:.1f} s; the model is known to take 2 to 30 s, so it may be refused",)
-
-
-def _file_digest(path: Path, stop: Stop) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            if stop():
-                raise Stopped
-            digest.update(chunk)
-    return digest.hexdigest()
