@@ -65,11 +65,15 @@ ALLOWED = {
         "http",
     ): "asks requests for the proxy and certificates that are set up; sends nothing",
     ("nodes/gateway/client.py", "http"): "the one client of the gateway; its docstring speaks of http.client",
-    ("nodes/rehearsal/wire.py", "socket"): "the stand-in gateway: listens on 127.0.0.1, and only when it is asked for",
-    ("nodes/rehearsal/rules.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
+    (
+        "nodes/rehearsal/connections.py",
+        "socket",
+    ): "the stand-in gateway: listens on 127.0.0.1, only when it is asked for",
+    ("nodes/rehearsal/contract.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
     ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
     ("nodes/journal/sqlite_file.py", "database"): "the journal of paid jobs, in the state folder",
+    ("nodes/rehearsal/book.py", "database"): "the stand-in gateway's own book, in the rehearsal's folder",
     ("nodes/journal/salvage.py", "database"): "reads what is left of a damaged journal, from a copy",
 }
 
@@ -261,7 +265,7 @@ ARROWS = {
     **{name: {"comfyui", "gateway", "jobs", "progress"} for name in NODE_FILES},
 }
 # The stand-in reads the header; the real gateway's is written in one place.
-REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("desk", "rules", "shelf")}
+REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("contract", "files")}
 # A program, not a part: nothing imports it, and it wires the whole pack up as ComfyUI would.
 PROGRAMS = {"nodes/demo.py"}
 
@@ -368,7 +372,7 @@ def test_each_foreign_library_has_its_place() -> None:
         "nodes/guard/connections.py",
         "nodes/guard/uploads.py",
     }
-    assert {_room(path) for path in _importers("sqlite3")} <= {"journal"}
+    assert {_room(path) for path in _importers("sqlite3")} <= {"journal", "rehearsal"}
     assert {_room(path) for path in _importers("av", "PIL", "imageio")} <= {"media", "rehearsal"}
     assert {_room(path) for path in _importers(*HOST_MODULES)} <= {"comfyui", "panel", *NODE_FILES}
     assert _importers("folder_paths", "comfy", "comfy_execution") == {"nodes/comfyui/host.py"}

@@ -7,20 +7,22 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import rules
-from .script import parse_line, vocabulary
+from . import contract
+from .faults import STEPS, vocabulary
+from .script import load, parse_line
 from .server import RehearsalGateway
 
 EPILOG = f"""\
 faults: --fault STEP=FAULT,FAULT,... plays them in order at that step, then all is well again.
-steps:  create query upload_url put base64 download balance
-'none' is one proper answer, 'FAULT*3' three times, 'FAULT*' for ever:
+steps:  {" ".join(STEPS)}
+'none' is one proper answer, 'FAULT*3' three times, 'FAULT*' for ever, 'FAULT~60' for a minute:
 
 {vocabulary()}
 
-a script file holds the same as JSON: {{"create": ["503", "none", "drop-after"], "query": "status:unknown*"}}
-keys:   any is accepted but {rules.REFUSED_KEY} (401) and {rules.UNAPPROVED_KEY} (403)
-prompts that hold {rules.BLOCKED_WORD} are refused (451); {", ".join(rules.FAILURE_WORDS)} fail later
+a script file holds the same as JSON: {{"create": ["503", "none", "drop-after"], "poll": "status:unknown*"}}
+keys:   any is accepted but {contract.REFUSED_KEY} (401) and {contract.UNAPPROVED_KEY} (403)
+prompts that hold {contract.BLOCKED_WORD} are refused (451);
+{", ".join(contract.FATE_WORDS)} end badly later
 """
 
 
@@ -32,7 +34,7 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=8190, help="port on 127.0.0.1 (8190; 0 = any free one)")
-    parser.add_argument("--folder", type=Path, default=Path("rehearsal"), help="where its ledger and files are kept")
+    parser.add_argument("--folder", type=Path, default=Path("rehearsal"), help="where its book and files are kept")
     parser.add_argument("--credits", type=int, default=1000, help="what every key begins with (1000)")
     parser.add_argument("--seconds", type=float, default=6.0, help="how long a task takes (6)")
     parser.add_argument("--most-running", type=int, default=5, help="unfinished tasks per key before 429 (5)")
@@ -45,19 +47,19 @@ def arguments(line: Sequence[str] | None = None) -> argparse.Namespace:
 def main(line: Sequence[str] | None = None) -> None:
     """Serves until Ctrl+C."""
     asked = arguments(line)
-    gateway = RehearsalGateway(
-        asked.folder,
-        credits=asked.credits,
-        seconds_per_task=asked.seconds,
-        port=asked.port,
-        most_running=asked.most_running,
-        requests_per_minute=asked.requests_per_minute,
-    )
     try:
+        gateway = RehearsalGateway(
+            asked.folder,
+            credits=asked.credits,
+            seconds_per_task=asked.seconds,
+            port=asked.port,
+            most_running=asked.most_running,
+            requests_per_minute=asked.requests_per_minute,
+        )
         if asked.script is not None:
-            gateway.read_script(asked.script)
-        for step, words in map(parse_line, asked.fault):
-            gateway.faults.read({step: words})
+            gateway.read_script(load(asked.script.read_text("utf-8")))
+        for faults in asked.fault:
+            gateway.read_script(parse_line(faults))
         base_url = gateway.start()
     except (OSError, ValueError) as error:
         raise SystemExit(f"The rehearsal gateway did not start: {error}") from None
@@ -70,7 +72,7 @@ def main(line: Sequence[str] | None = None) -> None:
         while not never.wait(1.0):
             pass
     except KeyboardInterrupt:
-        print("Stopped; its ledger is kept.", flush=True)
+        print("Stopped; its book is kept.", flush=True)
     finally:
         gateway.stop()
 

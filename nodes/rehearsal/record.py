@@ -5,50 +5,34 @@ from __future__ import annotations
 import base64
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
-from .ledger import Task
-from .replies import Request
+from .book import Book, Entry, Task, What
+from .messages import Request
 
 KEPT_REQUESTS = 20_000
 KEPT_BODY_BYTES = 64 * 1024 * 1024
 
 
 class Record:
-    """Thread-safe; keeps the newest requests, and their bodies up to a budget (older bodies become empty)."""
+    """The newest requests, and beside them the book. Thread-safe."""
 
-    def __init__(self, tasks: Callable[[], list[Task]]) -> None:
-        self._tasks = tasks
+    def __init__(self, book: Book) -> None:
+        self._book = book
         self._changed = threading.Condition()
         self._requests: deque[Request] = deque()
-        self._bodies: deque[int] = deque()
         self._body_bytes = 0
-        self._dropped = 0
         self._counts: Counter[str | None] = Counter()
 
     def add(self, request: Request) -> None:
         with self._changed:
             self._requests.append(request)
             self._counts[request.step] += 1
-            if request.body:
-                self._bodies.append(self._dropped + len(self._requests) - 1)
-                self._body_bytes += len(request.body)
-            while self._body_bytes > KEPT_BODY_BYTES:
-                self._forget_oldest_body()
-            if len(self._requests) > KEPT_REQUESTS:
-                gone = self._requests.popleft()
-                if gone.body:
-                    self._bodies.popleft()
-                    self._body_bytes -= len(gone.body)
-                self._dropped += 1
+            self._body_bytes += len(request.body)
+            while len(self._requests) > KEPT_REQUESTS or self._body_bytes > KEPT_BODY_BYTES:
+                self._body_bytes -= len(self._requests.popleft().body)
             self._changed.notify_all()
-
-    def _forget_oldest_body(self) -> None:
-        place = self._bodies.popleft() - self._dropped
-        self._body_bytes -= len(self._requests[place].body)
-        self._requests[place] = replace(self._requests[place], body=b"")
 
     @property
     def requests(self) -> list[Request]:
@@ -78,15 +62,22 @@ class Record:
     @property
     def tasks(self) -> list[Task]:
         """Every task that was ever accepted, that is charged, in order; restarts included."""
-        return self._tasks()
+        with self._book.open() as page:
+            return page.tasks()
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The gateway's own book: every charge and refund with key, task id and credits."""
+        with self._book.open() as page:
+            return page.entries()
 
     def charges(self) -> int:
         """Credits charged so far, refunds not subtracted."""
-        return sum(task.credits_used for task in self.tasks)
+        return sum(entry.credits for entry in self.entries if entry.what is What.CHARGE)
 
     def refunds(self) -> int:
         """Credits refunded so far."""
-        return sum(task.credits_refunded for task in self.tasks)
+        return sum(entry.credits for entry in self.entries if entry.what is What.REFUND)
 
     def most_running(self) -> int:
         """The greatest number of unfinished tasks that one account has had at a time."""
@@ -95,41 +86,15 @@ class Record:
     def view(self) -> dict[str, Any]:
         """The record as JSON values, for another process; keys are masked, bodies are base64."""
         return {
-            "requests": [_request_view(request) for request in self.requests],
-            "counts": {str(step): count for step, count in self._counts.items()},
-            "tasks": [_task_view(task) for task in self.tasks],
-            "charges": self.charges(),
-            "refunds": self.refunds(),
-            "most_running": self.most_running(),
+            "requests": [_view(request) for request in self.requests],
+            "tasks": [asdict(task) for task in self.tasks],
+            "entries": [asdict(entry) for entry in self.entries],
         }
 
 
-def _request_view(request: Request) -> dict[str, Any]:
+def _view(request: Request) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in request.headers.items()}
     if "authorization" in headers:
         headers["authorization"] = headers["authorization"].split(" ")[0] + " (masked)"
-    return {
-        "step": request.step,
-        "method": request.method,
-        "path": request.path,
-        "query": request.query,
-        "headers": headers,
-        "body_base64": base64.b64encode(request.body).decode(),
-        "at": request.at,
-        "fault": request.fault,
-    }
-
-
-def _task_view(task: Task) -> dict[str, Any]:
-    names = (
-        "task_id",
-        "status",
-        "type",
-        "prompt",
-        "duration",
-        "resolution",
-        "media",
-        "credits_used",
-        "credits_refunded",
-    )
-    return {**{name: getattr(task, name) for name in names}, "created_at": task.created_at, "beside": task.beside}
+    told = {name: value for name, value in vars(request).items() if name not in ("headers", "body")}
+    return {**told, "headers": headers, "body_base64": base64.b64encode(request.body).decode()}

@@ -1,4 +1,4 @@
-"""The script of faults: which is played at which step, written in Python, in words, in JSON, or left to the dice."""
+"""The script of faults: which is played when. In words, in JSON, or left to the dice."""
 
 from __future__ import annotations
 
@@ -7,175 +7,103 @@ import random
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import faults
-from .faults import STEPS, Answer, Fault
+from .faults import NO_FAULT, STEPS, Fault, parse
 
-FOR_EVER = -1
-
-
-@dataclass(frozen=True)
-class Word:
-    """One word of the fault language: how to build its fault from what follows the colon, and what it does."""
-
-    build: Callable[[str], Fault]
-    argument: str
-    help: str
+FOR_EVER = float("inf")
+Said = str | Fault | None
+"""A fault in words, a ready one, or None for a proper answer."""
 
 
-def _seconds(kind: Callable[[float], Fault], usual: float) -> Callable[[str], Fault]:
-    return lambda text: kind(float(text or usual))
-
-
-WORDS: Mapping[str, Word] = {
-    "drop-before": Word(lambda _: faults.DropBefore(), "", "connection closes, nothing was done"),
-    "reset": Word(lambda _: faults.ResetUnread(), "", "connection is reset before the body is read"),
-    "drop-after": Word(lambda _: faults.DropAfter(), "", "carried out, then the connection closes: a lost reply"),
-    "reset-after": Word(lambda _: faults.DropAfter(reset=True), "", "carried out, then the connection is reset"),
-    "stall": Word(_seconds(faults.Stall, 30), "seconds", "carried out at once, the reply comes late"),
-    "stall-before": Word(_seconds(faults.StallBefore, 30), "seconds", "waits first; void when the client leaves"),
-    "truncate": Word(lambda _: faults.TruncateJson(), "", "half of the JSON, well framed"),
-    "cut": Word(lambda _: faults.CutReply(), "", "connection breaks in the middle of the reply"),
-    "shape": Word(lambda text: faults.WrongShape(text or faults.WrongShape.text), "json", "wrong shape"),
-    "not-success": Word(lambda text: faults.NotSuccess(text or "internal_error"), "code", "success:false with 200"),
-    "nulls": Word(lambda _: faults.Nulls(), "", "every field null but task_id, status, video_url"),
-    "fields": Word(lambda text: faults.Fields(text or "{}"), "json", "fields of data replaced or added"),
-    "html": Word(lambda text: faults.Html(int(text or 502)), "status", "a proxy's HTML page (502)"),
-    "huge": Word(lambda text: faults.HugeBody(int(text or 67108864)), "bytes", "reply padded with blanks (64 MiB)"),
-    "slow": Word(_seconds(faults.SlowBody, 100_000), "bytes/s", "the reply arrives slowly (100000)"),
-    "drip": Word(_seconds(faults.Drip, 20), "bytes/s", "the reply drips byte by byte (20)"),
-    "redirect": Word(lambda text: faults.RedirectTo(text or "https://example.com/"), "url", "307 to another place"),
-    "status": Word(lambda text: faults.StatusWord(text or "unknown"), "word", "query tells this status once (unknown)"),
-    "no-url": Word(lambda _: faults.CompletedWithoutUrl(), "", "query says completed, names no file"),
-    "only-result-urls": Word(lambda _: faults.OnlyResultUrls(), "", "query fills output.resultUrls only"),
-    "expired": Word(lambda text: faults.ExpiredLink(int(text or 403)), "status", "query: dead links; download: 403"),
-    "fail": Word(lambda text: faults.FailTask(text or "all"), "refund", "task fails; refund all, part, later, none"),
-    "short": Word(lambda _: faults.ShortBody(), "", "half of the file under the whole length"),
-    "cut-clip": Word(lambda _: faults.CutClip(), "", "half of the file, well framed"),
-    "long": Word(lambda _: faults.LongBody(), "", "more bytes than stated"),
-    "long-unstated": Word(lambda _: faults.LongBody(hide_length=True), "", "more bytes than the file, no length"),
-    "no-length": Word(lambda _: faults.HideLength(), "", "proper reply without Content-Length"),
-    "page": Word(
-        lambda text: faults.NotAClip(text or faults.NotAClip.content_type), "type", "HTML instead of the file"
-    ),
-    "empty": Word(lambda _: faults.EmptyBody(), "", "200 with nothing in it"),
-    "broken": Word(lambda _: faults.BrokenClip(), "", "an MP4 that does not decode"),
-}
-
-STATUS_HELP = (
-    "503, 429, ...         this status in the gateway's envelope; 429:7 adds Retry-After: 7 (a date works too);\n"
-    "                      503+accepted was carried out nevertheless; 409:task names the task in its body"
-)
-
-
-class Faults:
-    """Faults by step, consumed in order, one per request of the step. Thread-safe."""
-
-    steps = STEPS
+class Script:
+    """Faults by step. Those in order come first, one per request; then one that stands until a time. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queues: dict[str, deque[Fault | None]] = {step: deque() for step in STEPS}
-        self._standing: dict[str, Fault | None] = {}
+        self._queues: dict[str, deque[Fault]] = {step: deque() for step in STEPS}
+        self._standing: dict[str, tuple[float, Fault]] = {}
 
-    def script(self, step: str, *played: Fault | None) -> None:
-        """Appends to a step's script; None is one proper answer."""
+    def script(self, step: str, *said: Said) -> None:
+        """Appends to a step's script."""
         with self._lock:
-            self._queue(step).extend(played)
+            self._queue(step).extend(_fault(each) for each in said)
 
-    def always(self, step: str, fault: Fault | None) -> None:
-        """What a step plays whenever its script is empty; None makes it proper again."""
+    def stand(self, step: str, said: Said, until: float = FOR_EVER) -> None:
+        """What a step plays whenever nothing is in order, until a time of the server's clock."""
         with self._lock:
             self._queue(step)
-            self._standing[step] = fault
+            self._standing[step] = (until, _fault(said))
 
-    def take(self, step: str | None) -> Fault | None:
+    def take(self, step: str | None, now: float) -> Fault:
         """The fault to play now."""
         if step is None:
-            return None
+            return NO_FAULT
         with self._lock:
-            queue = self._queue(step)
-            return queue.popleft() if queue else self._standing.get(step)
+            if self._queue(step):
+                return self._queue(step).popleft()
+            until, fault = self._standing.get(step, (now, NO_FAULT))
+            return fault if now < until else NO_FAULT
 
-    def left(self, step: str) -> int:
-        """How many entries of a step's script have not been played."""
+    def left(self) -> dict[str, int]:
+        """How many faults of each step's script have not been played."""
         with self._lock:
-            return len(self._queue(step))
+            return {step: len(queue) for step, queue in self._queues.items()}
 
     def clear(self) -> None:
+        """From here on all is well."""
         with self._lock:
             self._standing.clear()
             for queue in self._queues.values():
                 queue.clear()
 
-    def read(self, script: Mapping[str, Any]) -> None:
-        """Takes a script in words: {"create": ["503", "none", "drop-after*2"], "query": "status:unknown*"}."""
+    def read(self, script: Mapping[str, Any], now: float) -> None:
+        """Takes a script in words: {"create": ["503*3", "none", "drop-after"], "poll": "status:unknown*"}.
+
+        `*3` at the end: three times; `*`: for ever; `~60`: for 60 seconds. Raises ValueError.
+        """
         for step, words in script.items():
             for word in [words] if isinstance(words, str) else words:
-                fault, times = parse(word)
-                if times == FOR_EVER:
-                    self.always(step, fault)
+                said, sign, much = re.fullmatch(r"(.*?)(?:([*~])([\d.]*))?", word.strip(), re.DOTALL).groups()  # type: ignore[union-attr]
+                if sign == "~" or (sign and not much):
+                    self.stand(step, said, now + float(much) if much else FOR_EVER)
                 else:
-                    self.script(step, *[fault] * times)
+                    self.script(step, *[said] * int(much or 1))
 
-    def _queue(self, step: str) -> deque[Fault | None]:
+    def _queue(self, step: str) -> deque[Fault]:
         if step not in self._queues:
             raise ValueError(f"There is no step {step!r}; the steps are {', '.join(STEPS)}.")
         return self._queues[step]
 
 
-class DiceFaults(Faults):
+class Dice(Script):
     """A script that, where it is empty, plays one of `choices[step]` with a probability; repeatable by its seed."""
 
-    def __init__(self, choices: Mapping[str, Sequence[Fault]], probability: float, seed: int = 0) -> None:
+    def __init__(self, choices: Mapping[str, Sequence[str]], probability: float, seed: int = 0) -> None:
         super().__init__()
-        self._choices, self._probability, self._dice = choices, probability, random.Random(seed)
+        self._choices = {step: [parse(word) for word in words] for step, words in choices.items()}
+        self._probability, self._dice = probability, random.Random(seed)
 
-    def take(self, step: str | None) -> Fault | None:
-        fault = super().take(step)
-        if fault is None and step is not None and step in self._choices:
+    def take(self, step: str | None, now: float) -> Fault:
+        fault = super().take(step, now)
+        if fault is NO_FAULT and step in self._choices:
             with self._lock:
                 if self._dice.random() < self._probability:
                     return self._dice.choice(self._choices[step])
         return fault
 
 
-def parse(word: str) -> tuple[Fault | None, int]:
-    """A fault in words and how often it is played: `503`, `429:7`, `stall:2.5*3`, `status:unknown*` (for ever)."""
-    repeated = re.fullmatch(r"(.*?)\*(\d*)", word.strip(), re.DOTALL)
-    spoken, times = (repeated[1], int(repeated[2] or FOR_EVER)) if repeated else (word.strip(), 1)
-    name, _, argument = spoken.partition(":")
-    if name in ("none", "ok", ""):
-        return None, times
-    if status := re.fullmatch(r"(\d{3})(\+accepted)?", name):
-        return _answer(int(status[1]), argument, accepted=bool(status[2])), times
-    if name not in WORDS:
-        raise ValueError(f"There is no fault {name!r}; the faults are a status code, {', '.join(WORDS)}.")
-    return WORDS[name].build(argument), times
+def _fault(said: Said) -> Fault:
+    return parse(said or "none") if said is None or isinstance(said, str) else said
 
 
-def _answer(status: int, argument: str, *, accepted: bool) -> Answer:
-    if argument == "task":
-        return Answer(status, names_task=True)
-    headers = (("Retry-After", argument),) if argument else ()
-    return Answer(status, headers=headers, accepted=accepted)
-
-
-def parse_line(line: str) -> tuple[str, list[str]]:
+def parse_line(line: str) -> dict[str, list[str]]:
     """One --fault of the command line: `create=503,503,drop-after`. A JSON argument may not hold a comma here."""
     step, separator, words = line.partition("=")
     if not separator:
         raise ValueError(f"{line!r} is not step=fault,fault,...")
-    return step.strip(), [word for word in words.split(",") if word.strip()]
-
-
-def vocabulary(names: Iterable[str] = tuple(WORDS)) -> str:
-    """The fault language as a table for people."""
-    spoken = {name: f"{name}:{WORDS[name].argument}".rstrip(":") for name in names}
-    return "\n".join([*(f"{spoken[name]:<22}{WORDS[name].help}" for name in names), STATUS_HELP])
+    return {step.strip(): [word for word in words.split(",") if word.strip()]}
 
 
 def load(text: str) -> Mapping[str, Any]:

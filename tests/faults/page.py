@@ -49,7 +49,7 @@ pack itself never gives up.
 
 def _step(step: str, what: str) -> str:
     rows = [
-        f"## {step.capitalize()}: {what}",
+        f"## {what}",
         "",
         "| fault | once | if it goes on | credits | POSTs | the message says | queueing again |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -7,10 +7,9 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,59 +27,14 @@ from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket
 from nodes.journal.rows import Job
 from nodes.progress import Stop
-from nodes.rehearsal import faults
-from nodes.rehearsal.faults import Fault
 from nodes.rehearsal.server import RehearsalGateway
-from tests.faults.table import ADDRESS, COLLECT, CREATE, POLL, PUT, Again, Cell, Outcome
+from tests.faults.table import ADDRESS, CREATE, DOWNLOAD, HERE, HUGE, POLL, PUT, Again, Cell, Outcome
 from tests.support import jobs as lab
 from tests.support.gateway import Hand, answer
 
-AT_GATEWAY = {ADDRESS: "upload_url", PUT: "put", CREATE: "create", POLL: "query", COLLECT: "download"}
-SLOW = ("silent", "late", "drip")
+SLOW = ("stall-before", "stall", "drip")
 IMPATIENT = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=1.2)
 THREE_DAYS_SECONDS = 3 * 86_400.0
-
-
-def _throttled(status: int, hint: str | None = None) -> Fault:
-    return faults.Answer(status, headers=(("Retry-After", hint),) if hint else ())
-
-
-def at_gateway(step: str, fault: str) -> Fault:
-    """The stand-in's own fault for a cell."""
-    table: Mapping[str, Callable[[], Fault]] = {
-        "reset": faults.ResetUnread,
-        "hung up": faults.DropBefore,
-        "lost reply": faults.DropAfter,
-        "silent": lambda: faults.StallBefore(30),
-        "late": lambda: faults.Stall(30),
-        "409 task": lambda: faults.Answer(409, names_task=True),
-        "429 seconds": lambda: _throttled(429, "100"),
-        "429 date": lambda: _throttled(429, formatdate(time.time() + 100, usegmt=True)),
-        "429 absurd": lambda: _throttled(429, "999999999"),
-        "502 html": lambda: faults.Html(502),
-        "truncated": faults.TruncateJson,
-        "wrong shape": faults.WrongShape,
-        "not success": faults.NotSuccess,
-        "nulls": faults.Nulls,
-        "huge": lambda: faults.HugeBody(5_000_000),
-        "drip": lambda: faults.SlowBody(100) if step == COLLECT else faults.Drip(20),
-        "redirect": lambda: faults.RedirectTo(
-            "https://169.254.169.254/latest" if step == COLLECT else "https://elsewhere.example/"
-        ),
-        "unknown": lambda: faults.StatusWord("unknown"),
-        "unheard": lambda: faults.StatusWord("reticulating splines"),
-        "failed": lambda: faults.FailTask("all"),
-        "failed in part": lambda: faults.FailTask("part"),
-        "failed late": lambda: faults.FailTask("later"),
-        "no address": faults.CompletedWithoutUrl,
-        "only resultUrls": faults.OnlyResultUrls,
-        "expired": faults.ExpiredLink,
-        "short": faults.ShortBody,
-        "long": faults.LongBody,
-        "page": faults.NotAClip,
-        "undecodable": faults.BrokenClip,
-    }
-    return table[fault]() if fault in table else faults.Answer(int(fault))
 
 
 class Detour:
@@ -129,18 +83,16 @@ class Provocation:
         if self.step == PUT and self.fault in SLOW:
             stack.enter_context(patch.object(guard, "SILENCE_SECONDS", 0.7))
         if self._by_gateway:
-            fault = at_gateway(self.step, self.fault)
-            (gateway.always if goes_on else gateway.script)(AT_GATEWAY[self.step], fault)
+            (gateway.always if goes_on else gateway.script)(self.step, self.fault)
         elif self.fault.startswith("clock") and self.step == CREATE:
             # The paid request has to be repeated for its age to matter.
-            gateway.script("create", faults.DropAfter())
-        elif self.fault == "read-only" and self.step in (ADDRESS, COLLECT):
+            gateway.script("create", "drop-after")
+        elif self.fault == "read-only" and self.step in (ADDRESS, DOWNLOAD):
             self._block(user / ("uploads" if self.step == ADDRESS else "results"))
 
     @property
     def _by_gateway(self) -> bool:
-        local = ("disk full", "disk full after", "read-only", "clock forward", "clock back")
-        return self._detour is None and self.fault not in local and (self.step, self.fault) != (COLLECT, "huge")
+        return self.fault not in HERE and (self.step, self.fault) != (DOWNLOAD, HUGE)
 
     def wiring(self) -> lab.Wiring:
         clocks = lab.quick_clocks(wall=lambda: time.time() + self._jump_seconds)
@@ -168,7 +120,7 @@ class Provocation:
 
     def struck(self) -> int:
         """How often the fault has struck."""
-        played = sum(request.fault is not None for request in self._gateway.record.of(AT_GATEWAY[self.step]))
+        played = sum(request.fault is not None for request in self._gateway.record.of(self.step))
         return self._struck + played
 
     def heal(self) -> None:
@@ -192,7 +144,7 @@ class Provocation:
             return
         if self.fault.startswith("clock"):
             self._jump_seconds = THREE_DAYS_SECONDS if self.fault == "clock forward" else -THREE_DAYS_SECONDS
-        elif step in (ADDRESS, COLLECT):
+        elif step in (ADDRESS, DOWNLOAD):
             raise OSError(errno.ENOSPC, "No space left on device")
         else:
             self._spoil_journal()
@@ -244,12 +196,12 @@ class Provocation:
         return put(url, file, kind, loopback_origin=loopback_origin)
 
     def _fetch(self, url: str, part: Path, **named: Any) -> Any:
-        self._local(COLLECT, "disk full", "clock forward", "clock back")
-        if self._detour and self.step == COLLECT and self._strikes():
+        self._local(DOWNLOAD, "disk full", "clock forward", "clock back")
+        if self._detour and self.step == DOWNLOAD and self._strikes():
             return fetch(self._detour.url(url), part, **(named | {"loopback_origin": self._near()}))
-        if self.step == COLLECT and self.fault in SLOW:
+        if self.step == DOWNLOAD and self.fault in SLOW:
             named["deadline_seconds"] = 0.7
-        if (self.step, self.fault) == (COLLECT, "huge") and self._strikes():
+        if (self.step, self.fault) == (DOWNLOAD, HUGE) and self._strikes():
             named["largest_bytes"] = 1000
         return fetch(url, part, **named)
 
@@ -351,7 +303,7 @@ def _count_the_money(expected: Outcome, gateway: RehearsalGateway) -> None:
     refunded = expected.result == "TaskFailed"
     assert len(gateway.record.tasks) == 1 + refunded
     bodies: dict[str, set[bytes]] = {}
-    whole = [request for request in gateway.record.posts if request.fault != "ResetUnread"]
+    whole = [request for request in gateway.record.posts if request.fault != "reset"]
     for request in whole:
         bodies.setdefault(request.headers["Idempotency-Key"], set()).add(request.body)
     assert all(len(found) == 1 for found in bodies.values()), "one key, one body"

@@ -11,68 +11,39 @@ from dataclasses import dataclass
 from enum import Enum
 
 from nodes.gateway.errors import Charge
+from nodes.rehearsal.faults import title
 
-ADDRESS, PUT, CREATE, POLL, COLLECT = "upload address", "upload", "create", "poll", "collect"
+ADDRESS, PUT, CREATE, POLL, DOWNLOAD = "upload_url", "put", "create", "poll", "download"
 STEPS = {
-    ADDRESS: "asking the gateway where a picture or clip may be uploaded",
-    PUT: "uploading it there",
-    CREATE: "the paid request",
-    POLL: "asking how the job stands",
-    COLLECT: "downloading the finished video",
+    ADDRESS: "Upload address: asking the gateway where a picture or clip may be uploaded",
+    PUT: "Upload: bringing it there",
+    CREATE: "Create: the paid request",
+    POLL: "Poll: asking how the job stands",
+    DOWNLOAD: "Download: fetching the finished video",
 }
 
-FAULTS = {
+AWAY, HUGE = "redirect:https://169.254.169.254/latest", "huge:5000000"
+# What the rehearsal gateway plays, in its own words.
+PLAYED = (
+    *("reset", "drop-before", "drop-after", "stall-before", "stall"),
+    *("400", "401", "402", "403", "404", "408", "409", "409:task", "425"),
+    *("429", "429:100", "429:date+100", "429:999999999", "451", "500", "html:502", "503", "504"),
+    *("truncate", "cut", "long", "shape", "not-success", "nulls", "html:200", HUGE, "drip", AWAY),
+    *("status:unknown", "status:reticulating splines", "fail:all", "fail:part", "fail:later"),
+    *("no-url", "only-result-urls", "expired", "broken"),
+)
+# What goes wrong before a request reaches anybody, and on this machine.
+HERE = {
     "refused": "connection refused",
     "dns": "name not found",
     "tls": "TLS fails",
-    "reset": "connection reset before the request was read",
-    "hung up": "connection closed after the request was read, nothing done",
-    "lost reply": "carried out, then the connection breaks",
-    "silent": "no answer in time, nothing done",
-    "late": "carried out, the answer comes too late",
-    "400": "400 invalid request",
-    "401": "401 key refused",
-    "402": "402 too few credits",
-    "403": "403 access refused",
-    "404": "404 not found",
-    "408": "408 request timeout",
-    "409": "409 key conflict",
-    "409 task": "409 that names the task",
-    "425": "425 too early",
-    "429": "429 too many requests",
-    "429 seconds": "429, Retry-After in seconds",
-    "429 date": "429, Retry-After as a date",
-    "429 absurd": "429, Retry-After of years",
-    "451": "451 blocked by moderation",
-    "500": "500 internal error",
-    "502 html": "502 with a web page",
-    "503": "503 unavailable",
-    "504": "504 gateway timeout",
-    "truncated": "half of the JSON",
-    "wrong shape": "JSON of another shape",
-    "not success": "200 with success: false",
-    "nulls": "nulls in all fields but the id, status and address",
-    "huge": "a body far too large",
-    "drip": "an answer that drips byte by byte",
-    "redirect": "a redirect to another origin",
-    "unknown": "status `unknown`",
-    "unheard": "a status nobody has heard of",
-    "failed": "status `failed`, refunded",
-    "failed in part": "status `failed`, half refunded",
-    "failed late": "status `failed`, the refund comes later",
-    "no address": "completed, without an address",
-    "only resultUrls": "completed, address in `output.resultUrls` only",
-    "expired": "links that have run out",
-    "short": "fewer bytes than stated",
-    "long": "more bytes than stated",
-    "page": "a web page instead of the video",
-    "undecodable": "an MP4 that does not decode",
     "disk full": "the disk is full",
     "disk full after": "the disk is full when the answer comes",
     "read-only": "the folder or journal cannot be written",
     "clock forward": "the clock jumps three days ahead",
     "clock back": "the clock jumps three days back",
 }
+FAULTS = {word: title(word) for word in PLAYED} | HERE
 
 
 class Again(str, Enum):
@@ -135,18 +106,23 @@ def left(charge: Charge, posts: int, told: str, again: Again) -> Outcome:
 NOT_SENT, REJECTED, REFUNDED = Charge.NOT_SENT, Charge.REJECTED, Charge.REFUNDED
 RUNNING, CHARGED, UNCERTAIN = Charge.RUNNING, Charge.CHARGED, Charge.UNCERTAIN
 
-ANSWERS_TOO_LATE = ("silent", "late")
-LOST = {"reset": "broke before an answer came", "hung up": "broke before an answer came", "lost reply": "broke before"}
+LATE = {"stall-before": "no answer in time", "stall": "no answer in time", "drip": "in time"}
+LOST = {
+    "reset": "broke before an answer came",
+    "drop-before": "broke before an answer came",
+    "drop-after": "broke before",
+    "cut": "broke",
+}
 UNREACHED = {"refused": "connection refused", "dns": "name could not be resolved", "tls": "TLS failed"}
 BROKEN = {
     "408": "gave up waiting",
     "500": "internal error",
-    "502 html": "HTTP 502",
+    "html:502": "HTTP 502",
     "503": "busy or unavailable",
     "504": "HTTP 504",
-    "not success": "internal error",
+    "not-success": "internal error",
 }
-UNREADABLE = {"truncated": "cannot be used", "huge": "too large", "redirect": "cannot be used"}
+UNREADABLE = {"truncate": "cannot be used", "html:200": "cannot be used", HUGE: "too large", AWAY: "cannot be used"}
 REFUSED = {
     "400": ("BadRequest", "found the request invalid"),
     "401": ("KeyRefused", "refused the API key"),
@@ -154,12 +130,19 @@ REFUSED = {
     "403": ("AccessRefused", "refused access"),
     "451": ("PromptBlocked", "content moderation"),
 }
-THROTTLED = ("425", "429", "429 seconds", "429 date", "429 absurd")
-STATUSES = (*REFUSED, "404", "408", "409", *THROTTLED, "500", "502 html", "503", "504")
+THROTTLED = ("425", "429", "429:100", "429:date+100", "429:999999999")
+STATUSES = (*REFUSED, "404", "408", "409", *THROTTLED, "500", "html:502", "503", "504")
 CLOCKS = ("clock forward", "clock back")
-OF_A_TASK = ("unknown", "unheard", "failed", "failed in part", "failed late", "no address", "only resultUrls")
-OF_A_FILE = ("short", "long", "page", "undecodable")
-OF_JSON = ("truncated", "wrong shape", "not success", "nulls")
+OF_A_TASK = (
+    "status:unknown",
+    "status:reticulating splines",
+    "fail:all",
+    "fail:part",
+    "fail:later",
+    "no-url",
+    "only-result-urls",
+)
+OF_JSON = ("shape", "not-success", "nulls")
 
 
 def upload_address() -> Iterator[Cell]:
@@ -167,19 +150,20 @@ def upload_address() -> Iterator[Cell]:
     good = delivered()
     for fault, told in {**UNREACHED}.items():
         yield Cell(ADDRESS, fault, good, failed("NotReached", NOT_SENT, 0, told, Again.SEND))
-    for fault, told in {**LOST, "silent": "no answer in time", "late": "no answer in time", "drip": "in time"}.items():
+    for fault, told in {**LOST, **LATE}.items():
         yield Cell(ADDRESS, fault, good, failed("ReplyLost", NOT_SENT, 0, told, Again.SEND))
     for fault, (kind, told) in REFUSED.items():
         yield Cell(ADDRESS, fault, failed(kind, NOT_SENT, 0, told, Again.SEND), None)
     # No such endpoint: the file travels inside JSON instead.
-    yield Cell(ADDRESS, "404", good, good)
-    for fault in ("409", "409 task"):
+    for fault in ("404", "long"):
+        yield Cell(ADDRESS, fault, good, good)
+    for fault in ("409", "409:task"):
         yield Cell(ADDRESS, fault, failed("KeyConflict", NOT_SENT, 0, "conflict", Again.SEND), None)
     for fault in THROTTLED:
         yield Cell(ADDRESS, fault, good, left(NOT_SENT, 0, "Queue the node again to start it", Again.SEND))
     for fault, told in BROKEN.items():
         yield Cell(ADDRESS, fault, good, failed("GatewayBroken", NOT_SENT, 0, told, Again.SEND))
-    for fault, told in {**UNREADABLE, "wrong shape": "no upload address", "nulls": "no upload address"}.items():
+    for fault, told in {**UNREADABLE, "shape": "no upload address", "nulls": "no upload address"}.items():
         yield Cell(ADDRESS, fault, good, failed("Unreadable", NOT_SENT, 0, told, Again.SEND))
     full = failed("SetupError", NOT_SENT, 0, "could not be written", Again.SEND)
     yield Cell(ADDRESS, "disk full", full, None)
@@ -190,8 +174,10 @@ def upload_address() -> Iterator[Cell]:
 
 def upload() -> Iterator[Cell]:
     """A second address is tried, then the file travels inside JSON: no fault of the storage keeps a job from coming."""
-    for fault in (*UNREACHED, *LOST, *ANSWERS_TOO_LATE, *STATUSES, "redirect", "huge", "drip"):
+    for fault in (*UNREACHED, *LOST, *LATE, *STATUSES, AWAY, HUGE, "long"):
         yield Cell(PUT, fault, delivered(), delivered())
+    # Somebody else's page says 200: the gateway does not find the file, refuses the job and charges nothing.
+    yield Cell(PUT, "html:200", failed("BadRequest", REJECTED, 1, "could not be fetched", Again.NEW), None)
     for fault in CLOCKS:
         yield Cell(PUT, fault, delivered(), None)
 
@@ -200,22 +186,23 @@ def create() -> Iterator[Cell]:
     """What certainly did not arrive is not sent; what was refused costs nothing; all else is uncertain, one key."""
     for fault, told in UNREACHED.items():
         yield Cell(CREATE, fault, delivered(), failed("NotReached", NOT_SENT, 0, told, Again.SEND))
-    for fault, told in {**LOST, "silent": "no answer in time", "late": "no answer in time", "drip": "in time"}.items():
+    for fault, told in {**LOST, **LATE}.items():
         yield Cell(CREATE, fault, delivered(2), failed("ReplyLost", UNCERTAIN, 4, told, Again.SAME))
     for fault, (kind, told) in {**REFUSED, "404": ("TaskUnknown", "knows nothing under this")}.items():
         yield Cell(CREATE, fault, failed(kind, REJECTED, 1, told, Again.NEW), None)
     yield Cell(
         CREATE, "409", failed("KeyConflict", UNCERTAIN, 1, "will not send this job with another", Again.SAME), None
     )
-    yield Cell(CREATE, "409 task", delivered(), None)
+    yield Cell(CREATE, "409:task", delivered(), None)
     for fault in THROTTLED:
         waiting = left(NOT_SENT, 4 if fault in ("425", "429") else 1, "Queue the node again to start it", Again.SAME)
         yield Cell(CREATE, fault, delivered(2), waiting)
     for fault, told in BROKEN.items():
         yield Cell(CREATE, fault, delivered(2), failed("GatewayBroken", UNCERTAIN, 4, told, Again.SAME))
-    for fault, told in {**UNREADABLE, "wrong shape": "names no task"}.items():
+    for fault, told in {**UNREADABLE, "shape": "names no task"}.items():
         yield Cell(CREATE, fault, delivered(2), failed("Unreadable", UNCERTAIN, 4, told, Again.SAME))
-    yield Cell(CREATE, "nulls", delivered(), delivered())
+    for fault in ("nulls", "long"):
+        yield Cell(CREATE, fault, delivered(), delivered())
     for fault in ("disk full", "read-only"):
         yield Cell(CREATE, fault, failed("SetupError", NOT_SENT, 0, "journal cannot be written", Again.SEND), None)
     after = failed("SetupError", UNCERTAIN, 1, "journal cannot be written", Again.SAME)
@@ -227,19 +214,19 @@ def create() -> Iterator[Cell]:
 def poll() -> Iterator[Cell]:
     """Only the gateway's `completed` and `failed` end a job: everything else is asked again, or told as running."""
     forever = left(RUNNING, 1, "Nothing is lost", Again.RESUME)
-    for fault in (*UNREACHED, *LOST, *ANSWERS_TOO_LATE, "drip", *THROTTLED, *BROKEN, *UNREADABLE, "wrong shape"):
+    for fault in (*UNREACHED, *LOST, *LATE, *THROTTLED, *BROKEN, *UNREADABLE, "shape"):
         yield Cell(POLL, fault, delivered(), forever)
-    for fault in ("unknown", "unheard"):
+    for fault in ("status:unknown", "status:reticulating splines"):
         yield Cell(POLL, fault, delivered(), forever)
-    for fault, (_, told) in {**REFUSED, "409": ("", "conflict"), "409 task": ("", "conflict")}.items():
+    for fault, (_, told) in {**REFUSED, "409": ("", "conflict"), "409:task": ("", "conflict")}.items():
         yield Cell(POLL, fault, failed("StillRunning", RUNNING, 1, told, Again.RESUME), None)
     yield Cell(POLL, "404", delivered(), failed("StillRunning", RUNNING, 1, "knows nothing under this", Again.RESUME))
-    yield Cell(POLL, "nulls", delivered(), delivered())
-    yield Cell(POLL, "failed", failed("TaskFailed", REFUNDED, 1, "Refunded: 30 of 30 credits", Again.NEW), None)
-    yield Cell(POLL, "failed in part", failed("TaskFailed", REFUNDED, 1, "Refunded: 15 of 30", Again.NEW), None)
-    yield Cell(POLL, "failed late", failed("TaskFailed", REFUNDED, 1, "Refunded: 0 of 30", Again.NEW), None)
-    yield Cell(POLL, "no address", delivered(), failed("NotHome", CHARGED, 1, "gives no address", Again.RESUME))
-    yield Cell(POLL, "only resultUrls", delivered(), delivered())
+    yield Cell(POLL, "fail:all", failed("TaskFailed", REFUNDED, 1, "Refunded: 30 of 30 credits", Again.NEW), None)
+    yield Cell(POLL, "fail:part", failed("TaskFailed", REFUNDED, 1, "Refunded: 15 of 30", Again.NEW), None)
+    yield Cell(POLL, "fail:later", failed("TaskFailed", REFUNDED, 1, "Refunded: 0 of 30", Again.NEW), None)
+    yield Cell(POLL, "no-url", delivered(), failed("NotHome", CHARGED, 1, "gives no address", Again.RESUME))
+    for fault in ("only-result-urls", "nulls", "long"):
+        yield Cell(POLL, fault, delivered(), delivered())
     yield Cell(POLL, "expired", delivered(), failed("NotHome", CHARGED, 1, "does not give out", Again.RESUME))
     for fault in ("disk full", "read-only"):
         unwritten = failed("SetupError", RUNNING, 1, "journal cannot be written", Again.RESUME)
@@ -248,7 +235,7 @@ def poll() -> Iterator[Cell]:
         yield Cell(POLL, fault, delivered(), None)
 
 
-def collect() -> Iterator[Cell]:
+def download() -> Iterator[Cell]:
     """The video is paid for: it is fetched again and again, and by fresh links, and stays there for the next time."""
 
     def kept_waiting(told: str) -> Outcome:
@@ -259,26 +246,26 @@ def collect() -> Iterator[Cell]:
         "dns": "the look-up of its name failed",
         "tls": "TLS failed",
         "reset": "the answer failed",
-        "hung up": "the answer failed",
-        "silent": "took too long",
-        "late": "took too long",
+        "drop-before": "the answer failed",
+        "stall-before": "took too long",
+        "stall": "took too long",
     }.items():
-        yield Cell(COLLECT, fault, delivered(), kept_waiting(told))
+        yield Cell(DOWNLOAD, fault, delivered(), kept_waiting(told))
     for fault in (*REFUSED, "404", "409", "expired"):
-        yield Cell(COLLECT, fault, delivered(), kept_waiting("does not give out this file"))
-    for fault in ("408", *THROTTLED, "500", "502 html", "503", "504"):
-        yield Cell(COLLECT, fault, delivered(), kept_waiting("cannot give out the file now"))
-    yield Cell(COLLECT, "huge", delivered(), kept_waiting("larger than"))
-    yield Cell(COLLECT, "redirect", delivered(), kept_waiting("redirects to an address that is not fetched"))
-    yield Cell(COLLECT, "drip", delivered(), kept_waiting("took too long"))
-    yield Cell(COLLECT, "short", delivered(), kept_waiting("Try again"))
-    yield Cell(COLLECT, "long", delivered(), delivered())
-    yield Cell(COLLECT, "page", delivered(), kept_waiting("no video that can be played"))
-    yield Cell(COLLECT, "undecodable", delivered(), kept_waiting("no video that can be played"))
-    yield Cell(COLLECT, "disk full", kept_waiting("could not be written"), None)
-    yield Cell(COLLECT, "read-only", kept_waiting("could not be written"), None)
+        yield Cell(DOWNLOAD, fault, delivered(), kept_waiting("does not give out this file"))
+    for fault in ("408", *THROTTLED, "500", "html:502", "503", "504"):
+        yield Cell(DOWNLOAD, fault, delivered(), kept_waiting("cannot give out the file now"))
+    yield Cell(DOWNLOAD, HUGE, delivered(), kept_waiting("larger than"))
+    yield Cell(DOWNLOAD, AWAY, delivered(), kept_waiting("redirects to an address that is not fetched"))
+    yield Cell(DOWNLOAD, "drip", delivered(), kept_waiting("took too long"))
+    yield Cell(DOWNLOAD, "cut", delivered(), kept_waiting("Try again"))
+    yield Cell(DOWNLOAD, "long", delivered(), delivered())
+    for fault in ("truncate", "html:200", "broken"):
+        yield Cell(DOWNLOAD, fault, delivered(), kept_waiting("no video that can be played"))
+    yield Cell(DOWNLOAD, "disk full", kept_waiting("could not be written"), None)
+    yield Cell(DOWNLOAD, "read-only", kept_waiting("could not be written"), None)
     for fault in CLOCKS:
-        yield Cell(COLLECT, fault, delivered(), None)
+        yield Cell(DOWNLOAD, fault, delivered(), None)
 
 
 def voids() -> Iterator[Void]:
@@ -286,17 +273,17 @@ def voids() -> Iterator[Void]:
         for step in (ADDRESS, PUT, CREATE):
             yield Void(step, fault, "the answer speaks of no finished task")
     for fault in OF_A_TASK:
-        yield Void(COLLECT, fault, "the answer is a file, not a task")
-    for fault in OF_A_FILE:
-        for step in (ADDRESS, PUT, CREATE, POLL):
-            yield Void(step, fault, "no file is fetched")
-    for fault in (*OF_JSON, "409 task"):
-        for step in (PUT, COLLECT):
+        yield Void(DOWNLOAD, fault, "the answer is a file, not a task")
+    for step in (ADDRESS, PUT, CREATE, POLL):
+        yield Void(step, "broken", "no file is fetched")
+    yield Void(PUT, "truncate", "the answer is empty")
+    for fault in (*OF_JSON, "409:task"):
+        for step in (PUT, DOWNLOAD):
             yield Void(step, fault, "the answer is no JSON of the gateway")
-    yield Void(COLLECT, "lost reply", "a download carries nothing out: the same as a connection that is closed")
+    yield Void(DOWNLOAD, "drop-after", "a download carries nothing out: the same as a connection that is closed")
     for fault in ("disk full", "read-only"):
         yield Void(PUT, fault, "the file is on disk before an address is asked for")
-    for step in (ADDRESS, PUT, POLL, COLLECT):
+    for step in (ADDRESS, PUT, POLL, DOWNLOAD):
         yield Void(step, "disk full after", "only the paid request must be written down twice")
 
 
@@ -309,7 +296,7 @@ def _listed(*groups: Iterator[Cell] | Iterator[Void]) -> dict[tuple[str, str], C
     return found
 
 
-CELLS = _listed(upload_address(), upload(), create(), poll(), collect(), voids())
+CELLS = _listed(upload_address(), upload(), create(), poll(), download(), voids())
 
 
 def plays() -> list[tuple[Cell, bool]]:

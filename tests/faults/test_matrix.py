@@ -12,7 +12,7 @@ from tests.faults.table import CELLS, FAULTS, STEPS, Cell, plays
 
 # The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every sixth.
 PLAYS = plays()
-SLOW = ("silent", "late", "drip", "429 absurd")
+SLOW = ("stall-before", "stall", "drip", "429:999999999")
 
 
 def _in_the_fast_suite(number: int, cell: Cell, goes_on: bool) -> bool:
@@ -22,7 +22,7 @@ def _in_the_fast_suite(number: int, cell: Cell, goes_on: bool) -> bool:
 
 
 def _named(number: int, cell: Cell, goes_on: bool) -> object:
-    name = f"{cell.step}-{cell.fault}-{'on' if goes_on else 'once'}".replace(" ", "_")
+    name = f"{cell.step}-{cell.fault.partition('//')[0]}-{'on' if goes_on else 'once'}".replace(" ", "_")
     marks = () if _in_the_fast_suite(number, cell, goes_on) else (pytest.mark.soak,)
     return pytest.param(cell, goes_on, id=name, marks=marks)
 

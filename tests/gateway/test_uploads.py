@@ -13,6 +13,7 @@ from nodes.gateway.errors import APIMallError, Charge, GatewayBroken, InputError
 from nodes.gateway.uploads import Uploader, check_upload
 from nodes.guard.uploads import put
 from nodes.rehearsal import faults
+from nodes.rehearsal.script import Said
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import jobs as lab
 
@@ -76,7 +77,7 @@ def test_a_file_goes_to_the_address_it_is_given_under_a_name_that_tells_nothing(
 def test_without_an_address_to_put_to_the_file_travels_inside_json(
     bench: Bench, gateway: RehearsalGateway, picture: Path
 ) -> None:
-    gateway.always("upload_url", faults.Answer(404))
+    gateway.always("upload_url", "404")
     bench.uploader.upload(picture, "image/png")
     assert len(gateway.record.of("upload_url")) == 1
     assert len(gateway.record.of("base64")) == 1
@@ -86,7 +87,7 @@ def test_without_an_address_to_put_to_the_file_travels_inside_json(
 def test_a_storage_that_refuses_is_asked_twice_and_then_left_alone(
     bench: Bench, gateway: RehearsalGateway, picture: Path
 ) -> None:
-    gateway.always("put", faults.Answer(403))
+    gateway.always("put", "403")
     bench.uploader.upload(picture, "image/png")
     assert (len(gateway.record.of("put")), len(gateway.record.of("base64"))) == (2, 1)
 
@@ -104,19 +105,19 @@ def large(tmp_path: Path) -> Path:
     ("answer", "words"),
     [
         (
-            faults.Answer(403, code="AccessDenied", message="Request has expired"),
+            faults.instead(403, code="AccessDenied", message="Request has expired"),
             "403, AccessDenied: Request has e",
         ),
-        (faults.Answer(403, code="AccessDenied", message="Request has expired"), "clock"),
-        (faults.Answer(413, code="EntityTooLarge", message="Too much."), "Shorten or shrink"),
-        (faults.Answer(503, body=b"<html>busy</html>", content_type="text/html"), "HTTP 503. Try again later."),
-        (faults.Answer(500, body=b"<Code>a\x00\n\xe2\x80\xaeb</Code>" + b"x" * 9000), "HTTP 500, ab"),
-        (faults.Answer(500, body=b"<Message>" + b"long " * 700 + b"</Message>"), "HTTP 500, long long"),
-        (faults.DropBefore(), "could not be used"),
+        (faults.instead(403, code="AccessDenied", message="Request has expired"), "clock"),
+        (faults.instead(413, code="EntityTooLarge", message="Too much."), "Shorten or shrink"),
+        (faults.instead(503, body=b"<html>busy</html>", content_type="text/html"), "HTTP 503. Try again later."),
+        (faults.instead(500, body=b"<Code>a\x00\n\xe2\x80\xaeb</Code>" + b"x" * 9000), "HTTP 500, ab"),
+        (faults.instead(500, body=b"<Message>" + b"long " * 700 + b"</Message>"), "HTTP 500, long long"),
+        ("drop-before", "could not be used"),
     ],
 )
 def test_what_is_too_large_for_json_is_told_with_what_the_storage_answered(
-    answer: faults.Fault, words: str, bench: Bench, gateway: RehearsalGateway, large: Path
+    answer: Said, words: str, bench: Bench, gateway: RehearsalGateway, large: Path
 ) -> None:
     gateway.always("put", answer)
     told = failure(bench, large)
@@ -132,7 +133,7 @@ def test_what_is_too_large_for_json_is_told_with_what_the_storage_answered(
 def test_a_storage_that_nobody_answers_for_is_named_with_the_step_that_failed(
     bench: Bench, gateway: RehearsalGateway, large: Path
 ) -> None:
-    gateway.always("upload_url", faults.Fields('{"upload_url": "https://storage.internal/x?signature=canary"}'))
+    gateway.always("upload_url", 'fields:{"upload_url": "https://storage.internal/x?signature=canary"}')
     told = failure(bench, large)
     assert "storage.internal names a machine in a local network" in told.what
     assert "canary" not in str(told)
@@ -142,8 +143,8 @@ def test_a_storage_that_nobody_answers_for_is_named_with_the_step_that_failed(
 def test_when_the_second_way_fails_too_both_are_told(
     status: int, bench: Bench, gateway: RehearsalGateway, picture: Path
 ) -> None:
-    gateway.always("put", faults.Answer(403, code="SignatureDoesNotMatch", message="No."))
-    gateway.always("base64", faults.Answer(status, message="Not today"))
+    gateway.always("put", faults.instead(403, code="SignatureDoesNotMatch", message="No."))
+    gateway.always("base64", faults.instead(status, message="Not today"))
     told = failure(bench, picture)
     assert "HTTP 403, SignatureDoesNotMatch" in told.what
     assert "Not today" in told.what
@@ -151,19 +152,19 @@ def test_when_the_second_way_fails_too_both_are_told(
 
 
 def test_an_upload_that_got_no_address_says_so(bench: Bench, gateway: RehearsalGateway, picture: Path) -> None:
-    gateway.always("upload_url", faults.Answer(402, message="Balance too low"))
+    gateway.always("upload_url", faults.instead(402, message="Balance too low"))
     told = failure(bench, picture)
     assert told.what.startswith("No address to upload to: ")
     assert "Balance too low" in told.what
 
 
-@pytest.mark.parametrize(("fault", "kind"), [(faults.Answer(401), KeyRefused), (faults.Answer(500), GatewayBroken)])
+@pytest.mark.parametrize(("fault", "kind"), [("401", KeyRefused), ("500", GatewayBroken)])
 @pytest.mark.parametrize("step", ["upload_url", "base64"])
 def test_a_failed_upload_has_cost_nothing_whatever_the_failure_usually_costs(
-    step: str, fault: faults.Fault, kind: type[APIMallError], bench: Bench, gateway: RehearsalGateway, picture: Path
+    step: str, fault: str, kind: type[APIMallError], bench: Bench, gateway: RehearsalGateway, picture: Path
 ) -> None:
     if step == "base64":
-        gateway.always("upload_url", faults.Answer(404))
+        gateway.always("upload_url", "404")
     gateway.always(step, fault)
     told = failure(bench, picture)
     assert type(told) is kind
@@ -172,7 +173,7 @@ def test_a_failed_upload_has_cost_nothing_whatever_the_failure_usually_costs(
 
 
 def test_a_429_is_waited_for_and_passed_on_to_everybody(bench: Bench, gateway: RehearsalGateway, picture: Path) -> None:
-    gateway.script("upload_url", *[faults.Answer(429, headers=(("Retry-After", "7"),))] * 6)
+    gateway.script("upload_url", *["429:7"] * 6)
     bench.uploader.upload(picture, "image/png")
     assert bench.pauses == bench.held_off == [7.0] * 6
 
@@ -188,7 +189,7 @@ def test_whoever_gives_up_in_a_pause_is_let_go(gateway: RehearsalGateway, pictur
     uploader = Uploader(
         bench.uploader._gateway, bench.uploader._put, pause=pause, spend=lambda: None, hold_off=lambda seconds: None
     )
-    gateway.always("upload_url", faults.Answer(503))
+    gateway.always("upload_url", "503")
     with pytest.raises(Left):
         uploader.upload(picture, "image/png")
     assert len(gateway.record.of("upload_url")) == 1

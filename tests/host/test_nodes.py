@@ -95,7 +95,7 @@ class Place:
 
     def since(self) -> Callable[[str | None], int]:
         """How many requests of a step have arrived from now on."""
-        steps = (None, "create", "put", "upload_url", "download", "query")
+        steps = (None, "create", "put", "upload_url", "download", "poll")
         before = {step: self.gateway.record.count(step) for step in steps}
         return lambda step: self.gateway.record.count(step) - before[step]
 

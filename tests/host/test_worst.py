@@ -9,7 +9,6 @@ from typing import Any
 import av
 import pytest
 
-from nodes.rehearsal.faults import DropAfter, StallBefore
 from tests.host.real_host import RealHost
 from tests.host.test_nodes import (
     KEY,
@@ -30,7 +29,7 @@ SIDE, FRAMES = 4096, 2000
 
 def test_a_lost_reply_is_asked_for_again_with_the_same_key_and_bytes(place: Place) -> None:  # noqa: F811
     charged, count = place.gateway.record.charges(), place.since()
-    place.gateway.script("create", DropAfter())
+    place.gateway.script("create", "drop-after")
     place.ok({"1": text_to_video("the reply is lost"), "2": save("1")})
     first, second = place.gateway.record.of("create")[-2:]
     assert count("create") == 2
@@ -47,7 +46,7 @@ def test_an_interrupt_in_the_upload_sends_nothing_and_the_next_queue_sends_it_on
     }
     shot = {"p": picture, "u": image_to_video("interrupted in the upload", image=["p", 0]), "s": save("u")}
     puts = place.gateway.record.count("put")
-    place.gateway.script("put", StallBefore(60))
+    place.gateway.script("put", "stall-before:60")
     prompt_id = place.host.queue(shot)
     assert place.gateway.record.wait_for("put", puts + 1, 60)
     place.host.interrupt()

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from nodes.media.probe import verify
-from nodes.rehearsal.faults import StatusWord
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import jobs as lab
 from tests.support.child import ORDERS
@@ -52,7 +51,7 @@ def run_child(**told: Any) -> tuple[int, dict[str, Any]]:
 
 def begin_and_leave(gateway: RehearsalGateway, user: Path) -> str:
     """A job that was submitted and left before anybody saw it finished: its task id."""
-    gateway.always("query", StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     with lab.bench(user, gateway.base_url) as bench:
         ticket = bench.runner.submit(lab.text_order())
         lab.eventually(lambda: ticket.status().accepted, "the job is accepted")

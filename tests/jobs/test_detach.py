@@ -17,7 +17,6 @@ from nodes.guard.uploads import put
 from nodes.jobs.order import Order
 from nodes.jobs.work import Phase, Ticket
 from nodes.journal.rows import Job
-from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import jobs as lab
 
@@ -68,7 +67,7 @@ def held(phase: Phase, gateway: RehearsalGateway, user: Path) -> Iterator[Scene]
         bench = stack.enter_context(lab.bench(user, gateway.base_url, wiring))
         if phase in (Phase.WAITING, Phase.PENDING, Phase.PROCESSING, Phase.ELSEWHERE):
             word = "pending" if phase is Phase.PENDING else "processing"
-            gateway.always("query", faults.StatusWord(word))
+            gateway.always("poll", f"status:{word}")
         if phase is Phase.WAITING:
             first = bench.runner.submit(lab.text_order("somebody else's"))
             lab.eventually(lambda: first.status().accepted, "the only place is taken")

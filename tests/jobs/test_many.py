@@ -13,7 +13,6 @@ import pytest
 
 from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
-from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import jobs as lab
 
@@ -30,9 +29,9 @@ def start_child(user: Path, gateway: RehearsalGateway, kind: str = "text", die_a
 def test_two_processes_that_want_the_same_job_pay_once_and_both_get_it(
     kind: str, gateway: RehearsalGateway, user: Path
 ) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     children = [start_child(user, gateway, kind) for _ in range(2)]
-    assert gateway.record.wait_for("query", 3, lab.PATIENCE_SECONDS)
+    assert gateway.record.wait_for("poll", 3, lab.PATIENCE_SECONDS)
     gateway.faults.clear()
     told = [json.loads(child.communicate(timeout=60)[0]) for child in children]
     assert told[0]["path"] == told[1]["path"]
@@ -51,9 +50,9 @@ def test_two_runners_on_one_folder_pay_once_for_each_of_many_jobs(gateway: Rehea
 def test_the_job_of_a_process_that_dies_is_taken_over_by_the_one_that_waits(
     gateway: RehearsalGateway, user: Path
 ) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     child = start_child(user, gateway, die_at="finished")
-    assert gateway.record.wait_for("query", 1, lab.PATIENCE_SECONDS)
+    assert gateway.record.wait_for("poll", 1, lab.PATIENCE_SECONDS)
     with lab.bench(user, gateway.base_url) as bench:
         ticket = bench.runner.submit(lab.text_order())
         lab.eventually(lambda: "another ComfyUI" in ticket.status().text, "the other one has it")
@@ -65,13 +64,13 @@ def test_the_job_of_a_process_that_dies_is_taken_over_by_the_one_that_waits(
 
 
 def test_a_waiter_in_another_process_is_told_how_the_job_failed(gateway: RehearsalGateway, user: Path) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     with lab.bench(user, gateway.base_url) as one, lab.bench(user, gateway.base_url) as two:
         first = one.runner.submit(lab.text_order())
         lab.eventually(lambda: first.status().accepted, "accepted")
         second = two.runner.submit(lab.text_order())
         lab.eventually(lambda: "another ComfyUI" in second.status().text, "the other one has it")
-        gateway.always("query", faults.FailTask("all"))
+        gateway.always("poll", "fail:all")
         messages = set()
         for ticket in (first, second):
             with pytest.raises(Exception, match="Refunded: 30 of 30") as caught:
@@ -82,7 +81,7 @@ def test_a_waiter_in_another_process_is_told_how_the_job_failed(gateway: Rehears
 
 
 def test_no_more_jobs_run_than_the_plan_allows_and_the_rest_say_so(gateway: RehearsalGateway, user: Path) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     with lab.bench(user, gateway.base_url) as bench:
         tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(8)]
         lab.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 3, "three are running")
@@ -97,7 +96,7 @@ def test_no_more_jobs_run_than_the_plan_allows_and_the_rest_say_so(gateway: Rehe
 
 def test_places_are_given_in_the_order_of_asking(user: Path, tmp_path: Path) -> None:
     with lab.rehearsal(tmp_path / "gateway") as gateway:
-        gateway.always("query", faults.StatusWord("processing"))
+        gateway.always("poll", "status:processing")
         with lab.bench(user, gateway.base_url, lab.Wiring(max_jobs=1)) as bench:
             tickets = [bench.runner.submit(lab.text_order(prompt=f"number {number}")) for number in range(6)]
             lab.eventually(lambda: sum(t.status().phase.name == "WAITING" for t in tickets) == 5, "five wait")
@@ -136,7 +135,7 @@ def test_too_many_jobs_at_the_gateway_is_waited_for_not_failed(user: Path, tmp_p
 def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requests_a_minute(
     gateway: RehearsalGateway, user: Path
 ) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     peak = 0
 
     def count(step: str, job: Job) -> None:
@@ -150,7 +149,7 @@ def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requ
     with lab.bench(user, gateway.base_url, wiring) as bench:
         tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(200)]
         lab.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 200, "all are running")
-        assert gateway.record.wait_for("query", 40, lab.PATIENCE_SECONDS)
+        assert gateway.record.wait_for("poll", 40, lab.PATIENCE_SECONDS)
         count("at the end", tickets[0].work.job)
         requests = gateway.record.count()
         assert requests <= 10 + (clocks.monotonic() - begun) + 4, "sixty a minute, ten at once, what is in flight"
@@ -158,29 +157,29 @@ def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requ
 
 
 def test_creates_do_not_wait_behind_the_polls_of_others(gateway: RehearsalGateway, user: Path) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     wiring = lab.Wiring(max_jobs=100, budget=lambda: Budget(60, 5))
     with lab.bench(user, gateway.base_url, wiring) as bench:
         crowd = [bench.runner.submit(lab.text_order(take=take)) for take in range(30)]
         lab.eventually(lambda: all(ticket.status().accepted for ticket in crowd), "the crowd is running")
-        polls = gateway.record.count("query")
+        polls = gateway.record.count("poll")
         late = bench.runner.submit(lab.text_order(take=1000))
         lab.eventually(lambda: late.status().accepted, "the late one is accepted")
-        assert gateway.record.count("query") - polls < 30, "not after a round of everybody"
+        assert gateway.record.count("poll") - polls < 30, "not after a round of everybody"
 
 
 def test_a_429_slows_everybody_down(gateway: RehearsalGateway, user: Path) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     with lab.bench(user, gateway.base_url) as bench:
         tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(3)]
-        assert gateway.record.wait_for("query", 6, lab.PATIENCE_SECONDS)
-        gateway.script("query", faults.Answer(429, headers=(("Retry-After", "100"),)))
+        assert gateway.record.wait_for("poll", 6, lab.PATIENCE_SECONDS)
+        gateway.script("poll", "429:100")
         assert tickets
-        lab.eventually(lambda: any(r.fault == "Answer" for r in gateway.record.of("query")), "a 429 was given")
-        number = [request.fault for request in gateway.record.of("query")].index("Answer")
+        lab.eventually(lambda: any(r.fault == "429:100" for r in gateway.record.of("poll")), "a 429 was given")
+        number = [request.fault for request in gateway.record.of("poll")].index("429:100")
         # Up to three others may be on their way in that moment; then there is silence for all.
-        assert gateway.record.wait_for("query", number + 6, lab.PATIENCE_SECONDS)
-        times = [request.at for request in gateway.record.of("query")][number:]
+        assert gateway.record.wait_for("poll", number + 6, lab.PATIENCE_SECONDS)
+        times = [request.at for request in gateway.record.of("poll")][number:]
         gaps = [later - earlier for earlier, later in pairwise(times)]
         assert max(gaps[:4]) * lab.SPEED > 60, "a hundred seconds were asked for"
 

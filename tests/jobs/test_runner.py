@@ -119,7 +119,7 @@ def test_every_waiter_of_one_job_gets_its_result(bench: lab.Bench, gateway: Rehe
 def test_a_lost_reply_is_sent_again_with_the_same_key_and_the_same_bytes(
     bench: lab.Bench, gateway: RehearsalGateway
 ) -> None:
-    gateway.script("create", faults.DropAfter(), faults.DropAfter(reset=True))
+    gateway.script("create", "drop-after", "reset-after")
     bench.make(lab.text_order()).result()
     assert len(keys(gateway)) == 3
     assert len(set(keys(gateway))) == 1
@@ -130,7 +130,7 @@ def test_a_lost_reply_is_sent_again_with_the_same_key_and_the_same_bytes(
 def test_an_answer_after_a_lost_one_that_says_no_is_not_taken_for_a_refusal(
     bench: lab.Bench, gateway: RehearsalGateway
 ) -> None:
-    gateway.script("create", faults.DropAfter(), faults.Answer(402))
+    gateway.script("create", "drop-after", "402")
     told = failure(bench.runner.submit(lab.text_order()))
     assert type(told) is Parked
     assert told.charge is Charge.UNCERTAIN
@@ -143,7 +143,7 @@ def test_an_answer_after_a_lost_one_that_says_no_is_not_taken_for_a_refusal(
 def test_a_lost_reply_is_not_repeated_after_a_day(gateway: RehearsalGateway, user: Path) -> None:
     now = 1_800_000_000.0
     wiring = lab.Wiring(clocks=lab.quick_clocks(wall=lambda: now))
-    gateway.always("create", faults.DropAfter())
+    gateway.always("create", "drop-after")
     with lab.bench(user, gateway.base_url, wiring) as bench:
         failure(bench.runner.submit(lab.text_order()))
     posts = len(gateway.record.posts)
@@ -158,14 +158,14 @@ def test_a_lost_reply_is_not_repeated_after_a_day(gateway: RehearsalGateway, use
 
 
 def test_a_conflict_never_brings_a_new_key(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    gateway.script("create", *[faults.Answer(409)] * 3)
+    gateway.script("create", *["409"] * 3)
     for _ in range(3):
         assert type(failure(bench.runner.submit(lab.text_order()))) is KeyConflict
     assert len(set(keys(gateway))) == 1
 
 
 def test_a_blocked_prompt_may_be_tried_anew_and_owes_nothing(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    gateway.script("create", faults.Answer(451))
+    gateway.script("create", "451")
     assert type(failure(bench.runner.submit(lab.text_order()))) is PromptBlocked
     bench.make(lab.text_order()).result()
     assert len(set(keys(gateway))) == 2
@@ -173,19 +173,19 @@ def test_a_blocked_prompt_may_be_tried_anew_and_owes_nothing(bench: lab.Bench, g
 
 
 def test_a_refund_that_comes_late_is_read_once_more(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    gateway.script("query", faults.FailTask("later"))
+    gateway.script("poll", "fail:later")
     told = failure(bench.runner.submit(lab.text_order()))
     assert type(told) is TaskFailed
     assert "Refunded: 0 of 30" in str(told)
     lab.eventually(lambda: bench.journal.get(1).credits_refunded == 30, "the refund is in the journal")
-    assert len(gateway.record.of("query")) == 2
+    assert len(gateway.record.of("poll")) == 2
 
 
 def test_a_full_refund_is_not_read_again(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    gateway.script("query", faults.FailTask("all"))
+    gateway.script("poll", "fail:all")
     failure(bench.runner.submit(lab.text_order()))
     bench.make(lab.text_order(take=1)).result()
-    assert [request.path.rsplit("/", 1)[1] for request in gateway.record.of("query")].count(
+    assert [request.path.rsplit("/", 1)[1] for request in gateway.record.of("poll")].count(
         gateway.record.tasks[0].task_id
     ) == 1
 
@@ -240,7 +240,7 @@ def test_an_id_the_gateway_does_not_know_is_told_and_not_kept(bench: lab.Bench) 
 
 def test_without_an_id_the_newest_unfinished_job_is_collected(bench: lab.Bench, gateway: RehearsalGateway) -> None:
     assert bench.runner.collect(None) is None
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(2)]
     lab.eventually(lambda: all(ticket.status().accepted for ticket in tickets), "accepted")
     newest = bench.runner.collect(None)
@@ -253,7 +253,7 @@ def test_without_an_id_the_newest_unfinished_job_is_collected(bench: lab.Bench, 
 def test_what_a_killed_process_left_is_followed_without_being_asked(
     bench: lab.Bench, gateway: RehearsalGateway, user: Path
 ) -> None:
-    gateway.always("query", faults.StatusWord("processing"))
+    gateway.always("poll", "status:processing")
     ticket = bench.runner.submit(lab.text_order())
     lab.eventually(lambda: ticket.status().accepted, "accepted")
     bench.close()
@@ -278,7 +278,7 @@ def test_an_earlier_upload_that_the_gateway_cannot_read_is_made_anew_once(
     bench: lab.Bench, gateway: RehearsalGateway
 ) -> None:
     bench.make(lab.picture_order()).result()
-    gateway.script("create", faults.Answer(400))
+    gateway.script("create", "400")
     result = bench.make(lab.picture_order(take=1)).result()
     assert result.path.is_file()
     assert len(gateway.record.of("put")) == 2
@@ -286,7 +286,7 @@ def test_an_earlier_upload_that_the_gateway_cannot_read_is_made_anew_once(
 
 
 def test_a_400_is_believed_when_the_upload_was_fresh(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    gateway.always("create", faults.Answer(400))
+    gateway.always("create", "400")
     assert type(failure(bench.runner.submit(lab.picture_order()))) is BadRequest
     assert len(gateway.record.posts) == 1
 
@@ -342,8 +342,8 @@ def test_whoever_leaves_during_an_upload_has_paid_nothing(bench: lab.Bench, gate
 def test_the_key_is_nowhere_in_the_journal_or_the_results(
     bench: lab.Bench, gateway: RehearsalGateway, user: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway.script("create", faults.Answer(500, message=f"no {lab.KEY}"), None)
-    gateway.script("query", faults.FailTask(message=f"bad key {lab.KEY}"))
+    gateway.script("create", faults.instead(500, message=f"no {lab.KEY}"), "fail")
+    gateway.script("poll", f'fields:{{"error_message":"bad key {lab.KEY}"}}')
     told = failure(bench.runner.submit(lab.picture_order()))
     bench.make(lab.picture_order()).result()
     assert lab.KEY not in str(told)

@@ -11,7 +11,6 @@ import torch
 
 from nodes.comfyui import host
 from nodes.media.decode import decode_frames
-from nodes.rehearsal.faults import FailTask
 from tests.support.jobs import eventually
 from tests.support.node_files import (
     FRAMES,
@@ -190,7 +189,7 @@ def test_jobs_beyond_the_plan_say_that_they_wait(slow_stage: Stage) -> None:
 
 
 def test_the_gateways_failure_is_told_with_its_refund(stage: Stage) -> None:
-    stage.gateway.script("create", FailTask(refund="part"))
+    stage.gateway.script("create", "fail:part")
     outcome = stage.run({"1": text_to_video(), "2": save("1")})
     assert "could not make the video" in outcome.error
     assert "Refunded:" in outcome.said()

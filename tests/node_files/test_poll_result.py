@@ -7,7 +7,6 @@ import requests
 
 from nodes.comfyui import host
 from nodes.poll_result import PollResult
-from nodes.rehearsal.faults import FailTask
 from tests.support.jobs import eventually
 from tests.support.node_files import KEY, Outcome, Stage, keep, poll, save, text_to_video
 
@@ -96,12 +95,12 @@ def test_a_task_of_another_machine_is_collected_and_kept_like_any_other(stage: S
 def test_an_unknown_id_is_said_at_once(stage: Stage) -> None:
     outcome = collect(stage, "vid_01UNKNOWN")
     assert "not found" in outcome.error.lower() and "Check the id" in outcome.error
-    assert stage.count("query") == 1
+    assert stage.count("poll") == 1
     assert stage.service.journal().by_task(stage.service.settings().account, "vid_01UNKNOWN") is None
 
 
 def test_a_failed_task_is_told_with_its_refund(slow_stage: Stage) -> None:
-    slow_stage.gateway.script("create", FailTask(refund="all"))
+    slow_stage.gateway.script("create", "fail:all")
     task_id = submit(slow_stage)
     slow_stage.clock.advance(3600)
     outcome = collect(slow_stage, task_id)
@@ -131,7 +130,7 @@ def test_a_peek_never_fails(stage: Stage, task_id: str) -> None:
 @pytest.mark.parametrize("trouble", ["no key", "gateway down", "task failed"])
 def test_a_peek_survives_trouble(slow_stage: Stage, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nodes.comfyui.waiting._PEEK_SECONDS", 0.5)
-    slow_stage.gateway.script("create", FailTask() if trouble == "task failed" else None)
+    slow_stage.gateway.script("create", "fail" if trouble == "task failed" else None)
     task_id = submit(slow_stage)
     slow_stage.restart()
     if trouble == "no key":

@@ -15,7 +15,7 @@ import torch
 from comfy_api.latest import InputImpl, Types
 
 from nodes.media.stills import pixel_digest
-from nodes.rehearsal.replies import Request
+from nodes.rehearsal.messages import Request
 from tests.support.node_files import (
     FPS,
     KEY,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from nodes.rehearsal import rules
+from nodes.rehearsal import contract
 from nodes.rehearsal.server import RehearsalGateway
 
 from .conftest import CLIP, KEY, T2V, Build, Caller, Clock
@@ -110,7 +110,11 @@ def test_a_body_that_is_not_declared_as_json_is_a_400(caller: Caller) -> None:
 
 @pytest.mark.parametrize(
     ("key", "status", "code"),
-    [("", 401, "unauthorized"), (rules.REFUSED_KEY, 401, "unauthorized"), (rules.UNAPPROVED_KEY, 403, "forbidden")],
+    [
+        ("", 401, "unauthorized"),
+        (contract.REFUSED_KEY, 401, "unauthorized"),
+        (contract.UNAPPROVED_KEY, 403, "forbidden"),
+    ],
 )
 def test_a_key_that_is_missing_refused_or_not_approved_opens_nothing(
     gateway: RehearsalGateway, key: str, status: int, code: str
@@ -127,7 +131,7 @@ def test_another_host_name_than_the_gateways_is_a_403(caller: Caller) -> None:
 
 
 def test_a_prompt_with_the_documented_word_is_blocked(caller: Caller) -> None:
-    answer = caller.create(prompt=f"A cat, {rules.BLOCKED_WORD.upper()}")
+    answer = caller.create(prompt=f"A cat, {contract.BLOCKED_WORD.upper()}")
     assert answer.status_code == 451
     assert answer.json()["error"] == {"code": "content_blocked", "message": "Prompt blocked by content moderation"}
 

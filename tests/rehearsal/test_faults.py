@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from nodes.rehearsal import faults
-from nodes.rehearsal.faults import Fault
-from nodes.rehearsal.script import WORDS, DiceFaults, Faults, parse
+from nodes.rehearsal.faults import STEPS, VOCABULARY, instead, parse, title
+from nodes.rehearsal.script import Dice, Script
 
 from .conftest import CLIP, Caller, Clock
 from .test_contract import completed, presigned
@@ -19,7 +18,7 @@ from .test_contract import completed, presigned
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503, 504])
 def test_any_status_of_the_table_can_be_answered_in_the_envelope(caller: Caller, status: int) -> None:
-    caller.gateway.script("create", faults.Answer(status))
+    caller.gateway.script("create", str(status))
     answer = caller.create("key-1")
     assert answer.status_code == status
     assert set(answer.json()) == {"success", "error", "request_id"}
@@ -29,12 +28,12 @@ def test_any_status_of_the_table_can_be_answered_in_the_envelope(caller: Caller,
 
 @pytest.mark.parametrize("after", ["7", "Wed, 21 Oct 2037 07:28:00 GMT", "99999999999"])
 def test_a_429_can_say_when_to_come_back(caller: Caller, after: str) -> None:
-    caller.gateway.script("query", faults.Answer(429, headers=(("Retry-After", after),)))
+    caller.gateway.script("poll", f"429:{after}")
     assert caller.get("/api/v1/videos/vid_x").headers["Retry-After"] == after
 
 
 def test_a_refusal_can_hide_that_the_request_was_carried_out(caller: Caller) -> None:
-    caller.gateway.script("create", faults.Answer(500, accepted=True))
+    caller.gateway.script("create", "500+done")
     assert caller.create("key-1").status_code == 500
     assert caller.gateway.record.charges() == 30
     assert caller.create("key-1").status_code == 200
@@ -43,21 +42,21 @@ def test_a_refusal_can_hide_that_the_request_was_carried_out(caller: Caller) -> 
 
 def test_a_409_can_name_the_task_of_its_key(caller: Caller) -> None:
     task_id = caller.task(key="key-1")
-    caller.gateway.script("create", faults.Answer(409, names_task=True))
+    caller.gateway.script("create", "409:task")
     answer = caller.create("key-1")
     assert (answer.status_code, answer.json()["data"]) == (409, {"task_id": task_id})
 
 
-@pytest.mark.parametrize("fault", [faults.DropBefore(), faults.ResetUnread()])
-def test_a_request_lost_on_its_way_has_no_effect(caller: Caller, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", ["drop-before", "reset"])
+def test_a_request_lost_on_its_way_has_no_effect(caller: Caller, fault: str) -> None:
     caller.gateway.script("create", fault)
     with pytest.raises(requests.ConnectionError):
         caller.create("key-1")
     assert caller.gateway.record.charges() == 0
 
 
-@pytest.mark.parametrize("fault", [faults.DropAfter(), faults.DropAfter(reset=True)])
-def test_a_lost_reply_leaves_a_charged_task_that_its_key_finds(caller: Caller, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", ["drop-after", "reset-after"])
+def test_a_lost_reply_leaves_a_charged_task_that_its_key_finds(caller: Caller, fault: str) -> None:
     caller.gateway.script("create", fault)
     with pytest.raises(requests.ConnectionError):
         caller.create("key-1")
@@ -67,14 +66,14 @@ def test_a_lost_reply_leaves_a_charged_task_that_its_key_finds(caller: Caller, f
 
 
 def test_a_stall_after_acceptance_is_charged_although_the_client_left(caller: Caller) -> None:
-    caller.gateway.script("create", faults.Stall(60))
+    caller.gateway.script("create", "stall:60")
     with pytest.raises(requests.Timeout):
         caller.session.post(caller.gateway.base_url + "/api/v1/videos/generate", json=wish(), timeout=0.2)
     assert any(caller.balance() == 970 for _ in range(1000))
 
 
 def test_a_stall_before_acceptance_is_void_when_the_client_leaves(caller: Caller) -> None:
-    caller.gateway.script("create", faults.StallBefore(60))
+    caller.gateway.script("create", "stall-before:60")
     with pytest.raises(requests.Timeout):
         requests.post(
             caller.gateway.base_url + "/api/v1/videos/generate",
@@ -87,12 +86,12 @@ def test_a_stall_before_acceptance_is_void_when_the_client_leaves(caller: Caller
 
 
 def test_a_short_stall_before_acceptance_ends_well(caller: Caller) -> None:
-    caller.gateway.script("create", faults.StallBefore(0.05))
+    caller.gateway.script("create", "stall-before:0.05")
     assert caller.create().status_code == 200
 
 
 def test_stopping_ends_every_stall(caller: Caller) -> None:
-    caller.gateway.script("balance", faults.Stall(600))
+    caller.gateway.script("balance", "stall:600")
     failures: list[Exception] = []
 
     def ask() -> None:
@@ -110,7 +109,7 @@ def test_stopping_ends_every_stall(caller: Caller) -> None:
 
 
 def test_truncated_json_is_well_framed_but_no_json(caller: Caller) -> None:
-    caller.gateway.script("create", faults.TruncateJson())
+    caller.gateway.script("create", "truncate")
     answer = caller.create("key-1")
     assert answer.status_code == 200
     with pytest.raises(requests.exceptions.JSONDecodeError):
@@ -121,20 +120,20 @@ def test_truncated_json_is_well_framed_but_no_json(caller: Caller) -> None:
 @pytest.mark.parametrize("step", ["balance", "download"])
 def test_a_reply_can_break_off_in_the_middle(caller: Caller, clock: Clock, step: str) -> None:
     url = completed(caller, clock)["video_url"] if step == "download" else caller.gateway.base_url + BALANCES
-    caller.gateway.script(step, faults.CutReply())
+    caller.gateway.script(step, "cut")
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         caller.session.get(url, timeout=10)
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', "null", "7", '{"success":true}', '{"success":true,"data":"x"}'])
 def test_json_of_a_wrong_shape_comes_with_200(caller: Caller, text: str) -> None:
-    caller.gateway.script("create", faults.WrongShape(text))
+    caller.gateway.script("create", f"shape:{text}")
     answer = caller.create()
     assert (answer.status_code, answer.text) == (200, text)
 
 
 def test_success_false_can_come_with_200(caller: Caller) -> None:
-    caller.gateway.script("create", faults.NotSuccess("provider_error", "No"))
+    caller.gateway.script("create", "not-success:provider_error")
     answer = caller.create()
     assert (answer.status_code, answer.json()["success"], answer.json()["error"]["code"]) == (
         200,
@@ -145,33 +144,33 @@ def test_success_false_can_come_with_200(caller: Caller) -> None:
 
 
 def test_fields_can_be_nulls_or_anything(caller: Caller) -> None:
-    caller.gateway.script("create", faults.Nulls(), faults.Fields('{"credits_used":30.5,"new":[1]}'))
+    caller.gateway.script("create", "nulls", 'fields:{"credits_used":30.5,"new":[1]}')
     nulls, odd = (caller.create("key-1").json()["data"] for _ in range(2))
     assert nulls["task_id"] == odd["task_id"]
     assert (nulls["credits_used"], odd["credits_used"], odd["new"]) == (None, 30.5, [1])
 
 
 def test_a_proxys_html_page_can_stand_in_for_an_answer(caller: Caller) -> None:
-    caller.gateway.script("query", faults.Html())
+    caller.gateway.script("poll", "html")
     answer = caller.get("/api/v1/videos/x")
     assert (answer.status_code, answer.headers["Content-Type"]) == (502, "text/html; charset=utf-8")
 
 
 def test_a_huge_reply_is_still_json(caller: Caller) -> None:
-    caller.gateway.script("balance", faults.HugeBody(3_000_000))
+    caller.gateway.script("balance", "huge:3000000")
     answer = caller.get(BALANCES)
     assert len(answer.content) == 3_000_000
     assert answer.json()["success"] is True
 
 
-@pytest.mark.parametrize("fault", [faults.Drip(2000), faults.SlowBody(2000)])
-def test_a_slow_reply_arrives_whole(caller: Caller, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", ["drip:2000", "drip-headers:2000"])
+def test_a_slow_reply_arrives_whole(caller: Caller, fault: str) -> None:
     caller.gateway.script("balance", fault)
     assert caller.balance() == 1000
 
 
 def test_a_redirect_leads_elsewhere_and_does_nothing(caller: Caller) -> None:
-    caller.gateway.script("create", faults.RedirectTo("https://elsewhere.example/steal"))
+    caller.gateway.script("create", "redirect:https://elsewhere.example/steal")
     url = caller.gateway.base_url + "/api/v1/videos/generate"
     answer = caller.session.post(url, json=wish(), allow_redirects=False, timeout=10)
     assert (answer.status_code, answer.headers["Location"]) == (307, "https://elsewhere.example/steal")
@@ -180,7 +179,7 @@ def test_a_redirect_leads_elsewhere_and_does_nothing(caller: Caller) -> None:
 
 def test_a_status_word_is_told_once(caller: Caller, clock: Clock) -> None:
     task_id = completed(caller, clock)["task_id"]
-    caller.gateway.script("query", faults.StatusWord("unknown"), faults.StatusWord("defrosting"))
+    caller.gateway.script("poll", "status:unknown", "status:defrosting")
     looks = [caller.look(task_id) for _ in range(3)]
     assert [seen["status"] for seen in looks] == ["unknown", "defrosting", "completed"]
     assert [bool(seen["video_url"]) for seen in looks] == [False, False, True]
@@ -188,7 +187,7 @@ def test_a_status_word_is_told_once(caller: Caller, clock: Clock) -> None:
 
 def test_a_completed_task_can_hide_its_links(caller: Caller, clock: Clock) -> None:
     task_id = completed(caller, clock)["task_id"]
-    caller.gateway.script("query", faults.CompletedWithoutUrl(), faults.OnlyResultUrls())
+    caller.gateway.script("poll", "no-url", "only-result-urls")
     nothing, only = caller.look(task_id), caller.look(task_id)
     assert (nothing["video_url"], nothing["output"]) == (None, {"resultUrls": []})
     assert only["video_url"] is None
@@ -198,7 +197,7 @@ def test_a_completed_task_can_hide_its_links(caller: Caller, clock: Clock) -> No
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_links_can_be_told_that_have_run_out(caller: Caller, clock: Clock, status: int) -> None:
     task_id = completed(caller, clock)["task_id"]
-    caller.gateway.script("query", faults.ExpiredLink(status))
+    caller.gateway.script("poll", f"expired:{status}")
     dead, alive = caller.look(task_id), caller.look(task_id)
     assert requests.get(dead["video_url"], timeout=10).status_code == status
     assert requests.get(dead["output"]["resultUrls"][0], timeout=10).status_code == status
@@ -208,14 +207,14 @@ def test_links_can_be_told_that_have_run_out(caller: Caller, clock: Clock, statu
 @pytest.mark.parametrize(("refund", "refunded"), [("all", 30), ("part", 15), ("none", 0), ("later", 0)])
 def test_a_task_can_be_failed_on_the_spot(caller: Caller, refund: str, refunded: int) -> None:
     task_id = caller.task()
-    caller.gateway.script("query", faults.FailTask(refund, "No luck", message_field="failMsg"))
+    caller.gateway.script("poll", f"fail:{refund}")
     seen = caller.look(task_id)
-    assert (seen["status"], seen["failMsg"], seen["credits_refunded"]) == ("failed", "No luck", refunded)
+    assert (seen["status"], seen["credits_refunded"]) == ("failed", refunded)
     assert caller.look(task_id)["status"] == "failed"
 
 
 def test_a_task_can_be_bound_to_fail_from_its_creation(caller: Caller, clock: Clock) -> None:
-    caller.gateway.script("create", faults.FailTask("part"))
+    caller.gateway.script("create", "fail:part")
     task_id = caller.task()
     assert caller.look(task_id)["status"] == "pending"
     clock.now += 10
@@ -225,22 +224,22 @@ def test_a_task_can_be_bound_to_fail_from_its_creation(caller: Caller, clock: Cl
 def test_downloads_can_be_short_cut_long_or_of_unknown_length(caller: Caller, clock: Clock) -> None:
     url = completed(caller, clock)["video_url"]
     whole = requests.get(url, timeout=10).content
-    script = [faults.ShortBody(), faults.CutClip(), faults.LongBody(50), faults.LongBody(50, hide_length=True)]
-    caller.gateway.script("download", *script, faults.HideLength(), faults.EmptyBody())
+    caller.gateway.script("download", "cut", "truncate", "long:50", "no-length", "empty")
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         requests.get(url, timeout=10)
     assert requests.get(url, timeout=10).content == whole[: len(whole) // 2]
     assert raw_get(url).endswith(whole + bytes(50))
     unstated = requests.get(url, timeout=10)
-    assert ("Content-Length" in unstated.headers, unstated.content) == (False, whole + bytes(50))
-    assert requests.get(url, timeout=10).content == whole
+    assert ("Content-Length" in unstated.headers, unstated.content) == (False, whole)
     assert requests.get(url, timeout=10).content == b""
 
 
 def test_downloads_can_be_something_else_than_a_clip(caller: Caller, clock: Clock) -> None:
     url = completed(caller, clock)["video_url"]
     whole = requests.get(url, timeout=10).content
-    caller.gateway.script("download", faults.NotAClip("video/mp4"), faults.BrokenClip(), faults.ExpiredLink())
+    caller.gateway.script(
+        "download", instead(200, body=b"<!DOCTYPE html>", content_type="video/mp4"), "broken", "expired"
+    )
     page, broken, expired = (requests.get(url, timeout=10) for _ in range(3))
     assert (page.status_code, page.headers["Content-Type"]) == (200, "video/mp4")
     assert page.content.startswith(b"<!DOCTYPE html>")
@@ -252,20 +251,20 @@ def test_downloads_can_be_something_else_than_a_clip(caller: Caller, clock: Cloc
 
 def test_a_put_can_be_refused_once(caller: Caller) -> None:
     told = presigned(caller)
-    caller.gateway.script("put", faults.Answer(403, code="SignatureDoesNotMatch"))
+    caller.gateway.script("put", "403")
     headers = {"Content-Type": "image/png"}
     answers = [requests.put(told["upload_url"], data=b"picture", headers=headers, timeout=10) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [403, 200]
-    assert "SignatureDoesNotMatch" in answers[0].text
+    assert "<Code>Error</Code>" in answers[0].text
 
 
 def test_a_script_is_played_in_order_and_none_is_a_proper_answer(caller: Caller) -> None:
-    caller.gateway.script("balance", faults.Answer(503), None, faults.Answer(500))
+    caller.gateway.script("balance", "503", None, "500")
     assert [caller.get(BALANCES).status_code for _ in range(4)] == [503, 200, 500, 200]
 
 
 def test_a_standing_fault_is_played_until_it_is_taken_back(caller: Caller) -> None:
-    caller.gateway.always("balance", faults.Answer(503))
+    caller.gateway.always("balance", "503")
     caller.gateway.script("balance", None)
     assert [caller.get(BALANCES).status_code for _ in range(3)] == [200, 503, 503]
     caller.gateway.always("balance", None)
@@ -274,43 +273,34 @@ def test_a_standing_fault_is_played_until_it_is_taken_back(caller: Caller) -> No
 
 def test_an_unknown_step_or_fault_is_named() -> None:
     with pytest.raises(ValueError, match="no step 'creation'"):
-        Faults().script("creation", None)
+        Script().script("creation", None)
     with pytest.raises(ValueError, match="no fault 'explode'"):
         parse("explode")
+    with pytest.raises(ValueError, match="'some' is no refund"):
+        parse("fail:some")
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_every_word_of_the_language_builds_its_fault(word: str) -> None:
-    fault, times = parse(f"{word}*2")
-    assert isinstance(fault, Fault)
-    assert times == 2
+@pytest.mark.parametrize("word", [*VOCABULARY, "503", "429:7", "429:date+7", "409:task"])
+def test_every_word_of_the_vocabulary_builds_its_fault_and_has_a_title(word: str) -> None:
+    assert parse(word).word == word
+    assert parse(f"{word}+done").done
+    assert title(word)
 
 
-@pytest.mark.parametrize(
-    ("word", "fault"),
-    [
-        ("503", faults.Answer(503)),
-        ("429:7", faults.Answer(429, headers=(("Retry-After", "7"),))),
-        ("409:task", faults.Answer(409, names_task=True)),
-        ("500+accepted", faults.Answer(500, accepted=True)),
-        ("stall:2.5", faults.Stall(2.5)),
-        ("redirect:https://x.example/a", faults.RedirectTo("https://x.example/a")),
-        ("fail:later", faults.FailTask("later")),
-        ('shape:{"a":1}', faults.WrongShape('{"a":1}')),
-        ("none", None),
-    ],
-)
-def test_faults_can_be_written_as_words(word: str, fault: Fault | None) -> None:
-    assert parse(word) == (fault, 1)
+def test_a_script_in_words_says_how_often_or_how_long() -> None:
+    script = Script()
+    script.read({"create": ["503*2", "none", "429:7"], "poll": "status:unknown*", "download": ["404", "503~60"]}, 1000)
+    assert [script.take("create", 1000).word for _ in range(5)] == ["503", "503", "none", "429:7", "none"]
+    assert [script.take("poll", 1000).word for _ in range(3)] == ["status:unknown"] * 3
+    assert [script.take("download", now).word for now in (1000, 1059, 1061)] == ["404", "503", "none"]
 
 
 def test_dice_play_the_same_faults_for_the_same_seed() -> None:
-    choices: dict[str, list[Fault]] = {"query": [faults.Answer(503), faults.DropAfter()]}
-    first, second = (DiceFaults(choices, 0.3, seed=7) for _ in range(2))
-    played = [first.take("query") for _ in range(200)]
-    assert played == [second.take("query") for _ in range(200)]
-    assert 30 < sum(fault is not None for fault in played) < 90
-    assert first.take("create") is None
+    first, second = (Dice({"poll": ["503", "drop-after"]}, 0.3, seed=7) for _ in range(2))
+    played = [first.take("poll", 0).word for _ in range(200)]
+    assert played == [second.take("poll", 0).word for _ in range(200)]
+    assert 30 < sum(word != "none" for word in played) < 90
+    assert {first.take(step, 0).word for step in STEPS if step != "poll"} == {"none"}
 
 
 BALANCES = "/api/v1/account/balances"

@@ -14,10 +14,7 @@ import requests
 
 from nodes.rehearsal import record
 from nodes.rehearsal.__main__ import arguments, main
-from nodes.rehearsal.faults import Answer
-from nodes.rehearsal.record import Record
-from nodes.rehearsal.replies import Request
-from nodes.rehearsal.script import WORDS
+from nodes.rehearsal.faults import VOCABULARY
 from nodes.rehearsal.server import RehearsalGateway
 
 from .conftest import KEY, T2V, Caller, Clock
@@ -27,12 +24,12 @@ PACK = Path(__file__).parents[2]
 
 
 def test_every_request_is_recorded_as_it_arrived(caller: Caller, clock: Clock) -> None:
-    caller.gateway.script("create", Answer(503))
+    caller.gateway.script("create", "503")
     caller.create("key-1")
     caller.create("key-1")
     first, second = caller.gateway.record.posts
     assert (first.method, first.path, first.step) == ("POST", "/api/v1/videos/generate", "create")
-    assert (first.fault, second.fault) == ("Answer", None)
+    assert (first.fault, second.fault) == ("503", None)
     assert first.body == second.body
     assert first.json == dict(T2V)
     assert first.headers["idempotency-key"] == "key-1"
@@ -58,7 +55,10 @@ def test_the_record_can_be_read_by_another_process_without_the_key(caller: Calle
     seen = view.json()
     assert json.loads(base64.b64decode(seen["requests"][0]["body_base64"])) == dict(T2V)
     assert seen["requests"][0]["headers"]["authorization"] == "Bearer (masked)"
-    assert (seen["charges"], seen["counts"], seen["tasks"][0]["task_id"]) == (30, {"create": 1}, task_id)
+    assert [(entry["what"], entry["task_id"], entry["credits"]) for entry in seen["entries"]] == [
+        ("charge", task_id, 30)
+    ]
+    assert (seen["requests"][0]["step"], seen["tasks"][0]["task_id"]) == ("create", task_id)
 
 
 def test_faults_and_credits_can_be_set_by_another_process(caller: Caller) -> None:
@@ -97,17 +97,14 @@ def test_waiting_for_a_request_ends_when_it_arrives(caller: Caller) -> None:
 def test_the_record_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch, caller: Caller) -> None:
     monkeypatch.setattr(record, "KEPT_BODY_BYTES", 25)
     monkeypatch.setattr(record, "KEPT_REQUESTS", 4)
-    kept = Record(list)
-    headers = caller.gateway.record.requests
-    assert headers == []
-    sample = caller.task() and caller.gateway.record.posts[0]
-    assert isinstance(sample, Request)
+    kept = caller.gateway.record
     for number in range(6):
-        body = b"" if number % 2 else bytes([65 + number]) * 10
-        kept.add(Request("POST", f"/{number}", sample.headers, body, 0.0, step="create"))
-    assert [request.path for request in kept.requests] == ["/2", "/3", "/4", "/5"]
-    assert [request.body for request in kept.requests] == [b"C" * 10, b"", b"E" * 10, b""]
-    assert kept.count("create") == 6
+        caller.get(f"/api/v1/videos/{number}")
+    assert [request.path[-1] for request in kept.requests] == ["2", "3", "4", "5"]
+    for name in ("a.png", "b.png"):
+        caller.uploaded(b"x" * 20, name=name)
+    assert [request.body for request in kept.of("put")] == [b"x" * 20]
+    assert (kept.count("poll"), kept.count("put")) == (6, 2)
 
 
 def test_results_are_served_with_validators_and_ranges(caller: Caller, clock: Clock) -> None:
@@ -167,7 +164,7 @@ def test_the_help_lists_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         arguments(["--help"])
     said = capsys.readouterr().out
-    assert all(word in said for word in WORDS)
+    assert all(word in said for word in VOCABULARY)
 
 
 @pytest.mark.parametrize("fault", ["create", "nowhere=503", "create=explode"])

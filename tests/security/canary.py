@@ -83,12 +83,16 @@ def told_by(failures: Iterable[BaseException]) -> list[str]:
 
 
 def reprs() -> dict[str, str]:
-    """What every living object of the pack says of itself, by class; the test's own script of faults left out."""
+    """What every living object of the pack says of itself, by class.
+
+    The test's own script of faults is left out, and with it the record of requests that met them.
+    """
+    scripted = ("nodes.rehearsal.faults.", "nodes.rehearsal.messages.Request")
     gc.collect()
     found: dict[str, str] = {}
     for each in gc.get_objects():
         name = f"{type(each).__module__}.{type(each).__qualname__}"
-        if name.startswith("nodes.") and not name.startswith(("nodes.rehearsal.faults.", "nodes.rehearsal.result_")):
+        if name.startswith("nodes.") and not name.startswith(scripted):
             found[name] = found.get(name, "") + repr(each) + str(each)
     return found
 

@@ -20,23 +20,8 @@ from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import fetch
 from nodes.jobs.order import Order
 from nodes.panel import routes
-from nodes.rehearsal.faults import (
-    Answer,
-    BrokenClip,
-    DropAfter,
-    DropBefore,
-    ExpiredLink,
-    FailTask,
-    Fault,
-    Html,
-    NotAClip,
-    NotSuccess,
-    Nulls,
-    RedirectTo,
-    StatusWord,
-    TruncateJson,
-    WrongShape,
-)
+from nodes.rehearsal.faults import instead
+from nodes.rehearsal.script import Said
 from nodes.service import Folders, Service
 from tests.security import canary
 from tests.security.canary import KEY, Ear, sings
@@ -88,7 +73,7 @@ class Life:
             self.failures.append(failure)
             self.said += [str(failure), failure.short, failure.advice]
 
-    def meet(self, step: str, fault: Fault, kind: str = "text", times: int = 12) -> None:
+    def meet(self, step: str, fault: Said, kind: str = "text", times: int = 12) -> None:
         """One job that meets a fault at a step, over and over."""
         self.gateway.script(step, *[fault] * times)
         self.make(self.order(kind))
@@ -112,45 +97,45 @@ class Life:
         body = json.dumps({"success": False, "error": echo, "request_id": KEY, "data": {"key": KEY}}).encode()
         for status in STATUSES:
             headers = (("Retry-After", "1"), ("X-Echo", KEY), ("Set-Cookie", f"key={KEY}"), ("Location", f"/{KEY}"))
-            self.meet("create", Answer(status, body=body, headers=headers))
-            self.meet("query", Answer(status, body=body, headers=headers), times=3)
+            self.meet("create", instead(status, body=body, headers=headers))
+            self.meet("poll", instead(status, body=body, headers=headers), times=3)
 
     def goes_wrong(self) -> None:
         """Everything else that the table of faults knows, at every step."""
-        broken: tuple[Fault, ...] = (
-            DropBefore(),
-            DropAfter(),
-            TruncateJson(),
-            WrongShape(),
-            NotSuccess(),
-            Html(),
-            Nulls(),
+        broken = (
+            "drop-before",
+            "drop-after",
+            "truncate",
+            "shape",
+            "not-success",
+            "html",
+            "nulls",
         )
         for fault in broken:
             self.meet("create", fault, times=9)
-            self.meet("query", fault, times=3)
+            self.meet("poll", fault, times=3)
             self.meet("upload_url", fault, "image", times=9)
-        self.meet("create", FailTask(), times=1)
-        ends: tuple[Fault, ...] = (StatusWord(KEY), ExpiredLink())
+        self.meet("create", "fail", times=1)
+        ends = (f"status:{KEY}", "expired")
         for fault in ends:
-            self.meet("query", fault, times=2)
-        arrivals: tuple[Fault, ...] = (NotAClip(), BrokenClip(), Answer(403), Answer(500), DropAfter())
+            self.meet("poll", fault, times=2)
+        arrivals = ("html:200", "broken", "403", "500", "drop-after")
         for fault in arrivals:
             self.meet("download", fault, times=2)
-        departures: tuple[Fault, ...] = (Answer(400), Answer(403), Answer(500), DropAfter())
+        departures = ("400", "403", "500", "drop-after")
         for fault in departures:
             self.meet("put", fault, "image", times=4)
 
     def is_led_astray(self) -> None:
         """Redirects and addresses that lead to another origin."""
         away = f"{self.stranger.base_url}/take?from=us"
-        for step in ("create", "query", "upload_url", "put", "download"):
-            self.meet(step, RedirectTo(away), "image" if step in ("upload_url", "put") else "text", times=2)
+        for step in ("create", "poll", "upload_url", "put", "download"):
+            self.meet(step, f"redirect:{away}", "image" if step in ("upload_url", "put") else "text", times=2)
         told = {"task_id": "vid_x", "status": "completed", "video_url": away, "output": {"resultUrls": [away]}}
-        self.meet("query", Answer(200, body=json.dumps({"success": True, "data": told}).encode()), times=40)
+        self.meet("poll", instead(200, body=json.dumps({"success": True, "data": told}).encode()), times=40)
         slot = {"upload_url": away, "public_url": away}
         self.meet(
-            "upload_url", Answer(200, body=json.dumps({"success": True, "data": slot}).encode()), "image", times=4
+            "upload_url", instead(200, body=json.dumps({"success": True, "data": slot}).encode()), "image", times=4
         )
         # What another part of a gateway on this machine would be: the stranger is the very origin that may be fetched.
         part = self.folders.results / "stranger.part"
@@ -158,7 +143,7 @@ class Life:
         part.unlink()
 
     def is_left(self) -> None:
-        self.gateway.always("query", StatusWord("processing"))
+        self.gateway.always("poll", "status:processing")
         ticket = self.service.runner().submit(self.order())
         lab.eventually(lambda: ticket.status().accepted, "the job is accepted")
         self.failures.append(ticket.leave("You stopped the wait"))
@@ -262,7 +247,7 @@ def test_the_key_sings_nowhere(tmp_path: Path, ear: Ear, monkeypatch: pytest.Mon
     }
     asked = life.gateway.record.requests
     assert sum("Authorization" in request.headers for request in asked) > 100
-    assert {request.step for request in asked} >= {"create", "query", "upload_url", "put", "download", "balance"}
+    assert {request.step for request in asked} >= {"create", "poll", "upload_url", "put", "download", "balance"}
     assert len(browsers.sent) > 50 and len(last_words) == len(DEATHS)
     assert ear.names() >= {"urllib3.connectionpool"}
     assert {path.name for path in opened} >= {"api_key", "journal.sqlite3", "journal.sqlite3-wal"}

@@ -25,7 +25,7 @@ from nodes.jobs.order import Order
 from nodes.journal.reads import Only, Records
 from nodes.journal.rows import Job
 from nodes.panel import cards as panel
-from nodes.rehearsal.faults import Answer
+from nodes.rehearsal.faults import instead
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import jobs as lab
 from tests.support.gateway import Hand, answer
@@ -205,19 +205,19 @@ def play(gateway: RehearsalGateway, place: str, text: str) -> Order:
     told: dict[str, object]
     if place == "refusal":
         gateway.always(
-            "create", Answer(400, body=json.dumps({"success": False, "error": error, "request_id": text}).encode())
+            "create", instead(400, body=json.dumps({"success": False, "error": error, "request_id": text}).encode())
         )
     elif place == "acceptance":
         told = {"task_id": text, "request_id": text, "credits_used": text, "remaining_credits": text}
-        gateway.always("create", Answer(200, body=envelope(told, request_id=text), accepted=True))
+        gateway.always("create", instead(200, body=envelope(told, request_id=text), done=True))
     elif place == "failure":
         told = {"status": "failed", "error_message": text, "failMsg": text, "credits_used": text, "model": text}
-        gateway.always("query", Answer(200, body=envelope(told, request_id=text), accepted=True))
+        gateway.always("poll", instead(200, body=envelope(told, request_id=text), done=True))
     elif place == "addresses":
         told = {"status": "completed", "video_url": f"https://10.0.0.1/{text}", "output": {"resultUrls": [text]}}
-        gateway.always("query", Answer(200, body=envelope(told), accepted=True))
+        gateway.always("poll", instead(200, body=envelope(told), done=True))
     elif place == "status":
-        gateway.script("query", Answer(200, body=envelope({"status": text}), accepted=True))
+        gateway.script("poll", instead(200, body=envelope({"status": text}), done=True))
     elif place == "slot":
         order = lab.picture_order("meets it at the upload")
         told = {
@@ -225,10 +225,10 @@ def play(gateway: RehearsalGateway, place: str, text: str) -> Order:
             "public_url": f"https://cdn.example/{text}",
             "content_type": text,
         }
-        gateway.always("upload_url", Answer(200, body=envelope(told), accepted=True))
-        gateway.always("base64", Answer(200, body=envelope({"url": f"https://cdn.example/{text}"}), accepted=True))
+        gateway.always("upload_url", instead(200, body=envelope(told), done=True))
+        gateway.always("base64", instead(200, body=envelope({"url": f"https://cdn.example/{text}"}), done=True))
     else:
-        gateway.script("download", Answer(404, body=text.encode("utf-8", "replace"), content_type="text/html"))
+        gateway.script("download", instead(404, body=text.encode("utf-8", "replace"), content_type="text/html"))
     return replace(order, take=len(gateway.record.requests) + 1)
 
 

@@ -18,60 +18,58 @@ from pathlib import Path
 from nodes.journal.rows import DELIVERED
 from nodes.journal.verbs import Journal
 from nodes.media.probe import verify
-from nodes.rehearsal import faults
-from nodes.rehearsal.faults import Fault
-from nodes.rehearsal.script import DiceFaults
+from nodes.rehearsal.script import Dice
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import jobs as lab
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 2
 
-FAULTS: dict[str, list[Fault]] = {
+FAULTS: dict[str, list[str]] = {
     "create": [
-        faults.ResetUnread(),
-        faults.DropBefore(),
-        faults.DropAfter(),
-        faults.DropAfter(reset=True),
-        faults.StallBefore(30),
-        faults.Stall(30),
-        *(faults.Answer(status) for status in (400, 401, 402, 403, 408, 409, 425, 429, 451, 500, 503)),
-        faults.Answer(500, accepted=True),
-        faults.Answer(409, names_task=True),
-        faults.Html(502),
-        faults.Html(504, accepted=True),
-        faults.TruncateJson(),
-        faults.CutReply(),
-        faults.WrongShape(),
-        faults.NotSuccess(),
-        faults.Nulls(),
-        faults.RedirectTo("https://elsewhere.example/"),
-        faults.FailTask("all"),
-        faults.FailTask("later"),
+        "reset",
+        "drop-before",
+        "drop-after",
+        "reset-after",
+        "stall-before:30",
+        "stall:30",
+        *["400", "401", "402", "403", "408", "409", "425", "429", "451", "500", "503"],
+        "500+done",
+        "409:task",
+        "html:502",
+        "html:504+done",
+        "truncate",
+        "cut",
+        "shape",
+        "not-success",
+        "nulls",
+        "redirect:https://elsewhere.example/",
+        "fail:all",
+        "fail:later",
     ],
-    "query": [
-        faults.DropBefore(),
-        *(faults.Answer(status) for status in (401, 404, 408, 429, 500, 503)),
-        faults.Html(502),
-        faults.TruncateJson(),
-        faults.WrongShape(),
-        faults.StatusWord("unknown"),
-        faults.StatusWord("never heard of"),
-        faults.CompletedWithoutUrl(),
-        faults.OnlyResultUrls(),
-        faults.ExpiredLink(),
-        faults.FailTask("part"),
+    "poll": [
+        "drop-before",
+        *["401", "404", "408", "429", "500", "503"],
+        "html:502",
+        "truncate",
+        "shape",
+        "status:unknown",
+        "status:never heard of",
+        "no-url",
+        "only-result-urls",
+        "expired",
+        "fail:part",
     ],
-    "upload_url": [faults.DropAfter(), faults.Answer(429), faults.Answer(500), faults.Answer(404), faults.Html(502)],
-    "put": [faults.DropAfter(), faults.Answer(403), faults.Answer(500)],
+    "upload_url": ["drop-after", "429", "500", "404", "html:502"],
+    "put": ["drop-after", "403", "500"],
     "download": [
-        faults.DropBefore(),
-        faults.ShortBody(),
-        faults.CutClip(),
-        faults.NotAClip(),
-        faults.BrokenClip(),
-        faults.ExpiredLink(),
-        faults.Answer(503),
+        "drop-before",
+        "cut",
+        "truncate",
+        "html:200",
+        "broken",
+        "expired",
+        "503",
     ],
 }
 
@@ -104,7 +102,7 @@ class Soak:
         self._folder, self._jobs, self._kills = folder, jobs, kills
         self._dice = random.Random(seed)
         self._gateway = lab.rehearsal(
-            folder / "gateway", credits=10**9, faults=DiceFaults(FAULTS, percent / 100, seed), seconds_per_task=0.05
+            folder / "gateway", credits=10**9, faults=Dice(FAULTS, percent / 100, seed), seconds_per_task=0.05
         )
         self._reports: list[Path] = []
 

@@ -27,7 +27,7 @@ from nodes.load_video import LoadVideo
 from nodes.media.audio import Sound
 from nodes.media.encode import encode_clip
 from nodes.poll_result import PollResult
-from nodes.rehearsal.replies import Request
+from nodes.rehearsal.messages import Request
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
@@ -196,7 +196,7 @@ class Stage:
 
     def steps(self) -> list[str]:
         """What the gateway was asked for, in order, looks left out."""
-        return [str(request.step) for request in self.requests if request.step != "query"]
+        return [str(request.step) for request in self.requests if request.step != "poll"]
 
     def count(self, step: str) -> int:
         return self.gateway.record.count(step)

@@ -203,7 +203,7 @@ def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[in
             found[job.task_id] = _Finding(time.time(), sum(query_of(job.task_id)))
 
     def query_of(task_id: str) -> Iterator[bool]:
-        return (request.path.endswith(task_id) for request in started.record.of("query"))
+        return (request.path.endswith(task_id) for request in started.record.of("poll"))
 
     learned = Learned.of([_JOB_SECONDS + spread for spread in (-9.0, -4.0, -1.0, 2.0, 5.0, 9.0)])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from nodes.rehearsal.ledger import Ledger
+from nodes.rehearsal.book import FILE, Book
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 
@@ -89,7 +88,7 @@ def test_without_a_key_every_post_is_charged(caller: Caller) -> None:
 
 
 def test_two_processes_never_have_the_book_open_at_once(tmp_path: Path) -> None:
-    one, other = (Ledger(tmp_path, 100) for _ in range(2))
+    one, other = (Book(tmp_path, 100, lambda: 0.0) for _ in range(2))
     opened = threading.Event()
 
     def open_other() -> None:
@@ -225,22 +224,15 @@ def test_another_take_of_the_same_wish_is_another_clip(caller: Caller, clock: Cl
     assert bodies[0] != bodies[1]
 
 
-def test_a_torn_last_line_of_the_ledger_never_happened(build: Build, tmp_path: Path) -> None:
-    before = Caller(build())
-    before.task(key="key-1")
-    before.gateway.stop()
-    ledger = tmp_path / "gateway" / "ledger.jsonl"
-    whole = ledger.read_bytes()
-    ledger.write_bytes(whole + whole[:-20].splitlines()[-1][:-30])
-    after = Caller(build())
-    assert (len(after.gateway.record.tasks), after.balance()) == (1, 970)
-    after.task(key="key-2")
-    assert all(json.loads(line) for line in ledger.read_bytes().splitlines())
+def test_a_book_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"this is no database, and never was one" * 100)
+    with pytest.raises(OSError, match="without it the rehearsal begins anew"):
+        RehearsalGateway(tmp_path)
 
 
 def test_an_emptied_folder_begins_anew(caller: Caller, tmp_path: Path) -> None:
     caller.task()
-    (tmp_path / "gateway" / "ledger.jsonl").unlink()
+    (tmp_path / "gateway" / FILE).unlink()
     assert caller.balance() == 1000
     caller.task()
     assert (caller.balance(), len(caller.gateway.record.tasks)) == (970, 1)

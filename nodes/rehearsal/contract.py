@@ -19,9 +19,11 @@ from email.message import Message
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .book import ENDLESS
+
 MODEL = "wan2-6"
-TYPES = ("text-to-video", "image-to-video", "video-to-video")
 DURATIONS = {"text-to-video": ("5", "10", "15"), "image-to-video": ("5", "10", "15"), "video-to-video": ("5", "10")}
+MEDIA_FIELDS = {"text-to-video": None, "image-to-video": "image_urls", "video-to-video": "video_url"}
 RESOLUTIONS = ("720p", "1080p")
 LARGEST_PROMPT_CHARACTERS = 5000
 LARGEST_IMAGES = 10
@@ -33,18 +35,20 @@ REFUSED_KEY = "sk-rehearsal-refused"
 UNAPPROVED_KEY = "sk-rehearsal-unapproved"
 
 # A price list of the rehearsal's own: none is documented. 30 is the sample's number.
-CREDITS_PER_5_SECONDS_720P = 30
-CREDITS_FACTOR = {"720p": 1.0, "1080p": 1.5}
+CREDITS_PER_5_SECONDS = {"720p": 30, "1080p": 45}
 
 # Words that a user can put into a prompt to rehearse a bad end without scripting anything.
 BLOCKED_WORD = "rehearse-blocked"
-FAILURE_WORDS = {"rehearse-failed": "all", "rehearse-part-refund": "part", "rehearse-late-refund": "later"}
-
-POST_STEPS = {
-    "/api/v1/videos/generate": "create",
-    "/api/v1/files/upload-url": "upload_url",
-    "/api/v1/files/base64": "base64",
+FATE_WORDS = {
+    "rehearse-failed": "all",
+    "rehearse-part-refund": "part",
+    "rehearse-late-refund": "later",
+    "rehearse-endless": ENDLESS,
 }
+
+CREATE, UPLOAD_URL, BASE64 = "/api/v1/videos/generate", "/api/v1/files/upload-url", "/api/v1/files/base64"
+POLL, BALANCE = "/api/v1/videos/", "/api/v1/account/balances"
+PUT, CDN = "/upload/", "/cdn/"
 FIELD_TYPES: Mapping[str, type] = {
     "model": str,
     "type": str,
@@ -60,9 +64,11 @@ JSON_TYPE_NAMES = {str: "a string", list: "an array", int: "an integer"}
 class Refused(Exception):
     """The contract refuses this request; carries what the reply needs."""
 
-    def __init__(self, status: int, message: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str | None = None, code: str | None = None, retry_after: str | None = None
+    ) -> None:
         super().__init__(message or str(status))
-        self.status, self.message, self.code = status, message, code
+        self.status, self.message, self.code, self.retry_after = status, message, code, retry_after
 
 
 @dataclass(frozen=True)
@@ -79,45 +85,34 @@ class Asked:
     @property
     def credits(self) -> int:
         """What it costs, charged at creation."""
-        return int(CREDITS_PER_5_SECONDS_720P * (int(self.duration) // 5) * CREDITS_FACTOR[self.resolution])
+        return CREDITS_PER_5_SECONDS[self.resolution] * (int(self.duration) // 5)
 
     @property
-    def fails_with_refund(self) -> str | None:
-        """How a failure that the prompt asks for is refunded, or None."""
-        return next((refund for word, refund in FAILURE_WORDS.items() if word in self.prompt.lower()), None)
+    def fate(self) -> str | None:
+        """The bad end that the prompt asks for, if any."""
+        return next((fate for word, fate in FATE_WORDS.items() if word in self.prompt.lower()), None)
 
 
 @dataclass(frozen=True)
 class UploadAsked:
-    """A valid request for a presigned upload."""
+    """A valid request for a presigned upload; with `data` the file came along as base64."""
 
     filename: str
     content_type: str
     file_size: int
-    expires_in: int
-
-
-@dataclass(frozen=True)
-class FileSent:
-    """A valid base64 upload, decoded."""
-
-    filename: str
-    content_type: str
-    data: bytes
+    expires_in: int = 0
+    data: bytes = b""
 
 
 def step_of(method: str, path: str) -> str | None:
     """The step that a request belongs to (the names that faults are scripted by), or None."""
     if method == "POST":
-        return POST_STEPS.get(path)
-    if method == "PUT":
-        return "put" if path.startswith("/upload/") else None
+        return {CREATE: "create", UPLOAD_URL: "upload_url", BASE64: "base64"}.get(path)
+    if method == "PUT" and path.startswith(PUT):
+        return "put"
     if method == "GET":
-        if path == "/api/v1/account/balances":
-            return "balance"
-        if path.startswith("/api/v1/videos/"):
-            return "query"
-        return "download" if path.startswith("/cdn/") else None
+        steps = {BALANCE: "balance", POLL: "poll", CDN: "download"}
+        return next((step for start, step in steps.items() if path.startswith(start)), None)
     return None
 
 
@@ -148,6 +143,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_public(host: str) -> bool:
+    """Whether a host might be public, by its looks alone: names like x.invalid or x.local are not."""
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.lower().rstrip(".").endswith((".invalid", ".local", ".localhost", ".internal"))
+
+
 def json_object(headers: Message, body: bytes) -> dict[str, Any]:
     if headers.get_content_type() != "application/json" or "Content-Type" not in headers:
         raise Refused(400, "Content-Type must be application/json")
@@ -176,34 +179,28 @@ def create(headers: Message, body: bytes) -> Asked:
     """The create request that these bytes are, or Refused (400, 451)."""
     value = json_object(headers, body)
     only_fields(value, FIELD_TYPES, ("model",))
-    asked = Asked(
-        model=value["model"],
-        type=value.get("type", TYPES[0]),
-        prompt=value.get("prompt", ""),
-        duration=value.get("duration", "5"),
-        resolution=value.get("resolution", "720p"),
-        media=(),
-    )
-    if asked.model != MODEL:
-        raise Refused(400, f"Unknown model: {asked.model[:80]}")
-    if asked.type not in TYPES:
-        raise Refused(400, f"Unknown type: {asked.type[:80]}")
-    if asked.duration not in DURATIONS[asked.type]:
-        raise Refused(400, f"duration must be one of {', '.join(DURATIONS[asked.type])} for {asked.type}")
-    if asked.resolution not in RESOLUTIONS:
+    kind, prompt = value.get("type", "text-to-video"), value.get("prompt", "")
+    if value["model"] != MODEL:
+        raise Refused(400, f"Unknown model: {value['model'][:80]}")
+    if kind not in DURATIONS:
+        raise Refused(400, f"Unknown type: {kind[:80]}")
+    duration, resolution = value.get("duration", "5"), value.get("resolution", "720p")
+    if duration not in DURATIONS[kind]:
+        raise Refused(400, f"duration must be one of {', '.join(DURATIONS[kind])} for {kind}")
+    if resolution not in RESOLUTIONS:
         raise Refused(400, f"resolution must be one of {', '.join(RESOLUTIONS)}")
-    if len(asked.prompt) > LARGEST_PROMPT_CHARACTERS:
+    if len(prompt) > LARGEST_PROMPT_CHARACTERS:
         raise Refused(400, f"prompt is longer than {LARGEST_PROMPT_CHARACTERS} characters")
-    if asked.type == "text-to-video" and not asked.prompt.strip():
+    if kind == "text-to-video" and not prompt.strip():
         raise Refused(400, "prompt is required for text-to-video")
-    if BLOCKED_WORD in asked.prompt.lower():
+    if BLOCKED_WORD in prompt.lower():
         raise Refused(451)
-    return Asked(asked.model, asked.type, asked.prompt, asked.duration, asked.resolution, media_of(asked.type, value))
+    return Asked(value["model"], kind, prompt, duration, resolution, media_of(kind, value))
 
 
 def media_of(kind: str, value: Mapping[str, Any]) -> tuple[str, ...]:
     """The media URLs of a create request, checked against its type."""
-    wanted = {"text-to-video": None, "image-to-video": "image_urls", "video-to-video": "video_url"}[kind]
+    wanted = MEDIA_FIELDS[kind]
     for name in ("image_urls", "video_url"):
         if name in value and name != wanted:
             raise Refused(400, f"{name} is not accepted for {kind}")
@@ -212,14 +209,14 @@ def media_of(kind: str, value: Mapping[str, Any]) -> tuple[str, ...]:
     if not value.get(wanted):
         raise Refused(400, f"{wanted} is required for {kind}")
     urls = value[wanted] if isinstance(value[wanted], list) else [value[wanted]]
-    if not all(isinstance(url, str) and urlsplit_or_none(url) for url in urls):
+    if not all(isinstance(url, str) and http_url(url) for url in urls):
         raise Refused(400, f"{wanted} must hold http or https URLs")
     if len(urls) > LARGEST_IMAGES:
         raise Refused(400, f"{wanted} holds more than {LARGEST_IMAGES} URLs")
     return tuple(urls)
 
 
-def urlsplit_or_none(url: str) -> tuple[str, str, str] | None:
+def http_url(url: str) -> tuple[str, str, str] | None:
     """Scheme, host and path of an http(s) URL, or None when it is none."""
     try:
         parts = urlsplit(url)
@@ -237,18 +234,6 @@ def idempotency_key(headers: Message) -> str | None:
     return key
 
 
-def media_family(content_type: str) -> str:
-    if not re.fullmatch(r"(image|video|audio)/[A-Za-z0-9.+-]+", content_type):
-        raise Refused(400, "content_type must be image/*, video/* or audio/*")
-    return content_type
-
-
-def safe_filename(name: str) -> str:
-    if not name or len(name) > LARGEST_FILENAME_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise Refused(400, "filename must be a plain file name")
-    return name
-
-
 def upload(headers: Message, body: bytes) -> UploadAsked:
     """The request for a presigned upload that these bytes are, or Refused."""
     value = json_object(headers, body)
@@ -257,13 +242,10 @@ def upload(headers: Message, body: bytes) -> UploadAsked:
     expires_in = value.get("expires_in", UPLOAD_SECONDS)
     if not UPLOAD_SECONDS_RANGE[0] <= expires_in <= UPLOAD_SECONDS_RANGE[1]:
         raise Refused(400, "expires_in must lie between 60 and 3600")
-    if not 0 < value["file_size"] <= LARGEST_FILE_BYTES:
-        raise Refused(400, f"file_size must lie between 1 and {LARGEST_FILE_BYTES}")
-    filename, content_type = safe_filename(value["filename"]), media_family(value["content_type"])
-    return UploadAsked(filename, content_type, value["file_size"], expires_in)
+    return _upload(value["filename"], value["content_type"], value["file_size"], expires_in)
 
 
-def base64_file(headers: Message, body: bytes) -> FileSent:
+def base64_file(headers: Message, body: bytes) -> UploadAsked:
     """The file that these bytes carry, or Refused."""
     value = json_object(headers, body)
     only_fields(value, {"data": str, "filename": str, "content_type": str}, ("data",))
@@ -273,15 +255,22 @@ def base64_file(headers: Message, body: bytes) -> FileSent:
         declared, _, encoding = head.partition(";")
         if encoding != "base64":
             raise Refused(400, "data must be base64")
-    filename = value.get("filename", "")
-    content_type = value.get("content_type") or declared or mimetypes.guess_type(filename)[0] or ""
-    media_family(content_type)
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Refused(400, "data is not valid base64") from None
-    if not 0 < len(data) <= LARGEST_FILE_BYTES:
-        raise Refused(400, f"the file must have 1 to {LARGEST_FILE_BYTES} bytes")
+    filename = value.get("filename", "")
+    content_type = value.get("content_type") or declared or mimetypes.guess_type(filename)[0] or ""
     # Unnamed files are named by their content, so that two of them never share an address.
     unnamed = hashlib.sha256(data).hexdigest()[:32] + (mimetypes.guess_extension(content_type) or "")
-    return FileSent(safe_filename(filename or unnamed), content_type, data)
+    return _upload(filename or unnamed, content_type, len(data), data=data)
+
+
+def _upload(filename: str, content_type: str, file_size: int, expires_in: int = 0, data: bytes = b"") -> UploadAsked:
+    if len(filename) > LARGEST_FILENAME_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", filename):
+        raise Refused(400, "filename must be a plain file name")
+    if not re.fullmatch(r"(image|video|audio)/[A-Za-z0-9.+-]+", content_type):
+        raise Refused(400, "content_type must be image/*, video/* or audio/*")
+    if not 0 < file_size <= LARGEST_FILE_BYTES:
+        raise Refused(400, f"file_size must lie between 1 and {LARGEST_FILE_BYTES}")
+    return UploadAsked(filename, content_type, file_size, expires_in, data)

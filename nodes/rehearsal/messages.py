@@ -40,7 +40,7 @@ class Request:
     """A request as it arrived.
 
     `path` is the target without its query; `headers` looks names up in any case and gives None for a missing one;
-    `body` is the raw bytes; `at` is the server's clock in seconds; `fault` names the fault that was played, if any.
+    `body` is the raw bytes; `at` is the server's clock in seconds; `fault` is the fault that was played, in words.
     """
 
     method: str
@@ -60,7 +60,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a reply travels; the plain one is whole, at once, and states its true length."""
+    """How a reply travels; the usual one is whole, at once, and states its true length."""
 
     lost: bool = False
     reset: bool = False
@@ -68,7 +68,8 @@ class Delivery:
     cut_after_bytes: int | None = None
     stated_bytes: int | None = None
     hide_length: bool = False
-    bytes_per_second: float | None = None
+    head_bytes_per_second: float | None = None
+    body_bytes_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,16 @@ class Reply:
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     delivery: Delivery = field(default_factory=Delivery)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """`data` of the gateway's envelope, empty where there is none."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return {}
+        data = value.get("data") if isinstance(value, dict) else None
+        return data if isinstance(data, dict) else {}
 
     def sent(self, **changes: Any) -> Reply:
         """The same reply, travelling another way (fields of Delivery)."""

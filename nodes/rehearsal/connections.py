@@ -1,4 +1,4 @@
-"""HTTP plumbing: reads requests off the socket and puts replies on it, properly or as badly as a fault wants."""
+"""Connections: requests are read off them and replies put on them, properly or as badly as a fault wants."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from .faults import Fault, ResetUnread
+from .contract import LARGEST_FILE_BYTES, step_of
+from .faults import NO_FAULT, Fault
+from .messages import Reply, Request, refusal
 from .record import Record
-from .replies import Reply, Request, refusal
-from .rules import LARGEST_FILE_BYTES, step_of
 
 log = logging.getLogger("apimall_video.rehearsal")
 
@@ -29,7 +29,7 @@ PIECES_PER_SECOND = 20
 LOOK_SECONDS = 0.1
 
 
-class Wire(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     """A threading HTTP server on loopback that can be stopped while clients hold connections."""
 
     daemon_threads = True
@@ -41,8 +41,8 @@ class Wire(ThreadingHTTPServer):
     def __init__(
         self,
         port: int,
-        take: Callable[[str | None], Fault | None],
-        answer: Callable[[Request, Fault | None], Reply],
+        take: Callable[[str | None, float], Fault],
+        answer: Callable[[Request, Fault], Reply],
         record: Record,
         clock: Callable[[], float],
     ) -> None:
@@ -95,23 +95,21 @@ class Handler(BaseHTTPRequestHandler):
     """One connection; `_serve` is one request."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "APIMallRehearsal"
-    sys_version = ""
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
-    server: Wire
+    server: Server
 
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
-        step = step_of(self.command, path)
-        fault = self.server.take(step)
+        step, now = step_of(self.command, path), self.server.clock()
+        fault = self.server.take(step, now)
         try:
-            body = b"" if isinstance(fault, ResetUnread) else self._read_body()
-            played = type(fault).__name__ if fault else None
-            request = Request(self.command, path, self.headers, body, self.server.clock(), query, step, played)
+            body = b"" if fault.unread else self._read_body()
+            played = None if fault is NO_FAULT else fault.word
+            request = Request(self.command, path, self.headers, body, now, query, step, played)
             if not path.startswith("/rehearsal/"):
                 self.server.record.add(request)
-            if fault is not None and not self._client_waits(fault.waits_first):
+            if fault.wait_seconds and not self._client_waits(fault.wait_seconds):
                 self.close_connection = True
                 return
             self._send(self.server.answer(request, fault))
@@ -165,27 +163,25 @@ class Handler(BaseHTTPRequestHandler):
             self._hang_up(reset=way.reset)
             return
         stated = len(reply.body) if way.stated_bytes is None else way.stated_bytes
-        self.send_response(reply.status)
-        self.send_header("Content-Type", reply.content_type)
-        for name, value in reply.headers:
-            self.send_header(name, value)
+        headers = [("Content-Type", reply.content_type), *reply.headers]
         if not way.hide_length:
-            self.send_header("Content-Length", str(stated))
-        unusual = way.hide_length or stated != len(reply.body) or way.cut_after_bytes is not None
-        if unusual or self.close_connection:
+            headers.append(("Content-Length", str(stated)))
+        if way.hide_length or stated != len(reply.body) or way.cut_after_bytes is not None or self.close_connection:
             self.close_connection = True
-            self.send_header("Connection", "close")
-        self.end_headers()
+            headers.append(("Connection", "close"))
+        lines = [f"{self.protocol_version} {reply.status} {self.responses.get(reply.status, ('',))[0]}"]
+        lines += [f"{name}: {value}" for name, value in [*headers, ("Date", self.date_time_string())]]
+        self._write("\r\n".join([*lines, "", ""]).encode("latin-1"), way.head_bytes_per_second)
         if self.command != "HEAD":
-            self._send_body(reply.body[: way.cut_after_bytes], way.bytes_per_second)
+            self._write(reply.body[: way.cut_after_bytes], way.body_bytes_per_second)
 
-    def _send_body(self, body: bytes, bytes_per_second: float | None) -> None:
+    def _write(self, data: bytes, bytes_per_second: float | None) -> None:
         if bytes_per_second is None:
-            self.wfile.write(body)
+            self.wfile.write(data)
             return
         piece = max(1, int(bytes_per_second / PIECES_PER_SECOND))
-        for start in range(0, len(body), piece):
-            self.wfile.write(body[start : start + piece])
+        for start in range(0, len(data), piece):
+            self.wfile.write(data[start : start + piece])
             if self.server.stopping.wait(piece / bytes_per_second):
                 raise ConnectionAbortedError
 
