@@ -1,6 +1,7 @@
 """What a developer or CI runs; each session installs what it needs.
 
 nox -s tests        every test that needs neither a real ComfyUI nor a browser
+nox -s versions     demo and tests on each Python here, newest and oldest dependencies, each PyAV; takes a while
 nox -s lint         ruff, mypy in strict mode; for web/js tsc and biome (needs npm)
 nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
 nox -s browser      the web half in the system's Chromium, on each ComfyUI named by COMFYUI_PATH
@@ -13,8 +14,13 @@ nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -27,6 +33,18 @@ PYTEST = ("python", "-m", "pytest", "-c", "tests/pytest.ini")
 ELSEWHERE = "not host and not browser and not bench and not soak"
 # The node files are ComfyUI's guests and use its torch. Nothing else may: the other tests run where there is none.
 TORCH_TESTS = ("tests/contract", "tests/host", "tests/node_files", "tests/standin")
+WITHOUT_TORCH = tuple(f"--ignore={folder}" for folder in TORCH_TESTS)
+DEMO = ("python", "-m", "nodes.demo")
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+# PyAV from the floor in requirements.txt to the newest, and the Pythons its makers built each for.
+PYAVS = {
+    "14.2": ("3.10", "3.11", "3.12", "3.13"),
+    "16": ("3.10", "3.11", "3.12", "3.13", "3.14"),
+    "17.1": ("3.10", "3.11", "3.12", "3.13", "3.14"),
+    "18.1": ("3.11", "3.12", "3.13", "3.14"),
+    "19.0": ("3.12", "3.13", "3.14"),
+}
 
 
 def _folders(*names: str) -> list[str]:
@@ -36,9 +54,31 @@ def _folders(*names: str) -> list[str]:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests of the node files and of the ComfyUI stand-in, with torch; then all others, without."""
-    session.install(*TESTING, "-r", "tests/requirements-torch.txt")
     session.notify("tests_without_torch", session.posargs)
+    session.install(*TESTING)
+    if not (torch := _torch_at_hand(session)):
+        session.skip(_NO_TORCH)
+    session.install(torch)
     session.run(*PYTEST, "-m", ELSEWHERE, *_folders(*TORCH_TESTS), *session.posargs)
+
+
+_NO_TORCH = (
+    "the tests of the node files were left out: there is no torch without CUDA for this Python. They run with "
+    "PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds>, or PIP_FIND_LINKS=<a folder with its wheel>"
+)
+
+
+def _torch_at_hand(session: nox.Session) -> str | None:
+    """What to install, if pip sees the pinned torch for this Python and it needs no CUDA, gigabytes that no test uses.
+
+    On macOS and Windows no release does. On Linux those do not that say so: asking for the dependencies of the others
+    may already fetch half a gigabyte.
+    """
+    pinned = Path("tests/requirements-torch.txt").read_text("utf-8").strip()
+    wanted = f"{pinned}+cpu" if sys.platform == "linux" else pinned
+    asking = ("python", "-m", "pip", "index", "versions", "torch")
+    seen = session.run(*asking, silent=True, success_codes=[0, 1])  # 1: none at all for this Python
+    return wanted if wanted.removeprefix("torch==") in re.split(r"[\s,]+", str(seen)) else None
 
 
 @nox.session
@@ -46,8 +86,66 @@ def tests_without_torch(session: nox.Session) -> None:
     """The tests of gateway, jobs, media and rehearsal, in an environment without torch."""
     session.install(*TESTING)
     session.run("python", "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)")
-    skipped = [f"--ignore={folder}" for folder in TORCH_TESTS]
-    session.run(*PYTEST, "-m", ELSEWHERE, *skipped, "tests", *session.posargs)
+    session.run(*PYTEST, "-m", ELSEWHERE, *WITHOUT_TORCH, "tests", *session.posargs)
+
+
+def _pyenv_folders() -> Iterator[Path]:
+    """Where pyenv keeps its Pythons. Its `python3.10` on PATH fails unless that version is switched on."""
+    homes = {Path(folder).parent for folder in os.get_exec_path() if Path(folder).name == "shims"}
+    homes |= {Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv"), Path(sys.base_prefix).parent.parent}
+    for home in sorted(homes):
+        yield from sorted(home.glob("versions/3.*/bin"))
+
+
+# At the end of PATH, where nox looks for them and nobody else is misled.
+os.environ["PATH"] = os.pathsep.join([*os.get_exec_path(), *map(str, _pyenv_folders())])
+
+
+def _pythons_here() -> list[str]:
+    """Of PYTHONS, those that nox will find."""
+    here = {name for name in PYTHONS if shutil.which(f"python{name}")}
+    here.add(f"{sys.version_info[0]}.{sys.version_info[1]}")
+    if launcher := shutil.which("py"):
+        told = subprocess.run([launcher, "--list"], capture_output=True, text=True, timeout=30, check=False)
+        here |= set(re.findall(r"3\.\d+", told.stdout))
+    return [name for name in PYTHONS if name in here]
+
+
+def _oldest_promised() -> list[str]:
+    return [line.replace(">=", "==") for line in Path("requirements.txt").read_text("utf-8").split()]
+
+
+def _parts() -> Iterator[Any]:
+    """Python, what is not to be the newest, tests to run (none: the demo and all). `ends`, for .ci/run, tags two."""
+    here = _pythons_here()
+    for name in PYTHONS:
+        tags = ["ends"] if name in (here[:1] + here[-1:]) else []
+        yield nox.param(name, [], [], id=f"{name} newest", tags=tags)
+    oldest = (here or PYTHONS)[0]
+    yield nox.param(oldest, _oldest_promised(), [], id=f"{oldest} oldest")
+    for release, pythons in PYAVS.items():
+        name = next((name for name in pythons if name in here), pythons[0])
+        yield nox.param(name, [f"av=={release}.*"], ["tests/media"], id=f"{name} PyAV {release}")
+
+
+@nox.session(reuse_venv=False)
+@nox.parametrize("python,exactly,only", list(_parts()))
+def versions(session: nox.Session, exactly: list[str], only: list[str]) -> None:
+    """Each Python with the newest dependencies, one with the oldest, each PyAV. Tests after `--` in place of all."""
+    session.install(*TESTING, *exactly)
+    session.run("python", "-m", "pip", "freeze")
+    if only:
+        session.run(*PYTEST, "-m", ELSEWHERE, *only)
+        return
+    session.run(*DEMO, str(Path(session.create_tmp()).resolve() / "demo"))
+    session.run(*PYTEST, "-m", ELSEWHERE, *WITHOUT_TORCH, *(session.posargs or ["tests"]))
+    if session.posargs:
+        return
+    if torch := _torch_at_hand(session):
+        session.install(torch)
+        session.run(*PYTEST, "-m", ELSEWHERE, *_folders(*TORCH_TESTS))
+    else:
+        session.warn(f"SKIPPED {_NO_TORCH}")
 
 
 @nox.session
@@ -122,7 +220,7 @@ def demo(session: nox.Session) -> None:
         session.run("python", "-m", "tests.host.run_examples", *rest)
     else:
         session.install(*RUNTIME)
-        session.run("python", "-m", "nodes.demo", *rest)
+        session.run(*DEMO, *rest)
 
 
 @nox.session

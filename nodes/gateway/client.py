@@ -5,7 +5,9 @@ Nothing here repeats a request; `retry.may_repeat` decides that and `jobs` carri
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import http.client
 import io
 import json
 import time
@@ -107,6 +109,21 @@ class Body(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.left_home = True
         return super().read(size)
+
+
+class _Beneath:
+    """For urllib3 before 2.2, whose `read` waits for all it is asked for and may take a reply cut short for whole."""
+
+    def __init__(self, raw: Any) -> None:
+        self._reply: http.client.HTTPResponse = raw._original_response
+
+    def read1(self, largest: int) -> bytes:
+        """What has come, b"" at the end; ConnectionResetError if that is no end."""
+        with contextlib.suppress(http.client.IncompleteRead):
+            piece = self._reply.read1(largest)
+            if piece or not self._reply.length:
+                return piece
+        raise ConnectionResetError
 
 
 def open_session(base_url: str) -> requests.Session:
@@ -221,7 +238,7 @@ class Gateway:
 
     def _read(self, response: requests.Response) -> bytes:
         deadline = time.monotonic() + self._timeouts.reply_seconds
-        read = getattr(response.raw, "read1", response.raw.read)
+        read = getattr(response.raw, "read1", None) or _Beneath(response.raw).read1
         received = bytearray()
         while chunk := read(_CHUNK_BYTES):
             received += chunk
