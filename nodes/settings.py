@@ -22,6 +22,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from .files import whole
+from .gateway.contract import is_loopback
 from .gateway.errors import SetupError
 
 DEFAULT_BASE_URL = "https://gateway.apimall.ai"
@@ -45,7 +46,6 @@ REHEARSAL_FILE = "rehearsal_switch"
 KeySource = Literal["environment", "file", "none"]
 SwitchSource = Literal["environment", "panel", "default"]
 
-_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 _LARGEST_KEY_CHARACTERS = 512
 _LARGEST_KEY_FILE_BYTES = 4096
 _SHORTEST_MASKED_KEY = 12
@@ -118,7 +118,7 @@ class Settings:
     @property
     def loopback_origin(self) -> str | None:
         """The base URL when it is on this machine: the one plain-http origin that may be fetched from."""
-        return self.base_url if urlsplit(self.base_url).hostname in _LOOPBACK_HOSTS else None
+        return self.base_url if is_loopback(urlsplit(self.base_url).hostname) else None
 
     @property
     def gateway_hosts(self) -> tuple[str, ...]:
@@ -259,7 +259,7 @@ def _origin_of(text: str) -> tuple[str | None, str]:
         problem = "has a path or query after the host"
     elif port == 0:
         problem = "has port 0"
-    elif parts.scheme == "http" and host not in _LOOPBACK_HOSTS:
+    elif parts.scheme == "http" and not is_loopback(host):
         problem = "is plain http, which would show the key to everyone on the way; only https is allowed"
     if problem:
         return None, problem

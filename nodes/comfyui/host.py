@@ -13,7 +13,6 @@ import io as streams
 import json
 import os
 import time
-import unicodedata
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +27,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.progress import get_progress_state
 from server import PromptServer
 
+from ..gateway.contract import is_seen
 from ..gateway.errors import InputError, SetupError
 from ..guard.errors import PathRefused
 from ..guard.paths import find_media
@@ -153,12 +153,8 @@ def plain(text: str) -> str:
     Nor anything that is not seen: control characters, marks of direction, halves of characters.
     """
     head = text[: STATUS_TEXT_CHARACTERS * 4]
-    text = "".join(each for each in head.translate(_LOOK_ALIKES) if each == "\n" or _is_seen(each)).strip()
+    text = "".join(each for each in head.translate(_LOOK_ALIKES) if each == "\n" or is_seen(each)).strip()
     return text if len(text) <= STATUS_TEXT_CHARACTERS else text[: STATUS_TEXT_CHARACTERS - 3] + "..."
-
-
-def _is_seen(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def say(node_id: str, text: str) -> None:

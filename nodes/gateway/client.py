@@ -135,7 +135,7 @@ def open_session(base_url: str) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # What it would read by itself was read, and checked, by `network`.
     session.trust_env = False
-    if not contract.is_loopback(base_url):
+    if not contract.is_loopback(urlsplit(base_url).hostname):
         session.proxies = network.proxies_for(base_url)
         session.mount("https://", network.VerifyingAdapter(network.certificates()))
     return session

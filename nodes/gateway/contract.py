@@ -6,6 +6,7 @@ What the gateway says is told in `docs/gateway.md`, "Key and envelope", "Create 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
@@ -14,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 CREATE_PATH = "/api/v1/videos/generate"
 QUERY_PATH = "/api/v1/videos/"
@@ -233,9 +233,18 @@ def parse_file_url(envelope: Mapping[str, Any]) -> str | None:
     return _url(_object(envelope.get("data")).get("url"))
 
 
-def is_loopback(url: str) -> bool:
-    """True for an address of this machine, the only kind that is ever spoken to in plain http."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+def is_loopback(host: str | None) -> bool:
+    """True for a host that is this machine, the only kind ever spoken to in plain http. Nothing is looked up."""
+    if not host:
+        return False
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    # Before Python 3.13 an IPv4 address in IPv6 clothes was no loopback address.
+    return bool((getattr(address, "ipv4_mapped", None) or address).is_loopback)
 
 
 def task_identifier(value: object) -> str | None:
@@ -249,12 +258,13 @@ def clean_text(value: object, longest: int = _LONGEST_TEXT) -> str:
     if not isinstance(value, str):
         return ""
     head = value[: longest * 4]
-    shown = "".join(character if _is_shown(character) else " " for character in head)
+    shown = "".join(character if is_seen(character) else " " for character in head)
     line = " ".join(shown.split())
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
-def _is_shown(character: str) -> bool:
+def is_seen(character: str) -> bool:
+    """False for controls, marks of direction, halves of characters, line breaks and what has no meaning."""
     return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
@@ -297,4 +307,4 @@ def _urls(data: Mapping[str, Any]) -> tuple[str, ...]:
 def _url(value: object) -> str | None:
     """An address, without blanks around it; None for what no address can be: empty, endless, or not all visible."""
     url = value.strip() if isinstance(value, str) and len(value) <= _LONGEST_URL else ""
-    return url if url and all(_is_shown(character) and not character.isspace() for character in url) else None
+    return url if url and all(is_seen(character) and not character.isspace() for character in url) else None

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from ..gateway.contract import is_loopback, is_seen
 from .errors import FetchRefused
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -21,7 +21,6 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LONGEST_URL_CHARACTERS = 8192
 _LONGEST_HOST_CHARACTERS = 253
 _USUAL_PORTS = {"https": 443, "http": 80}
-_LOOPBACK_NAME = "localhost"
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Names that mean another machine on every network: RFC 6761, 6762, 8375, 9476, and what routers and clouds hand out.
@@ -132,8 +131,7 @@ def made_up_ranges(addresses: list[str]) -> tuple[IPNetwork, ...]:
 def require_loopback(host: str, addresses: list[str]) -> None:
     """The loopback origin may be on this machine and nowhere else. Raises FetchRefused."""
     for address in addresses:
-        number = _number(address)
-        if number is None or not number.is_loopback:
+        if not is_loopback(address):
             raise FetchRefused(f"{host} should be this machine, but its name leads elsewhere.")
 
 
@@ -161,7 +159,7 @@ def _parse(url: str) -> Target:
         raise FetchRefused("The address is empty.")
     if len(text) > _LONGEST_URL_CHARACTERS:
         raise FetchRefused(f"The address is longer than {_LONGEST_URL_CHARACTERS} characters.")
-    if "\\" in text or any(_is_invisible(character) for character in text):
+    if "\\" in text or not all(is_seen(character) and not character.isspace() for character in text):
         raise FetchRefused("The address has blanks, backslashes or invisible characters in it.")
     match = re.match(r"(?i)(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", text)
     if not match:
@@ -267,16 +265,10 @@ def _not_public(host: str, number: IPAddress | None) -> str:
 
 def _loopback(origin: str) -> tuple[str, str, int]:
     target = _parse(origin)
-    number = _number(target.host)
-    if target.host != _LOOPBACK_NAME and not (number is not None and number.is_loopback):
+    if not is_loopback(target.host):
         raise ValueError("a loopback origin has to be on this machine")
     return _origin(target)
 
 
 def _origin(target: Target) -> tuple[str, str, int]:
     return target.scheme, target.host, target.port
-
-
-def _is_invisible(character: str) -> bool:
-    # Categories: controls, formats (bidi marks, zero width), surrogates, every kind of blank and line break.
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")

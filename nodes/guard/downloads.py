@@ -38,7 +38,6 @@ _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LATER = (408, 425, 429)
 _LONGEST_VALIDATOR_CHARACTERS = 512
-_LARGEST_RETRY_AFTER_SECONDS = 3600.0
 
 _Item = TypeVar("_Item")
 
@@ -284,7 +283,6 @@ def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bo
     raise FetchFailed(
         f"{host} cannot give out the file now: HTTP {status}. Try again later.",
         status=status,
-        retry_after_seconds=_retry_after(response.headers.get("Retry-After")),
     )
 
 
@@ -312,12 +310,6 @@ def _validator(value: str | None) -> str | None:
     """A validator that may be sent back in a header; None for anything odd."""
     if value and re.fullmatch(r"[ -~]+", value) and len(value) <= _LONGEST_VALIDATOR_CHARACTERS:
         return value
-    return None
-
-
-def _retry_after(value: str | None) -> float | None:
-    if value and re.fullmatch(r"[0-9]{1,6}", value):
-        return min(float(value), _LARGEST_RETRY_AFTER_SECONDS)
     return None
 
 

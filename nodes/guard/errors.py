@@ -31,10 +31,9 @@ class DiskRefused(GuardError):
 class FetchError(GuardError):
     """A download did not come about. `status` is the HTTP status, when there was an answer."""
 
-    def __init__(self, message: str, *, status: int | None = None, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.retry_after_seconds = retry_after_seconds
 
 
 class FetchRefused(FetchError):

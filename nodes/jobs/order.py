@@ -154,7 +154,7 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         # A rehearsal gateway reads plain http from itself; `references` lets no other address of this machine pass.
-        open_to_it = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+        open_to_it = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
         usable = open_to_it and bool(parts.hostname) and not parts.username and not parts.password
     except ValueError:
         usable = False

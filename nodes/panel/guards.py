@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ..gateway.contract import is_loopback
 from ..journal.reads import Only
 
 Answer = TypeVar("Answer")
@@ -36,11 +36,11 @@ def require_own_page(request: web.Request) -> None:
     page is another site's.
     """
     require_json(request)
-    if not _is_loopback(request.remote) or any(name in request.headers for name in _FORWARDED):
+    if not is_loopback(request.remote) or any(name in request.headers for name in _FORWARDED):
         raise Forbidden(403, "This can only be changed in a browser on the machine that runs ComfyUI.")
     origin = _origin(request.headers.get("Origin", ""))
     own = _origin(f"{origin[0]}://{request.headers.get('Host', '')}")
-    if not _is_loopback(own[1]):
+    if not is_loopback(own[1]):
         raise Forbidden(403, "Open ComfyUI as 127.0.0.1 or localhost to change this.")
     if origin[0] not in _DEFAULT_PORTS or origin != own:
         raise Forbidden(403, "Only ComfyUI's own page may change this.")
@@ -55,17 +55,6 @@ def _origin(url: str) -> tuple[str, str, int]:
         return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
         return "", "", 0
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def require_json(request: web.Request) -> None:

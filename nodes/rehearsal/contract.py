@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import ipaddress
 import json
 import mimetypes
 import re
@@ -19,6 +18,7 @@ from email.message import Message
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..gateway.contract import is_loopback
 from .book import ENDLESS
 
 MODEL = "wan2-6"
@@ -131,16 +131,6 @@ def gateway_host(headers: Message) -> None:
     host = urlsplit("//" + (headers["Host"] or "")).hostname or ""
     if not is_loopback(host):
         raise Refused(403, "Request made on a non-gateway host")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or literal address is this machine itself; nothing is looked up."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_public(host: str) -> bool:

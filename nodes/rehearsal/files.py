@@ -12,8 +12,9 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from ..gateway.contract import is_loopback
 from .book import COMPLETED, Page, Task, Upload
-from .contract import CDN, Refused, http_url, is_loopback, is_public
+from .contract import CDN, Refused, http_url, is_public
 from .messages import Reply, Request
 
 GENERATED = CDN + "generated/"

@@ -298,3 +298,15 @@ def test_clean_text_is_one_short_visible_line(text: str, longest: int) -> None:
     assert len(shown) <= longest
     assert shown == " ".join(shown.split())
     assert shown.encode().decode() == shown
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "localhost", "LOCALHOST"])
+def test_every_loopback_address_is_this_machine(host: str) -> None:
+    assert contract.is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", [None, "", "0.0.0.0", "192.0.2.7", "::ffff:192.0.2.7", "localhost.evil.example", "127.1", "::"]
+)
+def test_other_addresses_are_not(host: str | None) -> None:
+    assert not contract.is_loopback(host)
