@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
-from .jobs import sources as mediums
+from .jobs import sources
 from .jobs.order import Order
 from .jobs.work import Result, Ticket
 from .media.decode import Span, decode_frames, decode_last_frame
@@ -98,7 +98,7 @@ def _chain(demo: Demo, folder: Path) -> None:
     frames = decode_frames(first.path, Span(max_frames=24))
     last = decode_last_frame(first.path)
     shot = Order(
-        "wan2-6", IMAGE_TO_VIDEO, "The camera moves closer.", "5", "720p", references=(mediums.of_picture(last[0]),)
+        "wan2-6", IMAGE_TO_VIDEO, "The camera moves closer.", "5", "720p", references=(sources.of_picture(last[0]),)
     )
     second = demo.run("image to video", shot)
     part = trim_clip(second.path, folder / "part.mp4", Span(start_seconds=2.0, max_side=640))

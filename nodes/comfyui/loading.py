@@ -18,21 +18,21 @@ from ..files import whole
 from ..gateway.errors import InputError
 from ..guard.downloads import fetch
 from ..guard.errors import GuardError, NotModified
-from ..media.audio import decode_audio
-from ..media.decode import decode_frames, decode_last_of, measure
-from ..media.encode import encode_clip, trim_clip
+from ..media.decode import measure
+from ..media.encode import trim_clip
 from ..media.errors import MediaError, NotAClip
 from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..progress import Stop, Stopped
 from . import host, instance
+from .outputs import Part, Slot, decoded
 from .waiting import off_loop, reported
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
 
-VIDEO, FRAMES, LAST_FRAME, AUDIO = range(4)
 _LOADED_FOLDER = "loaded"
+_KEPT_CRF = 10
 _LOOK_SECONDS = 0.1
 
 
@@ -92,24 +92,15 @@ def _load(wanted: Wanted, linked: frozenset[int], node_id: str, stop: Stop) -> i
     try:
         found = _find(wanted, tell, stop)
         path, span = found.clip.path, found.span
-        part = measure(path, span, stop=stop)
-        shown = path if found.whole else _written(found, stop) if VIDEO in linked else None
-        frames: Any = host.blocked()
-        last_frame: Any = host.blocked()
-        audio: Any = host.blocked()
-        if FRAMES in linked:
-            frames = host.as_image(decode_frames(path, span, stop=stop, tell=tell).pixels)
-        if LAST_FRAME in linked and FRAMES in linked:
-            last_frame = frames[-1:].clone()  # a view would hold all frames as long as somebody keeps this one
-        elif LAST_FRAME in linked:
-            last_frame = host.as_image(decode_last_of(path, span, stop=stop))
-        if AUDIO in linked:
-            audio = host.as_audio(decode_audio(path, part.start_seconds, part.seconds, stop=stop))
+        plan = measure(path, span, stop=stop)
+        shown = path if found.whole else _written(found, stop) if Slot.VIDEO in linked else None
+        part = Part(span, plan.start_seconds, plan.seconds)
+        frames, last_frame, audio = decoded(path, linked, node_id, stop, part)
     except (GuardError, MediaError) as problem:
         raise InputError(str(problem)) from None
-    host.say(node_id, _describe(found.clip, part.frames, part.fps))
+    host.say(node_id, _describe(found.clip, plan.frames, plan.fps))
     video = host.blocked() if shown is None else host.as_video(shown)
-    return io.NodeOutput(video, frames, last_frame, audio, part.fps, part.frames, ui=host.preview(shown or path))
+    return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=host.preview(shown or path))
 
 
 def _describe(clip: Clip, count: int, fps: float) -> str:
@@ -152,13 +143,10 @@ def _kept(video: Input.Video, stop: Stop) -> Path:
     data = host.stored_bytes(video)
     if data is not None:
         return _made(hashlib.sha256(data).hexdigest(), lambda part: part.write_bytes(data), stop)
-    from ..media.audio import Sound
-    from .references import parts_digest
+    from .references import encode_parts, parts_digest
 
     def encode(part: Path) -> None:
-        parts = host.video_parts(video)
-        sound = None if parts.samples is None else Sound(parts.samples, parts.sample_rate)
-        encode_clip(parts.pictures, parts.fps, part, sound=sound, stop=stop, crf=10)
+        encode_parts(video, part, stop, crf=_KEPT_CRF)
 
     return _made(parts_digest(host.video_parts(video), stop), encode, stop)
 

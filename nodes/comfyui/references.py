@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..gateway.errors import InputError
-from ..jobs import sources as mediums
+from ..jobs import sources
 from ..jobs.order import Medium
 from ..media.audio import Sound
 from ..media.encode import encode_clip
@@ -63,7 +63,7 @@ def _of_picture(number: int, pixels: np.ndarray[Any, Any], stop: Stop) -> Medium
     if stop():
         raise Stopped
     try:
-        return mediums.of_picture(pixels)
+        return sources.of_picture(pixels)
     except BadPicture as problem:
         raise InputError(f"Image {number} cannot be sent: {problem}") from None
 
@@ -96,8 +96,8 @@ def _of_clip(video: Input.Video, stop: Stop) -> Medium:
     span = host.stored_span(video)
     if span is None:
         data = host.stored_bytes(video)
-        return _of_parts(video, stop) if data is None else mediums.of_bytes(data)
-    return mediums.of_file(span.path, stop, start_seconds=span.start_seconds, seconds=span.seconds)
+        return _of_parts(video, stop) if data is None else sources.of_bytes(data)
+    return sources.of_file(span.path, stop, start_seconds=span.start_seconds, seconds=span.seconds)
 
 
 def _of_parts(video: Input.Video, stop: Stop) -> Medium:
@@ -105,12 +105,17 @@ def _of_parts(video: Input.Video, stop: Stop) -> Medium:
     parts = host.video_parts(video)
 
     def encode(path: Path, stop: Stop) -> None:
-        again = host.video_parts(video)
-        sound = None if again.samples is None else Sound(again.samples, again.sample_rate)
-        encode_clip(again.pictures, again.fps, path, sound=sound, stop=stop)
+        encode_parts(video, path, stop)
 
-    notes = mediums.notes_on_length(parts.count / float(parts.fps))
-    return Medium(parts_digest(parts, stop), mediums.encoded(encode, notes))
+    notes = sources.notes_on_length(parts.count / float(parts.fps))
+    return Medium(parts_digest(parts, stop), sources.encoded(encode, notes))
+
+
+def encode_parts(video: Input.Video, path: Path, stop: Stop, **settings: Any) -> None:
+    """Write a clip that is frames and sound in memory. `settings` as for `encode_clip`."""
+    parts = host.video_parts(video)
+    sound = None if parts.samples is None else Sound(parts.samples, parts.sample_rate)
+    encode_clip(parts.pictures, parts.fps, path, sound=sound, stop=stop, **settings)
 
 
 def parts_digest(parts: host.VideoParts, stop: Stop) -> str:

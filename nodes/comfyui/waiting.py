@@ -12,19 +12,20 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfy_api.latest import io
 
 from ..gateway.errors import APIMallError, InputError, NotDecoded
+from ..media.errors import MediaError
+from ..progress import Stop, Stopped
 from . import host, instance
+from .outputs import decoded
 
 if TYPE_CHECKING:
     from ..jobs.order import Medium, MediumFile, Order
     from ..jobs.work import Result, Status, Ticket
-    from ..progress import Stop
 
 T = TypeVar("T")
 
@@ -32,17 +33,6 @@ _FIRST_TICK_SECONDS = 0.01
 _TICK_SECONDS = 0.2
 _LAST_POLL_SECONDS = 90.0
 _PEEK_SECONDS = 10.0
-
-
-class Slot(IntEnum):
-    """The outputs of the four nodes that deliver a generated clip, in order."""
-
-    VIDEO = 0
-    FRAMES = 1
-    LAST_FRAME = 2
-    AUDIO = 3
-    TASK_ID = 4
-    VIDEO_URL = 5
 
 
 async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.NodeOutput:
@@ -233,8 +223,8 @@ async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.No
     result = ticket.result()
     linked = host.linked_outputs(hidden.prompt, hidden.unique_id)
     try:
-        frames, last_frame, audio = await off_loop(lambda stop: _decoded(result, linked, hidden.unique_id, stop))
-    except _media_error() as problem:
+        frames, last_frame, audio = await off_loop(lambda stop: decoded(result.path, linked, hidden.unique_id, stop))
+    except MediaError as problem:
         raise _not_decoded(result, str(problem)) from None
     told = describe(status) if result.fetched else _lines("already paid", result.path.name)
     host.say(hidden.unique_id, _lines(told, *remarks))
@@ -249,27 +239,6 @@ async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.No
     )
 
 
-def _decoded(result: Result, linked: frozenset[int], node_id: str, stop: Stop) -> tuple[Any, Any, Any]:
-    from ..media.audio import decode_audio
-    from ..media.decode import decode_frames, decode_last_frame
-
-    def tell(fraction: float) -> None:
-        host.show_progress(node_id, fraction, 1.0)
-
-    frames: Any = host.blocked()
-    last_frame: Any = host.blocked()
-    audio: Any = host.blocked()
-    if Slot.FRAMES in linked:
-        frames = host.as_image(decode_frames(result.path, stop=stop, tell=tell).pixels)
-    if Slot.LAST_FRAME in linked and Slot.FRAMES in linked:
-        last_frame = frames[-1:].clone()  # a view would hold all frames as long as somebody keeps this one
-    elif Slot.LAST_FRAME in linked:
-        last_frame = host.as_image(decode_last_frame(result.path, stop=stop))
-    if Slot.AUDIO in linked:
-        audio = host.as_audio(decode_audio(result.path, stop=stop))
-    return frames, last_frame, audio
-
-
 def _blocked(task_id: str, video_url: str) -> io.NodeOutput:
     """No clip today: what needs one is skipped, the id is given."""
     nothing = host.blocked()
@@ -281,8 +250,6 @@ async def off_loop(work: Callable[[Stop], T], *, unwanted: Callable[[T], object]
 
     A result that comes when the node is gone is given to `unwanted`.
     """
-    from ..progress import Stopped
-
     handover = threading.Lock()
     left = threading.Event()
     made: list[T] = []
@@ -304,12 +271,6 @@ async def off_loop(work: Callable[[Stop], T], *, unwanted: Callable[[T], object]
             left.set()
             if made:
                 unwanted(made.pop())
-
-
-def _media_error() -> type[Exception]:
-    from ..media.errors import MediaError
-
-    return MediaError
 
 
 def _not_decoded(result: Result, problem: str) -> NotDecoded:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from comfy_api.latest import io
 
-from nodes.comfyui.waiting import Slot
+from nodes.comfyui.outputs import Slot
 from nodes.load_video import LoadVideo
 from tests.support.node_files import OUR_NODES
 
