@@ -15,6 +15,7 @@ from .progress import Stop, Stopped, never_stop
 
 _CHUNK_BYTES = 1 << 20
 _STALE_PART_SECONDS = 3600.0
+_RENAME_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0)
 _REFUSALS = frozenset(
     (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
 )
@@ -33,12 +34,36 @@ def whole(path: Path, part: Path | None = None) -> Iterator[Path]:
         yield own
         with own.open("rb+") as file:
             os.fsync(file.fileno())
-        own.replace(path)
+        rename(own, path)
     finally:
         # Why it failed is worth more than why its rest could not be removed.
         with contextlib.suppress(OSError):
             own.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def rename(part: Path, path: Path) -> None:
+    """Give a file its name, in place of what has it. Raises OSError.
+
+    On Windows a virus scanner, an indexer or a player may hold either of the two for a moment, and some shares behave
+    alike: what is refused is tried again for some seconds.
+    """
+    for seconds in _RENAME_PAUSES_SECONDS:
+        try:
+            part.replace(path)
+        except PermissionError:
+            time.sleep(seconds)
+        else:
+            return
+    part.replace(path)
+
+
+def require_writable(folder: Path, name: str) -> None:
+    """Raises OSError where a file of this name could not be written: no right, no room, too long a path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("xb"):
+        pass
+    (folder / name).unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -151,7 +151,7 @@ class Service:
         def reach() -> Reach:
             return self.reach(settings)
 
-        def require_way() -> None:
+        def way() -> None:
             if not self.loopback_origin(settings):
                 require_way_home(settings.gateway_hosts)
 
@@ -167,7 +167,7 @@ class Service:
                 self.folders.results,
                 fetch=lambda url, part, tell: fetch(url, part, tell=tell, **reach()),
                 verify=verify,
-                require_way=require_way,
+                way=way,
             ),
             uploads=Uploads(
                 journal,

@@ -34,6 +34,7 @@ KEY_VARIABLE = "APIMALL_API_KEY"
 BASE_URL_VARIABLE = "APIMALL_BASE_URL"
 REHEARSAL_VARIABLE = "APIMALL_REHEARSAL"
 MAX_JOBS_VARIABLE = "APIMALL_MAX_JOBS"
+STATE_DIR_VARIABLE = "APIMALL_STATE_DIR"
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
 
@@ -51,6 +52,7 @@ _LARGEST_KEY_FILE_BYTES = 4096
 _SHORTEST_MASKED_KEY = 12
 _LARGEST_MAX_JOBS = 1000
 _LARGEST_WAIT_MINUTES = 7 * 24 * 60.0
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _ON_WORDS = ("1", "true", "yes", "on")
 _OFF_WORDS = ("0", "false", "no", "off")
 _KEY_ADVICE = f"Copy it again from https://www.apimall.ai/api-keys into {KEY_VARIABLE} or the API Mall panel."
@@ -179,15 +181,41 @@ def read_key(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> tuple[
 def store_key(state_folder: Path, key: str) -> None:
     """Keep the key in the state folder: mode 0600 from the first byte, on disk, then swapped in at once.
 
-    Raises SetupError when it is not a key or cannot be written; a key stored earlier is then still in place.
+    Raises SetupError when it is not a key, cannot be written or could be read by others; a key stored earlier is then
+    still in place.
     """
     checked = check_key(key, "The API key that was entered")
-    _write_private(state_folder / KEY_FILE, checked.reveal().encode("ascii") + b"\n")
+    _write_private(state_folder / KEY_FILE, checked.reveal().encode("ascii") + b"\n", secret=True)
 
 
 def set_rehearsal(state_folder: Path, on: bool) -> None:
     """Remember the rehearsal switch. APIMALL_REHEARSAL, when set, wins over it. Raises SetupError."""
     _write_private(state_folder / REHEARSAL_FILE, b"on\n" if on else b"off\n")
+
+
+def state_folder(environ: Mapping[str, str] = ENVIRON) -> Path | None:
+    """The folder that APIMALL_STATE_DIR names, made private when it is new; None where that is not set.
+
+    Raises SetupError: what was paid for must not be looked for in two places because one of them was misspelt.
+    """
+    given = _given(environ, STATE_DIR_VARIABLE)
+    if not given:
+        return None
+    folder = Path(given)
+    problem = None
+    if not folder.is_absolute():
+        problem = "is no full path"
+    else:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as refusal:
+            problem = f"names a folder that cannot be made ({refusal.strerror})"
+    if problem:
+        raise SetupError(
+            f"{STATE_DIR_VARIABLE} {problem}.",
+            advice="Give the full path of a folder that lasts and can be written, then restart ComfyUI.",
+        )
+    return folder
 
 
 def check_certificates(environ: Mapping[str, str] = ENVIRON) -> None:
@@ -339,20 +367,31 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def _require_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise SetupError(f"{path} is not a file.", advice="Remove it and enter the key again.")
-    if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if os.name == "posix" and status.st_mode & _OTHERS:
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         raise SetupError(
             f"{path} can be read or changed by other users of this machine (mode {mode}).",
-            advice="Run `chmod 600` on it; if others may have seen the key, replace it at API Mall. "
-            f"{KEY_VARIABLE} works as well.",
+            advice="Run `chmod 600` on it; if others may have seen the key, replace it at API Mall. Where that changes "
+            f"nothing, the disk keeps no access rights: remove the file and set {KEY_VARIABLE} instead.",
         )
 
 
-def _write_private(path: Path, data: bytes) -> None:
+class _OpenToAll(OSError):
+    """The disk gives every file to everybody: exFAT, some shares, Windows drives inside of WSL."""
+
+
+def _write_private(path: Path, data: bytes, *, secret: bool = False) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with whole(path) as part:
-            _create_private(part, data)
+            _create_private(part, data, secret)
+    except _OpenToAll:
+        raise SetupError(
+            f"The key was not stored: the disk of {path.parent} keeps no access rights, so everybody on this machine "
+            "could read it.",
+            advice=f"Set {KEY_VARIABLE} where ComfyUI is started instead, or {STATE_DIR_VARIABLE} to a folder on a "
+            "disk that keeps them.",
+        ) from None
     except OSError as problem:
         reason = problem.strerror
     else:
@@ -360,7 +399,9 @@ def _write_private(path: Path, data: bytes) -> None:
     raise SetupError(f"{path} cannot be written ({reason}).", advice="Check the folder's permissions and free space.")
 
 
-def _create_private(path: Path, data: bytes) -> None:
+def _create_private(path: Path, data: bytes, secret: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        if secret and os.name == "posix" and os.fstat(file.fileno()).st_mode & _OTHERS:
+            raise _OpenToAll
         file.write(data)

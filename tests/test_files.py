@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.files import sha256_of, sync_folder, whole
+from nodes.files import rename, require_writable, sha256_of, sync_folder, whole
 from nodes.progress import Stopped
 
 
@@ -73,6 +73,59 @@ def test_the_file_is_synced_before_it_is_renamed_and_its_folder_after(
     monkeypatch.setattr("nodes.files.os.fsync", watched)
     write(tmp_path / "clip", "whole")
     assert seen == (["not yet"] if os.name == "nt" else ["not yet", "renamed"])
+
+
+class Scanner:
+    """Holds the file that is renamed, so that Windows refuses this many times."""
+
+    def __init__(self, refusals: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = refusals
+        self.waited: list[float] = []
+        replace = Path.replace
+
+        def held(part: Path, path: Path) -> Path:
+            if self.left:
+                self.left -= 1
+                raise PermissionError(errno.EACCES, "The process cannot access the file")
+            return replace(part, path)
+
+        monkeypatch.setattr(Path, "replace", held)
+        monkeypatch.setattr("nodes.files.time.sleep", self.waited.append)
+
+
+@pytest.mark.parametrize("refusals", [1, 3, 9])
+def test_a_rename_that_a_scanner_holds_up_is_tried_again_for_some_seconds(
+    refusals: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner = Scanner(refusals, monkeypatch)
+    write(tmp_path / "clip", "paid for")
+    assert (tmp_path / "clip").read_text("utf-8") == "paid for"
+    assert len(scanner.waited) == refusals
+    assert 0 < sum(scanner.waited) < 10
+
+
+def test_a_rename_that_is_refused_for_good_ends_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner = Scanner(10_000, monkeypatch)
+    with pytest.raises(PermissionError):
+        write(tmp_path / "clip", "paid for")
+    assert 3 < sum(scanner.waited) < 10
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_waiting_cannot_help_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanner = Scanner(0, monkeypatch)
+    with pytest.raises(FileNotFoundError):
+        rename(tmp_path / "not there", tmp_path / "clip")
+    assert scanner.waited == []
+
+
+def test_whether_a_file_can_be_written_is_tried_and_leaves_nothing(tmp_path: Path) -> None:
+    require_writable(tmp_path / "results", "clip.part")
+    assert list((tmp_path / "results").iterdir()) == []
+    with pytest.raises(OSError):
+        require_writable(tmp_path / "results", "x" * 5000)
 
 
 @pytest.mark.parametrize("refusal", [errno.EINVAL, errno.ENOTSUP, errno.EACCES])

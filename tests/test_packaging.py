@@ -264,7 +264,7 @@ ARROWS = {
     "settings": {"files", "gateway"},
     "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "settings"},
     "panel": {"gateway", "jobs", "journal", "service", "settings"},
-    "comfyui": {"files", "gateway", "guard", "jobs", "journal", "media", "panel", "progress", "service"},
+    "comfyui": {"files", "gateway", "guard", "jobs", "journal", "media", "panel", "progress", "service", "settings"},
     **{name: {"comfyui", "gateway", "jobs", "progress"} for name in NODE_FILES},
 }
 # The stand-in reads the header; the real gateway's is written in one place.

@@ -342,6 +342,64 @@ def test_storing_replaces_a_link_instead_of_writing_through_it(tmp_path: Path) -
     assert stat.S_IMODE((state / "api_key").stat().st_mode) == 0o600
 
 
+@POSIX
+@pytest.mark.parametrize("mode", [0o777, 0o755, 0o644, 0o640])
+def test_a_disk_that_keeps_no_access_rights_gets_no_key_and_the_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """exFAT, some shares, Windows drives inside of WSL: every file shows the same rights, whatever it was made with."""
+    fstat, seen = os.fstat, []
+
+    def shown(handle: int) -> os.stat_result:
+        told = list(fstat(handle))
+        seen.append(told[6])
+        told[0] = stat.S_IFREG | mode
+        return os.stat_result(told)
+
+    monkeypatch.setattr("nodes.settings.os.fstat", shown)
+    with pytest.raises(SetupError, match="was not stored") as caught:
+        settings.store_key(tmp_path, KEY)
+    assert "APIMALL_API_KEY" in caught.value.advice and "APIMALL_STATE_DIR" in caught.value.advice
+    assert KEY not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    assert seen == [0], "not a byte of the key was written there"
+    settings.set_rehearsal(tmp_path, True)
+    assert settings.load(tmp_path, {}).rehearsal, "the switch is no secret"
+    assert settings.load(tmp_path, {"APIMALL_REHEARSAL": "0", "APIMALL_API_KEY": KEY}).api_key == KEY
+
+
+# Where the state lies
+
+
+def test_the_state_folder_is_the_one_that_the_variable_names_made_private(tmp_path: Path) -> None:
+    named = tmp_path / "volume" / "apimall"
+    assert settings.state_folder({"APIMALL_STATE_DIR": f" {named} "}) == named
+    assert named.is_dir()
+    if os.name == "posix":
+        assert stat.S_IMODE(named.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("environ", [{}, {"APIMALL_STATE_DIR": ""}, {"APIMALL_STATE_DIR": "  "}])
+def test_without_the_variable_the_host_says_where(environ: dict[str, str]) -> None:
+    assert settings.state_folder(environ) is None
+
+
+@pytest.mark.parametrize("value", ["state", "./state", "~/state", "C:state", "\\state", "state\0"])
+def test_a_state_folder_that_is_no_full_path_is_refused(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SetupError, match="APIMALL_STATE_DIR"):
+        settings.state_folder({"APIMALL_STATE_DIR": value})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SetupError, match="APIMALL_STATE_DIR names a folder that cannot be made"):
+        settings.state_folder({"APIMALL_STATE_DIR": str(tmp_path / "file" / "state")})
+
+
 def test_a_failed_write_keeps_the_old_key_and_leaves_nothing_behind(tmp_path: Path) -> None:
     settings.store_key(tmp_path, KEY)
     with pytest.raises(SetupError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from .. import settings
 from ..service import Folders, Service
 from . import host
 
@@ -21,7 +22,7 @@ def current() -> Service:
     """The service in use; made when it is first asked for."""
     with _in_use_lock:
         if not _in_use:
-            folders = Folders(host.state_folder(), host.results_folder())
+            folders = Folders(settings.state_folder() or host.state_folder(), host.results_folder())
             _in_use.append(Service(folders, observe=_tell_observers, daily_limit=host.daily_limit))
         return _in_use[0]
 

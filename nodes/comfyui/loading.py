@@ -228,7 +228,7 @@ def _folder() -> Path:
 
 
 def _folder_of_notes() -> Path:
-    folder = host.state_folder() / _LOADED_FOLDER
+    folder = instance.current().folders.state / _LOADED_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

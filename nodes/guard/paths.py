@@ -99,6 +99,8 @@ def _parts_of(name: str) -> list[str]:
 def _problem_of_part(part: str) -> str | None:
     if part == "..":
         return "leads out of its folder"
+    if part[1:2] == ":":
+        return "names a drive on Windows"
     if part[-1] in ". " or part[0] == " ":
         return "begins or ends with a blank or dot, which names another file on Windows"
     if _RESERVED.fullmatch(part.partition(".")[0].rstrip(" ")):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..files import sha256_of, whole
+from ..files import require_writable, sha256_of, whole
+from ..gateway.errors import SetupError
 from ..guard.downloads import Fetched
 from ..guard.errors import DiskRefused, FetchGone, FetchRefused, GuardError
-from ..guard.paths import result_path
+from ..guard.paths import result_name, result_path
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
+
+_LONGEST_ID = "x" * 1000
 
 
 class Expired(Exception):
@@ -48,7 +52,7 @@ class Homecoming:
 class Home:
     """The results folder. `verify` raises NotAClip for a file that does not decode.
 
-    `require_way()` raises SetupError where no result could be fetched: what cannot come home is not to be paid for.
+    `way()` raises SetupError where nothing could be fetched from the gateway's names.
     """
 
     def __init__(
@@ -57,12 +61,27 @@ class Home:
         *,
         fetch: Fetch,
         verify: Callable[[Path], object],
-        require_way: Callable[[], None] = lambda: None,
+        way: Callable[[], None] = lambda: None,
     ) -> None:
-        self.require_way = require_way
+        self._way = way
         self._folder = folder
         self._fetch = fetch
         self._verify = verify
+
+    def require_way(self) -> None:
+        """Raises SetupError where no result could come home: not over this network, or not onto this disk.
+
+        Asked before anything is paid: what cannot be brought home is not bought.
+        """
+        self._way()
+        try:
+            require_writable(self._folder, f".{result_name(_LONGEST_ID, owner=secrets.token_hex(8))}.part")
+        except OSError as refusal:
+            raise SetupError(
+                f"The result could not be written to {self._folder} ({refusal.strerror or refusal})",
+                advice="Check the folder's rights and free space (on Windows also the length of its path), then queue "
+                "again.",
+            ) from None
 
     def kept(self, job: Job) -> Path | None:
         """The delivered file if it is still the one that was paid for, else None.

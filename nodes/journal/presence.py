@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 import uuid
 from pathlib import Path
 from typing import BinaryIO
 
-if sys.platform == "win32":
-    import msvcrt
+from .place import lacks_locks, lock, without_locks
 
-    def _lock(file: BinaryIO) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+_MOST_TRIES = 100
 
 
 class Holders:
@@ -27,6 +19,7 @@ class Holders:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Raises SetupError where the disk has no locks."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.own, self._file = self._enter()
@@ -43,18 +36,26 @@ class Holders:
         self._path(self.own).unlink(missing_ok=True)
 
     def _enter(self) -> tuple[str, BinaryIO]:
-        while True:
+        for _ in range(_MOST_TRIES):
             name = f"{os.getpid()}-{uuid.uuid4().hex}"
             file = self._path(name).open("wb")
             try:
-                _lock(file)
-            except OSError:
-                # Another process looked at the new file before it was locked; it may remove it.
+                lock(file)
+            except OSError as refusal:
                 file.close()
+                if lacks_locks(refusal):
+                    self._remove(name)
+                    break
+                # Another process looked at the new file before it was locked; it may remove it.
                 continue
             if self._path(name).exists():
                 return name, file
             file.close()
+        raise without_locks(self._folder)
+
+    def _remove(self, holder: str) -> None:
+        with contextlib.suppress(OSError):
+            self._path(holder).unlink()
 
     def _path(self, holder: str) -> Path:
         return self._folder / f"{holder}.lock"
@@ -63,7 +64,7 @@ class Holders:
     def _is_held(path: Path) -> bool:
         try:
             with path.open("r+b") as file:
-                _lock(file)
+                lock(file)
         except FileNotFoundError:
             return False
         except OSError:

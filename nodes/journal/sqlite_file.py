@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..gateway.errors import SetupError
 from . import tables
+from .place import require_own_disk, unusable
 
 JournalError = sqlite3.Error
 """What the verbs and reads raise when the file cannot be read or written."""
@@ -16,14 +17,25 @@ _READER_WAITS_SECONDS = 5.0
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """The file, sound and of this version. Raises SetupError for a newer one, sqlite3.DatabaseError for a damaged one.
+    """The file, sound and of this version. Raises SetupError for a newer one, one on a network drive and one that
+    cannot be opened, sqlite3.DatabaseError for a damaged one.
 
     WAL with `synchronous=FULL`: what was committed survives a power cut.
     """
+    require_own_disk(path.parent)
+    try:
+        return _open(path)
+    except sqlite3.OperationalError as problem:
+        raise unusable(path, problem) from None
+
+
+def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_WRITER_WAITS_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise sqlite3.OperationalError(f"the journal mode stays {mode}")
         connection.execute("PRAGMA synchronous = FULL")
         # Before anything is written: a damaged file is kept as it was found.
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

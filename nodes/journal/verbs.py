@@ -17,7 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..gateway.contract import Accepted, Task
-from ..gateway.errors import APIMallError, Charge, SetupError
+from ..gateway.errors import APIMallError, Charge
+from .place import make_folder
 from .reads import latest, runs
 from .rows import (
     COLUMNS,
@@ -50,7 +51,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self.path = path
         self.set_aside: Path | None = None
         self.salvaged = 0
@@ -59,11 +60,6 @@ class Journal:
         try:
             self._connection = open_database(path)
         except sqlite3.DatabaseError as damage:
-            if isinstance(damage, sqlite3.OperationalError):
-                raise SetupError(
-                    f"The journal {path} cannot be opened ({damage})",
-                    advice="Check that the folder can be written and has free space.",
-                ) from None
             self.set_aside = set_aside(path, clock())
             self._connection = open_database(path)
             self.salvaged = self._take_over(readable_jobs(self.set_aside))

@@ -20,6 +20,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from ..files import rename
 from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
 from .audio import Sound, decode_audio
 from .decode import iterate_pictures
@@ -69,7 +70,7 @@ def encode_clip(
     part = out.with_name(out.name + ".part")
     try:
         _write(part, pictures, exact_fps(fps), sound, stop, tell, {"preset": preset, "crf": str(crf)})
-        part.replace(out)
+        rename(part, out)
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
 import unicodedata
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.guard.errors import GuardError, PathRefused
-from nodes.guard.paths import find_media, require_inside, result_name, result_path
+from nodes.guard.paths import _parts_of, find_media, require_inside, result_name, result_path
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs links and names that only POSIX allows")
 SECRET = "top secret"
@@ -43,6 +44,41 @@ WELCOME = [
     ("clip.mp4 [output]", "clip of output"),
     ("sub/clip.mp4 [temp]", "sub of temp"),
 ]
+
+
+@pytest.mark.parametrize("name", ["C:clip.mp4", "c:clip.mp4", "sub/D:clip.mp4", "sub\\D:\\clip.mp4", "./E:clip.mp4"])
+def test_a_name_that_means_another_drive_on_windows_is_refused_everywhere(folders: dict[str, Path], name: str) -> None:
+    path = folders["input"].joinpath(*name.replace("\\", "/").split("/"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("there", "ascii")
+    with pytest.raises(PathRefused):
+        find_media(name, folders)
+
+
+NT_ROOT = "C:\\ComfyUI\\input"
+
+
+@given(st.text(st.sampled_from("aC:D/\\. ~nul1"), min_size=1, max_size=24))
+def test_whatever_name_is_accepted_stays_in_its_folder_by_windows_rules_too(name: str) -> None:
+    try:
+        parts = _parts_of(name)
+    except PathRefused:
+        return
+    joined = ntpath.normpath(ntpath.join(NT_ROOT, *parts))
+    assert joined.startswith(NT_ROOT + "\\"), joined
+    assert ntpath.splitdrive(joined)[0] == "C:"
+    assert not any(part.partition(".")[0].strip().lower() in ("nul", "con") for part in parts)
+
+
+def test_a_result_and_the_part_of_it_fit_into_a_windows_path_of_a_usual_folder() -> None:
+    """260 characters are all that many programs on Windows can open."""
+    folder = (
+        "C:\\Users\\a-name-of-twenty-abc\\AppData\\Local\\Programs\\ComfyUI_windows_portable\\ComfyUI\\output\\apimall"
+    )
+    for task_id in ("x" * 1000, "vid_1", "\u89c6" * 300, "con", "a/b:c"):
+        part = ntpath.join(folder, f".{result_name(task_id)}.part")
+        assert len(part) < 260
+        assert ntpath.splitdrive(result_name(task_id))[0] == ""
 
 
 @pytest.mark.parametrize(("name", "content"), WELCOME)
