@@ -12,6 +12,7 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from ..files import rename
 from ..gateway.contract import is_loopback
 from .book import COMPLETED, Page, Task, Upload
 from .contract import CDN, Refused, http_url, is_public
@@ -119,7 +120,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.replace(path)
+        rename(part, path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -352,9 +352,7 @@ def test_the_key_is_nowhere_in_the_journal_or_the_results(
         assert path.is_dir() or lab.KEY.encode() not in path.read_bytes(), path
 
 
-def test_what_this_disk_would_not_take_is_not_bought(
-    bench: lab.Bench, gateway: RehearsalGateway, user: Path
-) -> None:
+def test_what_this_disk_would_not_take_is_not_bought(bench: lab.Bench, gateway: RehearsalGateway, user: Path) -> None:
     (user / "results").write_bytes(b"a file where the folder should be")
     for order in (lab.text_order(), lab.picture_order()):
         with pytest.raises(SetupError, match="could not be written") as caught:
