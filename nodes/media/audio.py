@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from ..progress import Stop, Stopped, never_stop
-from . import forecast
+from . import forecast, pyav
 from .errors import TooLarge
 from .source import Source, first_shown, moving_stream, open_container, sound_stream
 
@@ -50,14 +50,14 @@ def decode_audio(
         zero = _zero_seconds(container, track)
         if track is not None:
             if not _rewound(container, track):
-                container.close()
+                pyav.close(container)
                 container = open_container(path)
                 track = sound_stream(container)
             sound = _track_sound(container, track, zero + Fraction(start_seconds), seconds, stop)
             if sound is not None:
                 return sound
     finally:
-        container.close()
+        pyav.close(container)
     return _silence(path, start_seconds, seconds, stop)
 
 

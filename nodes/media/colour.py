@@ -8,7 +8,6 @@ quicker forms darken every pass by about one level, which adds up over a chain o
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -17,7 +16,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .pyav import one_scaler_thread
+from .pyav import display_matrix, one_scaler_thread
 
 # libswscale's SWS_BICUBIC | SWS_ACCURATE_RND. PyAV's enum has no name for the second before 17.
 _TO_RGB_FLAGS = 0x4 | 0x40000
@@ -69,19 +68,12 @@ class Turn:
         return plane
 
 
-def turn_of(frame: Any) -> Turn:
-    """Read a frame's display matrix: rotation and mirroring, in steps of 90 degrees. Others are left alone.
-
-    The matrix is nine 32 bit numbers, row by row; a stored point (x, y) is shown at (a x + c y, b x + d y)
-    (ISO/IEC 14496-12, 8.3.2; libavutil/display.h).
-    """
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
+def turn_of(frame: Any, decoder: str) -> Turn:
+    """Read a frame's display matrix: rotation and mirroring, in steps of 90 degrees. Others are left alone."""
+    matrix = display_matrix(frame, decoder)
+    if matrix is None:
         return Turn()
-    raw = bytes(data)
-    if len(raw) < 36:
-        return Turn()
-    a, b, _, c, d = struct.unpack("=5i", raw[:20])
+    a, b, c, d = matrix
     if (b, c) == (0, 0) and a and d:
         return Turn(False, d < 0, a < 0)
     if (a, d) == (0, 0) and b and c:

@@ -151,7 +151,7 @@ def iterate_pictures(
         forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
         chosen = plan(source, span, stop=stop)
     except BaseException:
-        source.container.close()
+        source.close()
         raise
     return chosen.frames, chosen.fps, chosen.start_seconds, _bytes_of(source, chosen, span, stop, room)
 
@@ -193,7 +193,7 @@ def _single(picture: Any, source: Source, span: Span, room: int) -> Array:
 
 
 def _shape_of(picture: Any, source: Source, span: Span) -> Shape:
-    return shape_for(picture.width, picture.height, source.aspect, turn_of(picture), span.max_side)
+    return shape_for(picture.width, picture.height, source.aspect, turn_of(picture, source.decoder), span.max_side)
 
 
 def _allocate(frames: int, shape: Shape, picture: Any, span: Span, room: int, *, clip_frames: int) -> Array:

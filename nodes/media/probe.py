@@ -38,7 +38,7 @@ def probe(path: Path) -> Clip:
     """Read a clip's facts. Raises NotAClip."""
     with Source(path, threads=ONE_THREAD) as source:
         picture = source.first_picture()
-        turn = turn_of(picture)
+        turn = turn_of(picture, source.decoder)
         shape = shape_for(picture.width, picture.height, source.aspect, turn)
         claimed = int(source.video.frames or 0)
         return Clip(
@@ -48,7 +48,7 @@ def probe(path: Path) -> Clip:
             fps=float(source.rate),
             frame_count=claimed if claimed > 0 else None,
             seconds=source.seconds,
-            codec=source.video.codec_context.name,
+            codec=source.decoder,
             pixel_format=picture.format.name,
             rotation=turn.degrees,
             has_audio=sound_stream(source.container) is not None,

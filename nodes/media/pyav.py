@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -15,9 +17,21 @@ from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.frame import VideoFrame
 
-# The first libavcodec whose frame threads tell of all damage, however many there are: FFmpeg 8's.
-_TELLS_DAMAGE_AVCODEC = 62
+# Decoders that give no side data with a name of its own. Reading a named one (the ICC profile of a PNG picture) makes
+# PyAV free the name twice, at some later garbage collection: a segmentation fault. What is not known not to, may.
+_SIDE_DATA_IS_SAFE = frozenset(
+    (
+        *("h264", "hevc", "vvc", "av1", "libdav1d", "libaom-av1", "vp8", "vp9", "libvpx", "libvpx-vp9"),
+        *("mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4", "h263", "flv", "wmv1", "wmv2", "wmv3", "vc1"),
+        *("theora", "prores", "dnxhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "qtrle", "cinepak"),
+        *("svq1", "svq3", "gif", "mjpeg"),
+    )
+)
+# libavutil's display matrix: nine numbers, row by row; the first, second, fourth and fifth turn and mirror.
+_MATRIX = struct.Struct("=2i4x2i")
+_TURNED = {-90: (0, 1, -1, 0), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}
 
 
 def open_for_reading(file: str, *, demuxers: str, timeout: tuple[float, float]) -> InputContainer:
@@ -30,6 +44,21 @@ def open_for_reading(file: str, *, demuxers: str, timeout: tuple[float, float]) 
         file, mode="r", container_options=options, timeout=timeout, **_metadata_arguments()
     )
     return container
+
+
+def close(container: InputContainer) -> None:
+    """Close a container and its decoders, whatever they are still busy with.
+
+    A decoder is freed with the interpreter's lock held, and waits for its threads. A thread that reports damage wants
+    that lock, once anybody has turned PyAV's logging on (torchvision does at import): neither goes on, ever. Flushing
+    waits for the same threads, but without the lock; afterwards they have nothing to do and so nothing to report.
+    """
+    for stream in (*container.streams.video, *container.streams.audio):
+        decoder: Any = stream.codec_context  # None if there is none for it
+        if decoder is not None and decoder.is_open:
+            decoder.skip_frame = "ALL"
+            decoder.flush_buffers()
+    container.close()
 
 
 @functools.cache
@@ -56,12 +85,28 @@ def one_scaler_thread() -> dict[str, Any]:
     return alone
 
 
-def tells_damage_with_many_threads() -> bool:
-    """Whether a decoder marks each damaged picture, even with more threads than the usual number."""
-    return av.library_versions["libavcodec"][0] >= _TELLS_DAMAGE_AVCODEC
-
-
 def is_cover(stream: Any) -> bool:
     """Whether a video stream is a picture attached to the file, as album covers are, and not the film."""
     # The flag itself: what it prints, and whether it is a number, depends on PyAV and on Python.
     return av.stream.Disposition.attached_pic in stream.disposition
+
+
+def display_matrix(frame: VideoFrame, decoder: str) -> tuple[int, int, int, int] | None:
+    """a, b, c, d of the matrix that says how a frame is shown, None if there is none.
+
+    A stored point (x, y) is shown at (a x + c y, b x + d y) (ISO/IEC 14496-12, 8.3.2; libavutil/display.h). Where the
+    matrix itself cannot be had in safety, the turn that it amounts to, without its mirror.
+    """
+    if decoder in _SIDE_DATA_IS_SAFE:
+        # ValueError: side data of a type that this PyAV has no name for, of any other kind, hides all of it.
+        with suppress(ValueError):
+            data: Any = frame.side_data.get("DISPLAYMATRIX")
+            raw = b"" if data is None else bytes(data)
+            if len(raw) < _MATRIX.size:
+                return None
+            a, b, c, d = _MATRIX.unpack_from(raw)
+            return a, b, c, d
+    try:
+        return _TURNED.get(frame.rotation)
+    except (ValueError, OverflowError):  # a matrix of nothing amounts to no turn that is a number
+        return None

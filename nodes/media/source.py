@@ -35,7 +35,7 @@ _FIRST_PICTURE_PACKETS = 600
 ONE_THREAD = 1
 USUAL_THREADS = 0
 # A thread that is given a picture to leave out has nothing to do until its turn comes again.
-SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2)) if pyav.tells_damage_with_many_threads() else USUAL_THREADS
+SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2))
 
 # Reordering in H.264 and HEVC reaches at most 16 pictures: after this many packets no earlier time can turn up.
 REORDER_PACKETS = 32
@@ -79,7 +79,7 @@ class Source:
             self.video: Any = self._find_video()
             self._prepare()
         except BaseException:
-            self.container.close()
+            self.close()
             raise
 
     def __enter__(self) -> Source:
@@ -88,7 +88,11 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.container.close()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file and its decoder, at any time."""
+        pyav.close(self.container)
 
     def _find_video(self) -> Any:
         video = moving_stream(self.container)
@@ -112,6 +116,11 @@ class Source:
             context.thread_type = "AUTO"
         context.thread_count = self._threads
         context.options = {**context.options, "max_pixels": str(LARGEST_PICTURE_PIXELS)}
+
+    @property
+    def decoder(self) -> str:
+        """FFmpeg's name of it, which is the codec's for nearly all."""
+        return str(self.video.codec_context.name)
 
     @property
     def tick(self) -> Fraction:
@@ -148,15 +157,14 @@ class Source:
         H.264 marks them (nal_ref_idc 0). HEVC's mark speaks of one temporal layer only, so it serves if there is one
         (hvcC's numTemporalLayers, ISO/IEC 14496-15).
         """
-        context = self.video.codec_context
-        if context.name == "h264":
+        if self.decoder == "h264":
             return True
-        extra = bytes(context.extradata or b"")
-        return context.name == "hevc" and len(extra) > 22 and extra[0] == 1 and (extra[21] >> 3) & 7 == 1
+        extra = bytes(self.video.codec_context.extradata or b"")
+        return self.decoder == "hevc" and len(extra) > 22 and extra[0] == 1 and (extra[21] >> 3) & 7 == 1
 
     def reopen(self) -> None:
         """Start again from the first packet."""
-        self.container.close()
+        self.close()
         self.container = open_container(self.path)
         self.video = self._find_video()
         self._prepare()
@@ -196,29 +204,51 @@ class Source:
         yield from self.packets(stop=stop)
 
     def decode(self, packet: Any) -> list[Any]:
-        """The pictures that are ready after this packet (None: after the last); a damaged packet gives none."""
+        """The pictures that are ready after this packet; a damaged one gives none.
+
+        None: what is held after the last packet. Raises FFmpegError if damage hid some of it.
+        """
         try:
             return list(self.video.codec_context.decode(packet))
-        except (av.error.InvalidDataError, av.error.EOFError):
+        except av.error.EOFError:
             return []
-        except av.error.FFmpegError:
+        except av.error.InvalidDataError:
             if packet is None:
-                return []
-            raise
+                raise
+            return []
 
     def pictures(self, packets: Iterator[Any], *, stop: Stop = never_stop) -> Iterator[Any]:
         """Decode packets, and what the decoder still holds after the last. Damaged pictures are left out."""
         begun = time.monotonic()
         barren = 0
+        latest: Any = None
         for packet in packets:
             if stop():
                 raise Stopped
             ready = self.decode(packet)
             yield from ready
+            latest = ready[-1] if ready else latest
             barren = -1 if ready or barren < 0 else barren + 1
             if barren > _FIRST_PICTURE_PACKETS or (barren > 0 and time.monotonic() - begun > _FIRST_PICTURE_SECONDS):
                 return
-        yield from self.decode(None)
+        try:
+            yield from self.decode(None)
+        except av.error.FFmpegError:
+            yield from self._behind(latest, stop)
+
+    def _behind(self, latest: Any, stop: Stop) -> Iterator[Any]:
+        """Decode again, by one thread, what comes after the picture `latest` (None: all).
+
+        Many threads hand in their last pictures together, and for one damaged picture among them PyAV gives none.
+        """
+        if self._threads == ONE_THREAD or (latest is not None and latest.pts is None):
+            return
+        zero = int(self.video.start_time or 0)
+        self._threads = ONE_THREAD
+        self.reopen()
+        for picture in self.pictures(self.packets_from(latest.pts if latest else zero, zero, stop=stop), stop=stop):
+            if latest is None or (picture.pts is not None and picture.pts > latest.pts):
+                yield picture
 
     def first_picture(self) -> Any:
         """The first picture that decodes; the file must stand at its start. Raises NotAClip."""
@@ -230,7 +260,7 @@ class Source:
 
     def timeline(self, start_seconds: float, most: int | None = None, *, stop: Stop = never_stop) -> Timeline:
         """Read packets, decoding none, until `most` pictures from the start are known or the file ends."""
-        timed = self.video.codec_context.name not in _HIDDEN_PICTURES
+        timed = self.decoder not in _HIDDEN_PICTURES
         times: list[int] = []
         zero = first_shown(self.packets()) if start_seconds > 0 and timed else None
         if zero is None:

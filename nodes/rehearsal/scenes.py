@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..media.colour import Turn, turn_of
+from ..media.probe import probe
+from ..media.source import Source
 from .film import soft_chord, write_film
 from .landscape import Landscape
 from .lettering import letterings
@@ -53,7 +55,7 @@ class Scene:
 
 
 def plan(kind: str, prompt: str, seconds: int, resolution: str, media: Sequence[Path | None], variation: int) -> Scene:
-    """The scene of a task; it follows the shape of its first source. Raises OSError, av.FFmpegError."""
+    """The scene of a task; it follows the shape of its first source. Raises OSError, NotAClip."""
     width, height = WIDE[resolution]
     images: tuple[Path | None, ...] = ()
     video = None
@@ -167,39 +169,35 @@ def _pushed(scene: Scene, still: Picture, share: float, index: int) -> Picture:
 
 
 def _source_pictures(scene: Scene) -> Iterator[Picture]:
+    assert scene.video is not None
     frame = 0
     while frame < scene.frames:
         begun_at = frame
-        with av.open(str(scene.video)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+        with Source(scene.video) as source:
             first: float | None = None
             shown: Picture | None = None
-            for source in container.decode(stream):
-                time = float(source.time or 0.0)
+            for picture in source.pictures(source.packets()):
+                time = float((picture.pts or 0) * source.tick)
                 first = time if first is None else first
                 while shown is not None and frame < scene.frames and (frame - begun_at) / scene.fps < time - first:
                     yield shown
                     frame += 1
                 if frame == scene.frames:
                     return
-                shown = _fitted(scene, source)
+                shown = _fitted(scene, picture, turn_of(picture, source.decoder))
             if shown is None:
                 raise ValueError("the source video has no picture")
             yield shown
             frame += 1
 
 
-def _fitted(scene: Scene, source: Any) -> Picture:
-    degrees = int(getattr(source, "rotation", 0))
-    size = (scene.width, scene.height) if degrees % 180 == 0 else (scene.height, scene.width)
-    flat = source.reformat(width=size[0], height=size[1], format="yuv420p").to_ndarray()
-    return Picture.of_flat(flat).turned(degrees)
+def _fitted(scene: Scene, picture: Any, turn: Turn) -> Picture:
+    size = (scene.height, scene.width) if turn.transpose else (scene.width, scene.height)
+    flat = picture.reformat(width=size[0], height=size[1], format="yuv420p").to_ndarray()
+    return Picture.of_flat(flat).turned(-turn.degrees)
 
 
 def _video_size(path: Path) -> tuple[int, int]:
     """Width and height as shown."""
-    with av.open(str(path)) as container:
-        frame = next(iter(container.decode(video=0)))
-        sideways = int(getattr(frame, "rotation", 0)) % 180 != 0
-        return (frame.height, frame.width) if sideways else (frame.width, frame.height)
+    clip = probe(path)
+    return clip.width, clip.height

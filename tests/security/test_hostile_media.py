@@ -6,61 +6,23 @@ Everything is read in a process of its own, so that a hang or a crash of a decod
 from __future__ import annotations
 
 import json
-import queue
-import subprocess
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.security import mutations
+from tests.support.processes import listen
 
-ROOT = Path(__file__).resolve().parents[2]
 FREE_BYTES = 400 * 1024**2
-SILENCE_SECONDS = 60.0
 """A reading may work for 5 s; how long that takes beside a busy neighbour is not its fault."""
 LONGEST_WORK_SECONDS = 5.0
 SAMPLE = 120
 WHOLE = 4000
 LEAST_MUTATIONS = 500
-
-
-def listen(command: list[str], silence_seconds: float = SILENCE_SECONDS) -> Iterator[dict[str, Any]]:
-    """The lines that a process prints, read as JSON. Fails when it says nothing for so long, or dies."""
-    lines: queue.Queue[str | None] = queue.Queue()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def forward() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
-
-    complaints: list[str] = []
-    threading.Thread(target=forward, daemon=True).start()
-    assert process.stderr is not None
-    # FFmpeg complains at length; a pipe that nobody empties would stop the process.
-    threading.Thread(target=lambda: complaints.extend(process.stderr or ()), daemon=True).start()
-    last = "nothing"
-    try:
-        while True:
-            try:
-                line = lines.get(timeout=silence_seconds)
-            except queue.Empty:
-                raise AssertionError(f"hangs at {last}") from None
-            if line is None:
-                break
-            found = json.loads(line)
-            last = found.get("begun", last)
-            yield found
-        assert process.wait(silence_seconds) == 0, f"died at {last}: {''.join(complaints[-20:])}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 Results = list[dict[str, Any]]
@@ -121,14 +83,6 @@ def test_thousands_of_broken_clips_give_frames_or_a_clear_error(tmp_path: Path) 
     results = read_all(tmp_path, numbers=list(range(WHOLE)))
     assert len(results) == WHOLE
     print(f"{WHOLE} broken clips, {dict(_counted(results))}")  # noqa: T201
-
-
-def test_a_process_that_hangs_or_dies_is_noticed() -> None:
-    hangs = 'import time; print(\'{"begun": "x"}\', flush=True); time.sleep(60)'
-    with pytest.raises(AssertionError, match="hangs at x"):
-        list(listen([sys.executable, "-c", hangs], silence_seconds=1.0))
-    with pytest.raises(AssertionError, match="died at x"):
-        list(listen([sys.executable, "-c", 'import os; print(\'{"begun": "x"}\', flush=True); os._exit(3)']))
 
 
 def test_a_mutation_is_the_same_every_time(tmp_path: Path) -> None:
