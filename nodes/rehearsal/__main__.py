@@ -15,7 +15,8 @@ from .server import RehearsalGateway
 EPILOG = f"""\
 faults: --fault STEP=FAULT,FAULT,... plays them in order at that step, then all is well again.
 steps:  {" ".join(STEPS)}
-'none' is one proper answer, 'FAULT*3' three times, 'FAULT*' for ever, 'FAULT~60' for a minute:
+'none' is one proper answer, 'FAULT*3' three times, 'FAULT*' for ever, 'FAULT~60' for a
+minute, 'FAULT+done' although the request was carried out:
 
 {vocabulary()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,20 +17,9 @@ MOST_LINES = 4
 UNASSIGNED = "\U0010fffe"
 # Asked in this order, by file name, for letters that Pillow's own font does not have.
 FONT_FILES = (
-    "NotoSansCJK-Regular.ttc",
-    "NotoSansCJKsc-Regular.otf",
-    "NotoSerifCJK-Regular.ttc",
-    "NotoSerifCJK-Bold.ttc",
-    "msyh.ttc",
-    "PingFang.ttc",
-    "Hiragino Sans GB.ttc",
-    "YuGothM.ttc",
-    "malgun.ttf",
-    "wqy-microhei.ttc",
-    "DroidSansFallbackFull.ttf",
-    "Arial Unicode.ttf",
-    "DejaVuSans.ttf",
-    "arial.ttf",
+    *("NotoSansCJK-Regular.ttc", "NotoSansCJKsc-Regular.otf", "NotoSerifCJK-Regular.ttc", "NotoSerifCJK-Bold.ttc"),
+    *("msyh.ttc", "PingFang.ttc", "Hiragino Sans GB.ttc", "YuGothM.ttc", "malgun.ttf", "wqy-microhei.ttc"),
+    *("DroidSansFallbackFull.ttf", "Arial Unicode.ttf", "DejaVuSans.ttf", "arial.ttf"),
 )
 
 Font = Any
@@ -37,15 +27,19 @@ Font = Any
 
 @dataclass(frozen=True)
 class Lettering:
-    """A part of the overlay: laid at `left`, `top`, where `mask` lets it be seen."""
+    """A part of the overlay: from row `top` on, where `mask` lets it be seen."""
 
     picture: Picture
     mask: Mask
-    left: int
     top: int
 
+    @staticmethod
+    def of(overlay: Image.Image, top: int) -> Lettering:
+        pixels = np.asarray(overlay, np.float32)
+        return Lettering(Picture.of(pixels[..., :3]), Mask.of(pixels[..., 3]), top)
+
     def lay(self, canvas: Picture) -> None:
-        canvas.paste(self.picture, self.left, self.top, self.mask)
+        canvas.paste(self.picture, 0, self.top, self.mask)
 
 
 def letterings(prompt: str, facts: str, width: int, height: int, *, firm: bool) -> list[Lettering]:
@@ -54,25 +48,16 @@ def letterings(prompt: str, facts: str, width: int, height: int, *, firm: bool) 
     `firm` lays them on a nearly opaque ground, for references that may carry the lettering of a former clip.
     """
     unit = min(width, height) / 720
-    mark, caption = _mark(facts, width, unit, firm), _caption(prompt, width, height, unit, firm)
-    return [_drawn(mark, 0), _drawn(caption, height)]
-
-
-def _drawn(overlay: Image.Image, below: int) -> Lettering:
-    """An RGBA overlay as lettering; with `below`, its lower edge lies there."""
-    pixels = np.asarray(overlay, np.float32)
-    top = (below - overlay.height) if below else 0
-    return Lettering(Picture.of(pixels[..., :3]), Mask.of(pixels[..., 3]), 0, top)
+    caption = _caption(prompt, width, height, unit, firm)
+    return [Lettering.of(_mark(facts, width, unit, firm), 0), Lettering.of(caption, height - caption.height)]
 
 
 def _mark(facts: str, width: int, unit: float, firm: bool) -> Image.Image:
-    height = int(96 * unit) // 2 * 2
-    overlay = _shade(width, height, lambda share: _ground(1 - share) if firm else 110 * (1 - share) ** 1.5)
+    overlay = _ground(width, int(96 * unit) // 2 * 2, 110, firm).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     draw = ImageDraw.Draw(overlay)
     large, small = font_for("REHEARSAL", int(26 * unit)), font_for(facts, int(17 * unit))
     left, top, pad = int(28 * unit), int(24 * unit), int(11 * unit)
-    long = draw.textlength("REHEARSAL", font=large)
-    box = (left, top, left + long + 2 * pad, top + int(40 * unit))
+    box = (left, top, left + draw.textlength("REHEARSAL", font=large) + 2 * pad, top + int(40 * unit))
     draw.rounded_rectangle(box, radius=int(8 * unit), fill=(255, 196, 61, 235))
     middle = (box[1] + box[3]) / 2
     _write(draw, (left + pad, middle), "REHEARSAL", large, (24, 20, 12, 255))
@@ -81,30 +66,25 @@ def _mark(facts: str, width: int, unit: float, firm: bool) -> Image.Image:
 
 
 def _caption(prompt: str, width: int, height: int, unit: float, firm: bool) -> Image.Image:
-    size = int(30 * unit)
+    size, margin = int(30 * unit), int(28 * unit)
     font = font_for(prompt, size)
-    margin = int(28 * unit)
     sheet = ImageDraw.Draw(Image.new("L", (1, 1)))
     lines = wrap(legible(prompt, font), width - 2 * margin, lambda text: sheet.textlength(text, font=font))
     step = int(size * 1.36)
-    tall = min(height // 2, len(lines) * step + int(110 * unit)) // 2 * 2
-    overlay = _shade(width, tall, lambda share: _ground(share) if firm else 190 * share**1.4)
+    overlay = _ground(width, min(height // 2, len(lines) * step + int(110 * unit)) // 2 * 2, 190, firm)
     draw = ImageDraw.Draw(overlay)
     for row, line in enumerate(lines):
-        middle = tall - margin - (len(lines) - row - 0.5) * step
+        middle = overlay.height - margin - (len(lines) - row - 0.5) * step
         _write(draw, (margin + 1, middle + 2), line, font, (0, 0, 0, 170))
         _write(draw, (margin, middle), line, font, (255, 255, 255, 245))
     return overlay
 
 
-def _ground(share: float) -> float:
-    """Darkness of the firm ground: from nothing at its edge, soon all but opaque."""
-    return 248 * min(1.0, share / 0.3)
-
-
-def _shade(width: int, height: int, darkness: Callable[[float], float]) -> Image.Image:
+def _ground(width: int, height: int, darkest: int, firm: bool) -> Image.Image:
+    """Darkness that begins at the upper edge; a firm one is soon all but opaque."""
+    down = np.linspace(0, 1, height)
     column = np.zeros((height, 1, 4), np.uint8)
-    column[:, 0, 3] = [int(darkness(row / max(1, height - 1))) for row in range(height)]
+    column[:, 0, 3] = 248 * np.minimum(1, down / 0.3) if firm else darkest * down**1.4
     return Image.fromarray(np.ascontiguousarray(np.broadcast_to(column, (height, width, 4))))
 
 
@@ -128,51 +108,33 @@ def plain(text: str) -> str:
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
     """Breaks text at blanks, or within words (and scripts without blanks) that are too long; ends with ... if cut."""
-    lines = [""]
-    for word in plain(text).split():
-        joined = f"{lines[-1]} {word}".strip()
-        if measure(joined) <= width:
-            lines[-1] = joined
-            continue
-        if lines[-1] and measure(word) <= width:
-            lines.append(word)
-            continue
-        lines[-1] += " " if lines[-1] else ""
-        for letter in word:
-            if len(lines) > MOST_LINES:
-                break
-            if lines[-1] and measure(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-        if len(lines) > MOST_LINES:
-            break
-    if len(lines) > MOST_LINES:
-        lines = lines[:MOST_LINES]
-        while lines[-1] and measure(lines[-1] + "...") > width:
-            lines[-1] = lines[-1][:-1]
-        lines[-1] = lines[-1].rstrip() + "..."
-    return lines
+    lines: list[str] = []
+    rest = " ".join(plain(text).split())
+    while rest and len(lines) < MOST_LINES:
+        fits = max(1, bisect_right(range(1, len(rest) + 1), width, key=lambda length: measure(rest[:length])))
+        blank = rest.rfind(" ", 1, fits + 1) if fits < len(rest) else -1
+        cut = blank if blank > 0 else fits
+        lines.append(rest[:cut])
+        rest = rest[cut:].lstrip()
+    while rest and lines[-1] and measure(lines[-1] + "...") > width:
+        lines[-1] = lines[-1][:-1]
+    return [*lines[:-1], lines[-1].rstrip() + "..."] if rest else lines
 
 
 def font_for(text: str, size: int) -> Font:
     """The first font that has all letters of a text, else the one that has most."""
-    letters = tuple(sorted({letter for letter in plain(text) if not letter.isspace()}))
-    best, missing = _own_font(size), len(letters) + 1
-    for font in _fonts(size):
-        lacking = sum(not _has(font, letter) for letter in letters)
-        if lacking < missing:
-            best, missing = font, lacking
-        if not lacking:
-            break
+    letters = {letter for letter in plain(text) if not letter.isspace()}
+    best = _own_font(size)
+    for name in FONT_FILES:
+        missing = _missing(best, letters)
+        font = _installed_font(name, size) if missing else None
+        if font is not None and _missing(font, letters) < missing:
+            best = font
     return best
 
 
-def _fonts(size: int) -> Any:
-    yield _own_font(size)
-    for name in FONT_FILES:
-        font = _installed_font(name, size)
-        if font is not None:
-            yield font
+def _missing(font: Font, letters: set[str]) -> int:
+    return sum(not _has(font, letter) for letter in letters)
 
 
 @lru_cache(maxsize=64)

@@ -108,11 +108,6 @@ class Picture:
         for mine, theirs in ((self.u, other.u), (self.v, other.v)):
             mine.paste(theirs, (left // 2, top // 2), mask.half if mask else None)
 
-    def blend(self, other: Picture, share: float) -> Picture:
-        """This picture, with `share` (0..1) of another of its size."""
-        pairs = ((self.y, other.y), (self.u, other.u), (self.v, other.v))
-        return Picture(*(Image.blend(mine, theirs, share) for mine, theirs in pairs))
-
     def turned(self, degrees: int) -> Picture:
         """Turned counter-clockwise by a multiple of 90 degrees."""
         turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}

@@ -31,7 +31,7 @@ MARK_COLOUR = (178, 50, 160)
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that decides a clip's pixels. A None among `images`, or as `video`, is a picture not at hand."""
+    """Everything that decides a clip's pixels. `source`: the picture or video it starts from, None if not at hand."""
 
     type: str
     prompt: str
@@ -39,8 +39,7 @@ class Scene:
     width: int
     height: int
     fps: int = FPS
-    images: tuple[Path | None, ...] = ()
-    video: Path | None = None
+    source: Path | None = None
     variation: int = 0
     resolution: str = "720p"
 
@@ -56,19 +55,14 @@ class Scene:
 
 def plan(kind: str, prompt: str, seconds: int, resolution: str, media: Sequence[Path | None], variation: int) -> Scene:
     """The scene of a task; it follows the shape of its first source. Raises OSError, NotAClip."""
+    source = media[0] if media else None
     width, height = WIDE[resolution]
-    images: tuple[Path | None, ...] = ()
-    video = None
-    if kind == "image-to-video":
-        images = tuple(media)
-        if images[0] is not None:
-            with Image.open(images[0]) as picture:
-                width, height = fit(ImageOps.exif_transpose(picture).size, resolution)
-    elif kind == "video-to-video":
-        video = media[0]
-        if video is not None:
-            width, height = fit(_video_size(video), resolution)
-    return Scene(kind, prompt, seconds, width, height, FPS, images, video, variation, resolution)
+    if source is not None and kind == "image-to-video":
+        with Image.open(source) as picture:
+            width, height = fit(ImageOps.exif_transpose(picture).size, resolution)
+    elif source is not None:
+        width, height = fit(_video_size(source), resolution)
+    return Scene(kind, prompt, seconds, width, height, FPS, source, variation, resolution)
 
 
 def fit(size: tuple[int, int], resolution: str) -> tuple[int, int]:
@@ -106,33 +100,31 @@ def painted(scene: Scene) -> Iterator[Picture]:
 
 
 def moved_over(scene: Scene) -> Iterator[Picture]:
-    """Image to video: a slow push into each reference image in turn, with a cross-fade between two."""
-    stills = [_still(scene, path) for path in scene.images]
-    fade = scene.fps // 2
-    span = scene.frames / len(stills)
+    """Image to video: a slow push into the reference image, of which the model uses one."""
+    still = _still(scene)
+    width, height = still.size
     for frame in range(scene.frames):
-        index = min(len(stills) - 1, int(frame / span))
-        picture = _pushed(scene, stills[index], frame / scene.frames, index)
-        begun = frame - index * span
-        if index and begun < fade:
-            picture = _pushed(scene, stills[index - 1], frame / scene.frames, index - 1).blend(picture, begun / fade)
-        yield picture
+        # From all of it to the frame's own size, easing in and out, a little to the left.
+        share = frame / scene.frames
+        eased = share * share * (3 - 2 * share)
+        seen = 1 - (1 - 1 / PUSH_ROOM) * eased
+        left, top = (width * (1 - seen)) * (0.5 - 0.25 * eased), (height * (1 - seen)) * 0.45
+        yield still.zoom((left, top, left + width * seen, top + height * seen), scene.width, scene.height)
 
 
 def recoloured(scene: Scene) -> Iterator[Picture]:
     """Video to video: the source in other colours, from the start again where it is too short."""
     # Turns and mirrors of the colour plane: each keeps greys grey and moves every hue.
     inverted = [255 - value for value in range(256)]
-    contrast = [round(16 + 219 * _curve((value - 16) / 219)) for value in range(256)]
     turn = scene.seed % 3
-    for source in painted(scene) if scene.video is None else _source_pictures(scene):
-        y = source.y.point(contrast)
+    for source in painted(scene) if scene.source is None else _source_pictures(scene):
+        y, u, v = source.y, source.u, source.v
         if turn == 0:
-            yield Picture(y, source.v.point(inverted), source.u.copy())
+            yield Picture(y, v.point(inverted), u.copy())
         elif turn == 1:
-            yield Picture(y, source.v.copy(), source.u.point(inverted))
+            yield Picture(y, v.copy(), u.point(inverted))
         else:
-            yield Picture(y, source.u.point(inverted), source.v.point(inverted))
+            yield Picture(y, u.point(inverted), v.point(inverted))
 
 
 SHOTS: Mapping[str, Callable[[Scene], Iterator[Picture]]] = {
@@ -142,30 +134,14 @@ SHOTS: Mapping[str, Callable[[Scene], Iterator[Picture]]] = {
 }
 
 
-def _curve(share: float) -> float:
-    share = min(1.0, max(0.0, share))
-    return 0.7 * share + 0.3 * share * share * (3 - 2 * share)
-
-
-def _still(scene: Scene, path: Path | None) -> Picture:
-    """A reference image, filling the frame and the room that the push needs; a landscape where it is not at hand."""
+def _still(scene: Scene) -> Picture:
+    """The reference image, filling the frame and the room that the push needs; a landscape where it is not at hand."""
     width, height = (int(side * PUSH_ROOM) // 2 * 2 for side in (scene.width, scene.height))
-    if path is None:
+    if scene.source is None:
         return Landscape(scene.prompt, scene.seed, width, height, 1).at(0)
-    with Image.open(path) as opened:
+    with Image.open(scene.source) as opened:
         upright = ImageOps.exif_transpose(opened).convert("RGB")
-    filled = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
-    return Picture.of(np.asarray(filled))
-
-
-def _pushed(scene: Scene, still: Picture, share: float, index: int) -> Picture:
-    width, height = still.size
-    # From all of it to the frame's own size, easing in and out; even images drift left, odd ones right.
-    eased = share * share * (3 - 2 * share)
-    seen = 1 - (1 - 1 / PUSH_ROOM) * eased
-    side = 0.5 + (0.25 if index % 2 else -0.25) * eased
-    left, top = (width * (1 - seen)) * side, (height * (1 - seen)) * 0.45
-    return still.zoom((left, top, left + width * seen, top + height * seen), scene.width, scene.height)
+    return Picture.of(np.asarray(ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)))
 
 
 def _source_pictures(scene: Scene) -> Iterator[Picture]:
@@ -173,7 +149,7 @@ def _source_pictures(scene: Scene) -> Iterator[Picture]:
     frame = 0
     while frame < scene.frames:
         begun_at = frame
-        with Source(scene.video) as source:
+        with Source(scene.source) as source:
             first: float | None = None
             shown: Picture | None = None
             for picture in source.pictures(source.packets()):

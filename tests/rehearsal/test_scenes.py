@@ -159,16 +159,6 @@ def test_image_to_video_has_the_shape_of_the_image_and_shows_it(tmp_path: Path) 
         assert np.abs(frame[125, 64].astype(int) - (40, 40, 200)).max() < 12
 
 
-def test_several_images_are_shown_one_after_the_other(tmp_path: Path) -> None:
-    paths = []
-    for name, colour in (("red", (220, 20, 20)), ("blue", (20, 20, 220))):
-        Image.new("RGB", (192, 108), colour).save(tmp_path / name, "PNG")
-        paths.append(tmp_path / name)
-    pictures = list(scenes.moved_over(small(kind="image-to-video", images=tuple(paths), seconds=2)))
-    reds = [np.asarray(picture.v).mean() > 150 for picture in pictures]
-    assert (reds[0], reds[-1]) == (True, False)
-
-
 def test_video_to_video_recolours_the_source_and_repeats_it_when_it_is_short(tmp_path: Path) -> None:
     render(small(seconds=1), tmp_path / "source.mp4")
     scene = plan("video-to-video", "x", 5, "720p", (tmp_path / "source.mp4",), 0)
