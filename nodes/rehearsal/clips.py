@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ..files import whole
 from .book import Book, Task
-from .files import Files, write_whole
+from .files import Files
 from .scenes import Scene, plan
 
 log = logging.getLogger("apimall_video.rehearsal")
@@ -73,7 +74,8 @@ class Clips:
         with self._book.open() as page:
             media = tuple(self._files.find(page, url).path for url in task.media)
         scene = plan(task.type, task.prompt, int(task.duration), task.resolution, media, task.variation)
-        write_whole(self._files.result_path(task), lambda part: self._render(scene, part))
+        with whole(self._files.result_path(task)) as part:
+            self._render(scene, part)
 
     def _fail(self, task: Task, reason: str) -> None:
         with self._book.open() as page:

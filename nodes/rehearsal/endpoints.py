@@ -32,7 +32,6 @@ class Terms:
     seconds_per_task: float = 6.0
     most_running: int | None = 5
     requests_per_minute: int | None = None
-    kept_seconds: float | None = None
 
 
 class Endpoints:
@@ -71,7 +70,7 @@ class Endpoints:
         if path.startswith(contract.CDN):
             allow(request, "GET", "HEAD")
             with self._book.open() as page:
-                file, content_type = self._files.asked_for(page, path, request.query, self._terms.kept_seconds)
+                file, content_type = self._files.asked_for(page, path, request.query)
             return file_reply(request, file, content_type, ranged=fault.ranged)
         if path.startswith(contract.PUT):
             allow(request, "PUT")
@@ -116,19 +115,13 @@ class Endpoints:
             earlier = page.task_with_key(account, key)
             if earlier is not None:
                 return replayed(earlier, body_sha256, page.now)
-            task = self._draft(page, asked, account)
-            task = replace(
-                task,
-                idempotency_key=key,
-                body_sha256=body_sha256,
-                fate=fault.fate or asked.fate,
-                busy_until=page.now + fault.busy_seconds,
-            )
+            busy_until, fate = page.now + fault.busy_seconds, fault.fate or asked.fate
+            task = replace(self._draft(page, asked, account, key, body_sha256), busy_until=busy_until, fate=fate)
             page.accept(task)
         self._clips.order(task)
         return created(task)
 
-    def _draft(self, page: Page, asked: contract.Asked, account: str) -> Task:
+    def _draft(self, page: Page, asked: contract.Asked, account: str, key: str | None, body_sha256: str) -> Task:
         media = [self._files.find(page, url).digest for url in asked.media]
         left = page.credits(account) - asked.credits
         if left < 0:
@@ -144,14 +137,9 @@ class Endpoints:
             request_id=new_id("req_", page.now),
             provider_request_id=new_id("provider_req_", page.now),
             account=account,
-            idempotency_key=None,
-            body_sha256="",
-            model=asked.model,
-            type=asked.type,
-            prompt=asked.prompt,
-            duration=asked.duration,
-            resolution=asked.resolution,
-            media=asked.media,
+            idempotency_key=key,
+            body_sha256=body_sha256,
+            **vars(asked),
             scene=scene,
             variation=page.takes(scene),
             credits_used=asked.credits,

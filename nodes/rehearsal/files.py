@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from ..files import rename
+from ..files import whole
 from ..gateway.contract import is_loopback
 from .book import COMPLETED, Page, Task, Upload
 from .contract import CDN, Refused, http_url, is_public
@@ -50,7 +47,8 @@ class Files:
 
     def store(self, upload: Upload, data: bytes) -> str:
         """Writes an upload's bytes, synced; gives their SHA-256."""
-        write_whole(self._uploads / upload.token, lambda part: part.write_bytes(data))
+        with whole(self._uploads / upload.token) as part:
+            part.write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
     def find(self, page: Page, url: str) -> Found:
@@ -69,7 +67,7 @@ class Files:
             return Found(None, hashlib.sha256(url.encode()).hexdigest())
         raise Refused(400, f"The media could not be fetched: {url[:200]}", "media_unreachable")
 
-    def asked_for(self, page: Page, path: str, query: str, kept_seconds: float | None) -> tuple[Path, str]:
+    def asked_for(self, page: Page, path: str, query: str) -> tuple[Path, str]:
         """File and content type behind a path under /cdn/. Raises StorageRefused: run out (403), gone (404)."""
         expired = re.search(r"(?:^|&)Expires=(\d+)(?:&Status=(403|404|410))?(?:&|$)", query)
         if expired and int(expired[1]) < page.now:
@@ -77,7 +75,7 @@ class Files:
         upload, task = self._upload(page, path), self._task(page, path)
         if upload is not None:
             return self._uploads / upload.token, upload.content_type
-        if task is not None and (kept_seconds is None or page.now <= (task.ended_at or 0.0) + kept_seconds):
+        if task is not None:
             return self.result_path(task), "video/mp4"
         raise StorageRefused("The specified key does not exist.", "NoSuchKey", 404)
 
@@ -111,18 +109,6 @@ def file_reply(request: Request, path: Path, content_type: str, *, ranged: bool 
         return Reply(416, b"", content_type, (*headers, ("Content-Range", f"bytes */{len(data)}")))
     headers = (*headers, ("Content-Range", f"bytes {first}-{last}/{len(data)}"))
     return Reply(206, data[first : last + 1], content_type, headers)
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` make a file beside `path`, syncs it and moves it there: whole or not at all."""
-    part = path.with_name(f"{path.stem}.{secrets.token_hex(6)}.part{path.suffix}")
-    try:
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        rename(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_put(upload: Upload | None, request: Request, now: float) -> Upload:

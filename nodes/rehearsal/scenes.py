@@ -145,7 +145,7 @@ def _still(scene: Scene) -> Picture:
 
 
 def _source_pictures(scene: Scene) -> Iterator[Picture]:
-    assert scene.video is not None
+    assert scene.source is not None
     frame = 0
     while frame < scene.frames:
         begun_at = frame

@@ -30,8 +30,7 @@ class RehearsalGateway:
 
     `folder` holds its book, uploads and results and may be shared by several servers. `credits` is what every account
     begins with. `render` writes a scene's MP4 to a path. `most_running` and `requests_per_minute` are limits per
-    account, `kept_seconds` is how long a result can be downloaded (None: no limit). Started again, it listens on the
-    port it had. Raises OSError when the folder cannot be used.
+    account (None: no limit). Started again, it listens on the port it had. Raises OSError for an unusable folder.
     """
 
     def __init__(
@@ -46,14 +45,13 @@ class RehearsalGateway:
         port: int = 0,
         most_running: int | None = 5,
         requests_per_minute: int | None = None,
-        kept_seconds: float | None = None,
     ) -> None:
         self.faults = faults if faults is not None else Script()
         self._clock, self._port = clock, port
         self._book = Book(folder, credits, clock)
         files = Files(folder)
         self._clips = Clips(self._book, files, render)
-        terms = Terms(seconds_per_task, most_running, requests_per_minute, kept_seconds)
+        terms = Terms(seconds_per_task, most_running, requests_per_minute)
         self._endpoints = Endpoints(self._book, files, self._clips, terms, lambda: self.base_url)
         self.record = Record(self._book)
         self._server: Server | None = None

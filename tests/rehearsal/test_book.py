@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from nodes.rehearsal.book import FILE, Book
+from nodes.rehearsal.book import FILE, Book, What
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 
@@ -150,6 +150,64 @@ def test_a_late_refund_is_posted_by_the_second_look(caller: Caller, clock: Clock
     assert [seen["credits_refunded"] for seen in looks] == [0, 30, 30]
     assert {seen["status"] for seen in looks} == {"failed"}
     assert caller.balance() == 1000
+
+
+def test_the_book_has_a_line_for_each_charge_and_refund_with_key_task_and_credits(caller: Caller, clock: Clock) -> None:
+    kept, failed = caller.task(key="key-1"), caller.task(key="key-2", prompt="A cat rehearse-part-refund")
+    caller.create("key-1")
+    clock.now += 10
+    caller.look(failed)
+    lines = [(entry.what, entry.credits, entry.task_id, entry.key) for entry in caller.gateway.record.entries]
+    charges = [(What.CHARGE, 30, kept, "key-1"), (What.CHARGE, 30, failed, "key-2")]
+    assert lines == [*charges, (What.REFUND, 15, failed, "key-2")]
+
+
+@pytest.mark.parametrize(("fate", "untold"), [("all/60", 0), ("all/60/null", None)])
+def test_a_refund_can_lag_and_be_untold_until_then(caller: Caller, clock: Clock, fate: str, untold: int | None) -> None:
+    caller.gateway.script("create", f"fail:{fate}")
+    task_id = caller.task()
+    clock.now += 10
+    assert [caller.look(task_id)["credits_refunded"] for _ in range(3)] == [untold] * 3
+    assert (caller.balance(), caller.gateway.record.refunds()) == (970, 0)
+    clock.now += 60
+    assert caller.look(task_id)["credits_refunded"] == 30
+    assert (caller.balance(), caller.gateway.record.refunds()) == (1000, 30)
+
+
+@pytest.mark.parametrize("way", ["script", "prompt"])
+def test_a_task_can_run_for_ever_and_keeps_its_place_in_the_plan(build: Build, clock: Clock, way: str) -> None:
+    caller = Caller(build(most_running=1))
+    if way == "script":
+        caller.gateway.script("create", "endless")
+    task_id = caller.task(prompt="A cat" if way == "script" else "A cat rehearse-endless")
+    clock.now += 10 * 86_400
+    assert caller.look(task_id)["status"] == "processing"
+    assert caller.create().status_code == 429
+
+
+def test_another_client_can_fill_the_plan_for_a_while(build: Build, clock: Clock) -> None:
+    caller = Caller(build(most_running=3))
+    caller.gateway.occupy(tasks=2, seconds=100)
+    assert [caller.create().status_code for _ in range(2)] == [200, 429]
+    clock.now += 101
+    assert [caller.create().status_code for _ in range(3)] == [200, 200, 200]
+    assert caller.gateway.record.charges() == 4 * 30
+
+
+def test_a_new_key_of_an_account_sees_its_tasks_and_the_old_one_can_be_revoked(gateway: RehearsalGateway) -> None:
+    old, new = Caller(gateway, "sk-me.1"), Caller(gateway, "sk-me.2")
+    task_id = old.task(key="key-1")
+    gateway.revoke("sk-me.1")
+    assert old.get(f"/api/v1/videos/{task_id}").status_code == 401
+    assert new.look(task_id)["task_id"] == task_id
+    assert new.task(key="key-1") == task_id
+    assert new.balance() == 970
+
+
+def test_a_clock_that_is_set_back_makes_no_charge_undone(caller: Caller, clock: Clock) -> None:
+    caller.task()
+    clock.now -= 86_400
+    assert (caller.balance(), caller.gateway.record.charges()) == (970, 30)
 
 
 def test_a_restarted_gateway_knows_its_tasks_keys_credits_and_files(build: Build, clock: Clock) -> None:

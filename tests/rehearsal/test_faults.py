@@ -249,6 +249,58 @@ def test_downloads_can_be_something_else_than_a_clip(caller: Caller, clock: Cloc
     assert (expired.status_code, "expired" in expired.text) == (403, True)
 
 
+def test_a_finished_task_can_be_told_in_a_word_nobody_knows_with_links_that_lead_to_its_clip(
+    caller: Caller, clock: Clock
+) -> None:
+    caller.gateway.always("poll", "finished-as:succeeded")
+    task_id = caller.task()
+    assert caller.look(task_id)["status"] == "pending"
+    clock.now += 10
+    assert caller.gateway.wait_for_clips()
+    seen = caller.look(task_id)
+    assert seen["status"] == "succeeded"
+    assert requests.get(seen["video_url"], timeout=10).content.startswith(CLIP)
+
+
+def test_a_key_whose_first_request_is_in_work_is_a_409_until_it_is_not(caller: Caller, clock: Clock) -> None:
+    caller.gateway.script("create", "busy:60")
+    with pytest.raises(requests.ConnectionError):
+        caller.create("key-1")
+    early = caller.create("key-1")
+    assert (early.status_code, early.headers["Retry-After"]) == (409, "2")
+    clock.now += 61
+    assert caller.task(key="key-1") == caller.gateway.record.tasks[0].task_id
+    assert caller.gateway.record.charges() == 30
+
+
+def test_a_part_is_refused_when_the_file_has_changed_or_ranges_are_unknown(caller: Caller, clock: Clock) -> None:
+    url = completed(caller, clock)["video_url"]
+    whole = requests.get(url, timeout=10)
+    rest = {"Range": "bytes=9-", "If-Range": whole.headers["ETag"]}
+    caller.gateway.script("download", None, "changed", "no-range")
+    part, changed, unranged = (requests.get(url, headers=rest, timeout=10) for _ in range(3))
+    assert (part.status_code, part.content) == (206, whole.content[9:])
+    assert (changed.status_code, changed.content, changed.headers["ETag"]) == (200, whole.content, '"changed"')
+    assert (unranged.status_code, unranged.headers["ETag"]) == (200, whole.headers["ETag"])
+
+
+def test_a_step_can_be_down_for_hours_of_the_servers_clock(caller: Caller, clock: Clock) -> None:
+    url = completed(caller, clock)["video_url"]
+    caller.gateway.during(4 * 3600, "download", "503")
+    for hours, status in ((0, 503), (3, 503), (2, 200)):
+        clock.now += hours * 3600
+        assert requests.get(url, timeout=10).status_code == status
+
+
+def test_headers_can_drip_in_many_small_pieces(caller: Caller, clock: Clock) -> None:
+    url = completed(caller, clock)["video_url"]
+    caller.gateway.script("download", "drip-headers:400")
+    pieces = raw_pieces(url)
+    head = next(number for number in range(len(pieces)) if b"\r\n\r\n" in b"".join(pieces[: number + 1]))
+    assert head > 5
+    assert CLIP in b"".join(pieces)
+
+
 def test_a_put_can_be_refused_once(caller: Caller) -> None:
     told = presigned(caller)
     caller.gateway.script("put", "403")
@@ -324,11 +376,13 @@ def threads_end(name: str) -> bool:
 
 def raw_get(url: str) -> bytes:
     """Everything that the server sends, past any Content-Length."""
+    return b"".join(raw_pieces(url))
+
+
+def raw_pieces(url: str) -> list[bytes]:
+    """What each read from the connection brings."""
     host, _, path = url.removeprefix("http://").partition("/")
     name, _, port = host.partition(":")
     with socket.create_connection((name, int(port)), 10) as connection:
-        connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        received = bytearray()
-        while piece := connection.recv(65536):
-            received += piece
-        return bytes(received)
+        connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return list(iter(lambda: connection.recv(65536), b""))
