@@ -43,7 +43,7 @@ def first_of(path: Path) -> None:
 
 
 def rehearsed(path: Path) -> None:
-    scene = Scene("video-to-video", "dropped", 1, 96, 64, video=path)
+    scene = Scene("video-to-video", "dropped", 1, 96, 64, source=path)
     next(iter(pictures(scene)))
 
 
