@@ -141,7 +141,7 @@ class Service:
         from .guard.downloads import fetch
         from .guard.uploads import is_readable, put
         from .jobs.limits import DailyLimit
-        from .jobs.results import Home
+        from .jobs.results import Results
         from .jobs.runner import Clocks, Runner
         from .jobs.uploads import Uploads
         from .journal.presence import Holders
@@ -163,7 +163,7 @@ class Service:
             journal=journal,
             holders=self._holders,
             gateway=lambda: self._gateway(settings),
-            home=Home(
+            results=Results(
                 self.folders.results,
                 fetch=lambda url, part, tell: fetch(url, part, tell=tell, **reach()),
                 verify=verify,

@@ -40,7 +40,7 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
     with reported(hidden.unique_id):
         wanted = await off_loop(order)
         remarks = [*wanted.warnings, *filter(None, [instance.current().journal().notice])]
-        wanted = _heard(wanted, remarks)
+        wanted = _noting_uploads(wanted, remarks)
         ticket = await off_loop(lambda stop: instance.current().runner().submit(wanted), unwanted=_leave)
         await follow(ticket, hidden.unique_id, until=_done if wait else _accepted, remarks=remarks)
         return await _outputs(ticket, hidden, remarks)
@@ -88,11 +88,11 @@ def _leave(ticket: Ticket | None) -> None:
         ticket.leave("The node was gone before its job was taken up")
 
 
-def _heard(order: Order, remarks: list[str]) -> Order:
+def _noting_uploads(order: Order, remarks: list[str]) -> Order:
     """The same order, whose media put what was done to them for the upload among `remarks`."""
     from ..jobs.order import Medium
 
-    def heard(medium: Medium) -> Medium:
+    def noting(medium: Medium) -> Medium:
         def write(folder: Path, stop: Stop) -> MediumFile:
             made = medium.write(folder, stop)
             remarks.extend(f"Upload: {note}." for note in made.notes)
@@ -100,7 +100,7 @@ def _heard(order: Order, remarks: list[str]) -> Order:
 
         return replace(medium, write=write)
 
-    references = tuple(heard(each) if isinstance(each, Medium) else each for each in order.references)
+    references = tuple(noting(each) if isinstance(each, Medium) else each for each in order.references)
     return replace(order, references=references)
 
 

@@ -57,7 +57,7 @@ def recall(job: Job) -> APIMallError:
 
 
 def detached(job: Job, reason: str, *, sent: bool) -> Detached:
-    """The farewell of a waiter that goes before its job is done."""
+    """What a waiter is told that leaves before its job is done."""
     if not sent:
         advice = "Queue the node again to start it."
         return about(Detached, reason, job, charge=Charge.NOT_SENT, advice=advice)

@@ -1,4 +1,4 @@
-"""Taking results home: download at once, check, keep under a name of their own (money rule 9)."""
+"""Results on this disk: download at once, check, keep under a name of their own (money rule 9)."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Fetch(Protocol):
 
 
 @dataclass(frozen=True)
-class Homecoming:
+class Download:
     """A file that arrived, and the address it came from."""
 
     delivery: Delivery
     url: str
 
 
-class Home:
+class Results:
     """The results folder. `verify` raises NotAClip for a file that does not decode.
 
     `way()` raises SetupError where nothing could be fetched from the gateway's names.
@@ -103,7 +103,7 @@ class Home:
 
     def take(
         self, job: Job, urls: Sequence[str], *, tell: Callable[[float], None], observe: Callable[[str], None]
-    ) -> Homecoming:
+    ) -> Download:
         """Download the first of `urls` that gives a whole, decodable clip.
 
         Raises NotYet when one broke, else Expired when one is gone, else Unwelcome; NoRoom when this disk refuses.
@@ -111,7 +111,7 @@ class Home:
         problem: Exception | None = None
         for url in urls:
             try:
-                return Homecoming(self._take_one(job, url, tell, observe), url)
+                return Download(self._take_one(job, url, tell, observe), url)
             except FetchGone as gone:
                 problem = problem if isinstance(problem, NotYet) else Expired(str(gone))
             except FetchRefused as refused:

@@ -39,7 +39,7 @@ from ..journal.verbs import Journal
 from . import failures
 from .order import Order
 from .pace import Learned, next_poll, spread
-from .results import Expired, Home, NoRoom, NotYet, Unwelcome
+from .results import Expired, NoRoom, NotYet, Results, Unwelcome
 from .scheduler import Budget, Lane, Scheduled, Scheduler
 from .uploads import Uploads, Withdrawn
 from .work import Phase, Result, Status, Ticket, Work
@@ -98,7 +98,7 @@ class Runner:
         journal: Journal,
         holders: Holders,
         gateway: Callable[[], Gateway],
-        home: Home,
+        results: Results,
         uploads: Uploads,
         max_jobs: int,
         budget: Budget | None = None,
@@ -112,7 +112,7 @@ class Runner:
         self._journal = journal
         self._holders = holders
         self._gateway = gateway
-        self._home = home
+        self._results = results
         self._uploads = uploads
         self._clocks = clocks
         self._pace = pace
@@ -162,7 +162,7 @@ class Runner:
     def _take_up(self, job: Job, order: Order | None) -> Ticket:
         """From disk where the file is still the one that was paid for, else with the work that is left."""
         if job.state == states.DELIVERED:
-            if (kept := self._home.kept(job)) is not None:
+            if (kept := self._results.kept(job)) is not None:
                 return self._served(job, kept)
             job = self._journal.lost_file(job)
         return self._join(job, order)
@@ -252,7 +252,7 @@ class Runner:
 
     def _dispatch(self, work: Work, job: Job) -> None:
         if job.state == states.DELIVERED:
-            kept = self._home.kept(job)
+            kept = self._results.kept(job)
             if kept is None:
                 self._journal.lost_file(job)
                 self._plan(work, _POLL)
@@ -271,7 +271,7 @@ class Runner:
     def _upload(self, work: Work, job: Job) -> None:
         order = work.order
         assert order is not None, "planned only with an order"
-        self._home.require_way()
+        self._results.require_way()
         self._journal.clear_body(job)
         work.say(Phase.UPLOADING)
 
@@ -308,7 +308,7 @@ class Runner:
         if job.state == states.SENT:
             self._require_fresh(work, job)
         else:
-            self._home.require_way()
+            self._results.require_way()
             self._allow(job)
         self._commit(work)
         sent = self._journal.begin_post(job, self.max_jobs, self._holders.alive())
@@ -450,7 +450,7 @@ class Runner:
             work.say(Phase.DOWNLOADING, None, fraction)
 
         try:
-            home = self._home.take(job, work.urls, tell=tell, observe=lambda step: self._observe(step, job))
+            download = self._results.take(job, work.urls, tell=tell, observe=lambda step: self._observe(step, job))
         except Expired as expired:
             work.refreshes += 1
             if work.refreshes > _MOST_REFRESHES:
@@ -466,10 +466,10 @@ class Runner:
         except (NoRoom, Unwelcome) as final:
             raise failures.not_home(job, str(final)) from None
         else:
-            delivered = self._journal.delivered(job, home.delivery, home.url)
+            delivered = self._journal.delivered(job, download.delivery, download.url)
             self._observe("delivered", delivered)
             result = Result(
-                self._home.path_of(home.delivery), delivered.task_id or "", home.url, delivered, fetched=True
+                self._results.path_of(download.delivery), delivered.task_id or "", download.url, delivered, fetched=True
             )
             self._finish(work, result)
 
@@ -560,7 +560,7 @@ class Step:
     cost: int
 
 
-# Ranks: creates before all other calls, and what is paid for comes home before anything new is uploaded. All else is
+# Ranks: creates before all other calls, and what is paid for is downloaded before anything new is uploaded. All else is
 # done in the order it is due: were polls to stand behind the many that wait for a slot, no slot would become free.
 _ANY = (*states.UNFINISHED, states.DELIVERED, states.FAILED, states.REJECTED)
 _BEGIN = Step(Runner._dispatch, _ANY, Lane.CALL, 1, 0)

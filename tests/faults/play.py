@@ -29,8 +29,8 @@ from nodes.journal.rows import Job
 from nodes.progress import Stop
 from nodes.rehearsal.server import RehearsalGateway
 from tests.faults.table import ADDRESS, CREATE, DOWNLOAD, HERE, HUGE, POLL, PUT, Again, Cell, Outcome
-from tests.support import jobs as lab
-from tests.support.gateway import Hand, answer
+from tests.support import harness
+from tests.support.gateway import ScriptedGateway, answer
 
 SLOW = ("stall-before", "stall", "drip")
 IMPATIENT = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=1.2)
@@ -44,7 +44,7 @@ class Detour:
         if fault == "dns":
             self.origin = "https://nonexistent.invalid"
         elif fault == "tls":
-            self.origin = stack.enter_context(Hand(answer(), hasty=True)).base_url.replace("http:", "https:")
+            self.origin = stack.enter_context(ScriptedGateway(answer(), hasty=True)).base_url.replace("http:", "https:")
         else:
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 self.origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -78,7 +78,7 @@ class Provocation:
         self._struck, self._healed = 0, False
         self._jump_seconds = 0.0
         self._detour = Detour(self.fault, stack) if self.fault in ("refused", "dns", "tls") else None
-        self.bench: lab.Bench | None = None
+        self.bench: harness.Bench | None = None
         self._undo: list[Callable[[], None]] = []
         if self.step == PUT and self.fault in SLOW:
             stack.enter_context(patch.object(guard, "SILENCE_SECONDS", 0.7))
@@ -94,10 +94,10 @@ class Provocation:
     def _by_gateway(self) -> bool:
         return self.fault not in HERE and (self.step, self.fault) != (DOWNLOAD, HUGE)
 
-    def wiring(self) -> lab.Wiring:
-        clocks = lab.quick_clocks(wall=lambda: time.time() + self._jump_seconds)
-        return lab.Wiring(
-            timeouts=IMPATIENT if self.fault in SLOW else lab.PATIENT,
+    def wiring(self) -> harness.Wiring:
+        clocks = harness.quick_clocks(wall=lambda: time.time() + self._jump_seconds)
+        return harness.Wiring(
+            timeouts=IMPATIENT if self.fault in SLOW else harness.PATIENT,
             clocks=clocks,
             session=self._session,
             put=self._put,
@@ -108,8 +108,8 @@ class Provocation:
 
     def order(self) -> Order:
         if self.step not in (ADDRESS, PUT):
-            return lab.text_order()
-        order = lab.picture_order()
+            return harness.text_order()
+        order = harness.picture_order()
         picture = order.media[0]
 
         def write(folder: Path, stop: Stop) -> MediumFile:
@@ -232,9 +232,9 @@ def play(cell: Cell, goes_on: bool, folder: Path) -> None:
     assert expected is not None
     user = folder / "user"
     with ExitStack() as stack:
-        gateway = stack.enter_context(lab.rehearsal(folder / "gateway"))
+        gateway = stack.enter_context(harness.rehearsal(folder / "gateway"))
         provocation = Provocation(cell, goes_on, gateway, user, stack)
-        bench = provocation.bench = stack.enter_context(lab.bench(user, gateway.base_url, provocation.wiring()))
+        bench = provocation.bench = stack.enter_context(harness.bench(user, gateway.base_url, provocation.wiring()))
         order = provocation.order()
         ticket = bench.runner.submit(order)
         seen = _seen(provocation, ticket, expected, gateway)
@@ -252,17 +252,17 @@ def play(cell: Cell, goes_on: bool, folder: Path) -> None:
 def _seen(provocation: Provocation, ticket: Ticket, expected: Outcome, gateway: RehearsalGateway) -> Seen:
     if expected.waits:
         enough = expected.posts if provocation.step == CREATE else 2
-        lab.eventually(lambda: provocation.struck() >= enough, "the fault strikes")
+        harness.eventually(lambda: provocation.struck() >= enough, "the fault strikes")
         if provocation.step == CREATE:
-            lab.eventually(lambda: "again soon" in ticket.status().text, "the pause before the next attempt")
+            harness.eventually(lambda: "again soon" in ticket.status().text, "the pause before the next attempt")
         failure: APIMallError = ticket.leave("You stopped the wait")
         return _of(failure, gateway)
-    lab.ended(ticket)
+    harness.ended(ticket)
     try:
         result = ticket.result()
     except APIMallError as problem:
         return _of(problem, gateway)
-    assert result.path.read_bytes().startswith(lab.tiny_clip())
+    assert result.path.read_bytes().startswith(harness.tiny_clip())
     return Seen("delivered", result.job.charge, len(gateway.record.posts), ticket.status().text)
 
 
@@ -274,7 +274,7 @@ def _of(failure: APIMallError, gateway: RehearsalGateway) -> Seen:
     return Seen(type(failure).__name__, failure.charge.value, len(gateway.record.posts), str(failure))
 
 
-def _queue_again(bench: lab.Bench, order: Order, expected: Outcome, gateway: RehearsalGateway) -> None:
+def _queue_again(bench: harness.Bench, order: Order, expected: Outcome, gateway: RehearsalGateway) -> None:
     before, posted = gateway.record.count(), len(gateway.record.posts)
     known = {request.headers["Idempotency-Key"] for request in gateway.record.posts}
     result = bench.make(order).result()
@@ -294,7 +294,7 @@ def _queue_again(bench: lab.Bench, order: Order, expected: Outcome, gateway: Reh
     else:
         assert len(posts) == 1
         assert not keys & known
-    assert result.path.read_bytes().startswith(lab.tiny_clip())
+    assert result.path.read_bytes().startswith(harness.tiny_clip())
 
 
 def _count_the_money(expected: Outcome, gateway: RehearsalGateway) -> None:

@@ -29,7 +29,7 @@ from nodes.gateway.errors import (
     Throttled,
     Unreadable,
 )
-from tests.support.gateway import OK, Hand, answer
+from tests.support.gateway import OK, ScriptedGateway, answer
 
 KEY = "sk-canary-5f1e9a7c"
 QUICK = Timeouts(connect_seconds=3.0, read_seconds=0.4, reply_seconds=0.8)
@@ -42,13 +42,13 @@ def client(base_url: str, timeouts: Timeouts = QUICK, key: str = KEY) -> Gateway
 
 
 def failure_of(reply: bytes) -> APIMallError:
-    with Hand(reply) as server, pytest.raises(APIMallError) as caught:
+    with ScriptedGateway(reply) as server, pytest.raises(APIMallError) as caught:
         client(server.base_url).create(BODY, "key-1")
     return caught.value
 
 
 def test_a_paid_request_is_exactly_this() -> None:
-    with Hand(answer()) as server:
+    with ScriptedGateway(answer()) as server:
         accepted = client(server.base_url).create(BODY, "key-1")
         head = server.head()
         assert server.body() == BODY
@@ -68,7 +68,7 @@ def test_a_paid_request_is_exactly_this() -> None:
 
 
 def test_a_look_sends_the_key_and_no_body_and_hides_nothing_in_the_path() -> None:
-    with Hand(answer()) as server:
+    with ScriptedGateway(answer()) as server:
         client(server.base_url).query("vid/../1?x#y z")
         head = server.head()
     assert head[""] == "GET /api/v1/videos/vid%2F..%2F1%3Fx%23y%20z HTTP/1.1"
@@ -209,7 +209,7 @@ def test_a_name_that_does_not_resolve_is_certainly_not_sent() -> None:
 
 
 def test_a_failed_tls_handshake_is_certainly_not_sent() -> None:
-    with Hand(answer(), hasty=True) as server, pytest.raises(NotReached, match="TLS failed"):
+    with ScriptedGateway(answer(), hasty=True) as server, pytest.raises(NotReached, match="TLS failed"):
         client(f"https://127.0.0.1:{server.port}").create(BODY, "key-1")
 
 
@@ -222,14 +222,14 @@ def test_a_failed_proxy_is_certainly_not_sent(monkeypatch: pytest.MonkeyPatch) -
 def test_looks_are_told_apart_by_the_same_means() -> None:
     with pytest.raises(NotReached):
         client(f"http://127.0.0.1:{closed_port()}").query("vid_1")
-    with Hand(b"") as server, pytest.raises(ReplyLost):
+    with ScriptedGateway(b"") as server, pytest.raises(ReplyLost):
         client(server.base_url).query("vid_1")
 
 
 def test_a_loopback_gateway_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
-    with Hand(answer()) as server:
+    with ScriptedGateway(answer()) as server:
         assert client(server.base_url).create(BODY, "key-1").task_id == "vid_1"
 
 
@@ -237,7 +237,7 @@ def test_a_netrc_entry_does_not_replace_the_key(tmp_path: Path, monkeypatch: pyt
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\ndefault login any password one\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with Hand(answer()) as server:
+    with ScriptedGateway(answer()) as server:
         session = open_session("https://gateway.apimall.ai")
         assert requests.utils.get_netrc_auth(server.base_url) == ("someone", "else")
         Gateway(server.base_url, KEY, session=lambda: session, timeouts=QUICK).create(BODY, "key-1")
@@ -246,7 +246,10 @@ def test_a_netrc_entry_does_not_replace_the_key(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 Other", "307 Temporary", "308 Permanent"])
 def test_the_key_does_not_follow_a_redirect(status: str) -> None:
-    with Hand(answer()) as elsewhere, Hand(answer(b"", status, f"Location: {elsewhere.base_url}/x")) as server:
+    with (
+        ScriptedGateway(answer()) as elsewhere,
+        ScriptedGateway(answer(b"", status, f"Location: {elsewhere.base_url}/x")) as server,
+    ):
         for ask in (lambda: client(server.base_url).create(BODY, "k"), lambda: client(server.base_url).query("vid_1")):
             with pytest.raises(Unreadable):
                 ask()
@@ -255,7 +258,7 @@ def test_the_key_does_not_follow_a_redirect(status: str) -> None:
 
 
 def test_cookies_are_neither_kept_nor_sent() -> None:
-    with Hand(answer(OK, "200 OK", "Set-Cookie: a=b; Path=/")) as server:
+    with ScriptedGateway(answer(OK, "200 OK", "Set-Cookie: a=b; Path=/")) as server:
         gateway = client(server.base_url)
         gateway.query("vid_1")
         gateway.query("vid_1")
@@ -263,7 +266,7 @@ def test_cookies_are_neither_kept_nor_sent() -> None:
 
 
 def test_nothing_is_repeated_by_itself() -> None:
-    with Hand(b"") as server:
+    with ScriptedGateway(b"") as server:
         with pytest.raises(ReplyLost):
             client(server.base_url).create(BODY, "key-1")
         assert len(server.requests) == 1
@@ -294,7 +297,7 @@ def test_the_key_is_in_no_message_even_if_the_gateway_echoes_it(reply: bytes) ->
 
 def test_the_key_is_in_no_field_of_a_good_answer() -> None:
     data = b'{"task_id":"vid_1","status":"failed","error_message":"no %s","video_url":"https://x/?k=%s"}'
-    with Hand(answer(b'{"success":true,"data":' + data % (KEY.encode(), KEY.encode()) + b"}")) as server:
+    with ScriptedGateway(answer(b'{"success":true,"data":' + data % (KEY.encode(), KEY.encode()) + b"}")) as server:
         task = client(server.base_url).query("vid_1")
     assert KEY not in repr(task)
     assert task.error_message == "no [key]"
@@ -346,7 +349,7 @@ def test_retry_after_reaches_the_failure() -> None:
 
 def test_balance_and_uploads_ask_the_documented_addresses() -> None:
     slot = b'{"data":{"upload_url":"https://r2/x","public_url":"https://cdn/x","content_type":"image/png"}}'
-    with Hand(
+    with ScriptedGateway(
         answer(b'{"data":{"api_credits":5}}'), answer(slot), answer(b'{"data":{"url":"https://cdn/y"}}')
     ) as server:
         gateway = client(server.base_url)

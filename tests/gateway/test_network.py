@@ -13,7 +13,7 @@ from nodes.gateway import network
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.errors import APIMallError, Charge, NotReached, SetupError
 from tests.support.elsewhere import CDN, GATEWAY, TLS, ConnectProxy, Front, Tunnel, tunnel
-from tests.support.gateway import Hand, answer
+from tests.support.gateway import ScriptedGateway, answer
 
 __all__ = ["tunnel"]
 
@@ -38,8 +38,8 @@ def refused(name: str = GATEWAY) -> APIMallError:
 
 @pytest.fixture
 def gateway() -> Iterator[Front]:
-    with Hand(answer()) as hand:
-        front = Front(hand.base_url)
+    with ScriptedGateway(answer()) as scripted:
+        front = Front(scripted.base_url)
         yield front
         front.close()
 

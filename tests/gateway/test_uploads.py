@@ -15,7 +15,7 @@ from nodes.guard.uploads import put
 from nodes.rehearsal import faults
 from nodes.rehearsal.script import Said
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
+from tests.support import harness
 
 
 class Bench:
@@ -23,7 +23,7 @@ class Bench:
 
     def __init__(self, gateway: RehearsalGateway) -> None:
         session = open_session(gateway.base_url)
-        client = Gateway(gateway.base_url, lab.KEY, session=lambda: session, timeouts=lab.PATIENT)
+        client = Gateway(gateway.base_url, harness.KEY, session=lambda: session, timeouts=harness.PATIENT)
         self.pauses: list[float] = []
         self.spent = 0
         self.held_off: list[float] = []
@@ -41,7 +41,7 @@ class Bench:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
-    with lab.rehearsal(tmp_path / "gateway") as server:
+    with harness.rehearsal(tmp_path / "gateway") as server:
         yield server
 
 
@@ -53,7 +53,7 @@ def bench(gateway: RehearsalGateway) -> Bench:
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "holiday with the family.png"
-    path.write_bytes(lab.tiny_picture())
+    path.write_bytes(harness.tiny_picture())
     return path
 
 
@@ -67,7 +67,7 @@ def test_a_file_goes_to_the_address_it_is_given_under_a_name_that_tells_nothing(
     bench: Bench, gateway: RehearsalGateway, picture: Path
 ) -> None:
     first, second = (bench.uploader.upload(picture, "image/png") for _ in range(2))
-    assert gateway.record.of("put")[0].body == lab.tiny_picture()
+    assert gateway.record.of("put")[0].body == harness.tiny_picture()
     assert first != second
     assert "holiday" not in first
     assert first.endswith(".png")

@@ -15,7 +15,7 @@ from nodes.guard.connections import require_way_home
 from nodes.journal.rows import INTENDED
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
-from tests.support import jobs as lab
+from tests.support import harness
 from tests.support.elsewhere import CDN, GATEWAY, TLS, ConnectProxy, Front, Tunnel, tunnel
 
 __all__ = ["tunnel"]
@@ -38,7 +38,7 @@ class PublicGateway(RehearsalGateway):
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[PublicGateway]:
-    made = PublicGateway(tmp_path / "gateway", seconds_per_task=0.0, render=lab.render_tiny)
+    made = PublicGateway(tmp_path / "gateway", seconds_per_task=0.0, render=harness.render_tiny)
     with made:
         yield made
 
@@ -54,7 +54,7 @@ def front(gateway: PublicGateway) -> Iterator[Front]:
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "authority.pem"))
     environ = {"APIMALL_API_KEY": KEY, "APIMALL_BASE_URL": f"https://{GATEWAY}"}
-    made = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, clocks=lab.quick_clocks())
+    made = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, clocks=harness.quick_clocks())
     yield made
     made.close()
 
@@ -70,8 +70,8 @@ def test_a_job_is_paid_and_comes_home_where_every_address_is_made_up(
     range_: str, tunnel: Tunnel, gateway: PublicGateway, front: Front, service: Service
 ) -> None:
     lead(tunnel, front, {GATEWAY: f"{range_}5", CDN: f"{range_}9"})
-    for order in (lab.text_order(), lab.picture_order()):
-        result = lab.ended(service.runner().submit(order)).result()
+    for order in (harness.text_order(), harness.picture_order()):
+        result = harness.ended(service.runner().submit(order)).result()
         assert result.path.is_file()
     assert len(gateway.record.of("create")) == 2
     assert len(gateway.record.of("put")) == 1, "the picture was uploaded by the same way"
@@ -83,9 +83,9 @@ def test_what_could_not_be_brought_home_is_not_bought(
 ) -> None:
     inner = dict.fromkeys((GATEWAY, CDN, "gateway.apimall.ai"), "10.20.0.5")
     lead(tunnel, front, inner)
-    for order in (lab.text_order(), lab.picture_order()):
+    for order in (harness.text_order(), harness.picture_order()):
         with pytest.raises(SetupError, match="not public") as caught:
-            lab.ended(service.runner().submit(order)).result()
+            harness.ended(service.runner().submit(order)).result()
         assert caught.value.charge is Charge.NOT_SENT
         assert "HTTPS_PROXY" in caught.value.advice
     assert front.heads == []
@@ -95,11 +95,11 @@ def test_queued_again_on_a_better_network_the_job_goes_on(
     tunnel: Tunnel, gateway: PublicGateway, front: Front, service: Service
 ) -> None:
     lead(tunnel, front, {GATEWAY: "10.20.0.5", CDN: "10.20.0.6", "gateway.apimall.ai": "10.20.0.7"})
-    ticket = lab.ended(service.runner().submit(lab.text_order()))
+    ticket = harness.ended(service.runner().submit(harness.text_order()))
     with pytest.raises(SetupError):
         ticket.result()
     lead(tunnel, front, {GATEWAY: "198.18.0.5", CDN: "198.18.0.6"})
-    assert lab.ended(service.runner().submit(lab.text_order())).result().path.is_file()
+    assert harness.ended(service.runner().submit(harness.text_order())).result().path.is_file()
     assert len(gateway.record.of("create")) == 1
 
 
@@ -108,7 +108,7 @@ def test_a_result_at_a_name_that_leads_inside_is_kept_for_later_and_said_to_be_c
 ) -> None:
     lead(tunnel, front, {GATEWAY: "198.18.0.5", CDN: "10.20.0.5"})
     with pytest.raises(NotHome, match="not public") as caught:
-        lab.ended(service.runner().submit(lab.text_order())).result()
+        harness.ended(service.runner().submit(harness.text_order())).result()
     assert caught.value.charge is Charge.CHARGED
 
 
@@ -118,7 +118,7 @@ def test_with_a_proxy_the_whole_way_goes_through_it_whatever_look_ups_say(
     lead(tunnel, front, {GATEWAY: "10.20.0.5", CDN: "10.20.0.6"})
     between = ConnectProxy({GATEWAY: front.port, CDN: front.port})
     monkeypatch.setenv("ALL_PROXY", f"http://{between.address}")
-    assert lab.ended(service.runner().submit(lab.picture_order())).result().path.is_file()
+    assert harness.ended(service.runner().submit(harness.picture_order())).result().path.is_file()
     assert (tunnel.asked, tunnel.dialled) == ([], [])
     assert {head.split()[1] for head in between.heads} == {f"{GATEWAY}:443", f"{CDN}:443"}
     between.close()
@@ -141,7 +141,7 @@ def test_a_variable_that_cannot_work_leaves_the_job_unsent(
     service._environ = {**service._environ, variable: value}
     steps: list[str] = []
     service._observe = lambda step, job: steps.append(step)
-    ticket = lab.ended(service.runner().submit(lab.text_order()))
+    ticket = harness.ended(service.runner().submit(harness.text_order()))
     with pytest.raises(SetupError, match=variable) as caught:
         ticket.result()
     assert caught.value.charge is Charge.NOT_SENT
@@ -157,7 +157,7 @@ def test_a_company_proxy_that_looks_into_tls_is_not_sent_to_and_the_variable_is_
     lead(tunnel, front, {GATEWAY: "198.18.0.5", CDN: "198.18.0.6"})
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(NotReached, match="REQUESTS_CA_BUNDLE"):
-        lab.ended(service.runner().submit(lab.text_order())).result()
+        harness.ended(service.runner().submit(harness.text_order())).result()
     assert front.heads == []
 
 

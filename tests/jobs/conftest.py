@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
-from tests.support.panel import desk
+from tests.support import harness
+from tests.support.panel import site
 
-__all__ = ["desk", "gateway", "user"]
+__all__ = ["gateway", "site", "user"]
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
     """A stand-in gateway that is up."""
-    with lab.rehearsal(tmp_path / "gateway") as server:
+    with harness.rehearsal(tmp_path / "gateway") as server:
         yield server
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from nodes.media.probe import verify
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
+from tests.support import harness
 from tests.support.child import ORDERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,9 +52,9 @@ def run_child(**told: Any) -> tuple[int, dict[str, Any]]:
 def begin_and_leave(gateway: RehearsalGateway, user: Path) -> str:
     """A job that was submitted and left before anybody saw it finished: its task id."""
     gateway.always("poll", "status:processing")
-    with lab.bench(user, gateway.base_url) as bench:
-        ticket = bench.runner.submit(lab.text_order())
-        lab.eventually(lambda: ticket.status().accepted, "the job is accepted")
+    with harness.bench(user, gateway.base_url) as bench:
+        ticket = bench.runner.submit(harness.text_order())
+        harness.eventually(lambda: ticket.status().accepted, "the job is accepted")
     gateway.faults.clear()
     return str(ticket.status().job.task_id)
 
@@ -73,10 +73,10 @@ def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway
     assert code != 0, "the child was to die"
     assert printed == {}
 
-    with lab.bench(user, gateway.base_url) as bench:
+    with harness.bench(user, gateway.base_url) as bench:
         ticket = bench.runner.collect(told["task_id"]) if kind == "collect" else bench.runner.submit(ORDERS[kind]())
         assert ticket is not None
-        result = lab.ended(ticket).result()
+        result = harness.ended(ticket).result()
     assert len(gateway.record.tasks) == 1, "one charge"
     assert gateway.record.charges() == gateway.record.tasks[0].credits_used
     assert result.task_id == gateway.record.tasks[0].task_id
@@ -99,8 +99,8 @@ def test_every_kind_of_job_is_in_the_matrix() -> None:
 def test_a_dead_process_is_followed_by_the_next_at_once(gateway: RehearsalGateway, user: Path) -> None:
     told = {"folder": str(user), "base_url": gateway.base_url, "kind": "text"}
     run_child(**told, die_at="accepted")
-    with lab.bench(user, gateway.base_url) as bench:
+    with harness.bench(user, gateway.base_url) as bench:
         assert bench.runner.resume() == 1
-        lab.eventually(lambda: bench.journal.get(1).state == "delivered", "the job is home unasked")
-        assert bench.make(lab.text_order()).result().fetched is False
+        harness.eventually(lambda: bench.journal.get(1).state == "delivered", "the job is home unasked")
+        assert bench.make(harness.text_order()).result().fetched is False
     assert len(gateway.record.posts) == 1

@@ -18,7 +18,7 @@ from nodes.jobs.order import Order
 from nodes.jobs.work import Phase, Ticket
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
+from tests.support import harness
 
 
 class Gate:
@@ -29,13 +29,13 @@ class Gate:
 
     def pass_through(self) -> None:
         self.reached.set()
-        assert self.opened.wait(lab.PATIENCE_SECONDS)
+        assert self.opened.wait(harness.PATIENCE_SECONDS)
 
 
 class Scene:
     """A job that is held up in one phase."""
 
-    def __init__(self, bench: lab.Bench, ticket: Ticket, order: Order, let_go: Callable[[], None]) -> None:
+    def __init__(self, bench: harness.Bench, ticket: Ticket, order: Order, let_go: Callable[[], None]) -> None:
         self.bench, self.ticket, self.order, self.let_go = bench, ticket, order, let_go
 
 
@@ -61,24 +61,24 @@ def held(phase: Phase, gateway: RehearsalGateway, user: Path) -> Iterator[Scene]
         gate.opened.set()
         gateway.faults.clear()
 
-    wiring = lab.Wiring(observe=observe, put=slow_put, fetch=slow_fetch, max_jobs=1)
-    order = lab.picture_order() if phase is Phase.UPLOADING else lab.text_order()
+    wiring = harness.Wiring(observe=observe, put=slow_put, fetch=slow_fetch, max_jobs=1)
+    order = harness.picture_order() if phase is Phase.UPLOADING else harness.text_order()
     with ExitStack() as stack:
-        bench = stack.enter_context(lab.bench(user, gateway.base_url, wiring))
+        bench = stack.enter_context(harness.bench(user, gateway.base_url, wiring))
         if phase in (Phase.WAITING, Phase.PENDING, Phase.PROCESSING, Phase.ELSEWHERE):
             word = "pending" if phase is Phase.PENDING else "processing"
             gateway.always("poll", f"status:{word}")
         if phase is Phase.WAITING:
-            first = bench.runner.submit(lab.text_order("somebody else's"))
-            lab.eventually(lambda: first.status().accepted, "the only place is taken")
+            first = bench.runner.submit(harness.text_order("somebody else's"))
+            harness.eventually(lambda: first.status().accepted, "the only place is taken")
         if phase is Phase.ELSEWHERE:
-            other = stack.enter_context(lab.bench(user, gateway.base_url))
+            other = stack.enter_context(harness.bench(user, gateway.base_url))
             theirs = other.runner.submit(order)
-            lab.eventually(lambda: theirs.status().accepted, "another process has the job")
+            harness.eventually(lambda: theirs.status().accepted, "another process has the job")
         ticket = bench.runner.submit(order)
-        lab.eventually(lambda: ticket.status().phase is phase, phase.value)
+        harness.eventually(lambda: ticket.status().phase is phase, phase.value)
         if phase in (Phase.SUBMITTING, Phase.UPLOADING, Phase.DOWNLOADING):
-            assert gate.reached.wait(lab.PATIENCE_SECONDS)
+            assert gate.reached.wait(harness.PATIENCE_SECONDS)
         try:
             yield Scene(bench, ticket, order, let_go)
         finally:
@@ -101,10 +101,10 @@ def test_leaving_is_noticed_at_once_and_the_job_lives_on(phase: Phase, gateway: 
     charge, told = TOLD[phase]
     with held(phase, gateway, user) as scene:
         # Nothing has been let go: were leaving to wait for the phase to end, it would wait for ever.
-        farewell = scene.ticket.leave("You stopped the wait")
-        assert type(farewell) is Detached
-        assert farewell.charge is charge
-        assert told in str(farewell)
+        left = scene.ticket.leave("You stopped the wait")
+        assert type(left) is Detached
+        assert left.charge is charge
+        assert told in str(left)
         scene.let_go()
         assert scene.bench.make(scene.order).result().path.is_file()
     mine = [task for task in gateway.record.tasks if task.prompt == scene.order.prompt]
@@ -118,7 +118,7 @@ def test_a_job_that_was_sent_comes_home_though_nobody_waits(
     with held(phase, gateway, user) as scene:
         scene.ticket.leave("You stopped the wait")
         scene.let_go()
-        lab.ended(scene.ticket)
+        harness.ended(scene.ticket)
         assert scene.bench.journal.get(scene.ticket.work.job.id).state == "delivered"
 
 
@@ -129,7 +129,7 @@ def test_a_job_that_was_not_sent_is_not_sent_when_nobody_waits(
     with held(phase, gateway, user) as scene:
         scene.ticket.leave("You stopped the wait")
         scene.let_go()
-        lab.ended(scene.ticket)
+        harness.ended(scene.ticket)
         assert scene.bench.journal.get(scene.ticket.work.job.id).state == "intended"
     assert not [task for task in gateway.record.tasks if task.prompt == scene.order.prompt]
 
@@ -139,14 +139,14 @@ def test_one_waiter_that_leaves_takes_nothing_from_the_other(gateway: RehearsalG
         stays = scene.bench.runner.submit(scene.order)
         scene.ticket.leave("You stopped the wait")
         scene.let_go()
-        assert lab.ended(stays).result().path.is_file()
+        assert harness.ended(stays).result().path.is_file()
 
 
 @pytest.mark.parametrize("phase", TOLD)
 def test_closing_tells_everybody_who_waits(phase: Phase, gateway: RehearsalGateway, user: Path) -> None:
     with held(phase, gateway, user) as scene:
         scene.bench.runner.close()
-        assert scene.ticket.wait(lab.PATIENCE_SECONDS)
+        assert scene.ticket.wait(harness.PATIENCE_SECONDS)
         with pytest.raises(Detached, match="closing") as caught:
             scene.ticket.result()
         assert caught.value.charge is TOLD[phase][0]
@@ -155,7 +155,7 @@ def test_closing_tells_everybody_who_waits(phase: Phase, gateway: RehearsalGatew
 def test_a_closed_runner_leaves_its_jobs_to_the_next(gateway: RehearsalGateway, user: Path) -> None:
     with held(Phase.PROCESSING, gateway, user) as scene:
         scene.bench.close()
-    with lab.bench(user, gateway.base_url) as later:
+    with harness.bench(user, gateway.base_url) as later:
         assert later.runner.resume() == 1
-        lab.eventually(lambda: later.journal.get(1).state == "delivered", "home")
+        harness.eventually(lambda: later.journal.get(1).state == "delivered", "home")
     assert len(gateway.record.posts) == 1

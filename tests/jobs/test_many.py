@@ -14,7 +14,7 @@ import pytest
 from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
+from tests.support import harness
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def test_two_processes_that_want_the_same_job_pay_once_and_both_get_it(
 ) -> None:
     gateway.always("poll", "status:processing")
     children = [start_child(user, gateway, kind) for _ in range(2)]
-    assert gateway.record.wait_for("poll", 3, lab.PATIENCE_SECONDS)
+    assert gateway.record.wait_for("poll", 3, harness.PATIENCE_SECONDS)
     gateway.faults.clear()
     told = [json.loads(child.communicate(timeout=60)[0]) for child in children]
     assert told[0]["path"] == told[1]["path"]
@@ -39,9 +39,9 @@ def test_two_processes_that_want_the_same_job_pay_once_and_both_get_it(
 
 
 def test_two_runners_on_one_folder_pay_once_for_each_of_many_jobs(gateway: RehearsalGateway, user: Path) -> None:
-    with lab.bench(user, gateway.base_url) as one, lab.bench(user, gateway.base_url) as two:
-        tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(12) for bench in (one, two)]
-        paths = [lab.ended(ticket).result().path for ticket in tickets]
+    with harness.bench(user, gateway.base_url) as one, harness.bench(user, gateway.base_url) as two:
+        tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(12) for bench in (one, two)]
+        paths = [harness.ended(ticket).result().path for ticket in tickets]
     assert len(set(paths)) == 12
     assert len(gateway.record.posts) == 12
     assert len(gateway.record.of("download")) == 12
@@ -52,29 +52,29 @@ def test_the_job_of_a_process_that_dies_is_taken_over_by_the_one_that_waits(
 ) -> None:
     gateway.always("poll", "status:processing")
     child = start_child(user, gateway, die_at="finished")
-    assert gateway.record.wait_for("poll", 1, lab.PATIENCE_SECONDS)
-    with lab.bench(user, gateway.base_url) as bench:
-        ticket = bench.runner.submit(lab.text_order())
-        lab.eventually(lambda: "another ComfyUI" in ticket.status().text, "the other one has it")
+    assert gateway.record.wait_for("poll", 1, harness.PATIENCE_SECONDS)
+    with harness.bench(user, gateway.base_url) as bench:
+        ticket = bench.runner.submit(harness.text_order())
+        harness.eventually(lambda: "another ComfyUI" in ticket.status().text, "the other one has it")
         gateway.faults.clear()
         child.communicate(timeout=60)
         assert child.returncode != 0
-        assert lab.ended(ticket).result().path.is_file()
+        assert harness.ended(ticket).result().path.is_file()
     assert len(gateway.record.posts) == 1
 
 
 def test_a_waiter_in_another_process_is_told_how_the_job_failed(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("poll", "status:processing")
-    with lab.bench(user, gateway.base_url) as one, lab.bench(user, gateway.base_url) as two:
-        first = one.runner.submit(lab.text_order())
-        lab.eventually(lambda: first.status().accepted, "accepted")
-        second = two.runner.submit(lab.text_order())
-        lab.eventually(lambda: "another ComfyUI" in second.status().text, "the other one has it")
+    with harness.bench(user, gateway.base_url) as one, harness.bench(user, gateway.base_url) as two:
+        first = one.runner.submit(harness.text_order())
+        harness.eventually(lambda: first.status().accepted, "accepted")
+        second = two.runner.submit(harness.text_order())
+        harness.eventually(lambda: "another ComfyUI" in second.status().text, "the other one has it")
         gateway.always("poll", "fail:all")
         messages = set()
         for ticket in (first, second):
             with pytest.raises(Exception, match="Refunded: 30 of 30") as caught:
-                lab.ended(ticket).result()
+                harness.ended(ticket).result()
             messages.add(str(caught.value).split(" (")[0])
     assert len(messages) == 1
     assert len(gateway.record.posts) == 1
@@ -82,52 +82,52 @@ def test_a_waiter_in_another_process_is_told_how_the_job_failed(gateway: Rehears
 
 def test_no_more_jobs_run_than_the_plan_allows_and_the_rest_say_so(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("poll", "status:processing")
-    with lab.bench(user, gateway.base_url) as bench:
-        tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(8)]
-        lab.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 3, "three are running")
+    with harness.bench(user, gateway.base_url) as bench:
+        tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(8)]
+        harness.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 3, "three are running")
         waiting = "waiting for a place (3 of 3 running)"
-        lab.eventually(lambda: [t.status().text for t in tickets].count(waiting) == 5, "five say that they wait")
+        harness.eventually(lambda: [t.status().text for t in tickets].count(waiting) == 5, "five say that they wait")
         assert len(gateway.record.posts) == 3
         gateway.faults.clear()
         for ticket in tickets:
-            lab.ended(ticket).result()
+            harness.ended(ticket).result()
     assert len(gateway.record.tasks) == 8
 
 
 def test_places_are_given_in_the_order_of_asking(user: Path, tmp_path: Path) -> None:
-    with lab.rehearsal(tmp_path / "gateway") as gateway:
+    with harness.rehearsal(tmp_path / "gateway") as gateway:
         gateway.always("poll", "status:processing")
-        with lab.bench(user, gateway.base_url, lab.Wiring(max_jobs=1)) as bench:
-            tickets = [bench.runner.submit(lab.text_order(prompt=f"number {number}")) for number in range(6)]
-            lab.eventually(lambda: sum(t.status().phase.name == "WAITING" for t in tickets) == 5, "five wait")
+        with harness.bench(user, gateway.base_url, harness.Wiring(max_jobs=1)) as bench:
+            tickets = [bench.runner.submit(harness.text_order(prompt=f"number {number}")) for number in range(6)]
+            harness.eventually(lambda: sum(t.status().phase.name == "WAITING" for t in tickets) == 5, "five wait")
             gateway.faults.clear()
             for ticket in tickets:
-                lab.ended(ticket).result()
+                harness.ended(ticket).result()
         assert [task.prompt for task in gateway.record.tasks] == [f"number {number}" for number in range(6)]
 
 
 def test_two_processes_share_the_places_of_one_account(user: Path, tmp_path: Path) -> None:
     with (
-        lab.rehearsal(tmp_path / "gateway", seconds_per_task=0.05) as gateway,
-        lab.bench(user, gateway.base_url) as one,
-        lab.bench(user, gateway.base_url) as two,
+        harness.rehearsal(tmp_path / "gateway", seconds_per_task=0.05) as gateway,
+        harness.bench(user, gateway.base_url) as one,
+        harness.bench(user, gateway.base_url) as two,
     ):
-        tickets = [one.runner.submit(lab.text_order(take=take)) for take in range(8)]
-        tickets += [two.runner.submit(lab.text_order(take=take)) for take in range(100, 108)]
+        tickets = [one.runner.submit(harness.text_order(take=take)) for take in range(8)]
+        tickets += [two.runner.submit(harness.text_order(take=take)) for take in range(100, 108)]
         for ticket in tickets:
-            lab.ended(ticket).result()
+            harness.ended(ticket).result()
         assert gateway.record.most_running() <= 3
         assert len(gateway.record.posts) == 16
 
 
 def test_too_many_jobs_at_the_gateway_is_waited_for_not_failed(user: Path, tmp_path: Path) -> None:
     with (
-        lab.rehearsal(tmp_path / "gateway", seconds_per_task=0.05, most_running=2) as gateway,
-        lab.bench(user, gateway.base_url, lab.Wiring(max_jobs=6)) as bench,
+        harness.rehearsal(tmp_path / "gateway", seconds_per_task=0.05, most_running=2) as gateway,
+        harness.bench(user, gateway.base_url, harness.Wiring(max_jobs=6)) as bench,
     ):
-        tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(6)]
+        tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(6)]
         for ticket in tickets:
-            lab.ended(ticket).result()
+            harness.ended(ticket).result()
         assert len(gateway.record.tasks) == 6
         assert len({request.headers["Idempotency-Key"] for request in gateway.record.posts}) == 6
 
@@ -143,13 +143,13 @@ def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requ
         ours = [thread for thread in threading.enumerate() if not thread.name.startswith("apimall-rehearsal")]
         peak = max(peak, sum(thread.name.startswith("apimall") for thread in ours))
 
-    clocks = lab.quick_clocks()
-    wiring = lab.Wiring(max_jobs=200, observe=count, clocks=clocks, budget=lambda: Budget(60, 10))
+    clocks = harness.quick_clocks()
+    wiring = harness.Wiring(max_jobs=200, observe=count, clocks=clocks, budget=lambda: Budget(60, 10))
     begun = clocks.monotonic()
-    with lab.bench(user, gateway.base_url, wiring) as bench:
-        tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(200)]
-        lab.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 200, "all are running")
-        assert gateway.record.wait_for("poll", 40, lab.PATIENCE_SECONDS)
+    with harness.bench(user, gateway.base_url, wiring) as bench:
+        tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(200)]
+        harness.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 200, "all are running")
+        assert gateway.record.wait_for("poll", 40, harness.PATIENCE_SECONDS)
         count("at the end", tickets[0].work.job)
         requests = gateway.record.count()
         assert requests <= 10 + (clocks.monotonic() - begun) + 4, "sixty a minute, ten at once, what is in flight"
@@ -158,36 +158,36 @@ def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requ
 
 def test_creates_do_not_wait_behind_the_polls_of_others(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("poll", "status:processing")
-    wiring = lab.Wiring(max_jobs=100, budget=lambda: Budget(60, 5))
-    with lab.bench(user, gateway.base_url, wiring) as bench:
-        crowd = [bench.runner.submit(lab.text_order(take=take)) for take in range(30)]
-        lab.eventually(lambda: all(ticket.status().accepted for ticket in crowd), "the crowd is running")
+    wiring = harness.Wiring(max_jobs=100, budget=lambda: Budget(60, 5))
+    with harness.bench(user, gateway.base_url, wiring) as bench:
+        crowd = [bench.runner.submit(harness.text_order(take=take)) for take in range(30)]
+        harness.eventually(lambda: all(ticket.status().accepted for ticket in crowd), "the crowd is running")
         polls = gateway.record.count("poll")
-        late = bench.runner.submit(lab.text_order(take=1000))
-        lab.eventually(lambda: late.status().accepted, "the late one is accepted")
+        late = bench.runner.submit(harness.text_order(take=1000))
+        harness.eventually(lambda: late.status().accepted, "the late one is accepted")
         assert gateway.record.count("poll") - polls < 30, "not after a round of everybody"
 
 
 def test_a_429_slows_everybody_down(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("poll", "status:processing")
-    with lab.bench(user, gateway.base_url) as bench:
-        tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(3)]
-        assert gateway.record.wait_for("poll", 6, lab.PATIENCE_SECONDS)
+    with harness.bench(user, gateway.base_url) as bench:
+        tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(3)]
+        assert gateway.record.wait_for("poll", 6, harness.PATIENCE_SECONDS)
         gateway.script("poll", "429:100")
         assert tickets
-        lab.eventually(lambda: any(r.fault == "429:100" for r in gateway.record.of("poll")), "a 429 was given")
+        harness.eventually(lambda: any(r.fault == "429:100" for r in gateway.record.of("poll")), "a 429 was given")
         number = [request.fault for request in gateway.record.of("poll")].index("429:100")
         # Up to three others may be on their way in that moment; then there is silence for all.
-        assert gateway.record.wait_for("poll", number + 6, lab.PATIENCE_SECONDS)
+        assert gateway.record.wait_for("poll", number + 6, harness.PATIENCE_SECONDS)
         times = [request.at for request in gateway.record.of("poll")][number:]
         gaps = [later - earlier for earlier, later in pairwise(times)]
-        assert max(gaps[:4]) * lab.SPEED > 60, "a hundred seconds were asked for"
+        assert max(gaps[:4]) * harness.SPEED > 60, "a hundred seconds were asked for"
 
 
 def test_however_many_wait_for_a_place_those_that_have_one_get_on(gateway: RehearsalGateway, user: Path) -> None:
     # So quick a clock that checks for a place are always due: more than there are threads for.
-    wiring = lab.Wiring(max_jobs=1, clocks=lab.quick_clocks(speed=20_000.0))
-    with lab.bench(user, gateway.base_url, wiring) as bench:
-        tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(120)]
+    wiring = harness.Wiring(max_jobs=1, clocks=harness.quick_clocks(speed=20_000.0))
+    with harness.bench(user, gateway.base_url, wiring) as bench:
+        tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(120)]
         for ticket in tickets[:5]:
-            lab.ended(ticket).result()
+            harness.ended(ticket).result()

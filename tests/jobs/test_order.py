@@ -10,7 +10,7 @@ import pytest
 from nodes.gateway.contract import TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.gateway.errors import Charge, InputError
 from nodes.jobs.order import Order
-from tests.support.jobs import medium, text_order
+from tests.support.harness import medium, text_order
 
 IMAGE = Order("wan2-6", "image-to-video", "x", "5", "720p", 0, ("https://a/1", medium(b"one")))
 

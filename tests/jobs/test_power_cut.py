@@ -10,7 +10,7 @@ from nodes.journal.reads import Records
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
+from tests.support import harness
 
 FRAME_HEAD_BYTES, PAGE_BYTES, WAL_HEAD_BYTES = 24, 4096, 32
 STEPS = ("sent", "answered", "accepted", "finished", "completed", "fetched", "renamed", "delivered")
@@ -47,8 +47,8 @@ def restored(folder: Path, database: bytes, log: bytes) -> Path:
 @pytest.fixture
 def shots(gateway: RehearsalGateway, user: Path) -> dict[str, tuple[bytes, bytes]]:
     camera = Camera(user)
-    with lab.bench(user, gateway.base_url, lab.Wiring(observe=camera)) as bench:
-        bench.make(lab.text_order()).result()
+    with harness.bench(user, gateway.base_url, harness.Wiring(observe=camera)) as bench:
+        bench.make(harness.text_order()).result()
     return camera.shots
 
 
@@ -61,10 +61,10 @@ def test_after_a_power_cut_at_any_step_one_charge_is_made_and_the_result_comes(
         database, log = shots[step]
         # What was being written when the power went is there in part, or as rubbish.
         folder = restored(tmp_path / step, database, log + b"\xa5" * torn)
-        with lab.bench(folder, gateway.base_url) as bench:
+        with harness.bench(folder, gateway.base_url) as bench:
             assert bench.journal.set_aside is None
             assert bench.journal.get(1).state == STATE_AFTER[step]
-            assert bench.make(lab.text_order()).result().path.is_file()
+            assert bench.make(harness.text_order()).result().path.is_file()
     assert len(gateway.record.tasks) == 1, "one job, one charge, after eight power cuts"
     assert len({request.headers["Idempotency-Key"] for request in gateway.record.posts}) == 1
 
@@ -83,7 +83,7 @@ def test_a_log_cut_anywhere_shows_a_state_that_was_once_true(
             cut = log[: WAL_HEAD_BYTES + frame * frame_bytes + extra]
             journal = Journal(restored(tmp_path / f"{frame}-{extra}", database, cut) / "journal.sqlite3")
             assert journal.set_aside is None
-            row = Records(journal.path).job(lab.ACCOUNT, 1)
+            row = Records(journal.path).job(harness.ACCOUNT, 1)
             steps = [] if row is None else [step for _, step, _ in Records(journal.path).steps(1)]
             assert len(steps) == order.index(row.state if row else ""), "rows and history were written together"
             seen.append(len(steps))

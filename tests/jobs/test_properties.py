@@ -45,7 +45,7 @@ from nodes.gateway.errors import (
 from nodes.guard.downloads import Fetched
 from nodes.guard.errors import FetchFailed, FetchGone, FetchRefused
 from nodes.jobs.order import Order
-from nodes.jobs.results import Home
+from nodes.jobs.results import Results
 from nodes.jobs.runner import Runner
 from nodes.jobs.scheduler import Budget
 from nodes.jobs.uploads import Uploads
@@ -53,13 +53,13 @@ from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
-from tests.support import jobs as lab
+from tests.support import harness
 
 SPEED = 3000.0
 ORDERS = {
-    "text": lab.text_order(),
-    "another take": lab.text_order(take=1),
-    "picture": lab.picture_order(),
+    "text": harness.text_order(),
+    "another take": harness.text_order(take=1),
+    "picture": harness.picture_order(),
 }
 
 CREATES = (
@@ -184,7 +184,7 @@ class Process:
     def __init__(self, folder: Path, world: World, wall: Any) -> None:
         self.die_at = ""
         self.died = threading.Event()
-        clocks = lab.quick_clocks(wall=wall, speed=SPEED)
+        clocks = harness.quick_clocks(wall=wall, speed=SPEED)
         self.journal = Journal(folder / "journal.sqlite3", clock=wall)
         self.holders = Holders(folder / "holders")
         gateway: Any = world
@@ -193,7 +193,7 @@ class Process:
             journal=self.journal,
             holders=self.holders,
             gateway=lambda: gateway,
-            home=Home(folder / "results", fetch=world.fetch, verify=lambda path: None),
+            results=Results(folder / "results", fetch=world.fetch, verify=lambda path: None),
             uploads=Uploads(
                 self.journal,
                 "a",
@@ -218,7 +218,7 @@ class Process:
 
     def until_done_or_dead(self, ticket: Ticket) -> bool:
         """True when the job is done, False when the process died of it."""
-        deadline = time.monotonic() + lab.PATIENCE_SECONDS
+        deadline = time.monotonic() + harness.PATIENCE_SECONDS
         while not ticket.wait(0.002):
             if self.died.is_set():
                 return False

@@ -28,12 +28,12 @@ from nodes.media.errors import BadPicture
 from nodes.progress import Stop, Stopped
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
+from tests.support import harness
 
 
 def failure(ticket: Ticket) -> APIMallError:
     with pytest.raises(APIMallError) as caught:
-        lab.ended(ticket).result()
+        harness.ended(ticket).result()
     return caught.value
 
 
@@ -42,49 +42,51 @@ def keys(gateway: RehearsalGateway) -> list[str]:
 
 
 @pytest.fixture
-def bench(gateway: RehearsalGateway, user: Path) -> Iterator[lab.Bench]:
-    with lab.bench(user, gateway.base_url) as opened:
+def bench(gateway: RehearsalGateway, user: Path) -> Iterator[harness.Bench]:
+    with harness.bench(user, gateway.base_url) as opened:
         yield opened
 
 
-def test_a_prompt_becomes_a_clip_on_disk(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    result = bench.make(lab.text_order()).result()
-    assert result.path.read_bytes().startswith(lab.tiny_clip())
+def test_a_prompt_becomes_a_clip_on_disk(bench: harness.Bench, gateway: RehearsalGateway) -> None:
+    result = bench.make(harness.text_order()).result()
+    assert result.path.read_bytes().startswith(harness.tiny_clip())
     assert result.task_id == gateway.record.tasks[0].task_id
     assert result.fetched
     assert bench.journal.get(1).charge == Charge.CHARGED.value
 
 
 def test_a_finished_job_queued_again_makes_no_request_at_all(
-    bench: lab.Bench, gateway: RehearsalGateway, user: Path
+    bench: harness.Bench, gateway: RehearsalGateway, user: Path
 ) -> None:
-    first = bench.make(lab.text_order()).result()
+    first = bench.make(harness.text_order()).result()
     requests = gateway.record.count()
-    again = bench.make(lab.text_order())
+    again = bench.make(harness.text_order())
     assert again.result().path == first.path
     assert "already paid" in again.status().text
     bench.close()
-    with lab.bench(user, gateway.base_url) as later:
-        assert later.make(lab.text_order()).result().path == first.path
+    with harness.bench(user, gateway.base_url) as later:
+        assert later.make(harness.text_order()).result().path == first.path
     assert gateway.record.count() == requests
 
 
-def test_a_finished_job_is_served_even_when_the_gateway_is_gone(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    first = bench.make(lab.text_order()).result()
+def test_a_finished_job_is_served_even_when_the_gateway_is_gone(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    first = bench.make(harness.text_order()).result()
     gateway.stop()
-    assert bench.make(lab.text_order()).result().path == first.path
+    assert bench.make(harness.text_order()).result().path == first.path
 
 
-def test_another_take_pays_again(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    paths = {bench.make(lab.text_order(take=take)).result().path for take in range(2)}
+def test_another_take_pays_again(bench: harness.Bench, gateway: RehearsalGateway) -> None:
+    paths = {bench.make(harness.text_order(take=take)).result().path for take in range(2)}
     assert len(paths) == 2
     assert len(set(keys(gateway))) == 2
 
 
-def test_a_file_that_is_gone_is_fetched_again_without_a_post(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    first = bench.make(lab.text_order()).result()
+def test_a_file_that_is_gone_is_fetched_again_without_a_post(bench: harness.Bench, gateway: RehearsalGateway) -> None:
+    first = bench.make(harness.text_order()).result()
     first.path.unlink()
-    again = bench.make(lab.text_order()).result()
+    again = bench.make(harness.text_order()).result()
     assert again.path.is_file()
     assert again.fetched
     assert len(gateway.record.posts) == 1
@@ -94,33 +96,33 @@ def test_a_file_that_is_gone_is_fetched_again_without_a_post(bench: lab.Bench, g
     "spoil", [lambda path: path.write_bytes(b"x" * path.stat().st_size), lambda path: path.write_bytes(b"short")]
 )
 def test_a_file_that_was_changed_is_fetched_again(
-    spoil: Callable[[Path], object], bench: lab.Bench, gateway: RehearsalGateway
+    spoil: Callable[[Path], object], bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
-    first = bench.make(lab.text_order()).result()
+    first = bench.make(harness.text_order()).result()
     spoil(first.path)
-    assert bench.make(lab.text_order()).result().path.read_bytes().startswith(lab.tiny_clip())
+    assert bench.make(harness.text_order()).result().path.read_bytes().startswith(harness.tiny_clip())
     assert len(gateway.record.posts) == 1
 
 
-def test_a_file_that_was_only_touched_is_served(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_a_file_that_was_only_touched_is_served(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     import os
 
-    first = bench.make(lab.text_order()).result()
+    first = bench.make(harness.text_order()).result()
     os.utime(first.path, (1, 1))
-    assert not bench.make(lab.text_order()).result().fetched
+    assert not bench.make(harness.text_order()).result().fetched
 
 
-def test_every_waiter_of_one_job_gets_its_result(bench: lab.Bench, gateway: RehearsalGateway) -> None:
-    tickets = [bench.runner.submit(lab.text_order()) for _ in range(10)]
-    assert len({lab.ended(ticket).result().path for ticket in tickets}) == 1
+def test_every_waiter_of_one_job_gets_its_result(bench: harness.Bench, gateway: RehearsalGateway) -> None:
+    tickets = [bench.runner.submit(harness.text_order()) for _ in range(10)]
+    assert len({harness.ended(ticket).result().path for ticket in tickets}) == 1
     assert len(gateway.record.posts) == 1
 
 
 def test_a_lost_reply_is_sent_again_with_the_same_key_and_the_same_bytes(
-    bench: lab.Bench, gateway: RehearsalGateway
+    bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
     gateway.script("create", "drop-after", "reset-after")
-    bench.make(lab.text_order()).result()
+    bench.make(harness.text_order()).result()
     assert len(keys(gateway)) == 3
     assert len(set(keys(gateway))) == 1
     assert len({request.body for request in gateway.record.posts}) == 1
@@ -128,75 +130,75 @@ def test_a_lost_reply_is_sent_again_with_the_same_key_and_the_same_bytes(
 
 
 def test_an_answer_after_a_lost_one_that_says_no_is_not_taken_for_a_refusal(
-    bench: lab.Bench, gateway: RehearsalGateway
+    bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
     gateway.script("create", "drop-after", "402")
-    told = failure(bench.runner.submit(lab.text_order()))
+    told = failure(bench.runner.submit(harness.text_order()))
     assert type(told) is Parked
     assert told.charge is Charge.UNCERTAIN
     assert "earlier attempt" in str(told)
-    bench.make(lab.text_order()).result()
+    bench.make(harness.text_order()).result()
     assert len(set(keys(gateway))) == 1
     assert len(gateway.record.tasks) == 1
 
 
 def test_a_lost_reply_is_not_repeated_after_a_day(gateway: RehearsalGateway, user: Path) -> None:
     now = 1_800_000_000.0
-    wiring = lab.Wiring(clocks=lab.quick_clocks(wall=lambda: now))
+    wiring = harness.Wiring(clocks=harness.quick_clocks(wall=lambda: now))
     gateway.always("create", "drop-after")
-    with lab.bench(user, gateway.base_url, wiring) as bench:
-        failure(bench.runner.submit(lab.text_order()))
+    with harness.bench(user, gateway.base_url, wiring) as bench:
+        failure(bench.runner.submit(harness.text_order()))
     posts = len(gateway.record.posts)
     gateway.faults.clear()
     now += runner_room.REPLAY_SECONDS + 60
-    with lab.bench(user, gateway.base_url, wiring) as bench:
-        told = failure(bench.runner.submit(lab.text_order()))
+    with harness.bench(user, gateway.base_url, wiring) as bench:
+        told = failure(bench.runner.submit(harness.text_order()))
     assert type(told) is Parked
     assert told.charge is Charge.UNCERTAIN
     assert "take" in str(told)
     assert len(gateway.record.posts) == posts
 
 
-def test_a_conflict_never_brings_a_new_key(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_a_conflict_never_brings_a_new_key(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     gateway.script("create", *["409"] * 3)
     for _ in range(3):
-        assert type(failure(bench.runner.submit(lab.text_order()))) is KeyConflict
+        assert type(failure(bench.runner.submit(harness.text_order()))) is KeyConflict
     assert len(set(keys(gateway))) == 1
 
 
-def test_a_blocked_prompt_may_be_tried_anew_and_owes_nothing(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_a_blocked_prompt_may_be_tried_anew_and_owes_nothing(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     gateway.script("create", "451")
-    assert type(failure(bench.runner.submit(lab.text_order()))) is PromptBlocked
-    bench.make(lab.text_order()).result()
+    assert type(failure(bench.runner.submit(harness.text_order()))) is PromptBlocked
+    bench.make(harness.text_order()).result()
     assert len(set(keys(gateway))) == 2
     assert len(gateway.record.tasks) == 1
 
 
-def test_a_refund_that_comes_late_is_read_once_more(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_a_refund_that_comes_late_is_read_once_more(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     gateway.script("poll", "fail:later")
-    told = failure(bench.runner.submit(lab.text_order()))
+    told = failure(bench.runner.submit(harness.text_order()))
     assert type(told) is TaskFailed
     assert "Refunded: 0 of 30" in str(told)
-    lab.eventually(lambda: bench.journal.get(1).credits_refunded == 30, "the refund is in the journal")
+    harness.eventually(lambda: bench.journal.get(1).credits_refunded == 30, "the refund is in the journal")
     assert len(gateway.record.of("poll")) == 2
 
 
-def test_a_full_refund_is_not_read_again(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_a_full_refund_is_not_read_again(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     gateway.script("poll", "fail:all")
-    failure(bench.runner.submit(lab.text_order()))
-    bench.make(lab.text_order(take=1)).result()
+    failure(bench.runner.submit(harness.text_order()))
+    bench.make(harness.text_order(take=1)).result()
     assert [request.path.rsplit("/", 1)[1] for request in gateway.record.of("poll")].count(
         gateway.record.tasks[0].task_id
     ) == 1
 
 
 def test_two_accounts_on_one_folder_never_meet(gateway: RehearsalGateway, user: Path) -> None:
-    with lab.bench(user, gateway.base_url) as ours:
-        ours.make(lab.text_order()).result()
-    with lab.bench(user, gateway.base_url, lab.Wiring(account="another", key="sk-another")) as theirs:
+    with harness.bench(user, gateway.base_url) as ours:
+        ours.make(harness.text_order()).result()
+    with harness.bench(user, gateway.base_url, harness.Wiring(account="another", key="sk-another")) as theirs:
         assert theirs.runner.collect(None) is None
         assert theirs.runner.resume() == 0
-        theirs.make(lab.text_order()).result()
+        theirs.make(harness.text_order()).result()
     assert len(set(keys(gateway))) == 2
 
 
@@ -204,8 +206,8 @@ def test_a_spending_limit_keeps_a_job_from_being_sent(gateway: RehearsalGateway,
     def refuse(job: Job) -> None:
         raise SetupError("The limit of today is reached", advice="Raise it.")
 
-    with lab.bench(user, gateway.base_url, lab.Wiring(allow=refuse)) as bench:
-        told = failure(bench.runner.submit(lab.text_order()))
+    with harness.bench(user, gateway.base_url, harness.Wiring(allow=refuse)) as bench:
+        told = failure(bench.runner.submit(harness.text_order()))
         assert told.charge is Charge.NOT_SENT
         assert bench.journal.get(1).state == "intended"
     assert gateway.record.count() == 0
@@ -215,89 +217,89 @@ def test_a_spending_limit_keeps_a_job_from_being_sent(gateway: RehearsalGateway,
 
 
 def test_a_task_from_elsewhere_is_collected_by_its_id(
-    bench: lab.Bench, gateway: RehearsalGateway, tmp_path: Path
+    bench: harness.Bench, gateway: RehearsalGateway, tmp_path: Path
 ) -> None:
-    task_id = bench.make(lab.text_order()).result().task_id
-    with lab.bench(tmp_path / "another machine", gateway.base_url) as other:
+    task_id = bench.make(harness.text_order()).result().task_id
+    with harness.bench(tmp_path / "another machine", gateway.base_url) as other:
         ticket = other.runner.collect(task_id)
         assert ticket is not None
-        assert lab.ended(ticket).result().path.is_file()
+        assert harness.ended(ticket).result().path.is_file()
         again = other.runner.collect(task_id)
         assert again is not None
-        assert not lab.ended(again).result().fetched
+        assert not harness.ended(again).result().fetched
     assert len(gateway.record.posts) == 1
 
 
-def test_an_id_the_gateway_does_not_know_is_told_and_not_kept(bench: lab.Bench) -> None:
+def test_an_id_the_gateway_does_not_know_is_told_and_not_kept(bench: harness.Bench) -> None:
     ticket = bench.runner.collect("vid_nobody")
     assert ticket is not None
     told = failure(ticket)
     assert type(told) is TaskUnknown
     assert "vid_nobody" in str(told)
     assert told.charge is Charge.NOT_SENT
-    assert bench.journal.by_task(lab.ACCOUNT, "vid_nobody") is None
+    assert bench.journal.by_task(harness.ACCOUNT, "vid_nobody") is None
 
 
-def test_without_an_id_the_newest_unfinished_job_is_collected(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_without_an_id_the_newest_unfinished_job_is_collected(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     assert bench.runner.collect(None) is None
     gateway.always("poll", "status:processing")
-    tickets = [bench.runner.submit(lab.text_order(take=take)) for take in range(2)]
-    lab.eventually(lambda: all(ticket.status().accepted for ticket in tickets), "accepted")
+    tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(2)]
+    harness.eventually(lambda: all(ticket.status().accepted for ticket in tickets), "accepted")
     newest = bench.runner.collect(None)
     assert newest is not None
     gateway.faults.clear()
     newest.poll_now()
-    assert lab.ended(newest).result().task_id == bench.journal.get(2).task_id
+    assert harness.ended(newest).result().task_id == bench.journal.get(2).task_id
 
 
 def test_what_a_killed_process_left_is_followed_without_being_asked(
-    bench: lab.Bench, gateway: RehearsalGateway, user: Path
+    bench: harness.Bench, gateway: RehearsalGateway, user: Path
 ) -> None:
     gateway.always("poll", "status:processing")
-    ticket = bench.runner.submit(lab.text_order())
-    lab.eventually(lambda: ticket.status().accepted, "accepted")
+    ticket = bench.runner.submit(harness.text_order())
+    harness.eventually(lambda: ticket.status().accepted, "accepted")
     bench.close()
     gateway.faults.clear()
-    with lab.bench(user, gateway.base_url) as later:
+    with harness.bench(user, gateway.base_url) as later:
         assert later.runner.resume() == 1
-        lab.eventually(lambda: later.journal.get(1).state == "delivered", "home")
+        harness.eventually(lambda: later.journal.get(1).state == "delivered", "home")
     assert len(gateway.record.posts) == 1
 
 
 # Uploads
 
 
-def test_one_medium_is_uploaded_once_for_many_jobs(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_one_medium_is_uploaded_once_for_many_jobs(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     for take in range(3):
-        bench.make(lab.picture_order(take=take)).result()
+        bench.make(harness.picture_order(take=take)).result()
     assert len(gateway.record.of("put")) == 1
     assert len({task.media for task in gateway.record.tasks}) == 1
 
 
 def test_an_earlier_upload_that_the_gateway_cannot_read_is_made_anew_once(
-    bench: lab.Bench, gateway: RehearsalGateway
+    bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
-    bench.make(lab.picture_order()).result()
+    bench.make(harness.picture_order()).result()
     gateway.script("create", "400")
-    result = bench.make(lab.picture_order(take=1)).result()
+    result = bench.make(harness.picture_order(take=1)).result()
     assert result.path.is_file()
     assert len(gateway.record.of("put")) == 2
     assert len(gateway.record.tasks) == 2
 
 
-def test_a_400_is_believed_when_the_upload_was_fresh(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_a_400_is_believed_when_the_upload_was_fresh(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     gateway.always("create", "400")
-    assert type(failure(bench.runner.submit(lab.picture_order()))) is BadRequest
+    assert type(failure(bench.runner.submit(harness.picture_order()))) is BadRequest
     assert len(gateway.record.posts) == 1
 
 
 def test_the_upload_carries_no_key_and_its_file_is_cleared_away(
-    bench: lab.Bench, gateway: RehearsalGateway, user: Path
+    bench: harness.Bench, gateway: RehearsalGateway, user: Path
 ) -> None:
-    bench.make(lab.clip_order()).result()
+    bench.make(harness.clip_order()).result()
     put = gateway.record.of("put")[0]
     assert "Authorization" not in put.headers
-    assert put.headers["Content-Length"] == str(len(lab.tiny_clip()))
+    assert put.headers["Content-Length"] == str(len(harness.tiny_clip()))
     assert put.headers["Content-Type"] == "video/mp4"
     assert list((user / "uploads").iterdir()) == []
 
@@ -307,19 +309,19 @@ def test_the_upload_carries_no_key_and_its_file_is_cleared_away(
     [(BadPicture("It holds NaN."), "It holds NaN"), (OSError(28, "No space left"), "No space left")],
 )
 def test_a_medium_that_cannot_be_made_costs_nothing_and_says_why(
-    problem: Exception, told: str, bench: lab.Bench, gateway: RehearsalGateway
+    problem: Exception, told: str, bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
     def write(folder: Path, stop: Stop) -> MediumFile:
         raise problem
 
-    order = replace(lab.picture_order(), references=(Medium("d", write),))
+    order = replace(harness.picture_order(), references=(Medium("d", write),))
     found = failure(bench.runner.submit(order))
     assert told in str(found)
     assert found.charge is Charge.NOT_SENT
     assert gateway.record.count() == 0
 
 
-def test_whoever_leaves_during_an_upload_has_paid_nothing(bench: lab.Bench, gateway: RehearsalGateway) -> None:
+def test_whoever_leaves_during_an_upload_has_paid_nothing(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     begun, left = threading.Event(), threading.Event()
 
     def write(folder: Path, stop: Stop) -> MediumFile:
@@ -328,36 +330,38 @@ def test_whoever_leaves_during_an_upload_has_paid_nothing(bench: lab.Bench, gate
         assert stop(), "nobody waits any more"
         raise Stopped
 
-    order = replace(lab.picture_order(), references=(Medium("d", write),))
+    order = replace(harness.picture_order(), references=(Medium("d", write),))
     ticket = bench.runner.submit(order)
     assert begun.wait(20)
     told = ticket.leave("You stopped the wait")
     left.set()
     assert told.charge is Charge.NOT_SENT
-    lab.ended(ticket)
+    harness.ended(ticket)
     assert bench.journal.get(1).state == "intended"
     assert gateway.record.posts == []
 
 
 def test_the_key_is_nowhere_in_the_journal_or_the_results(
-    bench: lab.Bench, gateway: RehearsalGateway, user: Path, caplog: pytest.LogCaptureFixture
+    bench: harness.Bench, gateway: RehearsalGateway, user: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway.script("create", faults.instead(500, message=f"no {lab.KEY}"), "fail")
-    gateway.script("poll", f'fields:{{"error_message":"bad key {lab.KEY}"}}')
-    told = failure(bench.runner.submit(lab.picture_order()))
-    bench.make(lab.picture_order()).result()
-    assert lab.KEY not in str(told)
-    assert lab.KEY not in caplog.text
+    gateway.script("create", faults.instead(500, message=f"no {harness.KEY}"), "fail")
+    gateway.script("poll", f'fields:{{"error_message":"bad key {harness.KEY}"}}')
+    told = failure(bench.runner.submit(harness.picture_order()))
+    bench.make(harness.picture_order()).result()
+    assert harness.KEY not in str(told)
+    assert harness.KEY not in caplog.text
     for path in user.rglob("*"):
-        assert path.is_dir() or lab.KEY.encode() not in path.read_bytes(), path
+        assert path.is_dir() or harness.KEY.encode() not in path.read_bytes(), path
 
 
-def test_what_this_disk_would_not_take_is_not_bought(bench: lab.Bench, gateway: RehearsalGateway, user: Path) -> None:
+def test_what_this_disk_would_not_take_is_not_bought(
+    bench: harness.Bench, gateway: RehearsalGateway, user: Path
+) -> None:
     (user / "results").write_bytes(b"a file where the folder should be")
-    for order in (lab.text_order(), lab.picture_order()):
+    for order in (harness.text_order(), harness.picture_order()):
         with pytest.raises(SetupError, match="could not be written") as caught:
             bench.make(order).result()
         assert caught.value.charge is Charge.NOT_SENT
     assert gateway.record.count() == 0
     (user / "results").unlink()
-    assert bench.make(lab.text_order()).result().path.is_file()
+    assert bench.make(harness.text_order()).result().path.is_file()

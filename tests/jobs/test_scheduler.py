@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from nodes.jobs.scheduler import Budget, Lane, Scheduled, Scheduler
-from tests.support.jobs import SPEED, quick_clocks
+from tests.support.harness import SPEED, quick_clocks
 
 
 def test_a_budget_lets_a_burst_go_and_then_one_a_second() -> None:

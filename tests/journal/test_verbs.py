@@ -18,7 +18,7 @@ from nodes.journal import tables
 from nodes.journal.reads import Records
 from nodes.journal.rows import Delivery, Job
 from nodes.journal.verbs import Journal
-from tests.support.jobs import picture_order, text_order
+from tests.support.harness import picture_order, text_order
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPTED = Accepted("vid_1", "req_1", "prov_1", 30.0)
@@ -327,7 +327,7 @@ CLAIMING = """
 import sys
 from pathlib import Path
 from nodes.journal.verbs import Journal
-from tests.support.jobs import text_order
+from tests.support.harness import text_order
 journal = Journal(Path(sys.argv[1]))
 sys.stdin.readline()
 won = [take for take in range(60) if (job := journal.intend(text_order(take=take).intent("a")))

@@ -1,4 +1,4 @@
-"""A stage for each test: ComfyUI's stand-in, our nodes, a rehearsal gateway."""
+"""A comfy for each test: ComfyUI's stand-in, our nodes, a rehearsal gateway."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any
 import pytest
 
 from nodes.media.source import Source
-from tests.support.node_files import Stage
+from tests.support.node_files import Comfy
 
 
 @pytest.fixture
-def open_stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
-    """Opens a stage; its keywords are the gateway's."""
-    opened: list[Stage] = []
+def open_comfy(tmp_path: Path) -> Iterator[Callable[..., Comfy]]:
+    """Opens a comfy; its keywords are the gateway's."""
+    opened: list[Comfy] = []
 
-    def open_one(**gateway: Any) -> Stage:
-        opened.append(Stage(tmp_path, **gateway))
+    def open_one(**gateway: Any) -> Comfy:
+        opened.append(Comfy(tmp_path, **gateway))
         return opened[-1]
 
     yield open_one
-    for stage in opened:
-        stage.close()
-        stage.gateway.stop()
+    for comfy in opened:
+        comfy.close()
+        comfy.gateway.stop()
 
 
 @pytest.fixture
-def stage(open_stage: Callable[..., Stage]) -> Stage:
-    """A stage whose gateway has every clip ready at once."""
-    return open_stage()
+def comfy(open_comfy: Callable[..., Comfy]) -> Comfy:
+    """A comfy whose gateway has every clip ready at once."""
+    return open_comfy()
 
 
 @pytest.fixture
-def slow_stage(open_stage: Callable[..., Stage]) -> Stage:
-    """A stage whose tasks take an hour of the gateway's clock, which only the test moves."""
-    return open_stage(seconds_per_task=3600.0)
+def slow_comfy(open_comfy: Callable[..., Comfy]) -> Comfy:
+    """A comfy whose tasks take an hour of the gateway's clock, which only the test moves."""
+    return open_comfy(seconds_per_task=3600.0)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from comfy_api.latest import InputImpl
 
 from tests.host.outcomes import PromptRefused
 from tests.support.node_files import (
+    Comfy,
     Node,
-    Stage,
     clip_bytes,
     file_video,
     give,
@@ -36,27 +36,27 @@ class Wrong(NamedTuple):
 
     message: str
     node: Node
-    value: Callable[[Stage], object] = lambda stage: None
+    value: Callable[[Comfy], object] = lambda comfy: None
 
 
-def in_memory(data: bytes) -> Callable[[Stage], object]:
-    return lambda stage: InputImpl.VideoFromFile(io.BytesIO(data))
+def in_memory(data: bytes) -> Callable[[Comfy], object]:
+    return lambda comfy: InputImpl.VideoFromFile(io.BytesIO(data))
 
 
-def in_input_folder(data: bytes) -> Callable[[Stage], object]:
-    def value(stage: Stage) -> object:
-        path = stage.base / "input" / "given.mp4"
+def in_input_folder(data: bytes) -> Callable[[Comfy], object]:
+    def value(comfy: Comfy) -> object:
+        path = comfy.base / "input" / "given.mp4"
         path.write_bytes(data)
         return file_video(path)
 
     return value
 
 
-def tensor(*shape: int, fill: float = 0.5) -> Callable[[Stage], object]:
-    return lambda stage: torch.full(shape, fill)
+def tensor(*shape: int, fill: float = 0.5) -> Callable[[Comfy], object]:
+    return lambda comfy: torch.full(shape, fill)
 
 
-def one_bad_picture(stage: Stage) -> object:
+def one_bad_picture(comfy: Comfy) -> object:
     images = noise(count=3)
     images[1, 5, 7, 2] = float("nan")
     return images
@@ -134,33 +134,33 @@ WRONG = {
 }
 
 
-def prompt_of(wrong: Wrong, stage: Stage) -> dict[str, Node]:
-    given: dict[str, Node] = {"0": give(wrong.value(stage))} if GIVEN in wrong.node["inputs"].values() else {}
+def prompt_of(wrong: Wrong, comfy: Comfy) -> dict[str, Node]:
+    given: dict[str, Node] = {"0": give(wrong.value(comfy))} if GIVEN in wrong.node["inputs"].values() else {}
     return {**given, "1": wrong.node, "2": save("1"), "3": keep("1", 2)}
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_input_is_named_before_anything_is_sent(wrong: Wrong, stage: Stage) -> None:
-    (stage.base / "input" / "notes.txt").write_text("no clip " * 999, encoding="utf-8")
-    (stage.base / "user" / "secret.mp4").write_bytes(clip_bytes())
-    outcome = stage.run(prompt_of(wrong, stage))
+def test_a_wrong_input_is_named_before_anything_is_sent(wrong: Wrong, comfy: Comfy) -> None:
+    (comfy.base / "input" / "notes.txt").write_text("no clip " * 999, encoding="utf-8")
+    (comfy.base / "user" / "secret.mp4").write_bytes(clip_bytes())
+    outcome = comfy.run(prompt_of(wrong, comfy))
     assert wrong.message in outcome.error
     assert NOT_SENT in outcome.error
     assert wrong.message.split(": ")[0] in outcome.said(), "new front ends show the text on the node, not the error"
-    assert stage.requests == []
+    assert comfy.requests == []
     assert outcome.all_kept("3") == []
 
 
-def test_a_wrong_node_does_not_disturb_the_next_prompt(stage: Stage) -> None:
-    assert stage.run({"1": text_to_video(""), "2": save("1")}).error
-    stage.run({"1": text_to_video(), "2": save("1")}).ok()
+def test_a_wrong_node_does_not_disturb_the_next_prompt(comfy: Comfy) -> None:
+    assert comfy.run({"1": text_to_video(""), "2": save("1")}).error
+    comfy.run({"1": text_to_video(), "2": save("1")}).ok()
 
 
-def test_without_a_key_nothing_is_sent_and_the_message_says_where_to_put_one(stage: Stage) -> None:
-    del stage.environ["APIMALL_API_KEY"]
-    outcome = stage.run({"1": text_to_video(), "2": save("1")})
+def test_without_a_key_nothing_is_sent_and_the_message_says_where_to_put_one(comfy: Comfy) -> None:
+    del comfy.environ["APIMALL_API_KEY"]
+    outcome = comfy.run({"1": text_to_video(), "2": save("1")})
     assert "No API Mall key is set" in outcome.error and NOT_SENT in outcome.error
-    assert stage.requests == []
+    assert comfy.requests == []
 
 
 @pytest.mark.parametrize(
@@ -176,19 +176,19 @@ def test_without_a_key_nothing_is_sent_and_the_message_says_where_to_put_one(sta
     ],
     ids=lambda value: str(value) if isinstance(value, str) else None,
 )
-def test_numbers_outside_their_range_are_refused_with_the_prompt(stage: Stage, wrong: Node, kind: str) -> None:
+def test_numbers_outside_their_range_are_refused_with_the_prompt(comfy: Comfy, wrong: Node, kind: str) -> None:
     with pytest.raises(PromptRefused) as refused:
-        stage.queue({"1": wrong, "2": save("1")})
+        comfy.queue({"1": wrong, "2": save("1")})
     assert [error["type"] for error in refused.value.node_errors["1"]["errors"]] == [kind]
 
 
 @pytest.mark.parametrize("values", [{"duration": "7"}, {"resolution": "4k"}, {"duration": ""}], ids=str)
 def test_a_value_that_slips_past_an_old_host_is_refused_by_the_gateway_and_costs_nothing(
-    open_stage: Callable[..., Stage], values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    open_comfy: Callable[..., Comfy], values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 0.3.64 does not look at the lists of V3 nodes.
     monkeypatch.setattr("standin_host._built_in_checks", lambda declared, value: [])
-    stage = open_stage()
-    outcome = stage.run({"1": text_to_video(**values), "2": save("1")})
+    comfy = open_comfy()
+    outcome = comfy.run({"1": text_to_video(**values), "2": save("1")})
     assert "no credits were spent" in outcome.error
-    assert stage.gateway.record.charges() == 0
+    assert comfy.gateway.record.charges() == 0

@@ -9,11 +9,11 @@ import pytest
 from nodes import settings
 from nodes.comfyui import instance
 from nodes.gateway.errors import SetupError
-from tests.support.node_files import Stage
+from tests.support.node_files import Comfy
 
 
 @pytest.fixture
-def fresh(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def fresh(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A ComfyUI in which the service was not asked for yet; what is returned is its environment."""
     environ: dict[str, str] = {}
     monkeypatch.setattr(instance, "_in_use", [])

@@ -26,9 +26,9 @@ from tests.support.node_files import (
     HEIGHT,
     SOUND_RATE,
     WIDTH,
+    Comfy,
     Node,
     Outcome,
-    Stage,
     clip_bytes,
     file_video,
     give,
@@ -48,17 +48,17 @@ ALL = {str(10 + slot): keep("1", slot) for slot in range(6)}
 LONG = 48
 
 
-def stored(stage: Stage, data: bytes | None = None, name: str = "clip.mp4") -> Path:
-    path = stage.base / "input" / name
+def stored(comfy: Comfy, data: bytes | None = None, name: str = "clip.mp4") -> Path:
+    path = comfy.base / "input" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data or clip_bytes(count=LONG))
     return path
 
 
-def load(stage: Stage, source: object = None, **inputs: Any) -> Outcome:
+def load(comfy: Comfy, source: object = None, **inputs: Any) -> Outcome:
     given: dict[str, Node] = {} if source is None else {"0": give(source)}
     linked = {} if source is None else {"video": ["0", 0]}
-    return stage.run({**given, "1": load_video(**linked, **inputs), **ALL})
+    return comfy.run({**given, "1": load_video(**linked, **inputs), **ALL})
 
 
 def shades(images: torch.Tensor) -> list[float]:
@@ -74,9 +74,9 @@ def seconds_of(sound: dict[str, Any]) -> float:
     return float(sound["waveform"].shape[2] / sound["sample_rate"])
 
 
-def test_a_file_of_the_input_folder_is_loaded_whole(stage: Stage) -> None:
-    path = stored(stage)
-    outcome = load(stage, file="clip.mp4").ok()
+def test_a_file_of_the_input_folder_is_loaded_whole(comfy: Comfy) -> None:
+    path = stored(comfy)
+    outcome = load(comfy, file="clip.mp4").ok()
     assert host.stored_file(outcome.kept("10")) == path
     assert near(outcome.kept("11"), range(LONG))
     assert torch.equal(outcome.kept("12"), outcome.kept("11")[-1:])
@@ -85,22 +85,22 @@ def test_a_file_of_the_input_folder_is_loaded_whole(stage: Stage) -> None:
     assert outcome.history["outputs"]["1"]["images"][0]["filename"] == "clip.mp4"
 
 
-def test_it_costs_nothing_and_asks_nobody(stage: Stage) -> None:
-    stored(stage)
-    load(stage, file="clip.mp4").ok()
-    assert stage.requests == []
+def test_it_costs_nothing_and_asks_nobody(comfy: Comfy) -> None:
+    stored(comfy)
+    load(comfy, file="clip.mp4").ok()
+    assert comfy.requests == []
 
 
 @pytest.mark.parametrize("name", ["sub/clip.mp4", "clip.mp4 [input]"])
-def test_a_file_is_found_by_the_names_that_comfyui_gives(stage: Stage, name: str) -> None:
-    stored(stage, name=name.removesuffix(" [input]"))
-    assert load(stage, file=name).ok().kept("15") == LONG
+def test_a_file_is_found_by_the_names_that_comfyui_gives(comfy: Comfy, name: str) -> None:
+    stored(comfy, name=name.removesuffix(" [input]"))
+    assert load(comfy, file=name).ok().kept("15") == LONG
 
 
-def test_a_result_of_ours_is_loaded_from_the_output_folder(stage: Stage) -> None:
-    stage.run({"1": text_to_video(), "2": save("1")}).ok()
+def test_a_result_of_ours_is_loaded_from_the_output_folder(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video(), "2": save("1")}).ok()
     (clip,) = host.results_folder().glob("*.mp4")
-    assert load(stage, file=f"apimall/{clip.name} [output]").ok().kept("15") == FRAMES
+    assert load(comfy, file=f"apimall/{clip.name} [output]").ok().kept("15") == FRAMES
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_a_result_of_ours_is_loaded_from_the_output_folder(stage: Stage) -> None
     ],
     ids=str,
 )
-def test_a_part_of_a_clip(stage: Stage, inputs: dict[str, Any], numbers: range, fps: float) -> None:
-    stored(stage)
-    outcome = load(stage, file="clip.mp4", **inputs).ok()
+def test_a_part_of_a_clip(comfy: Comfy, inputs: dict[str, Any], numbers: range, fps: float) -> None:
+    stored(comfy)
+    outcome = load(comfy, file="clip.mp4", **inputs).ok()
     assert near(outcome.kept("11"), numbers)
     assert torch.equal(outcome.kept("12"), outcome.kept("11")[-1:])
     assert outcome.kept("15") == len(numbers)
@@ -128,9 +128,9 @@ def test_a_part_of_a_clip(stage: Stage, inputs: dict[str, Any], numbers: range, 
     assert seconds_of(outcome.kept("13")) == pytest.approx(len(numbers) / fps, abs=1 / SOUND_RATE)
 
 
-def test_the_video_output_is_the_part_with_its_sound(stage: Stage) -> None:
-    stored(stage)
-    outcome = load(stage, file="clip.mp4", start=0.5, every_nth=2, max_frames=8, max_side=32).ok()
+def test_the_video_output_is_the_part_with_its_sound(comfy: Comfy) -> None:
+    stored(comfy)
+    outcome = load(comfy, file="clip.mp4", start=0.5, every_nth=2, max_frames=8, max_side=32).ok()
     path = host.stored_file(outcome.kept("10"))
     assert path is not None and path.is_relative_to(host.results_folder())
     frames = decode_frames(path)
@@ -141,42 +141,42 @@ def test_the_video_output_is_the_part_with_its_sound(stage: Stage) -> None:
         assert abs(float(sound.duration * sound.time_base) - 8 / 12) < 0.06
 
 
-def test_sound_begins_where_the_part_begins(stage: Stage) -> None:
-    path = stored(stage)
-    whole = load(stage, file="clip.mp4").ok().kept("13")["waveform"]
-    part = load(stage, file="clip.mp4", start=1.0, max_frames=12).ok().kept("13")["waveform"]
+def test_sound_begins_where_the_part_begins(comfy: Comfy) -> None:
+    path = stored(comfy)
+    whole = load(comfy, file="clip.mp4").ok().kept("13")["waveform"]
+    part = load(comfy, file="clip.mp4", start=1.0, max_frames=12).ok().kept("13")["waveform"]
     begin = SOUND_RATE
     assert torch.allclose(part, whole[..., begin : begin + part.shape[2]], atol=1e-3), path
 
 
-def test_a_silent_clip_gives_silence_of_the_parts_length(stage: Stage) -> None:
-    stored(stage, clip_bytes(silent=True, count=LONG))
-    sound = load(stage, file="clip.mp4", start=1.0, max_frames=6).ok().kept("13")
+def test_a_silent_clip_gives_silence_of_the_parts_length(comfy: Comfy) -> None:
+    stored(comfy, clip_bytes(silent=True, count=LONG))
+    sound = load(comfy, file="clip.mp4", start=1.0, max_frames=6).ok().kept("13")
     assert sound["waveform"].shape == (1, 2, round(0.25 * sound["sample_rate"])) and not sound["waveform"].any()
 
 
-def test_frames_are_scaled_to_the_longest_side(stage: Stage) -> None:
-    stored(stage)
-    assert load(stage, file="clip.mp4", max_side=32).ok().kept("11").shape == (LONG, 24, 32, 3)
-    assert load(stage, file="clip.mp4", max_side=4096).ok().kept("11").shape == (LONG, HEIGHT, WIDTH, 3)
+def test_frames_are_scaled_to_the_longest_side(comfy: Comfy) -> None:
+    stored(comfy)
+    assert load(comfy, file="clip.mp4", max_side=32).ok().kept("11").shape == (LONG, 24, 32, 3)
+    assert load(comfy, file="clip.mp4", max_side=4096).ok().kept("11").shape == (LONG, HEIGHT, WIDTH, 3)
 
 
 def test_frames_too_many_for_memory_are_refused_with_what_would_fit(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    comfy: Comfy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored(stage)
+    stored(comfy)
     room = Forecast(10, WIDTH, HEIGHT).bytes + Forecast(10, WIDTH, HEIGHT).working_bytes
     too_little = {**(decode_frames.__kwdefaults__ or {}), "free_bytes": lambda: room}
     monkeypatch.setattr(decode_frames, "__kwdefaults__", too_little)
-    outcome = load(stage, file="clip.mp4")
+    outcome = load(comfy, file="clip.mp4")
     assert (
         "max_frames 10" in outcome.error and "every_nth 5" in outcome.error and "no credits were spent" in outcome.error
     )
 
 
-def test_only_what_is_linked_is_decoded_or_written(stage: Stage, decoded_pictures: list[Any]) -> None:
-    stored(stage)
-    stage.run({"1": load_video(file="clip.mp4", start=0.5), "2": keep("1", COUNT), "3": keep("1", RATE)}).ok()
+def test_only_what_is_linked_is_decoded_or_written(comfy: Comfy, decoded_pictures: list[Any]) -> None:
+    stored(comfy)
+    comfy.run({"1": load_video(file="clip.mp4", start=0.5), "2": keep("1", COUNT), "3": keep("1", RATE)}).ok()
     assert len(decoded_pictures) <= 1
     assert not (host.results_folder() / "loaded").exists()
 
@@ -184,46 +184,46 @@ def test_only_what_is_linked_is_decoded_or_written(stage: Stage, decoded_picture
 # From another node
 
 
-def test_a_linked_video_over_a_file_is_read_from_it(stage: Stage) -> None:
-    path = stored(stage)
-    outcome = load(stage, file_video(path)).ok()
+def test_a_linked_video_over_a_file_is_read_from_it(comfy: Comfy) -> None:
+    path = stored(comfy)
+    outcome = load(comfy, file_video(path)).ok()
     assert host.stored_file(outcome.kept("10")) == path and near(outcome.kept("11"), range(LONG))
 
 
-def test_a_part_of_a_trimmed_video(stage: Stage) -> None:
-    video = file_video(stored(stage), start_time=0.5, duration=1.0)
-    assert near(load(stage, video).ok().kept("11"), range(12, 36))
-    outcome = load(stage, video, start=0.5, every_nth=2).ok()
+def test_a_part_of_a_trimmed_video(comfy: Comfy) -> None:
+    video = file_video(stored(comfy), start_time=0.5, duration=1.0)
+    assert near(load(comfy, video).ok().kept("11"), range(12, 36))
+    outcome = load(comfy, video, start=0.5, every_nth=2).ok()
     assert near(outcome.kept("11"), range(24, 36, 2))
     assert seconds_of(outcome.kept("13")) == pytest.approx(0.5, abs=1 / SOUND_RATE)
     path = host.stored_file(outcome.kept("10"))
     assert path is not None and near(torch.from_numpy(decode_frames(path).pixels), range(24, 36, 2))
-    assert "lies behind the end" in load(stage, video, start=1.5).error
+    assert "lies behind the end" in load(comfy, video, start=1.5).error
 
 
-def test_a_video_trimmed_at_its_beginning_only_goes_to_its_end(stage: Stage) -> None:
-    assert near(load(stage, file_video(stored(stage), start_time=1.0)).ok().kept("11"), range(24, 48))
+def test_a_video_trimmed_at_its_beginning_only_goes_to_its_end(comfy: Comfy) -> None:
+    assert near(load(comfy, file_video(stored(comfy), start_time=1.0)).ok().kept("11"), range(24, 48))
 
 
 @pytest.mark.parametrize("data", [clip_bytes(count=LONG), other_codec_bytes(count=LONG)], ids=["h264", "mpeg4"])
-def test_a_video_in_memory(stage: Stage, data: bytes) -> None:
-    outcome = load(stage, InputImpl.VideoFromFile(io.BytesIO(data)), start=0.5).ok()
+def test_a_video_in_memory(comfy: Comfy, data: bytes) -> None:
+    outcome = load(comfy, InputImpl.VideoFromFile(io.BytesIO(data)), start=0.5).ok()
     assert near(outcome.kept("11"), range(12, LONG), most=6)
 
 
-def test_a_video_made_of_frames(stage: Stage) -> None:
+def test_a_video_made_of_frames(comfy: Comfy) -> None:
     images = torch.from_numpy(np.stack(pictures(LONG)).astype(np.float32) / 255)
     audio = {"waveform": torch.from_numpy(tone(2.0).samples), "sample_rate": SOUND_RATE}
     parts = Types.VideoComponents(images=images, frame_rate=Fraction(FPS), audio=audio)
-    outcome = load(stage, InputImpl.VideoFromComponents(parts), start=0.5, max_frames=12).ok()
+    outcome = load(comfy, InputImpl.VideoFromComponents(parts), start=0.5, max_frames=12).ok()
     assert near(outcome.kept("11"), range(12, 24))
     assert outcome.kept("13")["waveform"].abs().max() > 0.1
 
 
 def test_nodes_that_want_the_same_part_at_the_same_time_make_it_once(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    comfy: Comfy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = stored(stage)
+    path = stored(comfy)
     made: list[Path] = []
 
     def counted(path: Path, part: Path, *rest: Any, **more: Any) -> Any:
@@ -233,7 +233,7 @@ def test_nodes_that_want_the_same_part_at_the_same_time_make_it_once(
     monkeypatch.setattr(loading, "trim_clip", counted)
     prompt = {str(number): load_video(video=["0", 0], start=0.5) for number in range(1, 5)}
     kept = {f"k{number}": keep(number, VIDEO) for number in prompt}
-    outcome = stage.run({"0": give(file_video(path)), **prompt, **kept}).ok()
+    outcome = comfy.run({"0": give(file_video(path)), **prompt, **kept}).ok()
     files = {host.stored_file(outcome.kept(node_id)) for node_id in kept}
     assert len(made) == 1
     (file,) = files
@@ -241,8 +241,8 @@ def test_nodes_that_want_the_same_part_at_the_same_time_make_it_once(
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-def test_a_shot_is_loaded_in_part_and_becomes_the_next(stage: Stage) -> None:
-    outcome = stage.run(
+def test_a_shot_is_loaded_in_part_and_becomes_the_next(comfy: Comfy) -> None:
+    outcome = comfy.run(
         {
             "1": text_to_video(),
             "2": image_to_video(image=["1", 2]),
@@ -257,71 +257,71 @@ def test_a_shot_is_loaded_in_part_and_becomes_the_next(stage: Stage) -> None:
 # From an address
 
 
-def url_of(stage: Stage) -> str:
+def url_of(comfy: Comfy) -> str:
     """The address of a clip on the gateway's own shelf; its file may be changed."""
-    url = stage.run({"1": text_to_video(wait=True), "2": keep("1", 5)}).ok().kept("2")
+    url = comfy.run({"1": text_to_video(wait=True), "2": keep("1", 5)}).ok().kept("2")
     assert isinstance(url, str)
     return url
 
 
-def shelf_file(stage: Stage) -> Path:
-    (path,) = (stage.base.parent / "gateway" / "results").glob("*.mp4")
+def shelf_file(comfy: Comfy) -> Path:
+    (path,) = (comfy.base.parent / "gateway" / "results").glob("*.mp4")
     return path
 
 
-def test_an_address_is_fetched_once_and_asked_for_changes_later(stage: Stage) -> None:
-    url = url_of(stage)
-    before = stage.count("download")
-    assert near(load(stage, url=url).ok().kept("11"), range(FRAMES))
-    load(stage, url=url).ok()
-    assert stage.count("download") == before + 1, "ComfyUI's own cache serves it"
-    stage.restart()
-    assert near(load(stage, url=f" {url}\n").ok().kept("11"), range(FRAMES))
-    asked = stage.gateway.record.of("download")[-1]
-    assert asked.headers["If-None-Match"] and stage.count("download") == before + 2
+def test_an_address_is_fetched_once_and_asked_for_changes_later(comfy: Comfy) -> None:
+    url = url_of(comfy)
+    before = comfy.count("download")
+    assert near(load(comfy, url=url).ok().kept("11"), range(FRAMES))
+    load(comfy, url=url).ok()
+    assert comfy.count("download") == before + 1, "ComfyUI's own cache serves it"
+    comfy.restart()
+    assert near(load(comfy, url=f" {url}\n").ok().kept("11"), range(FRAMES))
+    asked = comfy.gateway.record.of("download")[-1]
+    assert asked.headers["If-None-Match"] and comfy.count("download") == before + 2
 
 
-def test_a_changed_file_behind_an_address_is_fetched_anew(stage: Stage) -> None:
-    url = url_of(stage)
-    load(stage, url=url).ok()
-    shelf_file(stage).write_bytes(clip_bytes(count=20))
-    stage.restart()
-    assert load(stage, url=url).ok().kept("15") == 20
+def test_a_changed_file_behind_an_address_is_fetched_anew(comfy: Comfy) -> None:
+    url = url_of(comfy)
+    load(comfy, url=url).ok()
+    shelf_file(comfy).write_bytes(clip_bytes(count=20))
+    comfy.restart()
+    assert load(comfy, url=url).ok().kept("15") == 20
 
 
-def test_an_address_gets_no_key(stage: Stage) -> None:
-    load(stage, url=url_of(stage)).ok()
-    assert all("Authorization" not in request.headers for request in stage.gateway.record.of("download"))
+def test_an_address_gets_no_key(comfy: Comfy) -> None:
+    load(comfy, url=url_of(comfy)).ok()
+    assert all("Authorization" not in request.headers for request in comfy.gateway.record.of("download"))
 
 
-def test_a_page_behind_an_address_is_no_video_and_what_was_there_stays(stage: Stage) -> None:
-    url = url_of(stage)
-    load(stage, url=url).ok()
-    good = shelf_file(stage).read_bytes()
-    shelf_file(stage).write_bytes(b"<html>log in first</html>" * 40)
-    stage.restart()
-    assert "leads to something that is not a video" in load(stage, url=url).error
-    shelf_file(stage).write_bytes(good)
-    assert load(stage, url=url).ok().kept("15") == FRAMES
+def test_a_page_behind_an_address_is_no_video_and_what_was_there_stays(comfy: Comfy) -> None:
+    url = url_of(comfy)
+    load(comfy, url=url).ok()
+    good = shelf_file(comfy).read_bytes()
+    shelf_file(comfy).write_bytes(b"<html>log in first</html>" * 40)
+    comfy.restart()
+    assert "leads to something that is not a video" in load(comfy, url=url).error
+    shelf_file(comfy).write_bytes(good)
+    assert load(comfy, url=url).ok().kept("15") == FRAMES
     assert all(path.suffix == ".mp4" for path in (host.results_folder() / "loaded").iterdir())
 
 
-def test_an_address_that_gives_nothing_out_is_named_by_its_host_alone(stage: Stage) -> None:
-    outcome = load(stage, url=f"{stage.gateway.base_url}/cdn/generated/none/result.mp4?signature=SECRET")
+def test_an_address_that_gives_nothing_out_is_named_by_its_host_alone(comfy: Comfy) -> None:
+    outcome = load(comfy, url=f"{comfy.gateway.base_url}/cdn/generated/none/result.mp4?signature=SECRET")
     assert "127.0.0.1" in outcome.error and "404" in outcome.error
-    assert "SECRET" not in outcome.error + stage.comfy.log
+    assert "SECRET" not in outcome.error + comfy.comfy.log
 
 
-def test_another_address_of_this_machine_is_refused(stage: Stage) -> None:
-    outcome = load(stage, url="http://127.0.0.1:1/clip.mp4")
+def test_another_address_of_this_machine_is_refused(comfy: Comfy) -> None:
+    outcome = load(comfy, url="http://127.0.0.1:1/clip.mp4")
     assert "https" in outcome.error
 
 
-def test_nodes_that_want_the_same_address_fetch_it_one_after_the_other(stage: Stage) -> None:
-    url = url_of(stage)
+def test_nodes_that_want_the_same_address_fetch_it_one_after_the_other(comfy: Comfy) -> None:
+    url = url_of(comfy)
     nodes = {str(number): load_video(url=url, max_frames=number) for number in range(1, 5)}
     kept = {f"k{number}": keep(number, COUNT) for number in nodes}
-    outcome = stage.run({**nodes, **kept}).ok()
+    outcome = comfy.run({**nodes, **kept}).ok()
     assert [outcome.kept(node_id) for node_id in kept] == [1, 2, 3, 4]
 
 
@@ -344,41 +344,41 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 @pytest.mark.parametrize("change", ["size", "time"])
 def test_it_runs_again_when_the_file_has_changed_and_not_otherwise(
-    stage: Stage, runs: list[object], change: str
+    comfy: Comfy, runs: list[object], change: str
 ) -> None:
-    path = stored(stage)
+    path = stored(comfy)
     for _ in range(2):
-        load(stage, file="clip.mp4").ok()
+        load(comfy, file="clip.mp4").ok()
     assert len(runs) == 1
     if change == "size":
         path.write_bytes(clip_bytes(count=20))
     else:
         os.utime(path, ns=(1, 1))
-    outcome = load(stage, file="clip.mp4").ok()
+    outcome = load(comfy, file="clip.mp4").ok()
     assert len(runs) == 2 and outcome.kept("15") == (20 if change == "size" else LONG)
 
 
-def test_a_file_that_comes_back_is_found(stage: Stage, runs: list[object]) -> None:
-    assert "There is no file" in load(stage, file="clip.mp4").error
-    stored(stage)
-    assert load(stage, file="clip.mp4").ok().kept("15") == LONG
+def test_a_file_that_comes_back_is_found(comfy: Comfy, runs: list[object]) -> None:
+    assert "There is no file" in load(comfy, file="clip.mp4").error
+    stored(comfy)
+    assert load(comfy, file="clip.mp4").ok().kept("15") == LONG
     assert len(runs) == 2
 
 
-def test_frames_linked_later_arrive(stage: Stage) -> None:
-    stored(stage)
-    stage.run({"1": load_video(file="clip.mp4"), "2": keep("1", COUNT)}).ok()
-    assert all(load(stage, file="clip.mp4").ok().kept(str(10 + slot)) is not None for slot in range(6))
+def test_frames_linked_later_arrive(comfy: Comfy) -> None:
+    stored(comfy)
+    comfy.run({"1": load_video(file="clip.mp4"), "2": keep("1", COUNT)}).ok()
+    assert all(load(comfy, file="clip.mp4").ok().kept(str(10 + slot)) is not None for slot in range(6))
 
 
-def test_an_interrupt_stops_the_decoding(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored(stage)
+def test_an_interrupt_stops_the_decoding(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(comfy)
 
     def interrupted(*_: Any, stop: Callable[[], bool], **__: Any) -> None:
-        stage.comfy.interrupt()
+        comfy.comfy.interrupt()
         if stop():
             raise Stopped
 
     monkeypatch.setattr("nodes.comfyui.loading.measure", interrupted)
-    prompt_id = stage.queue({"1": load_video(file="clip.mp4"), "2": keep("1", 1)})
-    assert "execution_interrupted" in stage.wait(prompt_id).events
+    prompt_id = comfy.queue({"1": load_video(file="clip.mp4"), "2": keep("1", 1)})
+    assert "execution_interrupted" in comfy.wait(prompt_id).events

@@ -20,9 +20,9 @@ from tests.support.node_files import (
     FPS,
     KEY,
     SOUND_RATE,
+    Comfy,
     Node,
     Outcome,
-    Stage,
     clip_bytes,
     file_video,
     give,
@@ -41,17 +41,17 @@ from tests.support.node_files import (
 URL = "https://cdn.example.com/picture.png"
 
 
-def run_with(stage: Stage, value: object, node: Callable[..., Node], **inputs: Any) -> Outcome:
+def run_with(comfy: Comfy, value: object, node: Callable[..., Node], **inputs: Any) -> Outcome:
     name = "image" if node is image_to_video else "video"
-    return stage.run({"0": give(value), "1": node(**{name: ["0", 0]}, **inputs), "2": save("1")})
+    return comfy.run({"0": give(value), "1": node(**{name: ["0", 0]}, **inputs), "2": save("1")})
 
 
-def puts(stage: Stage) -> list[Request]:
-    return stage.gateway.record.of("put")
+def puts(comfy: Comfy) -> list[Request]:
+    return comfy.gateway.record.of("put")
 
 
-def sent(stage: Stage) -> dict[str, Any]:
-    (post,) = stage.gateway.record.posts
+def sent(comfy: Comfy) -> dict[str, Any]:
+    (post,) = comfy.gateway.record.posts
     body: dict[str, Any] = post.json
     return body
 
@@ -64,133 +64,133 @@ def eight_bits(images: torch.Tensor) -> np.ndarray[Any, Any]:
 # Image to Video
 
 
-def test_a_picture_is_uploaded_exactly_and_named_by_its_public_address(stage: Stage) -> None:
+def test_a_picture_is_uploaded_exactly_and_named_by_its_public_address(comfy: Comfy) -> None:
     images = noise()
-    run_with(stage, images, image_to_video).ok()
-    assert stage.steps() == ["upload_url", "put", "create", "download"]
-    (put,) = puts(stage)
+    run_with(comfy, images, image_to_video).ok()
+    assert comfy.steps() == ["upload_url", "put", "create", "download"]
+    (put,) = puts(comfy)
     with opened(put.body) as picture:
         assert (picture.format, picture.mode, picture.info) == ("PNG", "RGB", {})
         assert np.array_equal(np.asarray(picture), eight_bits(images)[0])
-    (task,) = stage.gateway.record.tasks
-    assert list(task.media) == sent(stage)["image_urls"]
+    (task,) = comfy.gateway.record.tasks
+    assert list(task.media) == sent(comfy)["image_urls"]
 
 
-def test_only_documented_fields_are_sent(stage: Stage) -> None:
-    run_with(stage, noise(), image_to_video).ok()
-    assert set(sent(stage)) == {"model", "type", "prompt", "image_urls", "duration", "resolution"}
-    assert sent(stage)["duration"] == "5" and sent(stage)["type"] == "image-to-video"
-    (asked,) = stage.gateway.record.of("upload_url")
+def test_only_documented_fields_are_sent(comfy: Comfy) -> None:
+    run_with(comfy, noise(), image_to_video).ok()
+    assert set(sent(comfy)) == {"model", "type", "prompt", "image_urls", "duration", "resolution"}
+    assert sent(comfy)["duration"] == "5" and sent(comfy)["type"] == "image-to-video"
+    (asked,) = comfy.gateway.record.of("upload_url")
     assert set(asked.json) == {"filename", "content_type", "file_size"}
 
 
-def test_the_presigned_address_gets_the_file_and_no_key(stage: Stage) -> None:
-    run_with(stage, noise(), image_to_video).ok()
-    (put,) = puts(stage)
+def test_the_presigned_address_gets_the_file_and_no_key(comfy: Comfy) -> None:
+    run_with(comfy, noise(), image_to_video).ok()
+    (put,) = puts(comfy)
     assert "Authorization" not in put.headers and "Transfer-Encoding" not in put.headers
     assert put.headers["Content-Length"] == str(len(put.body))
     assert put.headers["Content-Type"] == "image/png"
     assert KEY not in str(put.headers) + put.path + put.query
 
 
-def test_uploads_have_random_names(stage: Stage) -> None:
+def test_uploads_have_random_names(comfy: Comfy) -> None:
     for take in range(2):
-        run_with(stage, noise(), image_to_video, take=take).ok()
-    names = [request.json["filename"] for request in stage.gateway.record.of("upload_url")]
+        run_with(comfy, noise(), image_to_video, take=take).ok()
+    names = [request.json["filename"] for request in comfy.gateway.record.of("upload_url")]
     assert len(set(names)) == 2
 
 
-def test_what_lies_a_little_outside_of_0_to_1_is_cut_off(stage: Stage) -> None:
+def test_what_lies_a_little_outside_of_0_to_1_is_cut_off(comfy: Comfy) -> None:
     images = noise() * 1.2 - 0.1
-    run_with(stage, images, image_to_video).ok()
-    assert np.array_equal(np.asarray(opened(puts(stage)[0].body)), eight_bits(images)[0])
+    run_with(comfy, images, image_to_video).ok()
+    assert np.array_equal(np.asarray(opened(puts(comfy)[0].body)), eight_bits(images)[0])
 
 
-def test_transparent_parts_become_white(stage: Stage) -> None:
+def test_transparent_parts_become_white(comfy: Comfy) -> None:
     images = torch.full((1, 400, 400, 4), 0.25)
     images[..., 3] = 1.0
     images[:, :200, :, 3] = 0.0
     images[:, 200:300, :, 3] = 0.5
-    run_with(stage, images, image_to_video).ok()
-    with opened(puts(stage)[0].body) as picture:
+    run_with(comfy, images, image_to_video).ok()
+    with opened(puts(comfy)[0].body) as picture:
         pixels = np.asarray(picture)
     assert picture.mode == "RGB"
     assert [int(pixels[row, 0, 0]) for row in (0, 250, 350)] == [255, 159, 64]
 
 
-def test_a_large_picture_is_scaled_and_the_node_says_so(stage: Stage) -> None:
-    outcome = run_with(stage, torch.full((1, 1500, 3000, 3), 0.5), image_to_video).ok()
-    assert opened(puts(stage)[0].body).size == (2000, 1000)
+def test_a_large_picture_is_scaled_and_the_node_says_so(comfy: Comfy) -> None:
+    outcome = run_with(comfy, torch.full((1, 1500, 3000, 3), 0.5), image_to_video).ok()
+    assert opened(puts(comfy)[0].body).size == (2000, 1000)
     assert "scaled from 3000x1500 to 2000x1000" in outcome.said()
 
 
-def test_a_small_picture_is_sent_with_a_warning(stage: Stage) -> None:
-    outcome = run_with(stage, noise(200, 300), image_to_video).ok()
+def test_a_small_picture_is_sent_with_a_warning(comfy: Comfy) -> None:
+    outcome = run_with(comfy, noise(200, 300), image_to_video).ok()
     assert "300x200 is under 360 px" in outcome.said()
 
 
-def test_each_picture_of_a_batch_is_a_reference_before_the_addresses(stage: Stage) -> None:
+def test_each_picture_of_a_batch_is_a_reference_before_the_addresses(comfy: Comfy) -> None:
     images = noise(count=2)
-    outcome = run_with(stage, images, image_to_video, image_urls=f"\n {URL} \n\n{URL}?2\n").ok()
-    bodies = [np.asarray(opened(put.body)) for put in puts(stage)]
+    outcome = run_with(comfy, images, image_to_video, image_urls=f"\n {URL} \n\n{URL}?2\n").ok()
+    bodies = [np.asarray(opened(put.body)) for put in puts(comfy)]
     assert all(np.array_equal(body, image) for body, image in zip(bodies, eight_bits(images), strict=True))
-    assert sent(stage)["image_urls"][2:] == [URL, f"{URL}?2"] and len(sent(stage)["image_urls"]) == 4
+    assert sent(comfy)["image_urls"][2:] == [URL, f"{URL}?2"] and len(sent(comfy)["image_urls"]) == 4
     assert "4 images are sent; this model promises to use one" in outcome.said()
 
 
-def test_addresses_alone_need_no_upload(stage: Stage) -> None:
-    stage.run({"1": image_to_video(image_urls=URL), "2": save("1")}).ok()
-    assert stage.steps() == ["create", "download"]
-    assert sent(stage)["image_urls"] == [URL]
+def test_addresses_alone_need_no_upload(comfy: Comfy) -> None:
+    comfy.run({"1": image_to_video(image_urls=URL), "2": save("1")}).ok()
+    assert comfy.steps() == ["create", "download"]
+    assert sent(comfy)["image_urls"] == [URL]
 
 
-def test_the_same_picture_in_another_job_is_not_uploaded_again(stage: Stage) -> None:
+def test_the_same_picture_in_another_job_is_not_uploaded_again(comfy: Comfy) -> None:
     images = noise()
-    run_with(stage, images, image_to_video).ok()
-    stage.restart()
-    run_with(stage, images.clone(), image_to_video, take=1).ok()
-    assert (stage.count("put"), stage.count("create")) == (1, 2)
+    run_with(comfy, images, image_to_video).ok()
+    comfy.restart()
+    run_with(comfy, images.clone(), image_to_video, take=1).ok()
+    assert (comfy.count("put"), comfy.count("create")) == (1, 2)
 
 
-def test_the_same_picture_again_is_the_same_job(stage: Stage) -> None:
+def test_the_same_picture_again_is_the_same_job(comfy: Comfy) -> None:
     images = torch.from_numpy(eight_bits(noise()).astype(np.float32) / np.float32(255))
-    run_with(stage, images, image_to_video).ok()
-    before = len(stage.requests)
-    stage.restart()
-    run_with(stage, images + 0.001, image_to_video).ok()
-    assert len(stage.requests) == before
+    run_with(comfy, images, image_to_video).ok()
+    before = len(comfy.requests)
+    comfy.restart()
+    run_with(comfy, images + 0.001, image_to_video).ok()
+    assert len(comfy.requests) == before
 
 
-def test_one_other_pixel_is_another_job(stage: Stage) -> None:
+def test_one_other_pixel_is_another_job(comfy: Comfy) -> None:
     images = noise()
-    run_with(stage, images, image_to_video).ok()
+    run_with(comfy, images, image_to_video).ok()
     images[0, 3, 5, 1] = (images[0, 3, 5, 1] + 0.5) % 1
-    run_with(stage, images, image_to_video).ok()
-    assert stage.count("create") == 2
+    run_with(comfy, images, image_to_video).ok()
+    assert comfy.count("create") == 2
 
 
-def test_a_half_precision_picture_is_taken(stage: Stage) -> None:
+def test_a_half_precision_picture_is_taken(comfy: Comfy) -> None:
     images = noise().half()
-    run_with(stage, images, image_to_video).ok()
-    assert np.array_equal(np.asarray(opened(puts(stage)[0].body)), eight_bits(images.float())[0])
+    run_with(comfy, images, image_to_video).ok()
+    assert np.array_equal(np.asarray(opened(puts(comfy)[0].body)), eight_bits(images.float())[0])
 
 
-def test_an_expired_upload_is_made_again_before_the_paid_call(stage: Stage) -> None:
+def test_an_expired_upload_is_made_again_before_the_paid_call(comfy: Comfy) -> None:
     images = noise()
-    run_with(stage, images, image_to_video).ok()
-    account = stage.service.settings().account
-    gone = f"{stage.gateway.base_url}/cdn/uploads/gone.png"
-    stage.service.journal().remember_upload(account, pixel_digest(images[0].numpy()), gone)
-    run_with(stage, images, image_to_video, take=1).ok()
-    assert (stage.count("put"), stage.count("create")) == (2, 2)
-    assert stage.gateway.record.charges() == stage.gateway.record.tasks[0].credits_used * 2
+    run_with(comfy, images, image_to_video).ok()
+    account = comfy.service.settings().account
+    gone = f"{comfy.gateway.base_url}/cdn/uploads/gone.png"
+    comfy.service.journal().remember_upload(account, pixel_digest(images[0].numpy()), gone)
+    run_with(comfy, images, image_to_video, take=1).ok()
+    assert (comfy.count("put"), comfy.count("create")) == (2, 2)
+    assert comfy.gateway.record.charges() == comfy.gateway.record.tasks[0].credits_used * 2
 
 
 # Video to Video
 
 
-def stored(stage: Stage, data: bytes, name: str = "source.mp4") -> Path:
-    path = stage.base / "input" / name
+def stored(comfy: Comfy, data: bytes, name: str = "source.mp4") -> Path:
+    path = comfy.base / "input" / name
     path.write_bytes(data)
     return path
 
@@ -206,27 +206,27 @@ def close_to(found: list[int], numbers: range) -> bool:
     return len(found) == len(wanted) and all(abs(a - b) <= 4 for a, b in zip(found, wanted, strict=True))
 
 
-def test_an_h264_mp4_is_sent_byte_for_byte_and_never_decoded(stage: Stage, decoded_pictures: list[Any]) -> None:
+def test_an_h264_mp4_is_sent_byte_for_byte_and_never_decoded(comfy: Comfy, decoded_pictures: list[Any]) -> None:
     data = clip_bytes(count=60)
-    run_with(stage, file_video(stored(stage, data)), video_to_video).ok()
-    (put,) = puts(stage)
+    run_with(comfy, file_video(stored(comfy, data)), video_to_video).ok()
+    (put,) = puts(comfy)
     assert put.body == data and put.headers["Content-Type"] == "video/mp4"
-    assert set(sent(stage)) == {"model", "type", "prompt", "video_url", "duration", "resolution"}
+    assert set(sent(comfy)) == {"model", "type", "prompt", "video_url", "duration", "resolution"}
     assert {picture.pts for picture in decoded_pictures} == {0}, "only first pictures, to see that each is a clip"
 
 
-def test_an_mp4_in_memory_is_sent_byte_for_byte(stage: Stage) -> None:
+def test_an_mp4_in_memory_is_sent_byte_for_byte(comfy: Comfy) -> None:
     data = clip_bytes(count=60)
-    run_with(stage, InputImpl.VideoFromFile(io.BytesIO(data)), video_to_video).ok()
-    assert puts(stage)[0].body == data
+    run_with(comfy, InputImpl.VideoFromFile(io.BytesIO(data)), video_to_video).ok()
+    assert puts(comfy)[0].body == data
 
 
 @pytest.mark.parametrize("where", ["on disk", "in memory"])
-def test_another_codec_is_encoded_as_h264(stage: Stage, where: str) -> None:
+def test_another_codec_is_encoded_as_h264(comfy: Comfy, where: str) -> None:
     data = other_codec_bytes(count=60)
-    video = file_video(stored(stage, data)) if where == "on disk" else InputImpl.VideoFromFile(io.BytesIO(data))
-    outcome = run_with(stage, video, video_to_video).ok()
-    assert close_to(shades_of(puts(stage)[0].body), range(60))
+    video = file_video(stored(comfy, data)) if where == "on disk" else InputImpl.VideoFromFile(io.BytesIO(data))
+    outcome = run_with(comfy, video, video_to_video).ok()
+    assert close_to(shades_of(puts(comfy)[0].body), range(60))
     assert "encoded as H.264" in outcome.said()
 
 
@@ -239,62 +239,62 @@ def from_frames(sound: bool = True, count: int = 60) -> Any:
 
 
 @pytest.mark.parametrize("sound", [True, False], ids=["with sound", "silent"])
-def test_frames_are_encoded_once_with_their_sound(stage: Stage, sound: bool) -> None:
-    run_with(stage, from_frames(sound), video_to_video).ok()
-    body = puts(stage)[0].body
+def test_frames_are_encoded_once_with_their_sound(comfy: Comfy, sound: bool) -> None:
+    run_with(comfy, from_frames(sound), video_to_video).ok()
+    body = puts(comfy)[0].body
     assert close_to(shades_of(body), range(60))
     with av.open(io.BytesIO(body)) as container:
         assert bool(container.streams.audio) is sound
         assert container.streams.video[0].average_rate == FPS
-    run_with(stage, from_frames(sound), video_to_video, take=1).ok()
-    assert stage.count("put") == 1
+    run_with(comfy, from_frames(sound), video_to_video, take=1).ok()
+    assert comfy.count("put") == 1
 
 
-def test_a_trimmed_video_is_sent_as_the_part_it_shows(stage: Stage) -> None:
-    video = file_video(stored(stage, clip_bytes(count=96)), start_time=1.0, duration=2.0)
-    run_with(stage, video, video_to_video).ok()
-    body = puts(stage)[0].body
+def test_a_trimmed_video_is_sent_as_the_part_it_shows(comfy: Comfy) -> None:
+    video = file_video(stored(comfy, clip_bytes(count=96)), start_time=1.0, duration=2.0)
+    run_with(comfy, video, video_to_video).ok()
+    body = puts(comfy)[0].body
     assert close_to(shades_of(body), range(24, 72))
     with av.open(io.BytesIO(body)) as container:
         assert abs(float(container.streams.audio[0].duration * container.streams.audio[0].time_base) - 2.0) < 0.1
 
 
-def test_two_parts_of_one_video_are_two_jobs(stage: Stage) -> None:
-    path = stored(stage, clip_bytes(count=96))
+def test_two_parts_of_one_video_are_two_jobs(comfy: Comfy) -> None:
+    path = stored(comfy, clip_bytes(count=96))
     for start in (0.0, 1.0):
-        run_with(stage, file_video(path, start_time=start, duration=2.0), video_to_video).ok()
-    assert (stage.count("put"), stage.count("create")) == (2, 2)
+        run_with(comfy, file_video(path, start_time=start, duration=2.0), video_to_video).ok()
+    assert (comfy.count("put"), comfy.count("create")) == (2, 2)
 
 
-def test_the_same_video_under_another_name_is_the_same_job(stage: Stage) -> None:
+def test_the_same_video_under_another_name_is_the_same_job(comfy: Comfy) -> None:
     data = clip_bytes(count=60)
-    run_with(stage, file_video(stored(stage, data, "a.mp4")), video_to_video).ok()
-    run_with(stage, file_video(stored(stage, data, "b.mp4")), video_to_video).ok()
-    run_with(stage, InputImpl.VideoFromFile(io.BytesIO(data)), video_to_video).ok()
-    assert (stage.count("put"), stage.count("create")) == (1, 1)
+    run_with(comfy, file_video(stored(comfy, data, "a.mp4")), video_to_video).ok()
+    run_with(comfy, file_video(stored(comfy, data, "b.mp4")), video_to_video).ok()
+    run_with(comfy, InputImpl.VideoFromFile(io.BytesIO(data)), video_to_video).ok()
+    assert (comfy.count("put"), comfy.count("create")) == (1, 1)
 
 
-def test_a_length_the_model_is_not_known_to_take_is_a_warning(stage: Stage) -> None:
-    outcome = run_with(stage, file_video(stored(stage, clip_bytes())), video_to_video).ok()
+def test_a_length_the_model_is_not_known_to_take_is_a_warning(comfy: Comfy) -> None:
+    outcome = run_with(comfy, file_video(stored(comfy, clip_bytes())), video_to_video).ok()
     assert "the source lasts 0.5 s; the model is known to take 2 to 30 s" in outcome.said()
-    fine = run_with(stage, file_video(stored(stage, clip_bytes(count=60))), video_to_video).ok()
+    fine = run_with(comfy, file_video(stored(comfy, clip_bytes(count=60))), video_to_video).ok()
     assert "the source lasts" not in "".join(text for _, text in fine.texts)
 
 
-def test_the_address_of_a_video_needs_no_upload(stage: Stage) -> None:
+def test_the_address_of_a_video_needs_no_upload(comfy: Comfy) -> None:
     address = "https://cdn.example.com/clip.mp4"
-    stage.run({"1": video_to_video(video_url=f" {address} "), "2": save("1")}).ok()
-    assert stage.steps() == ["create", "download"]
-    assert sent(stage)["video_url"] == address
+    comfy.run({"1": video_to_video(video_url=f" {address} "), "2": save("1")}).ok()
+    assert comfy.steps() == ["create", "download"]
+    assert sent(comfy)["video_url"] == address
 
 
-def test_the_clip_of_one_node_is_the_source_of_the_next(stage: Stage) -> None:
-    stage.run({"0": text_to_video(), "1": video_to_video(video=["0", 0]), "2": save("1")}).ok()
-    assert puts(stage)[0].body.startswith(clip_bytes())
+def test_the_clip_of_one_node_is_the_source_of_the_next(comfy: Comfy) -> None:
+    comfy.run({"0": text_to_video(), "1": video_to_video(video=["0", 0]), "2": save("1")}).ok()
+    assert puts(comfy)[0].body.startswith(clip_bytes())
 
 
-def test_nothing_made_for_an_upload_is_left_behind(stage: Stage) -> None:
-    run_with(stage, noise(), image_to_video).ok()
-    run_with(stage, from_frames(), video_to_video).ok()
-    uploads = stage.base / "user" / "__apimall_video" / "uploads"
+def test_nothing_made_for_an_upload_is_left_behind(comfy: Comfy) -> None:
+    run_with(comfy, noise(), image_to_video).ok()
+    run_with(comfy, from_frames(), video_to_video).ok()
+    uploads = comfy.base / "user" / "__apimall_video" / "uploads"
     assert list(uploads.iterdir()) == []

@@ -15,10 +15,10 @@ from nodes.comfyui.waiting import follow, off_loop
 from nodes.gateway.errors import Detached
 from nodes.jobs.work import Phase, Status, Ticket
 from nodes.journal.rows import Job
-from tests.support.jobs import eventually
+from tests.support.harness import eventually
 from tests.support.node_files import (
+    Comfy,
     Node,
-    Stage,
     fail,
     image_to_video,
     keep,
@@ -30,93 +30,93 @@ from tests.support.node_files import (
 )
 
 
-def progress(stage: Stage, node_id: str) -> list[float]:
-    states = [data["nodes"] for event, data in stage.comfy.sent() if event == "progress_state"]
+def progress(comfy: Comfy, node_id: str) -> list[float]:
+    states = [data["nodes"] for event, data in comfy.comfy.sent() if event == "progress_state"]
     return [nodes[node_id]["value"] / nodes[node_id]["max"] for nodes in states if node_id in nodes]
 
 
-def test_the_node_says_how_its_job_stands(slow_stage: Stage) -> None:
-    prompt_id = slow_stage.queue({"1": text_to_video(), "2": save("1")})
-    slow_stage.comfy.await_text("1", "pending")
-    (task,) = slow_stage.gateway.record.tasks
-    slow_stage.comfy.await_text("1", f"task {task.task_id}")
-    slow_stage.clock.advance(1800)
-    slow_stage.comfy.await_text("1", "processing")
-    slow_stage.clock.advance(1800)
-    outcome = slow_stage.wait(prompt_id).ok()
+def test_the_node_says_how_its_job_stands(slow_comfy: Comfy) -> None:
+    prompt_id = slow_comfy.queue({"1": text_to_video(), "2": save("1")})
+    slow_comfy.comfy.await_text("1", "pending")
+    (task,) = slow_comfy.gateway.record.tasks
+    slow_comfy.comfy.await_text("1", f"task {task.task_id}")
+    slow_comfy.clock.advance(1800)
+    slow_comfy.comfy.await_text("1", "processing")
+    slow_comfy.clock.advance(1800)
+    outcome = slow_comfy.wait(prompt_id).ok()
     assert outcome.said() == f"done  \n{task.credits_used} credits, task {task.task_id}"
 
 
-def test_progress_never_lies(slow_stage: Stage) -> None:
+def test_progress_never_lies(slow_comfy: Comfy) -> None:
     # Nothing is known of how long a first job takes, so nothing may be shown but its download.
-    prompt_id = slow_stage.queue({"1": text_to_video(), "2": save("1")})
-    slow_stage.comfy.await_text("1", "pending")
-    assert progress(slow_stage, "1") == []
-    slow_stage.clock.advance(3600)
-    slow_stage.wait(prompt_id).ok()
-    shown = progress(slow_stage, "1")
+    prompt_id = slow_comfy.queue({"1": text_to_video(), "2": save("1")})
+    slow_comfy.comfy.await_text("1", "pending")
+    assert progress(slow_comfy, "1") == []
+    slow_comfy.clock.advance(3600)
+    slow_comfy.wait(prompt_id).ok()
+    shown = progress(slow_comfy, "1")
     assert shown == sorted(shown) and all(0 <= fraction <= 1 for fraction in shown)
 
 
-def test_an_interrupt_ends_the_wait_and_not_the_job(slow_stage: Stage) -> None:
+def test_an_interrupt_ends_the_wait_and_not_the_job(slow_comfy: Comfy) -> None:
     prompt = {"1": text_to_video(), "2": save("1")}
-    prompt_id = slow_stage.queue(prompt)
-    slow_stage.comfy.await_text("1", "task ")
-    slow_stage.comfy.interrupt()
-    outcome = slow_stage.wait(prompt_id)
+    prompt_id = slow_comfy.queue(prompt)
+    slow_comfy.comfy.await_text("1", "task ")
+    slow_comfy.comfy.interrupt()
+    outcome = slow_comfy.wait(prompt_id)
     assert "execution_interrupted" in outcome.events and "execution_error" not in outcome.events
     assert "still running at the gateway" in outcome.said()
-    slow_stage.clock.advance(3600)
-    slow_stage.run(prompt).ok()
-    assert slow_stage.count("create") == 1
+    slow_comfy.clock.advance(3600)
+    slow_comfy.run(prompt).ok()
+    assert slow_comfy.count("create") == 1
 
 
-def test_an_interrupt_ends_the_wait_of_every_node(slow_stage: Stage) -> None:
+def test_an_interrupt_ends_the_wait_of_every_node(slow_comfy: Comfy) -> None:
     prompt = {"1": text_to_video("one"), "2": text_to_video("two"), "3": save("1"), "4": save("2")}
-    prompt_id = slow_stage.queue(prompt)
-    slow_stage.comfy.await_text("1", "task ")
-    slow_stage.comfy.await_text("2", "task ")
-    slow_stage.comfy.interrupt()
-    outcome = slow_stage.wait(prompt_id)
+    prompt_id = slow_comfy.queue(prompt)
+    slow_comfy.comfy.await_text("1", "task ")
+    slow_comfy.comfy.await_text("2", "task ")
+    slow_comfy.comfy.interrupt()
+    outcome = slow_comfy.wait(prompt_id)
     assert {node for node, text in outcome.texts if "You stopped the wait" in text} == {"1", "2"}
 
 
-def test_a_failing_sibling_ends_the_wait_and_neither_the_job_nor_the_queue(slow_stage: Stage) -> None:
+def test_a_failing_sibling_ends_the_wait_and_neither_the_job_nor_the_queue(slow_comfy: Comfy) -> None:
     cue = threading.Event()
     prompt = {"1": text_to_video(), "2": save("1")}
-    prompt_id = slow_stage.queue({**prompt, "3": fail(cue)})
-    slow_stage.comfy.await_text("1", "task ")
+    prompt_id = slow_comfy.queue({**prompt, "3": fail(cue)})
+    slow_comfy.comfy.await_text("1", "task ")
     cue.set()
-    outcome = slow_stage.wait(prompt_id)
+    outcome = slow_comfy.wait(prompt_id)
     assert outcome.error == "a sibling fails"
     assert "another node failed. The job is still running at the gateway" in outcome.said()
-    slow_stage.clock.advance(3600)
-    slow_stage.run(prompt).ok()
-    assert slow_stage.count("create") == 1
+    slow_comfy.clock.advance(3600)
+    slow_comfy.run(prompt).ok()
+    assert slow_comfy.count("create") == 1
 
 
-def test_a_job_that_waits_for_a_place_is_not_sent_when_its_node_is_gone(slow_stage: Stage) -> None:
-    slow_stage.environ["APIMALL_MAX_JOBS"] = "1"
-    running = slow_stage.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
-    prompt_id = slow_stage.queue({"1": text_to_video("two"), "2": save("1")})
-    slow_stage.comfy.await_text("1", "waiting for a place")
-    slow_stage.comfy.interrupt()
-    assert "Nothing was sent" in slow_stage.wait(prompt_id).said()
-    slow_stage.clock.advance(3600)
-    slow_stage.run({"1": poll(running.kept("2")), "2": save("1")}).ok()
-    assert [task.prompt for task in slow_stage.gateway.record.tasks] == ["one"]
+def test_a_job_that_waits_for_a_place_is_not_sent_when_its_node_is_gone(slow_comfy: Comfy) -> None:
+    slow_comfy.environ["APIMALL_MAX_JOBS"] = "1"
+    running = slow_comfy.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
+    prompt_id = slow_comfy.queue({"1": text_to_video("two"), "2": save("1")})
+    slow_comfy.comfy.await_text("1", "waiting for a place")
+    slow_comfy.comfy.interrupt()
+    assert "Nothing was sent" in slow_comfy.wait(prompt_id).said()
+    slow_comfy.clock.advance(3600)
+    slow_comfy.run({"1": poll(running.kept("2")), "2": save("1")}).ok()
+    assert [task.prompt for task in slow_comfy.gateway.record.tasks] == ["one"]
 
 
-def test_at_the_deadline_the_wait_ends_and_the_job_goes_on(slow_stage: Stage) -> None:
-    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "0.02"
+def test_at_the_deadline_the_wait_ends_and_the_job_goes_on(slow_comfy: Comfy) -> None:
+    slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.02"
     prompt = {"1": text_to_video(), "2": save("1")}
-    outcome = slow_stage.run(prompt)
+    outcome = slow_comfy.run(prompt)
     assert "No result after 0.02 minutes" in outcome.error
     assert "queue the same node again to continue without paying" in outcome.error
-    slow_stage.clock.advance(3600)
-    del slow_stage.environ["APIMALL_WAIT_MINUTES"]
-    slow_stage.run(prompt).ok()
-    assert slow_stage.count("create") == 1
+    slow_comfy.clock.advance(3600)
+    del slow_comfy.environ["APIMALL_WAIT_MINUTES"]
+    slow_comfy.run(prompt).ok()
+    assert slow_comfy.count("create") == 1
 
 
 class LateNews:
@@ -136,56 +136,56 @@ class LateNews:
         return Detached(reason)
 
 
-def test_one_more_look_after_the_deadline_may_find_the_clip(slow_stage: Stage) -> None:
-    task_id = slow_stage.run({"1": text_to_video(wait=False), "2": keep("1", 4)}).ok().kept("2")
-    job = slow_stage.service.journal().by_task(slow_stage.service.settings().account, task_id)
+def test_one_more_look_after_the_deadline_may_find_the_clip(slow_comfy: Comfy) -> None:
+    task_id = slow_comfy.run({"1": text_to_video(wait=False), "2": keep("1", 4)}).ok().kept("2")
+    job = slow_comfy.service.journal().by_task(slow_comfy.service.settings().account, task_id)
     assert job is not None
-    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
+    slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
     ticket = LateNews(job)
     asyncio.run(follow(cast(Ticket, ticket), "1", until=lambda status: False))
     assert ticket.polls == 2
 
 
-def test_waiting_for_a_place_does_not_use_up_the_wait(slow_stage: Stage) -> None:
-    slow_stage.environ.update(APIMALL_MAX_JOBS="1", APIMALL_WAIT_MINUTES="0.005")
-    slow_stage.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
-    prompt_id = slow_stage.queue({"1": text_to_video("two"), "2": save("1")})
-    slow_stage.comfy.await_text("1", "waiting for a place")
+def test_waiting_for_a_place_does_not_use_up_the_wait(slow_comfy: Comfy) -> None:
+    slow_comfy.environ.update(APIMALL_MAX_JOBS="1", APIMALL_WAIT_MINUTES="0.005")
+    slow_comfy.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
+    prompt_id = slow_comfy.queue({"1": text_to_video("two"), "2": save("1")})
+    slow_comfy.comfy.await_text("1", "waiting for a place")
     threading.Event().wait(2 * 0.005 * 60)
-    slow_stage.environ["APIMALL_WAIT_MINUTES"] = "60"
-    assert not slow_stage.comfy.texts()[-1][1].startswith("No result")
-    slow_stage.comfy.interrupt()
-    assert "execution_interrupted" in slow_stage.wait(prompt_id).events
+    slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "60"
+    assert not slow_comfy.comfy.texts()[-1][1].startswith("No result")
+    slow_comfy.comfy.interrupt()
+    assert "execution_interrupted" in slow_comfy.wait(prompt_id).events
 
 
-def test_what_comes_when_nobody_waits_is_on_disk_when_somebody_asks(slow_stage: Stage) -> None:
-    slow_stage.run({"1": text_to_video(wait=False), "2": keep("1", 4)}).ok()
-    slow_stage.clock.advance(3600)
-    eventually(lambda: slow_stage.count("download"), "the clip is fetched although no node waits")
-    slow_stage.run({"1": text_to_video(), "2": save("1")}).ok()
-    assert (slow_stage.count("create"), slow_stage.count("download")) == (1, 1)
+def test_what_comes_when_nobody_waits_is_on_disk_when_somebody_asks(slow_comfy: Comfy) -> None:
+    slow_comfy.run({"1": text_to_video(wait=False), "2": keep("1", 4)}).ok()
+    slow_comfy.clock.advance(3600)
+    eventually(lambda: slow_comfy.count("download"), "the clip is fetched although no node waits")
+    slow_comfy.run({"1": text_to_video(), "2": save("1")}).ok()
+    assert (slow_comfy.count("create"), slow_comfy.count("download")) == (1, 1)
 
 
-def test_warnings_stay_on_the_node_to_the_end(stage: Stage) -> None:
+def test_warnings_stay_on_the_node_to_the_end(comfy: Comfy) -> None:
     long = "a lighthouse " * 150
-    outcome = stage.run({"1": text_to_video(long), "2": save("1")}).ok()
+    outcome = comfy.run({"1": text_to_video(long), "2": save("1")}).ok()
     assert "those beyond 1,500 may be ignored" in outcome.said()
 
 
-def test_a_damaged_journal_is_told_of_on_the_node(stage: Stage) -> None:
-    stage.run({"1": text_to_video("kept"), "2": save("1")}).ok()
-    stage.close()
-    journal = stage.service.folders.state / "journal.sqlite3"
+def test_a_damaged_journal_is_told_of_on_the_node(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video("kept"), "2": save("1")}).ok()
+    comfy.close()
+    journal = comfy.service.folders.state / "journal.sqlite3"
     journal.write_bytes(b"not a database " + journal.read_bytes())
-    stage.open()
-    outcome = stage.run({"1": text_to_video("after that"), "2": save("1")}).ok()
+    comfy.open()
+    outcome = comfy.run({"1": text_to_video("after that"), "2": save("1")}).ok()
     assert "The journal was damaged: it is kept as journal-damaged-" in outcome.said()
 
 
-def test_an_unknown_model_is_passed_on_with_a_warning_and_the_gateway_decides(stage: Stage) -> None:
-    outcome = stage.run({"1": text_to_video(model="wan9-9"), "2": save("1")})
+def test_an_unknown_model_is_passed_on_with_a_warning_and_the_gateway_decides(comfy: Comfy) -> None:
+    outcome = comfy.run({"1": text_to_video(model="wan9-9"), "2": save("1")})
     assert any("does not know the model 'wan9-9'; the gateway will decide" in text for _, text in outcome.texts)
-    assert stage.gateway.record.posts[0].json["model"] == "wan9-9"
+    assert comfy.gateway.record.posts[0].json["model"] == "wan9-9"
     assert "Unknown model" in outcome.error and "no credits were spent" in outcome.error
 
 
@@ -256,7 +256,7 @@ NODES = {
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES.keys())
 def test_a_stray_cancellation_ends_the_node_and_not_the_worker(
-    stage: Stage, node: Node, monkeypatch: pytest.MonkeyPatch
+    comfy: Comfy, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def cancelled(*_: object, **__: object) -> None:
         raise asyncio.CancelledError
@@ -264,5 +264,5 @@ def test_a_stray_cancellation_ends_the_node_and_not_the_worker(
     with monkeypatch.context() as patch:
         patch.setattr("nodes.comfyui.waiting.off_loop", cancelled)
         patch.setattr("nodes.comfyui.loading.off_loop", cancelled)
-        assert "ComfyUI stopped waiting for this node" in stage.run({"1": node, "2": save("1")}).error
-    stage.run({"1": text_to_video(), "2": save("1")}).ok()
+        assert "ComfyUI stopped waiting for this node" in comfy.run({"1": node, "2": save("1")}).error
+    comfy.run({"1": text_to_video(), "2": save("1")}).ok()

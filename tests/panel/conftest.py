@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.panel import desk
+from tests.support.panel import site
 
-__all__ = ["desk"]
+__all__ = ["site"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nodes.panel import routes
-from tests.support.panel import KEY, Client, Desk
+from tests.support.panel import KEY, Client, Site
 
 READ, ASK, WRITE = "anybody who reaches ComfyUI", "JSON only, reads", "this server's own page on this machine"
 
@@ -73,7 +73,7 @@ JSON_ROUTES = [route.path for route in ROUTES if route.guard != READ]
 
 
 def spoken(
-    desk: Desk, method: str, path: str, body: bytes = b"", **headers: str | None
+    site: Site, method: str, path: str, body: bytes = b"", **headers: str | None
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an answer. A header that is None is not sent."""
 
@@ -84,21 +84,21 @@ def spoken(
         async with client.request(method, path, data=body, headers=sent) as reply:
             return reply.status, dict(reply.headers), await reply.read()
 
-    return desk.talk(ask)
+    return site.talk(ask)
 
 
 def body_for(path: str) -> bytes:
     return json.dumps(BODIES[path]).encode()
 
 
-def assert_nothing_changed(desk: Desk) -> None:
-    assert not any(desk.service.folders.state.glob("api_key*"))
-    assert not desk.service.settings().rehearsal
-    assert desk.service.settings().api_key == KEY
+def assert_nothing_changed(site: Site) -> None:
+    assert not any(site.service.folders.state.glob("api_key*"))
+    assert not site.service.settings().rehearsal
+    assert site.service.settings().api_key == KEY
 
 
-def test_the_table_is_all_there_is(desk: Desk) -> None:
-    panel = routes.Panel(lambda: desk.service, ask_balance=desk.ask_balance)
+def test_the_table_is_all_there_is(site: Site) -> None:
+    panel = routes.Panel(lambda: site.service, ask_balance=site.ask_balance)
     assert {(method, path) for method, path, _ in panel.table()} == {(route.method, route.path) for route in ROUTES}
     assert all(route.path.startswith("/apimall/") for route in ROUTES)
 
@@ -110,38 +110,38 @@ def test_no_route_takes_an_address_or_a_path(route: Route) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_path_answers_its_own_method_alone(desk: Desk, method: str) -> None:
+def test_each_path_answers_its_own_method_alone(site: Site, method: str) -> None:
     for route in ROUTES:
         if route.method != method:
-            status, _, _ = spoken(desk, method, route.path.replace("{id}", "1"), b"{}")
+            status, _, _ = spoken(site, method, route.path.replace("{id}", "1"), b"{}")
             assert status == 405, (method, route.path)
-    assert_nothing_changed(desk)
+    assert_nothing_changed(site)
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
 @pytest.mark.parametrize("path", WRITING)
-def test_strangers_change_nothing(desk: Desk, path: str, stranger: str) -> None:
-    status, headers, answer = spoken(desk, "POST", path, body_for(path), **STRANGERS[stranger])
+def test_strangers_change_nothing(site: Site, path: str, stranger: str) -> None:
+    status, headers, answer = spoken(site, "POST", path, body_for(path), **STRANGERS[stranger])
     assert (status, list(json.loads(answer))) == (403, ["problem"])
     assert "Access-Control-Allow-Origin" not in headers
-    assert_nothing_changed(desk)
+    assert_nothing_changed(site)
 
 
 @pytest.mark.parametrize("address", ADDRESSES_ELSEWHERE)
 @pytest.mark.parametrize("path", WRITING)
 def test_other_machines_change_nothing(
-    desk: Desk, path: str, address: str | None, monkeypatch: pytest.MonkeyPatch
+    site: Site, path: str, address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiohttp.web.BaseRequest.remote", address)
-    assert spoken(desk, "POST", path, body_for(path))[0] == 403
-    assert_nothing_changed(desk)
+    assert spoken(site, "POST", path, body_for(path))[0] == 403
+    assert_nothing_changed(site)
 
 
 @pytest.mark.parametrize("kind", FORMS)
 @pytest.mark.parametrize("path", JSON_ROUTES)
-def test_what_a_form_can_send_is_not_taken(desk: Desk, path: str, kind: str) -> None:
-    assert spoken(desk, "POST", path, body_for(path), **{"Content-Type": kind or "application/octet-stream"})[0] == 415
-    assert_nothing_changed(desk)
+def test_what_a_form_can_send_is_not_taken(site: Site, path: str, kind: str) -> None:
+    assert spoken(site, "POST", path, body_for(path), **{"Content-Type": kind or "application/octet-stream"})[0] == 415
+    assert_nothing_changed(site)
 
 
 @pytest.mark.parametrize("path", JSON_ROUTES)
@@ -160,16 +160,16 @@ def test_what_a_form_can_send_is_not_taken(desk: Desk, path: str, kind: str) -> 
     ],
     ids=["empty", "cut", "list", "null", "no text", "deep", "deep objects", "large", "very large"],
 )
-def test_only_a_small_json_object_is_read(desk: Desk, path: str, body: bytes, status: int) -> None:
-    assert spoken(desk, "POST", path, body)[0] == status
-    assert_nothing_changed(desk)
+def test_only_a_small_json_object_is_read(site: Site, path: str, body: bytes, status: int) -> None:
+    assert spoken(site, "POST", path, body)[0] == status
+    assert_nothing_changed(site)
 
 
 @pytest.mark.parametrize("path", ["/apimall/jobs", "/apimall/totals", "/apimall/estimate", "/apimall/jobs/1"])
-def test_questions_of_any_size_and_kind_are_answered_as_json(desk: Desk, path: str) -> None:
-    desk.delivered()
+def test_questions_of_any_size_and_kind_are_answered_as_json(site: Site, path: str) -> None:
+    site.delivered()
     for query in ("before=%00", "limit=%F0%9F%A6%8A", "only=" + "x" * 4000, "minutes_east=9e9", "model=%3Cimg%3E" * 20):
-        status, headers, answer = spoken(desk, "GET", f"{path}?{query}")
+        status, headers, answer = spoken(site, "GET", f"{path}?{query}")
         assert status in (200, 400), (query, status)
         assert headers["Content-Type"].startswith("application/json")
         assert b"<img>" not in answer
@@ -177,18 +177,18 @@ def test_questions_of_any_size_and_kind_are_answered_as_json(desk: Desk, path: s
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "1e3", "..", "%2e%2e", "%00", "9" * 30, "1/../2", "one", "\u0661"])
-def test_only_numbers_name_jobs(desk: Desk, number: str) -> None:
-    desk.delivered()
-    status, _, _ = spoken(desk, "GET", f"/apimall/jobs/{number}")
+def test_only_numbers_name_jobs(site: Site, number: str) -> None:
+    site.delivered()
+    status, _, _ = spoken(site, "GET", f"/apimall/jobs/{number}")
     assert status in (400, 404)
 
 
-def test_every_answer_is_kept_out_of_caches_and_read_as_what_it_is(desk: Desk) -> None:
-    desk.delivered("<script>alert(1)</script>")
+def test_every_answer_is_kept_out_of_caches_and_read_as_what_it_is(site: Site) -> None:
+    site.delivered("<script>alert(1)</script>")
     for route in ROUTES:
         body = body_for(route.path) if route.method == "POST" else b""
         where = route.path.replace("{id}", "1")
-        status, headers, _ = spoken(desk, route.method, where + "?model=a&type=b&duration=5&resolution=c", body)
+        status, headers, _ = spoken(site, route.method, where + "?model=a&type=b&duration=5&resolution=c", body)
         assert status == 200, where
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -196,10 +196,10 @@ def test_every_answer_is_kept_out_of_caches_and_read_as_what_it_is(desk: Desk) -
         assert "Access-Control-Allow-Origin" not in headers
 
 
-def test_reading_starts_no_job_and_sends_nothing_but_the_balance(desk: Desk) -> None:
-    desk.sent()
+def test_reading_starts_no_job_and_sends_nothing_but_the_balance(site: Site) -> None:
+    site.sent()
     for route in ROUTES:
         if route.guard == READ:
-            spoken(desk, "GET", route.path.replace("{id}", "1"))
-    assert desk.asked == 1
-    assert not desk.service._runners, "nobody was woken that could send a job"
+            spoken(site, "GET", route.path.replace("{id}", "1"))
+    assert site.asked == 1
+    assert not site.service._runners, "nobody was woken that could send a job"

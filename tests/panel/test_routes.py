@@ -12,7 +12,7 @@ from server import PromptServer
 
 from nodes.gateway.errors import KeyRefused
 from nodes.panel import routes
-from tests.support.panel import KEY, Client, Desk
+from tests.support.panel import KEY, Client, Site
 
 READING = ("/apimall/jobs", "/apimall/jobs/1", "/apimall/jobs.csv", "/apimall/totals", "/apimall/account")
 
@@ -24,18 +24,18 @@ def ids(answer: Any) -> list[int]:
 # Pages
 
 
-def test_pages_come_newest_first_and_continue_where_they_ended(desk: Desk) -> None:
-    made = [desk.delivered(f"number {number}").id for number in range(5)]
-    first = desk.get("/apimall/jobs?limit=2")
-    second = desk.get(f"/apimall/jobs?limit=2&before={first['next_before']}")
-    third = desk.get(f"/apimall/jobs?limit=2&before={second['next_before']}")
+def test_pages_come_newest_first_and_continue_where_they_ended(site: Site) -> None:
+    made = [site.delivered(f"number {number}").id for number in range(5)]
+    first = site.get("/apimall/jobs?limit=2")
+    second = site.get(f"/apimall/jobs?limit=2&before={first['next_before']}")
+    third = site.get(f"/apimall/jobs?limit=2&before={second['next_before']}")
     assert ids(first) + ids(second) + ids(third) == made[::-1]
     assert third["next_before"] is None
 
 
-def test_a_card_tells_how_a_job_stands(desk: Desk) -> None:
-    desk.delivered("a red fox", seconds=110)
-    card = desk.get("/apimall/jobs")["jobs"][0]
+def test_a_card_tells_how_a_job_stands(site: Site) -> None:
+    site.delivered("a red fox", seconds=110)
+    card = site.get("/apimall/jobs")["jobs"][0]
     assert card["prompt"] == "a red fox"
     assert (card["state"], card["charge"], card["credits_used"]) == ("delivered", "charged", 30)
     assert card["seconds"] == 110
@@ -52,41 +52,41 @@ def test_a_card_tells_how_a_job_stands(desk: Desk) -> None:
         ("failed", ["rejected"]),
     ],
 )
-def test_filters_show_what_they_name(desk: Desk, only: str, expected: list[str]) -> None:
+def test_filters_show_what_they_name(site: Site, only: str, expected: list[str]) -> None:
     for state in ("intended", "sent", "running", "completed", "delivered", "rejected"):
-        getattr(desk, state)(f"a job that is {state}")
-    answer = desk.get(f"/apimall/jobs?only={only}")
+        getattr(site, state)(f"a job that is {state}")
+    answer = site.get(f"/apimall/jobs?only={only}")
     assert [job["state"] for job in answer["jobs"]] == expected[::-1]
     assert answer["unfinished"] == 4
 
 
-def test_jobs_of_another_account_are_not_shown(desk: Desk) -> None:
-    desk.delivered()
-    desk.environ["APIMALL_API_KEY"] = "sk-another-key-of-somebody"
-    assert desk.get("/apimall/jobs")["jobs"] == []
+def test_jobs_of_another_account_are_not_shown(site: Site) -> None:
+    site.delivered()
+    site.environ["APIMALL_API_KEY"] = "sk-another-key-of-somebody"
+    assert site.get("/apimall/jobs")["jobs"] == []
 
 
 @pytest.mark.parametrize(
     "query",
     ["before=0", "before=-1", "before=x", f"before={1 << 64}", "limit=0", "limit=101", "only=mine", "limit=1e1"],
 )
-def test_a_question_that_makes_no_sense_is_refused(desk: Desk, query: str) -> None:
+def test_a_question_that_makes_no_sense_is_refused(site: Site, query: str) -> None:
     async def ask(client: Client) -> tuple[int, Any]:
         async with client.get(f"/apimall/jobs?{query}") as reply:
             return reply.status, await reply.json()
 
-    status, answer = desk.talk(ask)
+    status, answer = site.talk(ask)
     assert status == 400
     assert answer["problem"]
 
 
-def test_a_page_over_a_hundred_thousand_jobs_reads_no_more_than_the_page(desk: Desk) -> None:
-    desk.rejected("the only one that failed")
-    desk.running("the only one that runs")
-    desk.fill(100_000)
+def test_a_page_over_a_hundred_thousand_jobs_reads_no_more_than_the_page(site: Site) -> None:
+    site.rejected("the only one that failed")
+    site.running("the only one that runs")
+    site.fill(100_000)
     for only, count in (("all", 30), ("unfinished", 1), ("uncertain", 0), ("failed", 1)):
-        assert len(desk.get(f"/apimall/jobs?only={only}")["jobs"]) == count
-    plans = desk.journal._connection.execute(
+        assert len(site.get(f"/apimall/jobs?only={only}")["jobs"]) == count
+    plans = site.journal._connection.execute(
         "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE account = 'a' AND id < 9 ORDER BY id DESC LIMIT 31"
     ).fetchall()
     assert all("SCAN" not in row["detail"] and "TEMP" not in row["detail"] for row in plans)
@@ -95,9 +95,9 @@ def test_a_page_over_a_hundred_thousand_jobs_reads_no_more_than_the_page(desk: D
 # One job
 
 
-def test_trouble_says_what_happened_what_it_cost_and_what_to_do(desk: Desk) -> None:
-    job = desk.rejected("something forbidden")
-    trouble = desk.get(f"/apimall/jobs/{job.id}")["trouble"]
+def test_trouble_says_what_happened_what_it_cost_and_what_to_do(site: Site) -> None:
+    job = site.rejected("something forbidden")
+    trouble = site.get(f"/apimall/jobs/{job.id}")["trouble"]
     assert trouble["kind"] == "PromptBlocked"
     assert "blocked" in trouble["what"]
     assert trouble["charge"] == "rejected"
@@ -105,47 +105,47 @@ def test_trouble_says_what_happened_what_it_cost_and_what_to_do(desk: Desk) -> N
     assert (trouble["http_status"], trouble["code"]) == (451, "blocked")
 
 
-def test_a_report_holds_no_key_no_prompt_and_no_addresses(desk: Desk) -> None:
+def test_a_report_holds_no_key_no_prompt_and_no_addresses(site: Site) -> None:
     prompt = f"my secret idea and {KEY} in it"
-    job = desk.rejected(prompt, type="image-to-video", references=("https://pictures.test/private/face.png?token=1",))
-    report = desk.get(f"/apimall/jobs/{job.id}")["report"]
+    job = site.rejected(prompt, type="image-to-video", references=("https://pictures.test/private/face.png?token=1",))
+    report = site.get(f"/apimall/jobs/{job.id}")["report"]
     for secret in (KEY, prompt, "secret idea", "face.png", "token=1"):
         assert secret not in report
     for fact in ("PromptBlocked", "HTTP 451", "post 1", "[address at pictures.test]", "API Mall Video 0."):
         assert fact in report
 
 
-def test_what_was_uploaded_is_counted_and_what_the_user_named_is_given_back(desk: Desk) -> None:
+def test_what_was_uploaded_is_counted_and_what_the_user_named_is_given_back(site: Site) -> None:
     urls = ("https://files.test/random", "https://pictures.test/mine.png")
-    job = desk.running(type="image-to-video", references=urls)
-    desk.journal.remember_upload(desk.account, "digest", urls[0])
-    found = desk.get(f"/apimall/jobs/{job.id}")
+    job = site.running(type="image-to-video", references=urls)
+    site.journal.remember_upload(site.account, "digest", urls[0])
+    found = site.get(f"/apimall/jobs/{job.id}")
     assert (found["addresses"], found["uploads"]) == ([urls[1]], 1)
 
 
-def test_a_job_of_another_account_is_not_found(desk: Desk) -> None:
-    job = desk.delivered()
-    desk.environ["APIMALL_API_KEY"] = "sk-another-key-of-somebody"
+def test_a_job_of_another_account_is_not_found(site: Site) -> None:
+    job = site.delivered()
+    site.environ["APIMALL_API_KEY"] = "sk-another-key-of-somebody"
 
     async def ask(client: Client) -> int:
         async with client.get(f"/apimall/jobs/{job.id}") as reply:
             return reply.status
 
-    assert desk.talk(ask) == 404
+    assert site.talk(ask) == 404
 
 
 # Sums, estimates, standing
 
 
-def test_totals_count_what_the_gateway_took_since_midnight_of_the_reader(desk: Desk) -> None:
+def test_totals_count_what_the_gateway_took_since_midnight_of_the_reader(site: Site) -> None:
     import time
 
     now = time.time()
-    desk.clock.now = now - 40 * 86_400
-    desk.running("long ago")
-    desk.clock.now = now
-    desk.running("now")
-    totals = desk.get("/apimall/totals?minutes_east=0")
+    site.clock.now = now - 40 * 86_400
+    site.running("long ago")
+    site.clock.now = now
+    site.running("now")
+    totals = site.get("/apimall/totals?minutes_east=0")
     assert totals["today"] == {"credits": 30, "refunded": 0, "jobs": 1}
     assert totals["month"]["credits"] == 30
 
@@ -156,29 +156,29 @@ def test_days_and_months_begin_where_the_reader_is() -> None:
     assert routes._beginnings(moment, 120) == (1_699_999_200.0, 1_698_789_600.0)
 
 
-def test_an_estimate_is_the_middle_of_the_last_six_of_a_kind(desk: Desk) -> None:
+def test_an_estimate_is_the_middle_of_the_last_six_of_a_kind(site: Site) -> None:
     for seconds in (999, 100, 110, 120, 130, 105, 115):
-        desk.delivered(f"took {seconds}", seconds=seconds)
-    desk.delivered("another kind", seconds=5, resolution="1080p")
-    answer = desk.get("/apimall/estimate?model=wan2-6&type=text-to-video&duration=5&resolution=720p")
+        site.delivered(f"took {seconds}", seconds=seconds)
+    site.delivered("another kind", seconds=5, resolution="1080p")
+    answer = site.get("/apimall/estimate?model=wan2-6&type=text-to-video&duration=5&resolution=720p")
     assert answer == {"runs": 6, "credits": 30, "seconds": 112.5, "rehearsal": False}
 
 
-def test_without_runs_there_is_no_estimate(desk: Desk) -> None:
-    answer = desk.get("/apimall/estimate?model=wan2-6&type=text-to-video&duration=5&resolution=720p")
+def test_without_runs_there_is_no_estimate(site: Site) -> None:
+    answer = site.get("/apimall/estimate?model=wan2-6&type=text-to-video&duration=5&resolution=720p")
     assert answer == {"runs": 0, "credits": None, "seconds": None, "rehearsal": False}
 
 
 WIDGETS = {"model": "wan2-6", "prompt": "a fox in the snow", "duration": "5", "resolution": "720p", "take": 0}
 
 
-def standing(desk: Desk, asked: Any = None) -> str:
+def standing(site: Site, asked: Any = None) -> str:
     async def ask(client: Client) -> str:
         async with client.post("/apimall/standing", json=WIDGETS if asked is None else asked) as reply:
             assert reply.status == 200
             return str((await reply.json())["standing"])
 
-    return desk.talk(ask)
+    return site.talk(ask)
 
 
 @pytest.mark.parametrize(
@@ -192,58 +192,58 @@ def standing(desk: Desk, asked: Any = None) -> str:
         ("rejected", "new"),
     ],
 )
-def test_the_very_same_job_is_known(desk: Desk, state: str, expected: str) -> None:
-    getattr(desk, state)()
-    assert standing(desk) == expected
-    assert standing(desk, {**WIDGETS, "take": 1}) == "new"
+def test_the_very_same_job_is_known(site: Site, state: str, expected: str) -> None:
+    getattr(site, state)()
+    assert standing(site) == expected
+    assert standing(site, {**WIDGETS, "take": 1}) == "new"
 
 
-def test_a_paid_job_whose_file_is_gone_is_fetched_again(desk: Desk) -> None:
-    job = desk.delivered()
-    (desk.service.folders.results / str(job.file)).unlink()
-    assert standing(desk) == "fetch"
+def test_a_paid_job_whose_file_is_gone_is_fetched_again(site: Site) -> None:
+    job = site.delivered()
+    (site.service.folders.results / str(job.file)).unlink()
+    assert standing(site) == "fetch"
 
 
 @pytest.mark.parametrize(
     "asked", [{}, {**WIDGETS, "take": "0"}, {**WIDGETS, "prompt": None}, {**WIDGETS, "prompt": ""}]
 )
-def test_widgets_that_make_no_order_are_a_new_job(desk: Desk, asked: Any) -> None:
-    assert standing(desk, asked) == "new"
+def test_widgets_that_make_no_order_are_a_new_job(site: Site, asked: Any) -> None:
+    assert standing(site, asked) == "new"
 
 
 # Account
 
 
-def test_the_account_tells_where_the_key_is_and_never_the_key(desk: Desk) -> None:
-    answer = desk.get("/apimall/account")
+def test_the_account_tells_where_the_key_is_and_never_the_key(site: Site) -> None:
+    answer = site.get("/apimall/account")
     assert answer["key_source"] == "environment"
     assert answer["masked_key"] == "...cdef"
     assert answer["host"] == "gateway.example"
     assert KEY not in json.dumps(answer)
 
 
-def test_a_wrong_setting_is_told_instead_of_the_account(desk: Desk) -> None:
-    desk.environ["APIMALL_REHEARSAL"] = "perhaps"
-    assert "APIMALL_REHEARSAL" in desk.get("/apimall/account")["problem"]
+def test_a_wrong_setting_is_told_instead_of_the_account(site: Site) -> None:
+    site.environ["APIMALL_REHEARSAL"] = "perhaps"
+    assert "APIMALL_REHEARSAL" in site.get("/apimall/account")["problem"]
 
 
-def test_the_balance_is_asked_for_at_most_every_thirty_seconds(desk: Desk) -> None:
+def test_the_balance_is_asked_for_at_most_every_thirty_seconds(site: Site) -> None:
     async def ask(client: Client) -> list[Any]:
         answers = []
         for wait in (0, 29, 2):
-            desk.clock.now += wait
+            site.clock.now += wait
             async with client.get("/apimall/balance") as reply:
                 answers.append(await reply.json())
         return answers
 
-    answers = desk.talk(ask)
+    answers = site.talk(ask)
     assert [answer["credits"] for answer in answers] == [970, 970, 970]
-    assert desk.asked == 2
+    assert site.asked == 2
 
 
-def test_a_balance_that_cannot_be_had_says_why(desk: Desk) -> None:
-    desk.credits = KeyRefused("The gateway refused the API key")
-    answer = desk.get("/apimall/balance")
+def test_a_balance_that_cannot_be_had_says_why(site: Site) -> None:
+    site.credits = KeyRefused("The gateway refused the API key")
+    answer = site.get("/apimall/balance")
     assert answer["credits"] is None
     assert "refused the API key" in answer["problem"]
 
@@ -258,24 +258,24 @@ async def post(client: Client, path: str, body: Any, **headers: str) -> tuple[in
         return reply.status, await reply.json()
 
 
-def test_a_key_is_kept_and_not_repeated(desk: Desk) -> None:
-    del desk.environ["APIMALL_API_KEY"]
-    status, answer = desk.talk(lambda client: post(client, "/apimall/key", {"key": f" {KEY}\n"}))
+def test_a_key_is_kept_and_not_repeated(site: Site) -> None:
+    del site.environ["APIMALL_API_KEY"]
+    status, answer = site.talk(lambda client: post(client, "/apimall/key", {"key": f" {KEY}\n"}))
     assert status == 200
     assert (answer["key_source"], answer["masked_key"]) == ("file", "...cdef")
     assert KEY not in json.dumps(answer)
-    assert desk.service.settings().api_key == KEY
+    assert site.service.settings().api_key == KEY
 
 
-def test_a_key_that_is_none_is_refused_without_repeating_it(desk: Desk) -> None:
-    status, answer = desk.talk(lambda client: post(client, "/apimall/key", {"key": "two words"}))
+def test_a_key_that_is_none_is_refused_without_repeating_it(site: Site) -> None:
+    status, answer = site.talk(lambda client: post(client, "/apimall/key", {"key": "two words"}))
     assert status == 409
     assert "two words" not in answer["problem"]
 
 
-def test_the_rehearsal_is_switched_on_and_off(desk: Desk) -> None:
+def test_the_rehearsal_is_switched_on_and_off(site: Site) -> None:
     for on in (True, False):
-        status, answer = desk.talk(lambda client, on=on: post(client, "/apimall/rehearsal", {"on": on}))  # type: ignore[misc]
+        status, answer = site.talk(lambda client, on=on: post(client, "/apimall/rehearsal", {"on": on}))  # type: ignore[misc]
         assert (status, answer["rehearsal"], answer["rehearsal_source"]) == (200, on, "panel")
 
 
@@ -299,36 +299,36 @@ def test_the_rehearsal_is_switched_on_and_off(desk: Desk) -> None:
     ],
 )
 def test_nobody_but_this_servers_own_page_may_write(
-    desk: Desk, path: str, headers: dict[str, str], status: int
+    site: Site, path: str, headers: dict[str, str], status: int
 ) -> None:
     body = {"key": "sk-of-somebody-else"} if path.endswith("key") else {"on": True}
-    answer, told = desk.talk(lambda client: post(client, path, body, **headers))
+    answer, told = site.talk(lambda client: post(client, path, body, **headers))
     assert (answer, bool(told["problem"])) == (status, True)
-    assert not any(desk.service.folders.state.glob("api_key*"))
-    assert not desk.service.settings().rehearsal
+    assert not any(site.service.folders.state.glob("api_key*"))
+    assert not site.service.settings().rehearsal
 
 
-def test_a_browser_on_another_machine_may_not_write(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_on_another_machine_may_not_write(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aiohttp.web.BaseRequest.remote", "192.0.2.7")
-    status, _ = desk.talk(lambda client: post(client, "/apimall/rehearsal", {"on": True}))
+    status, _ = site.talk(lambda client: post(client, "/apimall/rehearsal", {"on": True}))
     assert status == 403
 
 
 @pytest.mark.parametrize("body", [[], "key", None, {}, {"key": 1}, {"key": "sk-1234567890", "url": "x"}])
-def test_only_the_documented_field_is_taken(desk: Desk, body: Any) -> None:
-    assert desk.talk(lambda client: post(client, "/apimall/key", body))[0] == 400
+def test_only_the_documented_field_is_taken(site: Site, body: Any) -> None:
+    assert site.talk(lambda client: post(client, "/apimall/key", body))[0] == 400
 
 
-def test_a_body_that_is_too_large_is_refused(desk: Desk) -> None:
-    assert desk.talk(lambda client: post(client, "/apimall/key", {"key": "k" * 70_000}))[0] == 413
+def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
+    assert site.talk(lambda client: post(client, "/apimall/key", {"key": "k" * 70_000}))[0] == 413
 
 
 # Everything else
 
 
-def test_no_answer_holds_the_key_or_the_idempotency_key(desk: Desk) -> None:
-    job = desk.delivered()
-    desk.credits = KeyRefused("The gateway refused the API key")
+def test_no_answer_holds_the_key_or_the_idempotency_key(site: Site) -> None:
+    job = site.delivered()
+    site.credits = KeyRefused("The gateway refused the API key")
 
     async def read(client: Client) -> dict[str, str]:
         texts = {}
@@ -337,44 +337,44 @@ def test_no_answer_holds_the_key_or_the_idempotency_key(desk: Desk) -> None:
                 texts[path] = await reply.text()
         return texts
 
-    texts = desk.talk(read)
+    texts = site.talk(read)
     assert not [path for path, text in texts.items() if KEY in text]
     # The report alone names it: support can look a lost job up by it.
     assert [path for path, text in texts.items() if job.idempotency_key in text] == ["/apimall/jobs/1"]
 
 
-def test_the_export_holds_every_job_and_no_formula(desk: Desk) -> None:
-    desk.delivered("=HYPERLINK(1)")
-    desk.rejected("two\nlines, and a comma")
+def test_the_export_holds_every_job_and_no_formula(site: Site) -> None:
+    site.delivered("=HYPERLINK(1)")
+    site.rejected("two\nlines, and a comma")
 
     async def read(client: Client) -> str:
         async with client.get("/apimall/jobs.csv") as reply:
             assert reply.content_type == "text/csv"
             return (await reply.read()).decode("utf-8-sig")
 
-    rows = list(csv.DictReader(desk.talk(read).splitlines(keepends=True)))
+    rows = list(csv.DictReader(site.talk(read).splitlines(keepends=True)))
     assert [row["prompt"] for row in rows] == ["two\nlines, and a comma", "'=HYPERLINK(1)"]
     assert rows[1]["credits_used"] == "30.0"
 
 
-def test_a_journal_of_a_newer_version_is_told(desk: Desk) -> None:
-    desk.journal._connection.execute("PRAGMA user_version = 99")
+def test_a_journal_of_a_newer_version_is_told(site: Site) -> None:
+    site.journal._connection.execute("PRAGMA user_version = 99")
 
     async def ask(client: Client) -> tuple[int, Any]:
         async with client.get("/apimall/jobs") as reply:
             return reply.status, await reply.json()
 
-    status, answer = desk.talk(ask)
+    status, answer = site.talk(ask)
     assert status == 409
     assert "newer version" in answer["problem"]
 
 
-def test_an_announcement_reaches_every_panel_from_any_thread(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_announcement_reaches_every_panel_from_any_thread(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "_registered", [])
     host = PromptServer()
-    routes.register(lambda: desk.service)
-    routes.register(lambda: desk.service)
-    job = desk.running()
+    routes.register(lambda: site.service)
+    routes.register(lambda: site.service)
+    job = site.running()
     thread = threading.Thread(target=routes.announce, args=("accepted", job))
     thread.start()
     thread.join()
@@ -384,9 +384,9 @@ def test_an_announcement_reaches_every_panel_from_any_thread(desk: Desk, monkeyp
     assert len(host.routes) == 10
 
 
-def test_an_announcement_that_fails_hurts_no_job(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_announcement_that_fails_hurts_no_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> Any:
         raise RuntimeError("the loop is closed")
 
-    monkeypatch.setattr(routes, "_registered", [routes.Panel(broken, ask_balance=desk.ask_balance)])
-    routes.announce("accepted", desk.running())
+    monkeypatch.setattr(routes, "_registered", [routes.Panel(broken, ask_balance=site.ask_balance)])
+    routes.announce("accepted", site.running())

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from nodes.journal.rows import Job
 from nodes.service import Folders, Service
-from tests.support import jobs as lab
+from tests.support import harness
 from tests.support.child import die
 
 KEY = "sk-canary-Zq7+9d/2f4=1c8e3b5a"
@@ -105,8 +105,8 @@ def main(told: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     environ = {"APIMALL_BASE_URL": told["base_url"]}
     folders = Folders(Path(told["state"]), Path(told["results"]))
-    service = Service(folders, environ, observe=observe, clocks=lab.quick_clocks())
-    lab.ended(service.runner().submit(lab.text_order("dies")))
+    service = Service(folders, environ, observe=observe, clocks=harness.quick_clocks())
+    harness.ended(service.runner().submit(harness.text_order("dies")))
 
 
 if __name__ == "__main__":

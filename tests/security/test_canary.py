@@ -25,8 +25,8 @@ from nodes.rehearsal.script import Said
 from nodes.service import Folders, Service
 from tests.security import canary
 from tests.security.canary import KEY, Ear, sings
-from tests.support import jobs as lab
-from tests.support.gateway import Hand, answer
+from tests.support import harness
+from tests.support.gateway import ScriptedGateway, answer
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUSES = (400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503)
@@ -45,9 +45,9 @@ READING = (
 class Life:
     """One user folder, one gateway that knows the key by heart and repeats it, one server that should never hear it."""
 
-    def __init__(self, folder: Path, stranger: Hand) -> None:
+    def __init__(self, folder: Path, stranger: ScriptedGateway) -> None:
         self.folders = Folders(folder / "user", folder / "output")
-        self.gateway = lab.rehearsal(folder / "gateway")
+        self.gateway = harness.rehearsal(folder / "gateway")
         self.stranger = stranger
         self.environ = {"APIMALL_BASE_URL": self.gateway.start()}
         self.service = self._service()
@@ -57,15 +57,15 @@ class Life:
         self.takes = iter(range(1, 1_000_000))
 
     def _service(self) -> Service:
-        return Service(self.folders, self.environ, observe=routes.announce, clocks=lab.quick_clocks())
+        return Service(self.folders, self.environ, observe=routes.announce, clocks=harness.quick_clocks())
 
     def order(self, kind: str = "text") -> Order:
         if kind == "text":
-            return lab.text_order(take=next(self.takes))
-        return (lab.picture_order if kind == "image" else lab.clip_order)(take=next(self.takes))
+            return harness.text_order(take=next(self.takes))
+        return (harness.picture_order if kind == "image" else harness.clip_order)(take=next(self.takes))
 
     def make(self, order: Order) -> None:
-        ticket = lab.ended(self.service.runner().submit(order))
+        ticket = harness.ended(self.service.runner().submit(order))
         self.said += [repr(ticket.status()), ticket.status().text]
         try:
             self.said.append(repr(ticket.result()))
@@ -145,7 +145,7 @@ class Life:
     def is_left(self) -> None:
         self.gateway.always("poll", "status:processing")
         ticket = self.service.runner().submit(self.order())
-        lab.eventually(lambda: ticket.status().accepted, "the job is accepted")
+        harness.eventually(lambda: ticket.status().accepted, "the job is accepted")
         self.failures.append(ticket.leave("You stopped the wait"))
         self.gateway.faults.clear()
 
@@ -163,7 +163,7 @@ class Life:
             left.append(child.stdout + child.stderr)
             assert "Traceback" not in child.stderr, child.stderr
         self.service = self._service()
-        self.make(lab.text_order("dies"))
+        self.make(harness.text_order("dies"))
         return left
 
     def environ_of_child(self) -> dict[str, str]:
@@ -222,7 +222,7 @@ def ear() -> Iterator[Ear]:
 def test_the_key_sings_nowhere(tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "_registered", [])
     browsers = PromptServer()
-    with Hand(answer(lab.tiny_clip(), "200 OK", "Content-Type: video/mp4")) as stranger:
+    with ScriptedGateway(answer(harness.tiny_clip(), "200 OK", "Content-Type: video/mp4")) as stranger:
         life = Life(tmp_path, stranger)
         routes.register(lambda: life.service)
         asyncio.run(_enter_key(life))

@@ -27,8 +27,8 @@ from nodes.journal.rows import Job
 from nodes.panel import cards as panel
 from nodes.rehearsal.faults import instead
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
-from tests.support.gateway import Hand, answer
+from tests.support import harness
+from tests.support.gateway import ScriptedGateway, answer
 
 KEY = "sk-canary-5f1e8a90c2"
 LONGEST_SHOWN = 5000
@@ -143,16 +143,16 @@ STATUSES = st.sampled_from(
 HEADERS = st.sampled_from(["Retry-After: -1", "Retry-After: 9e99", "Content-Encoding: gzip", "Set-Cookie: a=b", "X: y"])
 
 
-def gateway_at(hand: Hand) -> Gateway:
-    session = open_session(hand.base_url)
-    return Gateway(hand.base_url, KEY, session=lambda: session, timeouts=Timeouts(2.0, 2.0, 3.0))
+def gateway_at(scripted: ScriptedGateway) -> Gateway:
+    session = open_session(scripted.base_url)
+    return Gateway(scripted.base_url, KEY, session=lambda: session, timeouts=Timeouts(2.0, 2.0, 3.0))
 
 
 @settings(max_examples=25, deadline=None)
 @given(STATUSES, HEADERS, st.binary(max_size=200) | ENVELOPES.map(lambda value: json.dumps(value).encode()))
 def test_over_a_socket_an_answer_is_understood_or_an_error_of_ours(status: str, header: str, body: bytes) -> None:
-    with Hand(answer(body, status, header)) as hand:
-        gateway = gateway_at(hand)
+    with ScriptedGateway(answer(body, status, header)) as scripted:
+        gateway = gateway_at(scripted)
         for ask in (lambda: gateway.create(b"{}", "key-1"), lambda: gateway.query("vid_1"), gateway.balance):
             try:
                 found: object = ask()
@@ -185,8 +185,8 @@ def test_over_a_socket_an_answer_is_understood_or_an_error_of_ours(status: str, 
          "deep", "number", "10 MB of id", "10 MB of nothing"],
 )  # fmt: skip
 def test_an_answer_that_is_none_ends_as_an_error_of_ours(reply: bytes) -> None:
-    with Hand(reply) as hand, pytest.raises(APIMallError) as failure:
-        gateway_at(hand).create(b"{}", "key-1")
+    with ScriptedGateway(reply) as scripted, pytest.raises(APIMallError) as failure:
+        gateway_at(scripted).create(b"{}", "key-1")
     assert is_harmless(str(failure.value)) and len(str(failure.value)) < LONGEST_SHOWN
 
 
@@ -200,7 +200,7 @@ def envelope(data: object = None, **more: object) -> bytes:
 def play(gateway: RehearsalGateway, place: str, text: str) -> Order:
     """Script one hostile answer at `place`, and give the order that meets it."""
     gateway.faults.clear()
-    order = lab.text_order(f"meets it at {place}")
+    order = harness.text_order(f"meets it at {place}")
     error = {"code": text, "message": text}
     told: dict[str, object]
     if place == "refusal":
@@ -219,7 +219,7 @@ def play(gateway: RehearsalGateway, place: str, text: str) -> Order:
     elif place == "status":
         gateway.script("poll", instead(200, body=envelope({"status": text}), done=True))
     elif place == "slot":
-        order = lab.picture_order("meets it at the upload")
+        order = harness.picture_order("meets it at the upload")
         told = {
             "upload_url": f"https://r2.example/{text}",
             "public_url": f"https://cdn.example/{text}",
@@ -254,8 +254,8 @@ def test_what_a_gateway_says_reaches_people_as_plain_text(
     caplog.set_level(logging.DEBUG)
     told: list[str] = []
     with (
-        lab.rehearsal(tmp_path / "gateway") as gateway,
-        lab.bench(tmp_path / "user", gateway.base_url, lab.Wiring(max_jobs=1000, key=KEY)) as bench,
+        harness.rehearsal(tmp_path / "gateway") as gateway,
+        harness.bench(tmp_path / "user", gateway.base_url, harness.Wiring(max_jobs=1000, key=KEY)) as bench,
     ):
         for text in HOSTILE.values():
             ticket = bench.make(play(gateway, place, text))
@@ -265,7 +265,7 @@ def test_what_a_gateway_says_reaches_people_as_plain_text(
             except APIMallError as failure:
                 assert type(failure) is not APIMallError, f"nobody foresaw {text[:40]!r}: {failure}"
                 told += [str(failure), failure.short]
-        jobs = list(Records(bench.journal.path).page(lab.ACCOUNT, before=None, limit=100, only=Only.ALL).jobs)
+        jobs = list(Records(bench.journal.path).page(harness.ACCOUNT, before=None, limit=100, only=Only.ALL).jobs)
         assert len(jobs) == len(HOSTILE)
         shown = [json.dumps([panel.card(job), panel.trouble(job), panel.references(job)]) for job in jobs]
         shown += [panel.report(job, [(0.0, "post", "")], ["1"], [KEY]).replace("\n", " ") for job in jobs]

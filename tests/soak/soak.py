@@ -20,7 +20,7 @@ from nodes.journal.verbs import Journal
 from nodes.media.probe import verify
 from nodes.rehearsal.script import Dice
 from nodes.rehearsal.server import RehearsalGateway
-from tests.support import jobs as lab
+from tests.support import harness
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 2
@@ -101,7 +101,7 @@ class Soak:
     def __init__(self, folder: Path, jobs: int, percent: float, kills: int, seed: int = 1) -> None:
         self._folder, self._jobs, self._kills = folder, jobs, kills
         self._dice = random.Random(seed)
-        self._gateway = lab.rehearsal(
+        self._gateway = harness.rehearsal(
             folder / "gateway", credits=10**9, faults=Dice(FAULTS, percent / 100, seed), seconds_per_task=0.05
         )
         self._reports: list[Path] = []

@@ -17,7 +17,7 @@ from nodes.gateway.errors import APIMallError
 from nodes.jobs.order import Order
 from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
-from tests.support import jobs as lab
+from tests.support import harness
 
 MOST_ATTEMPTS = 40
 PLACES = 12
@@ -30,8 +30,8 @@ def order(number: int) -> Order:
     """Of ten jobs one repaints a clip, two move a picture, seven tell a text."""
     prompt = f"soak {number}"
     if number % 10 == 0:
-        return lab.clip_order(prompt)
-    return lab.picture_order(prompt) if number % 10 < 3 else lab.text_order(prompt)
+        return harness.clip_order(prompt)
+    return harness.picture_order(prompt) if number % 10 < 3 else harness.text_order(prompt)
 
 
 class Gauge:
@@ -58,24 +58,24 @@ def peak_megabytes() -> float:
 
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
-    wiring = lab.Wiring(
+    wiring = harness.Wiring(
         max_jobs=PLACES,
         observe=Gauge(Path(told["report"])),
         budget=lambda: Budget(1e6, 1e6),
         timeouts=IMPATIENT,
-        clocks=lab.quick_clocks(speed=SPEED),
+        clocks=harness.quick_clocks(speed=SPEED),
     )
     first, end = told["jobs"]
     left: list[int] = []
     endings: Counter[str] = Counter()
-    with lab.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
+    with harness.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
         for start in range(first, end, AT_ONCE):
             numbers = range(start, min(start + AT_ONCE, end))
             left += see_through(bench, list(numbers), endings)
     return {"left": left, "endings": endings}
 
 
-def see_through(bench: lab.Bench, numbers: list[int], endings: Counter[str]) -> list[int]:
+def see_through(bench: harness.Bench, numbers: list[int], endings: Counter[str]) -> list[int]:
     """Have these jobs made, each attempt that failed followed by another; gives those that did not come home."""
     for _ in range(MOST_ATTEMPTS):
         tickets = {number: bench.runner.submit(order(number)) for number in numbers}

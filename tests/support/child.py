@@ -22,12 +22,12 @@ from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import put
 from nodes.journal.rows import Job
-from tests.support import jobs as lab
+from tests.support import harness
 
 ORDERS: dict[str, Callable[[], Any]] = {
-    "text": lab.text_order,
-    "image": lab.picture_order,
-    "video": lab.clip_order,
+    "text": harness.text_order,
+    "image": harness.picture_order,
+    "video": harness.clip_order,
 }
 
 
@@ -71,15 +71,15 @@ class Dying:
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
     dying = Dying(told.get("die_at", ""))
-    wiring = lab.Wiring(observe=dying.observe, allow=dying.allow, put=dying.put, fetch=dying.fetch)
-    with lab.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
+    wiring = harness.Wiring(observe=dying.observe, allow=dying.allow, put=dying.put, fetch=dying.fetch)
+    with harness.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
         if told["kind"] == "collect":
             ticket = bench.runner.collect(told.get("task_id"))
             assert ticket is not None, "there is nothing to collect"
         else:
             ticket = bench.runner.submit(ORDERS[told["kind"]]())
         dying.at("intended")
-        lab.ended(ticket)
+        harness.ended(ticket)
         try:
             result = ticket.result()
         except APIMallError as failure:

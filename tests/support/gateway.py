@@ -1,4 +1,4 @@
-"""A server that answers with bytes written by hand, and keeps what it was sent, byte for byte."""
+"""A server that answers with bytes written by scripted, and keeps what it was sent, byte for byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def answer(body: bytes = OK, status: str = "200 OK", *headers: str) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-class Hand:
+class ScriptedGateway:
     """Serves one connection after the other, each with the next of `replies`; the last one again and again."""
 
     def __init__(self, *replies: bytes, hasty: bool = False) -> None:
@@ -29,7 +29,7 @@ class Hand:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Hand:
+    def __enter__(self) -> ScriptedGateway:
         return self
 
     def __exit__(

@@ -33,7 +33,7 @@ from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
 from nodes.text_to_video import TextToVideo
 from nodes.video_to_video import VideoToVideo
-from tests.support.jobs import quick_clocks
+from tests.support.harness import quick_clocks
 from tests.support.probes import CUES, GIVEN, PROBES
 
 KEY = "sk-canary-0123456789"
@@ -143,7 +143,7 @@ class Outcome:
         return self
 
 
-class Stage:
+class Comfy:
     """One user folder under `folder`, and one gateway."""
 
     def __init__(self, folder: Path, **gateway: Any) -> None:

@@ -39,7 +39,7 @@ class Clock:
         return self.now
 
 
-class Desk:
+class Site:
     """A state folder with a key, its journal, and the routes over them. `asked`: how often the balance was."""
 
     def __init__(self, folder: Path, now: float = 1_800_000_000.0) -> None:
@@ -139,8 +139,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def site(tmp_path: Path) -> Iterator[Site]:
     """A panel whose journal is empty."""
-    opened = Desk(tmp_path)
+    opened = Site(tmp_path)
     yield opened
     opened.close()

@@ -193,7 +193,7 @@ class _Finding:
 
 def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[int]]:
     """Jobs of 100 quick seconds each through runner, HTTP and gateway, one after the other started a little apart."""
-    from tests.support.jobs import Wiring, open_bench, text_order
+    from tests.support.harness import Wiring, open_bench, text_order
 
     found: dict[str, _Finding] = {}
     chance = random.Random(7)

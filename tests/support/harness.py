@@ -21,7 +21,7 @@ from nodes.gateway.contract import TEXT_TO_VIDEO, Stored
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import is_readable, put
 from nodes.jobs.order import Medium, MediumFile, Order
-from nodes.jobs.results import Home
+from nodes.jobs.results import Results
 from nodes.jobs.runner import Clocks, Observer, Runner, unobserved
 from nodes.jobs.scheduler import Budget
 from nodes.jobs.uploads import Uploads
@@ -178,7 +178,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
         journal=journal,
         holders=holders,
         gateway=lambda: Gateway(base_url, wiring.key, session=session, timeouts=wiring.timeouts, clock=clocks.wall),
-        home=Home(
+        results=Results(
             folder / "results",
             fetch=lambda url, part, tell: wiring.fetch(
                 url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell
