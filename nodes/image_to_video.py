@@ -40,7 +40,8 @@ class ImageToVideo(io.ComfyNode):
                 *widgets.settings(IMAGE_TO_VIDEO),
             ],
             outputs=widgets.clip_outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=widgets.HIDDEN,
+            is_output_node=True,
             **supported(io.Schema, search_aliases=["wan", "wan 2.6", "i2v", "animate image", "api mall"]),
         )
 

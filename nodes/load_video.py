@@ -56,7 +56,7 @@ class LoadVideo(io.ComfyNode):
                 io.Float.Output(display_name="fps", tooltip="Frames a second, after every_nth."),
                 io.Int.Output(display_name="frame_count", tooltip="How many frames the part has."),
             ],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=widgets.HIDDEN,
             **supported(io.Schema, search_aliases=["load video", "video frames", "trim video", "api mall"]),
         )
 

@@ -26,7 +26,8 @@ class PollResult(io.ComfyNode):
                 widgets.wait("On: wait for the video. Off: look once and go on, with the state on the node."),
             ],
             outputs=widgets.clip_outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=widgets.HIDDEN,
+            is_output_node=True,
             **supported(io.Schema, search_aliases=["wan", "collect video", "resume", "task id", "api mall"]),
         )
 

@@ -26,7 +26,8 @@ class TextToVideo(io.ComfyNode):
                 *widgets.settings(TEXT_TO_VIDEO),
             ],
             outputs=widgets.clip_outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=widgets.HIDDEN,
+            is_output_node=True,
             **supported(io.Schema, search_aliases=["wan", "wan 2.6", "t2v", "generate video", "api mall"]),
         )
 

@@ -37,7 +37,8 @@ class VideoToVideo(io.ComfyNode):
                 *widgets.settings(VIDEO_TO_VIDEO),
             ],
             outputs=widgets.clip_outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=widgets.HIDDEN,
+            is_output_node=True,
             **supported(io.Schema, search_aliases=["wan", "wan 2.6", "v2v", "edit video", "restyle", "api mall"]),
         )
 

@@ -158,7 +158,10 @@ def plain(text: str) -> str:
 
 
 def say(node_id: str, text: str) -> None:
-    """Show `text` on the node, in the browser that queued the prompt and in no other. Without one, nothing happens."""
+    """Show `text` on a node, by its `shown_id`, in the browser that queued the prompt and in no other.
+
+    Without such a browser nothing happens.
+    """
     server = getattr(PromptServer, "instance", None)
     client = getattr(server, "client_id", None)
     # Without a client the text would go to every browser: another user's included.
@@ -168,7 +171,7 @@ def say(node_id: str, text: str) -> None:
 
 
 def show_progress(node_id: str, value: float, maximum: float) -> None:
-    """Move the node's progress bar to `value` of `maximum`."""
+    """Move the node's progress bar to `value` of `maximum`. ComfyUI finds the node on the canvas itself."""
     get_progress_state().update_progress(node_id, value, maximum, None)
 
 
@@ -268,17 +271,24 @@ def _links(prompt: Mapping[str, Any]) -> dict[str, set[int]]:
     return links
 
 
-def linked_outputs(prompt: Mapping[str, Any] | None, node_id: str | None) -> frozenset[int]:
-    """The slots of node `node_id` that something in `prompt` (the hidden input) takes its input from.
+def linked_outputs(hidden: Any) -> frozenset[int]:
+    """The slots of the running node (its `cls.hidden`) that something takes its input from.
 
-    All of them when that cannot be known: the node came out of another node's expansion, or the prompt was queued
-    past `watch_links`, so that a link added later would not make the node run again.
+    A loop runs copies of a node, under ids that no canvas has: a copy brings along what was linked to the node when
+    the prompt was queued, and has links of its own. All slots when that cannot be known: another node made this one
+    anew, or the prompt was queued past `watch_links`, so that a link added later would not make the node run again.
     """
-    node = (prompt or {}).get(node_id or "")
-    inputs = node.get("inputs") if isinstance(node, dict) else None
-    if prompt is None or node_id is None or not isinstance(inputs, dict) or LINKED_INPUT not in inputs:
+    graph, node_id = hidden.dynprompt, hidden.unique_id
+    noted = graph.get_node(node_id)["inputs"].get(LINKED_INPUT)
+    if not isinstance(noted, str):
         return frozenset(range(OUTPUT_SLOTS))
-    return frozenset(_links(prompt).get(node_id, ()))
+    now = _links({each: graph.get_node(each) for each in graph.all_node_ids()})
+    return frozenset(int(slot) for slot in noted.split(",") if slot.isdecimal()) | now.get(node_id, set())
+
+
+def shown_id(hidden: Any) -> str:
+    """The node on the user's canvas that the running node (its `cls.hidden`) stands for: texts go there."""
+    return str(hidden.dynprompt.get_display_node_id(hidden.unique_id))
 
 
 class _Sound(Protocol):

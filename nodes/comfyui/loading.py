@@ -80,14 +80,14 @@ def fingerprint(file: str) -> str:
 
 async def load(hidden: Any, wanted: Wanted) -> io.NodeOutput:
     """The outputs of Load Video: only what is linked is decoded or written."""
-    with reported(hidden.unique_id):
-        linked = host.linked_outputs(hidden.prompt, hidden.unique_id)
-        return await off_loop(lambda stop: _load(wanted, linked, hidden.unique_id, stop))
+    with reported(hidden):
+        linked = host.linked_outputs(hidden)
+        return await off_loop(lambda stop: _load(wanted, linked, hidden, stop))
 
 
-def _load(wanted: Wanted, linked: frozenset[int], node_id: str, stop: Stop) -> io.NodeOutput:
+def _load(wanted: Wanted, linked: frozenset[int], hidden: Any, stop: Stop) -> io.NodeOutput:
     def tell(fraction: float) -> None:
-        host.show_progress(node_id, fraction, 1.0)
+        host.show_progress(hidden.unique_id, fraction, 1.0)
 
     try:
         found = _find(wanted, tell, stop)
@@ -95,10 +95,10 @@ def _load(wanted: Wanted, linked: frozenset[int], node_id: str, stop: Stop) -> i
         plan = measure(path, span, stop=stop)
         shown = path if found.whole else _written(found, stop) if Slot.VIDEO in linked else None
         part = Part(span, plan.start_seconds, plan.seconds)
-        frames, last_frame, audio = decoded(path, linked, node_id, stop, part)
+        frames, last_frame, audio = decoded(path, linked, hidden.unique_id, stop, part)
     except (GuardError, MediaError) as problem:
         raise InputError(str(problem)) from None
-    host.say(node_id, _describe(found.clip, plan.frames, plan.fps))
+    host.say(host.shown_id(hidden), _describe(found.clip, plan.frames, plan.fps))
     video = host.blocked() if shown is None else host.as_video(shown)
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=host.preview(shown or path))
 

@@ -37,12 +37,12 @@ _PEEK_SECONDS = 10.0
 
 async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.NodeOutput:
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
-    with reported(hidden.unique_id):
+    with reported(hidden):
         wanted = await off_loop(order)
         remarks = [*wanted.warnings, *filter(None, [instance.current().journal().notice])]
         wanted = _noting_uploads(wanted, remarks)
         ticket = await off_loop(lambda stop: instance.current().runner().submit(wanted), unwanted=_leave)
-        await follow(ticket, hidden.unique_id, until=_done if wait else _accepted, remarks=remarks)
+        await follow(ticket, hidden, until=_done if wait else _accepted, remarks=remarks)
         return await _outputs(ticket, hidden, remarks)
 
 
@@ -72,14 +72,14 @@ def collected(task_id: str | None) -> str:
 
 
 async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
-    with reported(hidden.unique_id):
+    with reported(hidden):
         wanted = task_id_of(task_id)
         ticket = await off_loop(lambda stop: instance.current().runner().collect(wanted), unwanted=_leave)
         if ticket is None:
             raise InputError(
                 "There is no unfinished job of this account", advice="Paste the task id of the job you look for."
             )
-        await follow(ticket, hidden.unique_id, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS))
+        await follow(ticket, hidden, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS))
         return await _outputs(ticket, hidden, ())
 
 
@@ -105,12 +105,12 @@ def _noting_uploads(order: Order, remarks: list[str]) -> Order:
 
 
 @contextmanager
-def reported(node_id: str) -> Iterator[None]:
+def reported(hidden: Any) -> Iterator[None]:
     """Puts the short reason of a failure on the node before it goes on its way: newer front ends show no other."""
     try:
         yield
     except APIMallError as problem:
-        host.say(node_id, problem.short)
+        host.say(host.shown_id(hidden), problem.short)
         raise
 
 
@@ -127,7 +127,7 @@ def _given_id(text: str) -> str:
     return bare.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] if "://" in bare else bare
 
 
-async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()) -> None:
+async def follow(ticket: Ticket, hidden: Any, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()) -> None:
     """Wait until the job is done or `until` is satisfied; shows how it stands, sees interrupts and the deadline.
 
     `remarks` stay below the status as long as it is shown, since a node has one text only. Raises Detached (the job
@@ -135,6 +135,7 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
     """
     from ..jobs.work import Phase
 
+    node_id = host.shown_id(hidden)
     minutes = instance.current().settings().wait_minutes
     deadline = time.monotonic() + minutes * 60
     shown = ""
@@ -153,7 +154,7 @@ async def follow(ticket: Ticket, node_id: str, *, until: Callable[[Status], bool
                 shown = text
                 host.say(node_id, text)
             if status.fraction is not None:
-                host.show_progress(node_id, status.fraction, 1.0)
+                host.show_progress(hidden.unique_id, status.fraction, 1.0)
             await asyncio.sleep(tick)
             tick = min(tick * 2, _TICK_SECONDS)
     except asyncio.CancelledError:
@@ -218,16 +219,16 @@ def _polled(patience: float) -> Callable[[Status], bool]:
 async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.NodeOutput:
     status = ticket.status()
     if not status.done:
-        host.say(hidden.unique_id, _lines(describe(status), *remarks))
+        host.say(host.shown_id(hidden), _lines(describe(status), *remarks))
         return _blocked(status.job.task_id or "", status.job.video_url or "")
     result = ticket.result()
-    linked = host.linked_outputs(hidden.prompt, hidden.unique_id)
+    linked = host.linked_outputs(hidden)
     try:
         frames, last_frame, audio = await off_loop(lambda stop: decoded(result.path, linked, hidden.unique_id, stop))
     except MediaError as problem:
         raise _not_decoded(result, str(problem)) from None
     told = describe(status) if result.fetched else _lines("already paid", result.path.name)
-    host.say(hidden.unique_id, _lines(told, *remarks))
+    host.say(host.shown_id(hidden), _lines(told, *remarks))
     return io.NodeOutput(
         host.as_video(result.path),
         frames,

@@ -10,6 +10,8 @@ from ..gateway.contract import DURATIONS, MODELS, RESOLUTIONS
 from ..jobs.order import LARGEST_TAKE
 
 CATEGORY = "API Mall"
+HIDDEN = [io.Hidden.unique_id, io.Hidden.dynprompt]
+"""What every node of ours is told of its surroundings: its id, and the graph as it grows while it runs."""
 
 
 def prompt(tooltip: str) -> Any:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import torch
 from comfy_api.latest import ComfyExtension, InputImpl, Types, io
+from comfy_execution.graph_utils import GraphBuilder
 
 if TYPE_CHECKING:
     from nodes.comfyui import host
@@ -208,7 +209,7 @@ class Counted(io.ComfyNode):
             node_id="Probe_Counted",
             inputs=[io.String.Input("name"), io.Int.Input("number", default=0, min=0, max=10, optional=True)],
             outputs=[io.String.Output(display_name="first"), io.String.Output(display_name="second")],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -228,14 +229,43 @@ class Links(io.ComfyNode):
             node_id="APIMall_ProbeLinks",
             inputs=[io.String.Input("name")],
             outputs=[io.String.Output(f"slot{slot}", display_name=f"slot{slot}") for slot in range(host.OUTPUT_SLOTS)],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.dynprompt],
         )
 
     @classmethod
     def execute(cls, **inputs: object) -> io.NodeOutput:
-        linked = host.linked_outputs(cls.hidden.prompt, cls.hidden.unique_id)
+        linked = host.linked_outputs(cls.hidden)
         text = f"run {_count(str(inputs['name']))} linked {sorted(linked)} inputs {sorted(inputs)}"
         return io.NodeOutput(*(text if slot in linked else None for slot in range(host.OUTPUT_SLOTS)))
+
+
+class Repeat(io.ComfyNode):
+    """Runs two copies of `original`, as a loop would; reports output `slot` of each, hands on 4 of the last."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="Probe_Repeat",
+            inputs=[io.String.Input("original"), io.Int.Input("slot")],
+            outputs=[io.AnyType.Output(display_name="last")],
+            hidden=[io.Hidden.dynprompt],
+            enable_expand=True,
+        )
+
+    @classmethod
+    def execute(cls, original: str, slot: int) -> io.NodeOutput:
+        node = cls.hidden.dynprompt.get_node(original)
+        graph = GraphBuilder()
+        for number in range(2):
+            copy = graph.node(node["class_type"], f"copy{number}", **node["inputs"])
+            copy.set_override_display_id(original)
+            graph.node("Probe_Report", f"report{number}", value=copy.out(slot), other=number)
+        return io.NodeOutput(copy.out(4), expand=graph.finalize())
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> float:
+        """Never the same, like the loops of ComfyUI."""
+        return float("nan")
 
 
 class Fingerprint(io.ComfyNode):
@@ -247,7 +277,7 @@ class Fingerprint(io.ComfyNode):
             node_id="Probe_Fingerprint",
             inputs=[io.String.Input("how"), io.AnyType.Input("linked", optional=True)],
             outputs=[io.String.Output(display_name="result")],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.dynprompt],
         )
 
     @classmethod
@@ -345,17 +375,16 @@ class Show(io.ComfyNode):
         return io.Schema(
             node_id="Probe_Show",
             inputs=[io.String.Input("text")],
-            outputs=[io.String.Output(display_name="result")],
-            hidden=[io.Hidden.unique_id],
+            outputs=[io.String.Output(f"slot{slot}", display_name=f"slot{slot}") for slot in range(host.OUTPUT_SLOTS)],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
         )
 
     @classmethod
     async def execute(cls, text: str) -> io.NodeOutput:
-        node_id = str(cls.hidden.unique_id)
-        host.say(node_id, text)
-        host.show_progress(node_id, 3, 12)
+        host.say(host.shown_id(cls.hidden), text)
+        host.show_progress(str(cls.hidden.unique_id), 3, 12)
         await asyncio.sleep(0)
-        return io.NodeOutput("shown")
+        return io.NodeOutput(*(["shown"] * host.OUTPUT_SLOTS))
 
 
 class Folders(io.ComfyNode):
@@ -497,7 +526,18 @@ class _Silence:
 
 class Probes(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        nodes: list[type[io.ComfyNode]] = [Report, Meet, Several, Surroundings, Fail, Wait, Notes, Counted, Links]
+        nodes: list[type[io.ComfyNode]] = [
+            Report,
+            Meet,
+            Several,
+            Surroundings,
+            Fail,
+            Wait,
+            Notes,
+            Counted,
+            Links,
+            Repeat,
+        ]
         nodes += [Fingerprint, Checked, Number, Block, Locked, Show, Folders, Find, MakeVideo, LookAtVideo, Values]
         return nodes
 

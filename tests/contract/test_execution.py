@@ -225,6 +225,37 @@ def test_with_links_watched_an_output_linked_later_has_its_value(host: Host) -> 
     assert more == {"2": ["run 2 linked [0, 4] inputs ['name']"], "3": ["run 2 linked [0, 4] inputs ['name']"]}
 
 
+def test_a_copy_that_a_loop_runs_gives_what_is_linked_to_it_or_to_its_original(host: Host) -> None:
+    name = next(_tokens)
+    prompt: Prompt = {
+        "7": node("APIMall_ProbeLinks", name=name),
+        "loop": node("Probe_Repeat", original="7", slot=2),
+        "9": report("loop"),
+    }
+    shown = texts(host.run(prompt))
+    of_copies = [shown[node_id][0] for node_id in shown if "report" in node_id]
+    assert len(of_copies) == 2 and all("linked [2] inputs" in text for text in of_copies)
+
+    # What an expansion hands on as its own is an input of no node: only the original tells that it is wanted.
+    more: Prompt = {**prompt, "end": node("Probe_Counted", name="never asked for", number=["7", 4])}
+    assert "linked [2, 4] inputs" in texts(host.run(more))["9"][0]
+
+
+def test_the_text_of_a_copy_is_on_the_node_that_the_user_sees(host: Host) -> None:
+    text = f"from a copy {next(_tokens)}"
+    prompt: Prompt = {
+        "seen": node("Probe_Show", text=text),
+        "texts": node("Probe_Repeat", original="seen", slot=0),
+        "9": report("texts"),
+    }
+    host.run(prompt)
+    host.await_text("seen", text)
+    assert {node_id for node_id, shown in host.texts() if shown == text} == {"seen"}
+    states = [state for event, data in host.sent() if event == "progress_state" for state in data["nodes"].values()]
+    copies = [state for state in states if state["node_id"].startswith("texts.")]
+    assert "seen" in {state["display_node_id"] for state in copies}
+
+
 def test_a_fingerprint_sees_neither_linked_values_nor_the_prompt(host: Host) -> None:
     notes(host)
     how = next(_tokens)

@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 import pytest
+from comfy_api.latest import io
+from comfy_execution.graph import DynamicPrompt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,17 +38,19 @@ def test_any_json_passes_the_prompt_hook(queued: dict[str, Any]) -> None:
     before = copy.deepcopy(queued)
     after = hook(queued)
     nodes = after.get("prompt")
+    graph = DynamicPrompt(nodes if isinstance(nodes, dict) else {})
     for node_id, node in nodes.items() if isinstance(nodes, dict) else ():
         ours = isinstance(node, dict) and str(node.get("class_type")).startswith(host.NODE_ID_PREFIX)
         if ours and isinstance(node.get("inputs"), dict):
-            told = node["inputs"].pop(host.LINKED_INPUT)
+            told = node["inputs"][host.LINKED_INPUT]
             assert all(part.lstrip("-").isdigit() for part in told.split(",") if part)
-            before["prompt"][node_id]["inputs"].pop(host.LINKED_INPUT, None)
-        for slot in host.linked_outputs(nodes, node_id):
-            assert isinstance(slot, int)
+            before["prompt"][node_id]["inputs"][host.LINKED_INPUT] = told
+            for slot in host.linked_outputs(io.HiddenHolder(unique_id=node_id, dynprompt=graph)):
+                assert isinstance(slot, int)
     assert repr(after) == repr(before)
 
 
-@pytest.mark.parametrize("prompt", [None, {}, {"1": None}, {"1": {"inputs": {}}}, {"1": "node"}])
-def test_links_that_cannot_be_known_count_as_all(prompt: Any) -> None:
-    assert host.linked_outputs(prompt, "1") == frozenset(range(host.OUTPUT_SLOTS))
+@pytest.mark.parametrize("noted", [{}, {host.LINKED_INPUT: None}, {host.LINKED_INPUT: ["2", 0]}], ids=str)
+def test_links_that_cannot_be_known_count_as_all(noted: dict[str, Any]) -> None:
+    graph = DynamicPrompt({"1": {"class_type": "APIMall_TextToVideo", "inputs": noted}})
+    assert host.linked_outputs(io.HiddenHolder(unique_id="1", dynprompt=graph)) == frozenset(range(host.OUTPUT_SLOTS))

@@ -123,7 +123,13 @@ def test_a_node_is_nobodys_partner_node_and_has_the_hidden_inputs_it_needs(node:
     assert schema.category == "API Mall"
     # With is_api_node ComfyUI would hand us the user's Comfy account token.
     assert not schema.is_api_node and not schema.is_deprecated and not schema.is_experimental
-    assert {io.Hidden.unique_id, io.Hidden.prompt} == set(schema.hidden)
+    assert {io.Hidden.unique_id, io.Hidden.dynprompt} == set(schema.hidden)
+
+
+@pytest.mark.parametrize("node", NODES, ids=IDS)
+def test_what_generates_or_collects_runs_alone_and_what_only_loads_does_not(node: type[io.ComfyNode]) -> None:
+    # Without an output node ComfyUI refuses a prompt; what is one runs on every queue, whoever asks for its outputs.
+    assert node.GET_SCHEMA().is_output_node == (node is not LoadVideo)
 
 
 @pytest.mark.parametrize("node", NODES, ids=IDS)

@@ -10,6 +10,8 @@ from types import FrameType
 from typing import cast
 
 import pytest
+from comfy_api.latest import io
+from comfy_execution.graph import DynamicPrompt
 
 from nodes.comfyui.waiting import follow, off_loop
 from nodes.gateway.errors import Detached
@@ -142,7 +144,8 @@ def test_one_more_look_after_the_deadline_may_find_the_clip(slow_comfy: Comfy) -
     assert job is not None
     slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
     ticket = LateNews(job)
-    asyncio.run(follow(cast(Ticket, ticket), "1", until=lambda status: False))
+    hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({}))
+    asyncio.run(follow(cast(Ticket, ticket), hidden, until=lambda status: False))
     assert ticket.polls == 2
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import folder_paths
 from comfy import model_management
 from comfy_api.latest import io
+from comfy_execution.graph import DynamicPrompt
 from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.progress import reset_progress_state
 from comfy_execution.utils import executing
@@ -312,20 +313,24 @@ class _Execution:
         self._cache = cache
         self._keys: dict[str, CacheKey] = {}
         self._done: dict[str, _Done] = {}
+        self._graph = DynamicPrompt(run.prompt)
+        self._waiting: list[str] = []
+        self._expanding: dict[str, list[Any]] = {}
         self._messages: list[list[Any]] = []
 
     async def history(self) -> dict[str, Any]:
         model_management.interrupt_current_processing(False)
         self._host.server.client_id = self._run.client_id
-        reset_progress_state(self._run.prompt_id)
+        reset_progress_state(self._run.prompt_id, self._graph)
         self._tell("execution_start")
-        needed = self._needed()
+        needed = self._needed(self._run.targets)
         for node_id in needed:
             await self._key(node_id)
         cached = [node_id for node_id in needed if self._keys[node_id] in self._cache]
         self._tell("execution_cached", nodes=cached)
         try:
-            await self._run_all(needed)
+            self._waiting += needed
+            await self._run_all()
         except _Failed as failure:
             self._tell_failure(failure)
             succeeded = False
@@ -351,7 +356,7 @@ class _Execution:
             self._host.server.send_sync(event, self._messages[-1][1], self._run.client_id)
 
     def _tell_failure(self, failure: _Failed) -> None:
-        about = {"node_id": failure.node_id, "node_type": self._run.prompt[failure.node_id]["class_type"]}
+        about = {"node_id": failure.node_id, "node_type": self._graph.get_node(failure.node_id)["class_type"]}
         cause = failure.cause
         if isinstance(cause, model_management.InterruptProcessingException):
             self._tell("execution_interrupted", **about)
@@ -366,25 +371,25 @@ class _Execution:
             traceback=traceback.format_tb(cause.__traceback__),
         )
 
-    def _needed(self) -> list[str]:
-        """The targets and what they depend on, dependencies first."""
+    def _needed(self, targets: Iterable[str]) -> list[str]:
+        """The `targets` and what they depend on, dependencies first."""
         order: list[str] = []
 
         def visit(node_id: str) -> None:
             if node_id not in order:
-                for value in self._run.prompt[node_id]["inputs"].values():
+                for value in self._graph.get_node(node_id)["inputs"].values():
                     if _is_link(value):
                         visit(value[0])
                 order.append(node_id)
 
-        for target in self._run.targets:
+        for target in targets:
             visit(target)
         return order
 
     async def _key(self, node_id: str) -> CacheKey:
         """Class, fingerprint, every input (undeclared ones too) and the ancestors; not the node's own id."""
         if node_id not in self._keys:
-            node = self._run.prompt[node_id]
+            node = self._graph.get_node(node_id)
             parts: list[Any] = [node["class_type"], await self._fingerprint(node_id, node)]
             if self._class(node_id).GET_SCHEMA().not_idempotent:
                 parts.append(node_id)
@@ -407,15 +412,14 @@ class _Execution:
             return uuid.uuid4()
 
     def _class(self, node_id: str) -> type[io.ComfyNode]:
-        return self._host.classes[self._run.prompt[node_id]["class_type"]]
+        return self._host.classes[self._graph.get_node(node_id)["class_type"]]
 
-    async def _run_all(self, needed: list[str]) -> None:
-        waiting = list(needed)
+    async def _run_all(self) -> None:
         pending: dict[asyncio.Future[Any], tuple[str, list[Any]]] = {}
-        while waiting or pending:
-            ready = [node_id for node_id in waiting if self._is_ready(node_id)]
+        while self._waiting or pending:
+            ready = [node_id for node_id in self._waiting if self._is_ready(node_id)]
             for node_id in ready:
-                waiting.remove(node_id)
+                self._waiting.remove(node_id)
                 calls = await self._start(node_id)
                 if calls is None:
                     continue
@@ -423,15 +427,15 @@ class _Execution:
                 if tasks:
                     pending[asyncio.gather(*tasks, return_exceptions=True)] = (node_id, calls)
                 else:
-                    self._finish(node_id, calls)
+                    await self._finish(node_id, calls)
             if not ready and pending:
                 ended, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for future in ended:
                     node_id, calls = pending.pop(future)
-                    self._finish(node_id, calls)
+                    await self._finish(node_id, calls)
 
     def _is_ready(self, node_id: str) -> bool:
-        inputs = self._run.prompt[node_id]["inputs"].values()
+        inputs = self._graph.get_node(node_id)["inputs"].values()
         return all(value[0] in self._done for value in inputs if _is_link(value))
 
     async def _start(self, node_id: str) -> list[Any] | None:
@@ -453,7 +457,7 @@ class _Execution:
     def _inputs(self, node_id: str) -> dict[str, list[Any]]:
         declared = {entry.id for entry in self._class(node_id).GET_SCHEMA().inputs}
         found = {}
-        for name, value in self._run.prompt[node_id]["inputs"].items():
+        for name, value in self._graph.get_node(node_id)["inputs"].items():
             if name in declared:
                 found[name] = self._done[value[0]].outputs[value[1]] if _is_link(value) else [value]
         return found
@@ -468,6 +472,7 @@ class _Execution:
         hidden = io.HiddenHolder(
             unique_id=node_id if io.Hidden.unique_id in schema.hidden else None,
             prompt=self._run.prompt if io.Hidden.prompt in schema.hidden else None,
+            dynprompt=self._graph if io.Hidden.dynprompt in schema.hidden else None,
         )
         execute = _clone(self._class(node_id), hidden).execute
         if not asyncio.iscoroutinefunction(execute):
@@ -482,15 +487,55 @@ class _Execution:
         await asyncio.sleep(0)  # a node that never awaits is done at once
         return task.result() if task.done() else task
 
-    def _finish(self, node_id: str, calls: list[Any]) -> None:
+    async def _finish(self, node_id: str, calls: list[Any]) -> None:
         try:
             results = [call.result() if isinstance(call, asyncio.Task) else call for call in calls]
         except (Exception, model_management.InterruptProcessingException) as problem:
             raise _Failed(node_id, problem) from problem
-        done = _collected(self._class(node_id).GET_SCHEMA(), results)
-        self._done[node_id] = self._cache[self._keys[node_id]] = done
-        if done.ui and self._run.client_id is not None:
-            self._host.server.send_sync("executed", {"node": node_id, "output": done.ui}, self._run.client_id)
+        self._expanding[node_id] = results
+        await self._add_nodes(node_id, results)
+        self._settle()
+
+    async def _add_nodes(self, node_id: str, results: list[Any]) -> None:
+        """The nodes that the calls of a node ask for, and what has to run of them."""
+        wanted = [source for result in results for source, _ in _links_of(result)]
+        for result in results:
+            for added, node in _expansion(result).items():
+                self._graph.add_ephemeral_node(added, node, node_id, node.get("override_display_id", node_id))
+                if self._class(added).GET_SCHEMA().is_output_node:
+                    wanted.append(added)
+        for needed in self._needed(wanted):
+            if needed not in self._keys:
+                await self._key(needed)
+                self._waiting.append(needed)
+
+    def _settle(self) -> None:
+        """A node that added others is done once those are whose outputs it hands on as its own."""
+        for node_id, results in list(self._expanding.items()):
+            if not all(source in self._done for result in results for source, _ in _links_of(result)):
+                continue
+            del self._expanding[node_id]
+            for result in results:
+                if _expansion(result):
+                    result.args = tuple(
+                        self._done[value[0]].outputs[value[1]][0] if _is_link(value) else value for value in result.args
+                    )
+            done = _collected(self._class(node_id).GET_SCHEMA(), results)
+            self._done[node_id] = self._cache[self._keys[node_id]] = done
+            if done.ui and self._run.client_id is not None:
+                shown = {"node": node_id, "display_node": self._graph.get_display_node_id(node_id), "output": done.ui}
+                self._host.server.send_sync("executed", shown, self._run.client_id)
+            self._settle()
+            return
+
+
+def _expansion(result: Any) -> dict[str, dict[str, Any]]:
+    return getattr(result, "expand", None) or {}
+
+
+def _links_of(result: Any) -> list[list[Any]]:
+    """The outputs of added nodes that a call hands on as its own."""
+    return [value for value in result.args if _is_link(value)] if _expansion(result) else []
 
 
 def _collected(schema: io.Schema, results: list[Any]) -> _Done:
