@@ -37,12 +37,12 @@ def test_without_wait_the_task_id_comes_at_once_and_the_media_are_blocked(slow_c
     assert task.task_id in outcome.said()
 
 
-def test_nodes_that_nothing_is_linked_to_run_alone(slow_stage: Stage) -> None:
-    outcome = slow_stage.run({"1": text_to_video(wait=False)}).ok()
-    (task,) = slow_stage.gateway.record.tasks
+def test_nodes_that_nothing_is_linked_to_run_alone(slow_comfy: Comfy) -> None:
+    outcome = slow_comfy.run({"1": text_to_video(wait=False)}).ok()
+    (task,) = slow_comfy.gateway.record.tasks
     assert task.task_id in outcome.said()
-    slow_stage.clock.advance(3600)
-    collected = slow_stage.run({"1": poll()}).ok()
+    slow_comfy.clock.advance(3600)
+    collected = slow_comfy.run({"1": poll()}).ok()
     assert collected.history["outputs"]["1"]["images"], "the clip is on the node"
 
 
