@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
+from .gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
 from .jobs import sources
 from .jobs.order import Order
 from .jobs.work import Result, Ticket

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from .comfyui import widgets
 from .comfyui.host import shielded, supported
 from .comfyui.waiting import make
-from .gateway.contract import TEXT_TO_VIDEO
+from .gateway.models import TEXT_TO_VIDEO
 
 
 class TextToVideo(io.ComfyNode):

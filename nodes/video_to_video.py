@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from .comfyui import widgets
 from .comfyui.host import shielded, supported
 from .comfyui.waiting import make
-from .gateway.contract import VIDEO_TO_VIDEO
+from .gateway.models import VIDEO_TO_VIDEO
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..gateway.contract import DURATIONS, MODELS, RESOLUTIONS
+from ..gateway import models
 from ..jobs.order import LARGEST_TAKE
 
 CATEGORY = "API Mall"
@@ -19,20 +19,21 @@ def prompt(tooltip: str) -> Any:
     return io.String.Input("prompt", multiline=True, default="", tooltip=tooltip)
 
 
-def settings(kind: str) -> list[Any]:
+def settings(job_type: str) -> list[Any]:
     """Model, duration, resolution, take and wait, in this order, at the end of every paid node."""
+    names, durations, resolutions = models.names(), models.durations(job_type), models.resolutions(job_type)
     return [
-        io.Combo.Input("model", options=list(MODELS), default=MODELS[0], tooltip="The model that makes the video."),
+        io.Combo.Input("model", options=list(names), default=names[0], tooltip="The model that makes the video."),
         io.Combo.Input(
             "duration",
-            options=list(DURATIONS[kind]),
-            default=DURATIONS[kind][0],
+            options=list(durations),
+            default=durations[0],
             tooltip="Length of the video in seconds.",
         ),
         io.Combo.Input(
             "resolution",
-            options=list(RESOLUTIONS),
-            default=RESOLUTIONS[0],
+            options=list(resolutions),
+            default=resolutions[0],
             tooltip="Size of the video: 720p is 1280x720, 1080p is 1920x1080.",
         ),
         io.Int.Input(

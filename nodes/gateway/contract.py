@@ -22,18 +22,6 @@ BALANCE_PATH = "/api/v1/account/balances"
 UPLOAD_URL_PATH = "/api/v1/files/upload-url"
 BASE64_PATH = "/api/v1/files/base64"
 
-MODELS = ("wan2-6",)
-TEXT_TO_VIDEO = "text-to-video"
-IMAGE_TO_VIDEO = "image-to-video"
-VIDEO_TO_VIDEO = "video-to-video"
-DURATIONS = {
-    TEXT_TO_VIDEO: ("5", "10", "15"),
-    IMAGE_TO_VIDEO: ("5", "10", "15"),
-    VIDEO_TO_VIDEO: ("5", "10"),
-}
-"""Seconds that every host takes; the gateway prints no list (`docs/gateway.md`, "Durations and resolutions")."""
-RESOLUTIONS = ("720p", "1080p")
-
 COMPLETED = "completed"
 FAILED = "failed"
 """The only two words that end a job (`docs/gateway.md`, "Statuses")."""

@@ -9,26 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..gateway.contract import (
-    DURATIONS,
-    IMAGE_TO_VIDEO,
-    MODELS,
-    RESOLUTIONS,
-    TEXT_TO_VIDEO,
-    VIDEO_TO_VIDEO,
-    CreateRequest,
-    clean_text,
-    is_loopback,
-)
+from ..gateway import models
+from ..gateway.contract import CreateRequest, clean_text, is_loopback
 from ..gateway.errors import InputError
+from ..gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO, Offer
 from ..journal.rows import Intent
 from ..progress import Stop
 
 LARGEST_TAKE = 2_147_483_647
-LONGEST_PROMPT = 5000
-"""Characters; no host of Wan 2.6 takes more (`docs/gateway.md`, "Prompt")."""
-
-_SAFE_PROMPT = 1500
 
 
 @dataclass(frozen=True)
@@ -66,15 +54,15 @@ class Order:
     references: tuple[Medium | str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.type not in (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, VIDEO_TO_VIDEO):
-            raise InputError(f"{clean_text(self.type, 40)!r} is not a type of job")
-        _check_choice("duration", self.duration, DURATIONS[self.type])
-        _check_choice("resolution", self.resolution, RESOLUTIONS)
+        offer = self._offer
+        _check_choice("duration", self.duration, offer.durations)
+        _check_choice("resolution", self.resolution, offer.resolutions)
         if self.type == TEXT_TO_VIDEO and not self.prompt.strip():
             raise InputError("The prompt is empty", advice="Describe the video you want.")
-        if len(self.prompt) > LONGEST_PROMPT:
+        if len(self.prompt) > offer.longest_prompt:
             raise InputError(
-                f"The prompt has {len(self.prompt):,} characters", advice=f"Shorten it to {LONGEST_PROMPT:,} or fewer."
+                f"The prompt has {len(self.prompt):,} characters",
+                advice=f"Shorten it to {offer.longest_prompt:,} or fewer.",
             )
         if not 0 <= self.take <= LARGEST_TAKE:
             # The widget keeps to this; a number that is linked to it need not.
@@ -92,6 +80,15 @@ class Order:
         return tuple(reference for reference in self.references if isinstance(reference, Medium))
 
     @property
+    def _offer(self) -> Offer:
+        if self.type not in models.TYPES:
+            raise InputError(f"{clean_text(self.type, 40)!r} is not a type of job")
+        offer = models.offer(self.model, self.type)
+        if offer is None:
+            raise InputError(f"{self.model} makes no {self.type}", advice="Choose another model.")
+        return offer
+
+    @property
     def _texts(self) -> tuple[str, ...]:
         urls = (reference for reference in self.references if isinstance(reference, str))
         return (self.model, self.prompt, self.duration, self.resolution, *urls)
@@ -100,12 +97,15 @@ class Order:
     def warnings(self) -> tuple[str, ...]:
         """What may go wrong, in sentences; the job is sent all the same."""
         found = []
-        if len(self.prompt) > _SAFE_PROMPT:
-            found.append(f"Of {len(self.prompt):,} characters of prompt, those beyond {_SAFE_PROMPT:,} may be ignored.")
-        if self.model not in MODELS:
+        offer = self._offer
+        if len(self.prompt) > offer.safe_prompt:
+            found.append(
+                f"Of {len(self.prompt):,} characters of prompt, those beyond {offer.safe_prompt:,} may be ignored."
+            )
+        if not models.is_known(self.model):
             found.append(f"This pack does not know the model {clean_text(self.model, 40)!r}; the gateway will decide.")
-        if self.type == IMAGE_TO_VIDEO and len(self.references) > 1:
-            found.append(f"{len(self.references)} images are sent; this model promises to use one.")
+        if self.type == IMAGE_TO_VIDEO and len(self.references) > offer.references:
+            found.append(f"{len(self.references)} images are sent; this model promises to use {offer.references}.")
         return tuple(found)
 
     def identity(self, account: str) -> str:

@@ -12,7 +12,6 @@ LONGEST_UNWATCHED_PAUSE_SECONDS = 60.0
 LONGEST_SILENCE_SECONDS = 300.0
 _FIRST_SILENCE_SECONDS = 30.0
 _CLOSE_PAUSE_SECONDS = 6.0
-_USUAL_SECONDS = 74.0  # Wan 2.6 at other hosts: 50 to 250 s
 _MOST_SPREAD_SECONDS = 2.0
 _ENOUGH_RUNS = 3
 
@@ -40,17 +39,17 @@ class Learned:
         return elapsed_seconds / self.late if elapsed_seconds < self.late else None
 
 
-def next_poll(elapsed_seconds: float, learned: Learned | None, *, watched: bool) -> float:
+def next_poll(elapsed_seconds: float, learned: Learned | None, usual_seconds: float, *, watched: bool) -> float:
     """Seconds until the next poll of a job that was accepted `elapsed_seconds` ago.
 
-    Unknown kinds: 3 s and doubling until jobs of this model begin to be done, then closely, and ever less so
+    Unknown kinds: 3 s and doubling until such jobs begin to be done (`usual_seconds`), then closely, and ever less so
     (`docs/gateway.md`, "Polling" and "Run times"). Known kinds: a few polls until an early run would be done, then
     closely until a late one would. Unwatched jobs (nobody waits) slow down to a minute.
     """
     if not watched:
         return min(max(elapsed_seconds / 4, SHORTEST_PAUSE_SECONDS), LONGEST_UNWATCHED_PAUSE_SECONDS)
     if learned is None:
-        return _next_poll_of_unknown(elapsed_seconds)
+        return _next_poll_of_unknown(elapsed_seconds, usual_seconds)
     if elapsed_seconds < SHORTEST_PAUSE_SECONDS:
         return SHORTEST_PAUSE_SECONDS
     if elapsed_seconds < learned.early:
@@ -62,8 +61,8 @@ def next_poll(elapsed_seconds: float, learned: Learned | None, *, watched: bool)
     return min(max(wanted, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
 
-def _next_poll_of_unknown(elapsed_seconds: float) -> float:
-    to_usual = _USUAL_SECONDS - elapsed_seconds
+def _next_poll_of_unknown(elapsed_seconds: float, usual_seconds: float) -> float:
+    to_usual = usual_seconds - elapsed_seconds
     if to_usual > _CLOSE_PAUSE_SECONDS:
         return min(max(elapsed_seconds, SHORTEST_PAUSE_SECONDS), to_usual)
     return min(max(-to_usual / 8, _CLOSE_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)

@@ -30,6 +30,7 @@ from ..gateway.errors import (
     TaskUnknown,
     Throttled,
 )
+from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
 from ..journal import rows as states
 from ..journal.presence import Holders
@@ -394,7 +395,9 @@ class Runner:
 
     def _plan_poll(self, work: Work) -> None:
         elapsed = self._clocks.monotonic() - (work.accepted_at or 0.0)
-        seconds = self._pace(elapsed, work.learned, watched=bool(work.tickets))
+        seconds = self._pace(
+            elapsed, work.learned, usual_seconds(work.job.model, work.job.type), watched=bool(work.tickets)
+        )
         self._plan(work, _POLL, spread(seconds, self._clocks.chance()))
 
     def _poll_failed(self, work: Work, job: Job, failure: APIMallError) -> None:

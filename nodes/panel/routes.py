@@ -24,8 +24,8 @@ from aiohttp import web
 from server import PromptServer
 
 from .. import settings as settings_room
-from ..gateway.contract import TEXT_TO_VIDEO
 from ..gateway.errors import APIMallError, InputError, SetupError
+from ..gateway.models import TEXT_TO_VIDEO
 from ..jobs.order import Order
 from ..journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
 from ..journal.rows import Job, Kind

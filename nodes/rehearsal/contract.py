@@ -19,14 +19,11 @@ from email.message import Message
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..gateway import models
 from ..gateway.contract import is_loopback
 from .book import ENDLESS
 
-MODEL = "wan2-6"
-DURATIONS = {"text-to-video": ("5", "10", "15"), "image-to-video": ("5", "10", "15"), "video-to-video": ("5", "10")}
 MEDIA_FIELDS = {"text-to-video": None, "image-to-video": "image_urls", "video-to-video": "video_url"}
-RESOLUTIONS = ("720p", "1080p")
-LARGEST_PROMPT_CHARACTERS = 5000
 LARGEST_IMAGES = 10
 LARGEST_FILE_BYTES = 104_857_600
 LARGEST_KEY_CHARACTERS = 255
@@ -171,17 +168,18 @@ def create(headers: Message, body: bytes) -> Asked:
     value = json_object(headers, body)
     only_fields(value, FIELD_TYPES, ("model",))
     kind, prompt = value.get("type", "text-to-video"), value.get("prompt", "")
-    if value["model"] != MODEL:
+    if not models.is_known(value["model"]):
         raise Refused(400, f"Unknown model: {value['model'][:80]}")
-    if kind not in DURATIONS:
+    offer = models.offer(value["model"], kind)
+    if offer is None:
         raise Refused(400, f"Unknown type: {kind[:80]}")
     duration, resolution = value.get("duration", "5"), value.get("resolution", "720p")
-    if duration not in DURATIONS[kind]:
-        raise Refused(400, f"duration must be one of {', '.join(DURATIONS[kind])} for {kind}")
-    if resolution not in RESOLUTIONS:
-        raise Refused(400, f"resolution must be one of {', '.join(RESOLUTIONS)}")
-    if len(prompt) > LARGEST_PROMPT_CHARACTERS:
-        raise Refused(400, f"prompt is longer than {LARGEST_PROMPT_CHARACTERS} characters")
+    if duration not in offer.durations:
+        raise Refused(400, f"duration must be one of {', '.join(offer.durations)} for {kind}")
+    if resolution not in offer.resolutions:
+        raise Refused(400, f"resolution must be one of {', '.join(offer.resolutions)}")
+    if len(prompt) > offer.longest_prompt:
+        raise Refused(400, f"prompt is longer than {offer.longest_prompt} characters")
     if kind == "text-to-video" and not prompt.strip():
         raise Refused(400, "prompt is required for text-to-video")
     if BLOCKED_WORD in prompt.lower():

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nodes.gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
+from nodes.gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
 from nodes.jobs.order import Order
 from nodes.jobs.work import Ticket
 from nodes.service import Folders, Service

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nodes.gateway.contract import TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.gateway.errors import Charge, InputError
+from nodes.gateway.models import TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.jobs.order import Order
 from tests.support.harness import medium, text_order
 

@@ -15,7 +15,7 @@ from nodes.jobs.pace import Learned, next_poll, spread
 def test_a_job_of_an_unknown_kind_is_polled_more_closely_when_such_jobs_begin_to_be_done(
     elapsed: float, watched: bool, seconds: float
 ) -> None:
-    assert next_poll(elapsed, None, watched=watched) == seconds
+    assert next_poll(elapsed, None, 74.0, watched=watched) == seconds
 
 
 def test_pauses_are_spread_by_seconds_at_most_and_never_grow() -> None:
@@ -26,7 +26,7 @@ def test_pauses_are_spread_by_seconds_at_most_and_never_grow() -> None:
 def polls(learned: Learned | None, until: float) -> int:
     elapsed, count = 0.0, 0
     while elapsed < until:
-        elapsed += next_poll(elapsed, learned, watched=True)
+        elapsed += next_poll(elapsed, learned, 74.0, watched=True)
         count += 1
     return count
 
@@ -40,8 +40,8 @@ def test_a_known_kind_of_job_is_left_alone_until_it_may_be_done() -> None:
 def test_what_was_learned_can_be_wrong_without_silence_for_hours() -> None:
     learned = Learned.of([30_000.0] * 5)
     assert learned is not None
-    assert next_poll(10, learned, watched=True) <= 30
-    assert next_poll(3000, learned, watched=True) <= 300
+    assert next_poll(10, learned, 74.0, watched=True) <= 30
+    assert next_poll(3000, learned, 74.0, watched=True) <= 300
 
 
 def test_nothing_is_learned_from_too_few_runs() -> None:

@@ -17,7 +17,8 @@ import numpy as np
 import requests
 
 from nodes.gateway.client import Gateway, Timeouts, open_session
-from nodes.gateway.contract import TEXT_TO_VIDEO, Stored
+from nodes.gateway.contract import Stored
+from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import fetch
 from nodes.guard.uploads import is_readable, put
 from nodes.jobs.order import Medium, MediumFile, Order

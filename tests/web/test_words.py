@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from nodes import settings
-from nodes.gateway.contract import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.gateway.errors import APIMallError, Charge
+from nodes.gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.journal import rows as journal
 from nodes.journal.reads import Only
 from nodes.panel import cards as panel

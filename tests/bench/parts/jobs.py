@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nodes.gateway.models import TEXT_TO_VIDEO, usual_seconds
 from nodes.jobs.pace import Learned, next_poll, spread
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
@@ -150,6 +151,7 @@ def lateness(bench: Bench) -> Part:
 
 
 _USUAL_DEVIATION = 10.0
+_USUAL_SECONDS = usual_seconds("wan2-6", TEXT_TO_VIDEO)
 _HABITS = (
     ("unknown kind, +-10 s", False, _USUAL_DEVIATION),
     ("known kind, +-10 s", True, _USUAL_DEVIATION),
@@ -169,7 +171,7 @@ def _simulated(known: bool, deviation: float) -> tuple[list[float], list[int]]:
         learned = Learned.of(runs) if known else None
         elapsed, count = 0.0, 0
         while elapsed < took:
-            pause = next_poll(elapsed, learned, watched=True)
+            pause = next_poll(elapsed, learned, _USUAL_SECONDS, watched=True)
             elapsed += spread(pause, chance.random()) + _LOOK_SECONDS
             count += 1
         late.append(elapsed - took)
@@ -207,8 +209,8 @@ def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[in
 
     learned = Learned.of([_JOB_SECONDS + spread for spread in (-9.0, -4.0, -1.0, 2.0, 5.0, 9.0)])
 
-    def pace(elapsed: float, of_runs: Learned | None, *, watched: bool) -> float:
-        return next_poll(elapsed, learned if known else None, watched=watched)
+    def pace(elapsed: float, of_runs: Learned | None, usual_seconds: float, *, watched: bool) -> float:
+        return next_poll(elapsed, learned if known else None, usual_seconds, watched=watched)
 
     with gateway(bench, seconds_per_task=_JOB_SECONDS / _SPEED) as started:
         wiring = Wiring(max_jobs=_REAL_JOBS, observe=finished, clocks=_quick_clocks(), pace=pace)
