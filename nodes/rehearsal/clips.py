@@ -73,7 +73,7 @@ class Clips:
     def _make(self, task: Task) -> None:
         with self._book.open() as page:
             media = tuple(self._files.find(page, url).path for url in task.media)
-        scene = plan(task.type, task.prompt, int(task.duration), task.resolution, media, task.variation)
+        scene = plan(task.type, task.prompt, int(task.duration), task.resolution, media, task.variation, task.model)
         with whole(self._files.result_path(task)) as part:
             self._render(scene, part)
 

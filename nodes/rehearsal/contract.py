@@ -32,8 +32,8 @@ UPLOAD_SECONDS, UPLOAD_SECONDS_RANGE = 900, (60, 3600)
 REFUSED_KEY = "sk-rehearsal-refused"
 UNAPPROVED_KEY = "sk-rehearsal-unapproved"
 
-# A price list of the rehearsal's own: none is documented. 30 is the sample's number.
-CREDITS_PER_5_SECONDS = {"720p": 30, "1080p": 45}
+# A price of the rehearsal's own, by lines and seconds: none is documented. 30 is the sample's number.
+CREDITS_PER_720_LINES = 6.0
 
 # Words that a user can put into a prompt to rehearse a bad end without scripting anything.
 BLOCKED_WORD = "rehearse-blocked"
@@ -57,6 +57,11 @@ FIELD_TYPES: Mapping[str, type] = {
     "resolution": str,
 }
 JSON_TYPE_NAMES = {str: "a string", list: "an array", int: "an integer"}
+
+
+def lines_of(resolution: str) -> int:
+    """The lines of a tier: 720 of "720p"."""
+    return int(resolution.rstrip("p"))
 
 
 class Refused(Exception):
@@ -83,7 +88,7 @@ class Asked:
     @property
     def credits(self) -> int:
         """What it costs, charged at creation."""
-        return CREDITS_PER_5_SECONDS[self.resolution] * (int(self.duration) // 5)
+        return round(CREDITS_PER_720_LINES * lines_of(self.resolution) / 720 * int(self.duration))
 
     @property
     def fate(self) -> str | None:

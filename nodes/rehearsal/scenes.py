@@ -15,14 +15,13 @@ from PIL import Image, ImageOps
 from ..media.colour import Turn, turn_of
 from ..media.probe import probe
 from ..media.source import Source
+from .contract import lines_of
 from .film import soft_chord, write_film
 from .landscape import Landscape
 from .lettering import letterings
 from .picture import Picture
 
 FPS = 30
-PIXELS = {"720p": 1280 * 720, "1080p": 1920 * 1080}
-WIDE = {"720p": (1280, 720), "1080p": (1920, 1080)}
 SIDE_STEP = 8
 STEEPEST_ASPECT = 4.0
 PUSH_ROOM = 1.14
@@ -42,6 +41,7 @@ class Scene:
     source: Path | None = None
     variation: int = 0
     resolution: str = "720p"
+    model: str = ""
 
     @property
     def seed(self) -> int:
@@ -53,24 +53,38 @@ class Scene:
         return self.seconds * self.fps
 
 
-def plan(kind: str, prompt: str, seconds: int, resolution: str, media: Sequence[Path | None], variation: int) -> Scene:
+def plan(
+    kind: str,
+    prompt: str,
+    seconds: int,
+    resolution: str,
+    media: Sequence[Path | None],
+    variation: int,
+    model: str = "",
+) -> Scene:
     """The scene of a task; it follows the shape of its first source. Raises OSError, NotAClip."""
     source = media[0] if media else None
-    width, height = WIDE[resolution]
+    width, height = wide(resolution)
     if source is not None and kind == "image-to-video":
         with Image.open(source) as picture:
             width, height = fit(ImageOps.exif_transpose(picture).size, resolution)
     elif source is not None:
         width, height = fit(_video_size(source), resolution)
-    return Scene(kind, prompt, seconds, width, height, FPS, source, variation, resolution)
+    return Scene(kind, prompt, seconds, width, height, FPS, source, variation, resolution, model)
+
+
+def wide(resolution: str) -> tuple[int, int]:
+    """Width and height of a tier in 16:9: "720p" is 1280x720."""
+    height = lines_of(resolution)
+    return round(height * 16 / 9 / 2) * 2, height
 
 
 def fit(size: tuple[int, int], resolution: str) -> tuple[int, int]:
     """Width and height of the tier's pixel count in about the shape of `size`."""
     aspect = min(STEEPEST_ASPECT, max(1 / STEEPEST_ASPECT, size[0] / size[1]))
     if abs(aspect - 16 / 9) < 0.01:
-        return WIDE[resolution]
-    height = math.sqrt(PIXELS[resolution] / aspect)
+        return wide(resolution)
+    height = math.sqrt(math.prod(wide(resolution)) / aspect)
     return round(height * aspect / SIDE_STEP) * SIDE_STEP, round(height / SIDE_STEP) * SIDE_STEP
 
 
@@ -81,7 +95,7 @@ def render(scene: Scene, path: Path) -> None:
 
 def pictures(scene: Scene) -> Iterator[Picture]:
     """Every picture of a scene, with its lettering and a line at the foot that grows with time."""
-    facts = f"{scene.type}   wan2-6   {scene.resolution}   {scene.seconds} s"
+    facts = f"{scene.type}   {scene.model}   {scene.resolution}   {scene.seconds} s"
     overlays = letterings(scene.prompt, facts, scene.width, scene.height, firm=scene.type != "text-to-video")
     thick = max(2, scene.height // 180 // 2 * 2)
     for frame, picture in zip(range(scene.frames), SHOTS[scene.type](scene), strict=True):
