@@ -16,7 +16,7 @@ from nodes.jobs.pace import next_poll
 from nodes.journal.reads import Records
 from nodes.journal.rows import Kind
 from nodes.text_to_video import TextToVideo
-from tests.support.jobs import ACCOUNT, bench, rehearsal
+from tests.support.harness import ACCOUNT, bench, rehearsal
 
 MADE_UP = Model(
     "made-up-9",
