@@ -20,6 +20,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.util.ssl_ import create_urllib3_context
+from urllib3.util.ssl_match_hostname import CertificateError  # urllib3 1.26 compares names itself
 
 from .errors import SetupError
 
@@ -103,10 +104,10 @@ class VerifyingAdapter(HTTPAdapter):
 def certificate_advice(problem: BaseException) -> str | None:
     """What helps when the other end's certificate was not accepted; None when that is not what happened."""
     for link in chain(problem):
-        if isinstance(link, ssl.SSLCertVerificationError):
-            if link.verify_code in _WRONG_TIME:
+        if isinstance(link, (ssl.SSLCertVerificationError, CertificateError)):
+            if getattr(link, "verify_code", None) in _WRONG_TIME:
                 return "Set this machine's clock, then queue again."
-            if link.verify_code in _WRONG_NAME:
+            if isinstance(link, CertificateError) or link.verify_code in _WRONG_NAME:
                 return "Something on this network answers in its place: try another network."
             return (
                 "If a company proxy or a virus scanner looks into TLS here, set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) "

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
+import urllib.request
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -121,8 +125,8 @@ def test_truncated_json_is_well_framed_but_no_json(caller: Caller) -> None:
 def test_a_reply_can_break_off_in_the_middle(caller: Caller, clock: Clock, step: str) -> None:
     url = completed(caller, clock)["video_url"] if step == "download" else caller.gateway.base_url + BALANCES
     caller.gateway.script(step, "cut")
-    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        caller.session.get(url, timeout=10)
+    with pytest.raises(http.client.IncompleteRead):
+        read_whole(url, caller.session.headers)
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', "null", "7", '{"success":true}', '{"success":true,"data":"x"}'])
@@ -225,8 +229,8 @@ def test_downloads_can_be_short_cut_long_or_of_unknown_length(caller: Caller, cl
     url = completed(caller, clock)["video_url"]
     whole = requests.get(url, timeout=10).content
     caller.gateway.script("download", "cut", "truncate", "long", "no-length", "empty")
-    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        requests.get(url, timeout=10)
+    with pytest.raises(http.client.IncompleteRead):
+        read_whole(url)
     assert requests.get(url, timeout=10).content == whole[: len(whole) // 2]
     assert raw_get(url).endswith(whole + bytes(100_000))
     unstated = requests.get(url, timeout=10)
@@ -372,6 +376,12 @@ def threads_end(name: str) -> bool:
         if name in thread.name:
             thread.join(5)
     return not any(name in thread.name for thread in threading.enumerate())
+
+
+def read_whole(url: str, headers: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+    """An answer as long as it says: older releases of requests take a shorter one for whole."""
+    with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers)), timeout=10) as answer:
+        return bytes(answer.read())
 
 
 def raw_get(url: str) -> bytes:
