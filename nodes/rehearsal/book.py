@@ -1,7 +1,7 @@
 """The gateway's own book: tasks, charges, refunds and uploads, in one SQLite file.
 
 Several servers may share it (two ComfyUI processes of one user): `with book.open() as page` is one transaction, alone
-among threads and processes, and on disk when it is left.
+among threads and processes, and outlives this process when it is left.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 FILE = "book.sqlite3"
 BUSY_SECONDS = 30.0
-VERSION = 1
-SCHEMA = f"""
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS entries (at REAL, account TEXT, what TEXT, credits INTEGER, task_id TEXT, key TEXT);
 CREATE INDEX IF NOT EXISTS entries_of_task ON entries (task_id);
@@ -26,9 +27,9 @@ CREATE TABLE IF NOT EXISTS tasks (
     task_id TEXT PRIMARY KEY, account TEXT, key TEXT, scene TEXT, status TEXT, document TEXT, UNIQUE (account, key)
 );
 CREATE INDEX IF NOT EXISTS tasks_of_scene ON tasks (scene);
+CREATE INDEX IF NOT EXISTS tasks_by_status ON tasks (status, account);
 CREATE TABLE IF NOT EXISTS uploads (token TEXT PRIMARY KEY, key TEXT, document TEXT);
 CREATE INDEX IF NOT EXISTS uploads_of_key ON uploads (key);
-PRAGMA user_version = {VERSION};
 COMMIT;
 """
 # Only a refund may be due later; a clock that is set back makes no charge undone.
@@ -252,6 +253,7 @@ class Book:
         folder.mkdir(parents=True, exist_ok=True)
         self._path, self._credits, self._clock = folder / FILE, credits, clock
         self._alone = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
         try:
             with self.open():
                 pass
@@ -261,16 +263,32 @@ class Book:
     @contextmanager
     def open(self) -> Iterator[Page]:
         """One transaction; an exception takes it back."""
-        # A connection for each costs little, and a folder that was emptied meanwhile is simply begun anew.
-        with self._alone, closing(self._connect()) as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield Page(connection, self._credits, self._clock())
+        with self._alone:
+            connection = self._connect()
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield Page(connection, self._credits, self._clock())
+
+    def close(self) -> None:
+        """Lets the file go; whoever opens the book again gets it back."""
+        with self._alone:
+            self._let_go()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            connection.executescript(SCHEMA)
-        return connection
+        if not self._path.exists():
+            # A folder that was emptied is begun anew.
+            self._let_go()
+        if self._connection is None:
+            self._connection = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._connection.executescript(SCHEMA)
+        return self._connection
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 def _task(document: str, refunded: int) -> Task:

@@ -109,14 +109,10 @@ class UploadAsked:
 
 def step_of(method: str, path: str) -> str | None:
     """The step that a request belongs to (the names that faults are scripted by), or None."""
-    if method == "POST":
-        return {CREATE: "create", UPLOAD_URL: "upload_url", BASE64: "base64"}.get(path)
-    if method == "PUT" and path.startswith(PUT):
-        return "put"
-    if method == "GET":
-        steps = {BALANCE: "balance", POLL: "poll", CDN: "download"}
-        return next((step for start, step in steps.items() if path.startswith(start)), None)
-    return None
+    exact = {("POST", CREATE): "create", ("POST", UPLOAD_URL): "upload_url", ("POST", BASE64): "base64"}
+    below = {("GET", BALANCE): "balance", ("GET", POLL): "poll", ("GET", CDN): "download", ("PUT", PUT): "put"}
+    found = (step for (verb, start), step in below.items() if verb == method and path.startswith(start))
+    return exact.get((method, path)) or (next(found, None) if path != CREATE else None)
 
 
 def bearer_key(headers: Message) -> str:

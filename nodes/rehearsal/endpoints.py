@@ -65,36 +65,32 @@ class Endpoints:
 
     def _route(self, request: Request, fault: Fault) -> Reply:
         path = unquote(request.path)
-        if path.startswith("/api/v1/"):
-            return self._api(request, path, fault)
-        if path.startswith(contract.CDN):
-            allow(request, "GET", "HEAD")
-            with self._book.open() as page:
-                file, content_type = self._files.asked_for(page, path, request.query)
-            return file_reply(request, file, content_type, ranged=fault.ranged)
-        if path.startswith(contract.PUT):
-            allow(request, "PUT")
+        step = contract.step_of("GET" if request.method == "HEAD" else request.method, path)
+        if step is None:
+            raise Refused(405 if any(contract.step_of(method, path) for method in ("GET", "POST", "PUT")) else 404)
+        if step == "put":
             return self._put(request, path[len(contract.PUT) :])
-        raise Refused(404)
+        if step != "download":
+            return self._api(step, request, path, fault)
+        with self._book.open() as page:
+            file, content_type = self._files.asked_for(page, path, request.query)
+        return file_reply(request, file, content_type, ranged=fault.ranged)
 
-    def _api(self, request: Request, path: str, fault: Fault) -> Reply:
+    def _api(self, step: str, request: Request, path: str, fault: Fault) -> Reply:
         key = contract.bearer_key(request.headers)
         if digest_of(key) in self._revoked:
             raise Refused(401)
         account = account_of(key)
         self._keep_the_pace(account, request.at)
-        allow(request, "POST" if path in (contract.CREATE, contract.UPLOAD_URL, contract.BASE64) else "GET")
-        if path == contract.CREATE:
+        if step == "create":
             return self._create(request, account, fault)
-        if path == contract.BALANCE:
+        if step == "balance":
             return self._balance(account)
-        if path == contract.UPLOAD_URL:
+        if step == "upload_url":
             return self._upload_url(contract.upload(request.headers, request.body))
-        if path == contract.BASE64:
+        if step == "base64":
             return self._base64(contract.base64_file(request.headers, request.body))
-        if path.startswith(contract.POLL):
-            return self._poll(path[len(contract.POLL) :], account, fault)
-        raise Refused(404)
+        return self._poll(path[len(contract.POLL) :], account, fault)
 
     def _keep_the_pace(self, account: str, now: float) -> None:
         if self._terms.requests_per_minute is None:
@@ -225,12 +221,6 @@ class Endpoints:
         with self._book.open() as page:
             page.write_upload(replace(upload, sha256=sha256))
         return sha256
-
-
-def allow(request: Request, *methods: str) -> None:
-    """405 for any other method."""
-    if request.method not in methods:
-        raise Refused(405)
 
 
 def digest_of(key: str) -> str:

@@ -89,7 +89,7 @@ class Files:
 
 
 def file_reply(request: Request, path: Path, content_type: str, *, ranged: bool = True) -> Reply:
-    """A file as an object store serves it, with validators and, where it is `ranged`, in parts."""
+    """A file as an object store serves it, with validators and, where it is `ranged`, from a place on."""
     data = path.read_bytes()
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     modified = formatdate(path.stat().st_mtime, usegmt=True)
@@ -98,17 +98,14 @@ def file_reply(request: Request, path: Path, content_type: str, *, ranged: bool 
     unmodified = asked["If-None-Match"] or (asked["If-Modified-Since"] == modified and etag)
     if unmodified and etag in unmodified:
         return Reply(304, b"", content_type, headers)
-    span = re.fullmatch(r"bytes=(\d*)-(\d*)", asked["Range"] or "")
-    if not ranged or span is None or not any(span.groups()) or asked["If-Range"] not in (None, etag):
+    rest = re.fullmatch(r"bytes=(\d+)-", asked["Range"] or "")
+    if not ranged or rest is None or asked["If-Range"] not in (None, etag):
         return Reply(200, data, content_type, headers)
-    if span[1]:
-        first, last = int(span[1]), min(int(span[2] or len(data)), len(data) - 1)
-    else:
-        first, last = max(0, len(data) - int(span[2])), len(data) - 1
-    if first > last:
+    first = int(rest[1])
+    if first >= len(data):
         return Reply(416, b"", content_type, (*headers, ("Content-Range", f"bytes */{len(data)}")))
-    headers = (*headers, ("Content-Range", f"bytes {first}-{last}/{len(data)}"))
-    return Reply(206, data[first : last + 1], content_type, headers)
+    headers = (*headers, ("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}"))
+    return Reply(206, data[first:], content_type, headers)
 
 
 def check_put(upload: Upload | None, request: Request, now: float) -> Upload:

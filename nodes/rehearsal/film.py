@@ -72,17 +72,15 @@ def _sound_frames(chord: npt.NDArray[np.float32]) -> list[Any]:
 
 
 def soft_chord(seed: int, seconds: float) -> npt.NDArray[np.float32]:
-    """A quiet pentatonic chord that swells and fades: float32 [2, samples] at 48 kHz, different by seed."""
+    """A quiet chord that swells and fades: float32 [2, samples] at 48 kHz, different by seed."""
     dice = np.random.default_rng(seed)
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     root = 110.0 * 2 ** (int(dice.integers(0, 12)) / 12)
-    steps = np.array([0, 7, 12, int(dice.choice([14, 16, 19])), 24])
     sides = np.zeros((2, time.size))
-    for step in steps:
-        pitch, swell, start = root * 2 ** (step / 12), dice.uniform(0.05, 0.16), dice.uniform(0, 2 * np.pi)
-        loud = (0.65 + 0.35 * np.sin(2 * np.pi * swell * time + start)) / (1 + step / 12)
-        tone = np.sin(2 * np.pi * pitch * time) + 0.2 * np.sin(4 * np.pi * pitch * time)
-        place = dice.uniform(0.3, 0.7)
-        sides += np.stack([(1 - place) * loud * tone, place * loud * tone])
+    for step in (0, 7, 12, int(dice.choice([14, 16, 19]))):
+        swell = 0.65 + 0.35 * np.sin(2 * np.pi * (dice.uniform(0.05, 0.16) * time + dice.random()))
+        tone = np.sin(2 * np.pi * root * 2 ** (step / 12) * time) * swell / (1 + step / 12)
+        left = dice.uniform(0.3, 0.7)
+        sides += np.stack([left * tone, (1 - left) * tone])
     fade = np.minimum(1, np.minimum(time / 0.4, (seconds - time) / 0.6))
-    return np.asarray(sides * fade * (LOUDNESS / max(1e-9, np.abs(sides).max())) * 2, np.float32)
+    return np.asarray(sides * fade * (2 * LOUDNESS / max(1e-9, np.abs(sides).max())), np.float32)

@@ -46,11 +46,6 @@ class Script:
             until, fault = self._standing.get(step, (now, NO_FAULT))
             return fault if now < until else NO_FAULT
 
-    def left(self) -> dict[str, int]:
-        """How many faults of each step's script have not been played."""
-        with self._lock:
-            return {step: len(queue) for step, queue in self._queues.items()}
-
     def clear(self) -> None:
         """From here on all is well."""
         with self._lock:

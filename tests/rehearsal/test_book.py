@@ -190,6 +190,7 @@ def test_another_client_can_fill_the_plan_for_a_while(build: Build, clock: Clock
     caller.gateway.occupy(tasks=2, seconds=100)
     assert [caller.create().status_code for _ in range(2)] == [200, 429]
     clock.now += 101
+    assert caller.gateway.wait_for_clips()
     assert [caller.create().status_code for _ in range(3)] == [200, 200, 200]
     assert caller.gateway.record.charges() == 4 * 30
 
