@@ -138,7 +138,7 @@ class Service:
 
     def _wire(self, settings: Settings) -> Runner:
         from .guard.connections import require_way_home
-        from .guard.downloads import fetch
+        from .guard.downloads import download
         from .guard.uploads import is_readable, put
         from .jobs.limits import DailyLimit
         from .jobs.results import Results
@@ -165,7 +165,7 @@ class Service:
             gateway=lambda: self._gateway(settings),
             results=Results(
                 self.folders.results,
-                fetch=lambda url, part, tell: fetch(url, part, tell=tell, **reach()),
+                download=lambda url, part, tell: download(url, part, tell=tell, **reach()),
                 verify=verify,
                 way=way,
             ),

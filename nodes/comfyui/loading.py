@@ -16,7 +16,7 @@ from comfy_api.latest import io
 
 from ..files import whole
 from ..gateway.errors import InputError
-from ..guard.downloads import fetch
+from ..guard.downloads import download
 from ..guard.errors import GuardError, NotModified
 from ..media.decode import measure
 from ..media.encode import trim_clip
@@ -196,7 +196,7 @@ def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
         known = _read_notes(notes) if path.exists() else {}
         try:
             with whole(path) as part:
-                fetched = fetch(
+                downloaded = download(
                     url,
                     part,
                     **current.reach(current.settings()),
@@ -208,7 +208,7 @@ def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
         except NotModified:
             return path
         with whole(notes) as part:
-            part.write_text(json.dumps({"etag": fetched.etag, "last_modified": fetched.last_modified}), "utf-8")
+            part.write_text(json.dumps({"etag": downloaded.etag, "last_modified": downloaded.last_modified}), "utf-8")
     return path
 
 

@@ -207,7 +207,7 @@ def _accepted(status: Status) -> bool:
 
 
 def _polled(patience: float) -> Callable[[Status], bool]:
-    """Satisfied by the first answer about the task, unless that found it finished: then its file is fetched."""
+    """Satisfied by the first answer about the task, unless that found it finished: then its file is downloaded."""
 
     def until(status: Status) -> bool:
         polled = status.polls > 0 and status.job.state == "running"
@@ -227,7 +227,7 @@ async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.No
         frames, last_frame, audio = await off_loop(lambda stop: decoded(result.path, linked, hidden.unique_id, stop))
     except MediaError as problem:
         raise _not_decoded(result, str(problem)) from None
-    told = describe(status) if result.fetched else _lines("already paid", result.path.name)
+    told = describe(status) if result.downloaded else _lines("already paid", result.path.name)
     host.say(host.shown_id(hidden), _lines(told, *remarks))
     return io.NodeOutput(
         host.as_video(result.path),

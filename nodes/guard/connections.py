@@ -31,7 +31,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from ..gateway import network
 from ..gateway.errors import SetupError
 from .addresses import IPNetwork, Target, is_number, made_up_ranges, require_loopback, require_public
-from .errors import FetchFailed, FetchRefused
+from .errors import DownloadFailed, DownloadRefused
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
@@ -102,7 +102,7 @@ def require_way_home(gateway_hosts: Sequence[str], resolver: Resolver = resolve)
             require_public(host, addresses, made_up_ranges(addresses))
         except OSError:
             continue
-        except FetchRefused as refused:
+        except DownloadRefused as refused:
             refusal = refusal or refused
         else:
             return
@@ -142,7 +142,7 @@ class Line:
         """Send one request and give its answer, body unread; the connection ends with the block.
 
         `deadline_seconds` ends the exchange however slowly bytes still come; None leaves that to whoever calls `cut`.
-        Raises FetchRefused, also for proxies and certificates that cannot work, and what requests raises.
+        Raises DownloadRefused, also for proxies and certificates that cannot work, and what requests raises.
         """
         self.target = target
         self.stage = "the preparation"
@@ -152,7 +152,7 @@ class Line:
             proxies = {} if target.on_loopback else network.proxies_for(target.url)
             certificates = network.certificates() if target.scheme == "https" else None
         except SetupError as obstacle:
-            raise FetchRefused(f"{obstacle.what}. {obstacle.advice}") from None
+            raise DownloadRefused(f"{obstacle.what}. {obstacle.advice}") from None
         adapter = _GuardedAdapter(self, certificates)
         with contextlib.closing(adapter), self._until(deadline_seconds), _unlogged():
             response = adapter.send(
@@ -174,7 +174,7 @@ class Line:
         """A connection to a checked address of the target; no other host is ever asked for."""
         target = self.target
         if target is None or (host, port) != (target.host, target.port):
-            raise FetchRefused("The address was read in two different ways; it is not fetched.")
+            raise DownloadRefused("The address was read in two different ways; it is not fetched.")
         addresses = self.look_up(host, port)
         if target.on_loopback:
             require_loopback(host, addresses)
@@ -186,15 +186,17 @@ class Line:
         """A connection to the proxy that the user set up: it may well be on this machine."""
         return self._connect(self.look_up(host, port), port)
 
-    def explain(self, problem: Exception, host: str) -> FetchFailed:
+    def explain(self, problem: Exception, host: str) -> DownloadFailed:
         """Network trouble in words, without its text: that holds the whole URL, proxy password and all."""
         if isinstance(problem, requests.exceptions.ProxyError):
-            return FetchFailed(f"The proxy did not connect to {host}. Check HTTPS_PROXY and NO_PROXY, then try again.")
+            return DownloadFailed(
+                f"The proxy did not connect to {host}. Check HTTPS_PROXY and NO_PROXY, then try again."
+            )
         if isinstance(problem, requests.exceptions.SSLError):
             advice = network.certificate_advice(problem) or "Try another network."
-            return FetchFailed(f"{host} has no valid certificate for its name, or TLS failed. {advice}")
+            return DownloadFailed(f"{host} has no valid certificate for its name, or TLS failed. {advice}")
         how = "took too long" if isinstance(problem, (requests.Timeout, TimeoutError)) else "failed"
-        return FetchFailed(f"{host} could not be used: {self.stage} {how}. Check the network, then try again.")
+        return DownloadFailed(f"{host} could not be used: {self.stage} {how}. Check the network, then try again.")
 
     def cut(self) -> None:
         """End the connection now, whatever any thread is waiting for on it, and make no other."""

@@ -28,7 +28,7 @@ import urllib3
 from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
 from .addresses import Target, parse_url
 from .connections import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
-from .errors import DiskRefused, FetchFailed, FetchGone, FetchRefused, NotModified
+from .errors import DiskRefused, DownloadFailed, DownloadRefused, LinkGone, NotModified
 
 LARGEST_BYTES = 2 * 1024**3
 _WATCH_SECONDS = 0.1
@@ -46,7 +46,7 @@ Validators = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
-class Fetched:
+class Downloaded:
     """A whole file at `path`, as long as the server said, on disk; `sha256` in hex. Whether it is a clip is not known.
 
     `content_type` is bare and lower case, "" when absent or odd. `final_url` may be signed: not for logs.
@@ -61,7 +61,7 @@ class Fetched:
     final_url: str = field(repr=False)
 
 
-def fetch(
+def download(
     url: str,
     part: Path,
     *,
@@ -74,13 +74,14 @@ def fetch(
     validators: Validators = (None, None),
     resolver: Resolver = resolve,
     dial: Dial = dial,
-) -> Fetched:
+) -> Downloaded:
     """Download `url` to the file `part`, whole and flushed to disk; the caller verifies and renames it.
 
     `loopback_origin` is the one origin (scheme, host and port) that may be plain http and on this machine;
     `gateway_hosts` are the gateway's names, which tell whether this network makes addresses up (`connections.py`).
     `deadline_seconds` covers everything from the look-up to the last byte. With `validators` an unchanged file gives
-    NotModified. Raises FetchRefused, FetchGone, FetchFailed, NotModified, Stopped or DiskRefused; `part` is gone then.
+    NotModified. Raises DownloadRefused, LinkGone, DownloadFailed, NotModified, Stopped or DiskRefused; `part` is
+    gone then.
     """
     target = parse_url(url, loopback_origin)
     line = Line(gateway_hosts, resolver, dial)
@@ -99,7 +100,7 @@ def fetch(
         if isinstance(problem, OSError):
             raise DiskRefused(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
         raise
-    return Fetched(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
+    return Downloaded(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class _Watch:
         if self.stop():
             raise Stopped
         if time.monotonic() > self.deadline:
-            raise FetchFailed(f"The download from {self.host} took too long. Try again later.")
+            raise DownloadFailed(f"The download from {self.host} took too long. Try again later.")
 
 
 def _fresh_file(part: Path) -> BinaryIO:
@@ -146,10 +147,12 @@ def _save(
         if head.length:
             tell(min(size_bytes / head.length, 1.0))
     if head.length is not None and size_bytes != head.length:
-        raise FetchFailed(f"The download from {watch.host} ended after {size_bytes} of {head.length} bytes. Try again.")
+        raise DownloadFailed(
+            f"The download from {watch.host} ended after {size_bytes} of {head.length} bytes. Try again."
+        )
     if head.length is None and size_bytes == 0:
         # What an answer cut short within its headers looks like.
-        raise FetchFailed(f"{watch.host} sent nothing. Try again later.")
+        raise DownloadFailed(f"{watch.host} sent nothing. Try again later.")
     file.flush()
     os.fsync(file.fileno())
     return size_bytes, digest.hexdigest()
@@ -169,7 +172,7 @@ class _Network:
         self._heads: queue.Queue[_Head | Exception] = queue.Queue()
         self._pieces: queue.Queue[bytes | Exception] = queue.Queue(_WAITING_PIECES)
         self._left = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="apimall-fetch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="apimall-download", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -212,7 +215,7 @@ class _Network:
                     self._receive(response)
                     return
                 self._target = _redirected(self._target, response.headers.get("Location"), self._loopback_origin)
-        raise FetchRefused(f"{self._target.host} redirects more than {_MOST_REDIRECTS} times.")
+        raise DownloadRefused(f"{self._target.host} redirects more than {_MOST_REDIRECTS} times.")
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -259,17 +262,17 @@ def _wait_for(items: queue.Queue[_Item | Exception], watch: _Watch) -> _Item:
 
 def _redirected(target: Target, location: str | None, loopback_origin: str | None) -> Target:
     if not location:
-        raise FetchFailed(f"{target.host} redirects without saying where to. Try again later.")
+        raise DownloadFailed(f"{target.host} redirects without saying where to. Try again later.")
     with contextlib.suppress(UnicodeError):
         location = location.encode("latin-1").decode("utf-8")
     if re.search(r"[\x00-\x20\x7f\\]", location):  # urljoin would drop some of these without a word
-        raise FetchRefused(f"{target.host} redirects to an address with blanks or backslashes in it.")
+        raise DownloadRefused(f"{target.host} redirects to an address with blanks or backslashes in it.")
     try:
         # Only the loopback origin may lead to itself: nobody out there can point a download at this machine.
         return parse_url(urljoin(target.url, location), loopback_origin if target.on_loopback else None)
-    except (FetchRefused, ValueError) as problem:
-        why = str(problem) if isinstance(problem, FetchRefused) else "It is not a web address."
-    raise FetchRefused(f"{target.host} redirects to an address that is not fetched. {why}")
+    except (DownloadRefused, ValueError) as problem:
+        why = str(problem) if isinstance(problem, DownloadRefused) else "It is not a web address."
+    raise DownloadRefused(f"{target.host} redirects to an address that is not fetched. {why}")
 
 
 def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bool) -> None:
@@ -277,10 +280,10 @@ def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bo
     if status == 200:
         return
     if status == 304 and asked_for_changes:
-        raise NotModified("The file has not changed since it was fetched.", status=status)
+        raise NotModified("The file has not changed since it was downloaded.", status=status)
     if 400 <= status < 500 and status not in _LATER:
-        raise FetchGone(f"{host} does not give out this file (any more): HTTP {status}.", status=status)
-    raise FetchFailed(
+        raise LinkGone(f"{host} does not give out this file (any more): HTTP {status}.", status=status)
+    raise DownloadFailed(
         f"{host} cannot give out the file now: HTTP {status}. Try again later.",
         status=status,
     )
@@ -289,13 +292,13 @@ def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bo
 def _read_head(response: requests.Response, target: Target) -> _Head:
     headers = response.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise FetchRefused(f"{target.host} sends the file compressed, though asked not to; it is not unpacked.")
+        raise DownloadRefused(f"{target.host} sends the file compressed, though asked not to; it is not unpacked.")
     transfer = headers.get("Transfer-Encoding", "").strip().lower()
     length = headers.get("Content-Length")
     if transfer not in ("", "identity", "chunked") or (transfer == "chunked" and length is not None):
-        raise FetchFailed(f"{target.host} contradicts itself about how it sends the file. Try again later.")
+        raise DownloadFailed(f"{target.host} contradicts itself about how it sends the file. Try again later.")
     if length is not None and not re.fullmatch(r"[0-9]{1,18}", length):
-        raise FetchFailed(f"{target.host} gives a length that is none. Try again later.")
+        raise DownloadFailed(f"{target.host} gives a length that is none. Try again later.")
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return _Head(
         url=target.url,
@@ -313,5 +316,5 @@ def _validator(value: str | None) -> str | None:
     return None
 
 
-def _too_large(host: str, largest_bytes: int) -> FetchRefused:
-    return FetchRefused(f"The file at {host} is larger than {largest_bytes / 1024**2:,.0f} MB; it is not fetched.")
+def _too_large(host: str, largest_bytes: int) -> DownloadRefused:
+    return DownloadRefused(f"The file at {host} is larger than {largest_bytes / 1024**2:,.0f} MB; it is not fetched.")

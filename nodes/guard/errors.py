@@ -1,13 +1,13 @@
 """What can go wrong between this machine and what nobody vouches for.
 
-    GuardError              root; the message is complete for a user: what is wrong, then what to do
-     |- PathRefused         a file name or path that leads nowhere, or where nothing may be read
-     |- DiskRefused         the disk refused the file that was being written
-     |- FetchError          a download did not come about
-         |- FetchRefused    we will not fetch this: forbidden address or scheme, too large, compressed
-         |- FetchGone       the server says no: the link has expired or was never right; a fresh one may work
-         |- FetchFailed     worth trying again: network, TLS, server trouble, cut short, too slow
-         |- NotModified     the validators still hold: what was fetched earlier is current
+    GuardError               root; the message is complete for a user: what is wrong, then what to do
+     |- PathRefused          a file name or path that leads nowhere, or where nothing may be read
+     |- DiskRefused          the disk refused the file that was being written
+     |- DownloadError        a download did not come about
+         |- DownloadRefused  we will not download this: forbidden address or scheme, too large, compressed
+         |- LinkGone         the server says no: the link has expired or was never right; a fresh one may work
+         |- DownloadFailed   worth trying again: network, TLS, server trouble, cut short, too slow
+         |- NotModified      the validators still hold: what was downloaded earlier is current
 
 Messages name the host at most, never the whole URL: its query may be a signature that anybody could use. None of
 these spends credits by itself: whoever catches one knows the job and says what it cost.
@@ -28,7 +28,7 @@ class DiskRefused(GuardError):
     """The file could not be written: no space, no permission, path gone."""
 
 
-class FetchError(GuardError):
+class DownloadError(GuardError):
     """A download did not come about. `status` is the HTTP status, when there was an answer."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -36,17 +36,17 @@ class FetchError(GuardError):
         self.status = status
 
 
-class FetchRefused(FetchError):
-    """The address, or what it answers with, is not one to fetch. Trying again changes nothing."""
+class DownloadRefused(DownloadError):
+    """The address, or what it answers with, is not one to download from. Trying again changes nothing."""
 
 
-class FetchGone(FetchError):
+class LinkGone(DownloadError):
     """The server refuses this link: expired, removed or not allowed."""
 
 
-class FetchFailed(FetchError):
+class DownloadFailed(DownloadError):
     """It did not work this time."""
 
 
-class NotModified(FetchError):
-    """304: the file fetched earlier, with the validators that were given, is still current."""
+class NotModified(DownloadError):
+    """304: the file downloaded earlier, with the validators that were given, is still current."""

@@ -15,7 +15,7 @@ import urllib3
 from ..gateway.contract import Stored
 from .addresses import parse_url
 from .connections import Line
-from .errors import FetchError
+from .errors import DownloadError
 
 _GONE = (401, 403, 404, 410)
 _LOOK_SECONDS = 30.0
@@ -35,12 +35,12 @@ def put(
     line = Line(gateway_hosts)
     try:
         target = parse_url(url, loopback_origin)
-    except FetchError as refusal:
+    except DownloadError as refusal:
         raise OSError(str(refusal)) from None
     try:
         with file.open("rb") as body, line.ask(target, headers, method="PUT", body=body) as response:
             return Stored(response.status_code, "" if response.ok else _words(response))
-    except FetchError as refusal:
+    except DownloadError as refusal:
         problem = refusal
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as trouble:
         problem = line.explain(trouble, target.host)
@@ -53,7 +53,7 @@ def is_readable(url: str, *, loopback_origin: str | None = None, gateway_hosts: 
         target = parse_url(url, loopback_origin)
         with Line(gateway_hosts).ask(target, _HEADERS, method="HEAD", deadline_seconds=_LOOK_SECONDS) as response:
             return response.status_code not in _GONE
-    except (FetchError, OSError):
+    except (DownloadError, OSError):
         return True
 
 

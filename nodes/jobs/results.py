@@ -10,8 +10,8 @@ from typing import Protocol
 
 from ..files import require_writable, sha256_of, whole
 from ..gateway.errors import SetupError
-from ..guard.downloads import Fetched
-from ..guard.errors import DiskRefused, FetchGone, FetchRefused, GuardError
+from ..guard.downloads import Downloaded
+from ..guard.errors import DiskRefused, DownloadRefused, GuardError, LinkGone
 from ..guard.paths import result_name, result_path
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
@@ -35,10 +35,10 @@ class Unwelcome(Exception):
     """The gateway names only addresses that are not fetched; asking again changes nothing."""
 
 
-class Fetch(Protocol):
+class Downloader(Protocol):
     """A guarded download to `part`; raises GuardError, as `guard.errors` tells."""
 
-    def __call__(self, url: str, part: Path, *, tell: Callable[[float], None]) -> Fetched: ...
+    def __call__(self, url: str, part: Path, *, tell: Callable[[float], None]) -> Downloaded: ...
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Results:
         self,
         folder: Path,
         *,
-        fetch: Fetch,
+        download: Downloader,
         verify: Callable[[Path], object],
         way: Callable[[], None] = lambda: None,
     ) -> None:
         self._way = way
         self._folder = folder
-        self._fetch = fetch
+        self._download = download
         self._verify = verify
 
     def require_way(self) -> None:
@@ -101,7 +101,7 @@ class Results:
             return None
         return path
 
-    def take(
+    def download(
         self, job: Job, urls: Sequence[str], *, tell: Callable[[float], None], observe: Callable[[str], None]
     ) -> Download:
         """Download the first of `urls` that gives a whole, decodable clip.
@@ -111,10 +111,10 @@ class Results:
         problem: Exception | None = None
         for url in urls:
             try:
-                return Download(self._take_one(job, url, tell, observe), url)
-            except FetchGone as gone:
+                return Download(self._download_one(job, url, tell, observe), url)
+            except LinkGone as gone:
                 problem = problem if isinstance(problem, NotYet) else Expired(str(gone))
-            except FetchRefused as refused:
+            except DownloadRefused as refused:
                 problem = problem or Unwelcome(str(refused))
             except DiskRefused as full:
                 raise NoRoom(str(full)) from None
@@ -127,17 +127,19 @@ class Results:
                 raise NoRoom(f"The video could not be written to {self._folder} ({full.strerror or full})") from None
         raise problem or Expired("The gateway names no address")
 
-    def _take_one(self, job: Job, url: str, tell: Callable[[float], None], observe: Callable[[str], None]) -> Delivery:
+    def _download_one(
+        self, job: Job, url: str, tell: Callable[[float], None], observe: Callable[[str], None]
+    ) -> Delivery:
         self._folder.mkdir(parents=True, exist_ok=True)
         owner = f"{job.account}/{job.identity}/{job.attempt}/"
         target = result_path(self._folder, job.task_id or "", owner=owner)
         # One name for each job, which only its holder downloads: what a kill left is written over.
         with whole(target, target.with_name(f".{target.name}.part")) as part:
-            fetched = self._fetch(url, part, tell=tell)
+            downloaded = self._download(url, part, tell=tell)
             self._verify(part)
-            observe("fetched")
+            observe("downloaded")
         observe("renamed")
-        return Delivery(Path(target.name), fetched.size_bytes, target.stat().st_mtime_ns, fetched.sha256)
+        return Delivery(Path(target.name), downloaded.size_bytes, target.stat().st_mtime_ns, downloaded.sha256)
 
     def path_of(self, delivery: Delivery) -> Path:
         """Where a delivery lies."""

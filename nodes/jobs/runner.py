@@ -59,7 +59,7 @@ _SLOT_SECONDS = 0.5
 _MOST_SLOT_PAUSES = 20
 _REFUND_SECONDS = 30.0
 _MOST_BLANKS = 5
-_MOST_FETCHES = 5
+_MOST_DOWNLOADS = 5
 _MOST_REFRESHES = 3
 
 
@@ -128,7 +128,7 @@ class Runner:
     def submit(self, order: Order) -> Ticket:
         """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3)."""
         with _journal_errors(), self._lock:
-            return self._take_up(self._journal.intend(order.intent(self.account)), order)
+            return self._pick_up(self._journal.intend(order.intent(self.account)), order)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest unfinished job, None if there is none."""
@@ -139,7 +139,7 @@ class Runner:
                     return None
             else:
                 job = self._journal.adopt_task(self.account, task_id)
-            return self._take_up(job, None)
+            return self._pick_up(job, None)
 
     def resume(self) -> int:
         """Follow what the gateway has and this disk has not; gives how many. Only polls, never pays."""
@@ -160,7 +160,7 @@ class Runner:
 
     # Tickets
 
-    def _take_up(self, job: Job, order: Order | None) -> Ticket:
+    def _pick_up(self, job: Job, order: Order | None) -> Ticket:
         """From disk where the file is still the one that was paid for, else with the work that is left."""
         if job.state == states.DELIVERED:
             if (kept := self._results.kept(job)) is not None:
@@ -183,7 +183,7 @@ class Runner:
 
     def _served(self, job: Job, path: Path) -> Ticket:
         work = Work(job, None, None)
-        work.result = Result(path, job.task_id or "", job.video_url or "", job, fetched=False)
+        work.result = Result(path, job.task_id or "", job.video_url or "", job, downloaded=False)
         work.say(Phase.DONE, "already paid: served from disk")
         work.finished.set()
         return Ticket(work, self._status, self._poll_now, self._leave)
@@ -218,10 +218,10 @@ class Runner:
 
     def _plan(self, work: Work, step: Step, delay_seconds: float = 0.0) -> None:
         due = self._clocks.monotonic() + delay_seconds
-        work.scheduled = Scheduled(lambda: self._take(work, step), due, step.lane, step.rank, step.cost)
+        work.scheduled = Scheduled(lambda: self._run(work, step), due, step.lane, step.rank, step.cost)
         self._scheduler.put(work.scheduled)
 
-    def _take(self, work: Work, step: Step) -> None:
+    def _run(self, work: Work, step: Step) -> None:
         try:
             job = self._journal.claim(work.job.id, self._holders.own, self._holders.alive())
             if job is None:
@@ -258,7 +258,7 @@ class Runner:
                 self._journal.lost_file(job)
                 self._plan(work, _POLL)
             else:
-                self._finish(work, Result(kept, job.task_id or "", job.video_url or "", job, fetched=True))
+                self._finish(work, Result(kept, job.task_id or "", job.video_url or "", job, downloaded=True))
         elif job.state in (states.FAILED, states.REJECTED):
             self._fail(work, failures.recall(job))
         elif job.state == states.INTENDED:
@@ -421,7 +421,7 @@ class Runner:
         self._observe("completed", work.job)
         work.urls = task.video_urls
         if work.urls:
-            self._plan(work, _FETCH)
+            self._plan(work, _DOWNLOAD)
             return
         # The copy to the CDN may lag behind the status.
         work.refreshes += 1
@@ -446,14 +446,14 @@ class Runner:
         except APIMallError as failure:
             _log.info("the refund of job %s could not be read again: %s", job.id, type(failure).__name__)
 
-    def _fetch(self, work: Work, job: Job) -> None:
+    def _download(self, work: Work, job: Job) -> None:
         work.say(Phase.DOWNLOADING)
 
         def tell(fraction: float) -> None:
             work.say(Phase.DOWNLOADING, None, fraction)
 
         try:
-            download = self._results.take(job, work.urls, tell=tell, observe=lambda step: self._observe(step, job))
+            download = self._results.download(job, work.urls, tell=tell, observe=lambda step: self._observe(step, job))
         except Expired as expired:
             work.refreshes += 1
             if work.refreshes > _MOST_REFRESHES:
@@ -462,17 +462,21 @@ class Runner:
             self._plan(work, _POLL, self._seconds(Pause(2.0 * work.refreshes)))
         except NotYet as broken:
             work.failures += 1
-            if work.failures >= _MOST_FETCHES:
+            if work.failures >= _MOST_DOWNLOADS:
                 raise failures.not_home(job, str(broken)) from None
             work.say(Phase.DOWNLOADING, f"downloading again soon: {broken}")
-            self._plan(work, _FETCH, self._seconds(Pause(2.0**work.failures)))
+            self._plan(work, _DOWNLOAD, self._seconds(Pause(2.0**work.failures)))
         except (NoRoom, Unwelcome) as final:
             raise failures.not_home(job, str(final)) from None
         else:
             delivered = self._journal.delivered(job, download.delivery, download.url)
             self._observe("delivered", delivered)
             result = Result(
-                self._results.path_of(download.delivery), delivered.task_id or "", download.url, delivered, fetched=True
+                self._results.path_of(download.delivery),
+                delivered.task_id or "",
+                download.url,
+                delivered,
+                downloaded=True,
             )
             self._finish(work, result)
 
@@ -571,7 +575,7 @@ _UPLOAD = Step(Runner._upload, (states.INTENDED,), Lane.TRANSFER, 1, 0)
 _SLOT = Step(Runner._wait_for_slot, (states.INTENDED,), Lane.CALL, 1, 0)
 _POST = Step(Runner._post, (states.INTENDED, states.SENT), Lane.CALL, 0, 1)
 _POLL = Step(Runner._poll, (states.RUNNING, states.COMPLETED), Lane.CALL, 1, 1)
-_FETCH = Step(Runner._fetch, (states.COMPLETED,), Lane.TRANSFER, 0, 0)
+_DOWNLOAD = Step(Runner._download, (states.COMPLETED,), Lane.TRANSFER, 0, 0)
 
 
 class _journal_errors:

@@ -54,13 +54,13 @@ class Status:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished clip on this disk. `fetched`: it came over the network just now."""
+    """A finished clip on this disk. `downloaded`: it came over the network just now."""
 
     path: Path
     task_id: str
     video_url: str
     job: Job
-    fetched: bool
+    downloaded: bool
 
 
 class Work:

@@ -21,7 +21,7 @@ from nodes.gateway.client import Timeouts, open_session
 from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError
 from nodes.guard import connections as guard
-from nodes.guard.downloads import fetch
+from nodes.guard.downloads import download
 from nodes.guard.uploads import put
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket
@@ -101,7 +101,7 @@ class Provocation:
             clocks=clocks,
             session=self._session,
             put=self._put,
-            fetch=self._fetch,
+            download=self._download,
             observe=self._observe,
             allow=lambda job: self._local(CREATE, "disk full", "read-only"),
         )
@@ -195,15 +195,15 @@ class Provocation:
             return put(self._detour.url(url), file, kind, loopback_origin=self._near())
         return put(url, file, kind, loopback_origin=loopback_origin)
 
-    def _fetch(self, url: str, part: Path, **named: Any) -> Any:
+    def _download(self, url: str, part: Path, **named: Any) -> Any:
         self._local(DOWNLOAD, "disk full", "clock forward", "clock back")
         if self._detour and self.step == DOWNLOAD and self._strikes():
-            return fetch(self._detour.url(url), part, **(named | {"loopback_origin": self._near()}))
+            return download(self._detour.url(url), part, **(named | {"loopback_origin": self._near()}))
         if self.step == DOWNLOAD and self.fault in SLOW:
             named["deadline_seconds"] = 0.7
         if (self.step, self.fault) == (DOWNLOAD, HUGE) and self._strikes():
             named["largest_bytes"] = 1000
-        return fetch(url, part, **named)
+        return download(url, part, **named)
 
     def _near(self) -> str | None:
         assert self._detour is not None
@@ -282,7 +282,7 @@ def _queue_again(bench: harness.Bench, order: Order, expected: Outcome, gateway:
     keys = {request.headers["Idempotency-Key"] for request in posts}
     if expected.again is Again.DISK:
         assert gateway.record.count() == before
-        assert not result.fetched
+        assert not result.downloaded
     elif expected.again is Again.RESUME:
         assert posts == []
     elif expected.again is Again.SEND:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.guard.addresses import check_url, is_public, parse_url
-from nodes.guard.downloads import fetch
-from nodes.guard.errors import FetchRefused, GuardError
+from nodes.guard.downloads import download
+from nodes.guard.errors import DownloadRefused, GuardError
 
 ORIGIN = "http://127.0.0.1:5000"
 
@@ -221,8 +221,8 @@ class Network:
 def test_a_hostile_url_is_refused_before_anything_is_asked_or_connected_to(url: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as trap:
         network = Network(trap.getsockname()[1])
-        with pytest.raises(FetchRefused) as caught:
-            fetch(url, tmp_path / "part", resolver=network.resolve, dial=network.dial)
+        with pytest.raises(DownloadRefused) as caught:
+            download(url, tmp_path / "part", resolver=network.resolve, dial=network.dial)
         trap.settimeout(0)
         with pytest.raises(BlockingIOError):
             trap.accept()
@@ -262,7 +262,7 @@ def test_a_public_https_url_is_read_in_its_plainest_spelling(url: str, plain: st
     ],
 )
 def test_the_loopback_exception_is_for_one_origin_only(url: str) -> None:
-    with pytest.raises(FetchRefused):
+    with pytest.raises(DownloadRefused):
         check_url(url, ORIGIN)
 
 

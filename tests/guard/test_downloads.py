@@ -22,8 +22,16 @@ import pytest
 
 from nodes.guard.addresses import parse_url
 from nodes.guard.connections import Line
-from nodes.guard.downloads import fetch
-from nodes.guard.errors import DiskRefused, FetchError, FetchFailed, FetchGone, FetchRefused, GuardError, NotModified
+from nodes.guard.downloads import download
+from nodes.guard.errors import (
+    DiskRefused,
+    DownloadError,
+    DownloadFailed,
+    DownloadRefused,
+    GuardError,
+    LinkGone,
+    NotModified,
+)
 from nodes.progress import Stopped
 
 PUBLIC = "93.184.216.34"
@@ -133,9 +141,9 @@ class Internet:
         self.servers[address] = server
         return server
 
-    def fetch(self, part: Path, url: str = URL) -> bytes:
+    def download(self, part: Path, url: str = URL) -> bytes:
         gateway = ("gateway.example",)
-        return fetch(url, part, gateway_hosts=gateway, resolver=self.resolve, dial=self.dial).path.read_bytes()
+        return download(url, part, gateway_hosts=gateway, resolver=self.resolve, dial=self.dial).path.read_bytes()
 
 
 @functools.cache
@@ -198,13 +206,13 @@ def part(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "downloads").mkdir()
     yield tmp_path / "downloads" / "clip.part"
     for thread in threading.enumerate():
-        if thread.name == "apimall-fetch":
+        if thread.name == "apimall-download":
             thread.join(10)
             assert not thread.is_alive(), "a download goes on though nobody waits for it"
 
 
-def fetch_local(server: Server, part: Path, **options: object) -> object:
-    return fetch(f"{server.origin}/clip.mp4?signature=canary", part, loopback_origin=server.origin, **options)  # type: ignore[arg-type]
+def download_local(server: Server, part: Path, **options: object) -> object:
+    return download(f"{server.origin}/clip.mp4?signature=canary", part, loopback_origin=server.origin, **options)  # type: ignore[arg-type]
 
 
 # What a download gives.
@@ -213,7 +221,7 @@ def fetch_local(server: Server, part: Path, **options: object) -> object:
 def test_a_download_over_tls_gives_the_whole_file_and_what_is_known_of_it(internet: Internet, part: Path) -> None:
     server = internet.serve(serve_clip)
     told: list[float] = []
-    found = fetch(URL, part, resolver=internet.resolve, dial=internet.dial, tell=told.append)
+    found = download(URL, part, resolver=internet.resolve, dial=internet.dial, tell=told.append)
     assert part.read_bytes() == CLIP
     assert (found.path, found.size_bytes) == (part, len(CLIP))
     assert found.sha256 == hashlib.sha256(CLIP).hexdigest()
@@ -228,7 +236,7 @@ def test_a_download_over_tls_gives_the_whole_file_and_what_is_known_of_it(intern
 
 def test_a_public_address_instead_of_a_name_works_too(internet: Internet, part: Path) -> None:
     internet.serve(serve_clip)
-    assert internet.fetch(part, f"https://{PUBLIC}/clip.mp4") == CLIP
+    assert internet.download(part, f"https://{PUBLIC}/clip.mp4") == CLIP
     assert (internet.asked, internet.dialled) == ([], [PUBLIC])
 
 
@@ -241,7 +249,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(internet: Internet, 
             raise OSError("no IPv6 here")
         return internet.dial(address, port, seconds)
 
-    fetch(URL, part, resolver=internet.resolve, dial=dial)
+    download(URL, part, resolver=internet.resolve, dial=dial)
     assert part.read_bytes() == CLIP
 
 
@@ -260,7 +268,7 @@ def test_nothing_of_the_users_goes_along(
         serve_clip(talk)
 
     first.answer = _one_after_the_other(first.answer, second)
-    internet.fetch(part, "https://cdn.example.com/one")
+    internet.download(part, "https://cdn.example.com/one")
     for head in first.heads:
         names = {line.partition(":")[0].lower() for line in head.split("\r\n")[1:] if line}
         assert names == {"host", "accept", "accept-encoding", "connection", "user-agent"}
@@ -291,7 +299,7 @@ def test_an_unchanged_file_is_not_sent_again(
 ) -> None:
     server = serve(say("HTTP/1.1 304 Not Modified\r\n\r\n"))
     with pytest.raises(NotModified):
-        fetch_local(server, part, validators=validators)
+        download_local(server, part, validators=validators)
     assert all(line in server.heads[0].lower() for line in sent)
     assert not part.exists()
 
@@ -300,8 +308,8 @@ def test_nothing_that_is_logged_holds_the_query_of_a_url(
     serve: Callable[[Answer], Server], part: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    fetch_local(serve(serve_clip), part)
-    fetch_local(serve(say("HTTP/1.1 200 OK\r\nno header\r\n\r\nclip")), part)
+    download_local(serve(serve_clip), part)
+    download_local(serve(say("HTTP/1.1 200 OK\r\nno header\r\n\r\nclip")), part)
     assert "canary" not in caplog.text
     logging.getLogger("urllib3.connectionpool").debug("of somebody else")
     assert "of somebody else" in caplog.text
@@ -309,7 +317,7 @@ def test_nothing_that_is_logged_holds_the_query_of_a_url(
 
 def test_validators_that_would_break_the_request_are_left_out(serve: Callable[[Answer], Server], part: Path) -> None:
     server = serve(say(_ok(b"clip", "ETag: " + "e" * 5000, "Last-Modified: caf\xe9", "Content-Type: <b>/\x1b")))
-    found = fetch(
+    found = download(
         server.origin, part, loopback_origin=server.origin, validators=('"a"\r\nX-Evil: 1', "\u4e2d" + "x" * 9)
     )
     assert "if-" not in server.heads[0].lower()
@@ -319,12 +327,12 @@ def test_validators_that_would_break_the_request_are_left_out(serve: Callable[[A
 def test_a_chunked_file_without_a_length_arrives_whole(serve: Callable[[Answer], Server], part: Path) -> None:
     pieces = [CLIP[:70_000], CLIP[70_000:70_001], CLIP[70_001:]]
     chunks = b"".join(f"{len(piece):x};ext=1\r\n".encode() + piece + b"\r\n" for piece in pieces)
-    fetch_local(serve(say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunks, b"0\r\n\r\n")), part)
+    download_local(serve(say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunks, b"0\r\n\r\n")), part)
     assert part.read_bytes() == CLIP
 
 
 def test_a_file_up_to_the_end_of_the_connection_arrives_whole(serve: Callable[[Answer], Server], part: Path) -> None:
-    fetch_local(serve(say("HTTP/1.0 200 OK\r\n\r\n", CLIP)), part)
+    download_local(serve(say("HTTP/1.0 200 OK\r\n\r\n", CLIP)), part)
     assert part.read_bytes() == CLIP
 
 
@@ -333,12 +341,12 @@ def test_a_server_that_keeps_the_connection_is_not_waited_for(serve: Callable[[A
         serve_clip(talk)
         talk.say_nothing()
 
-    fetch_local(serve(answer), part)
+    download_local(serve(answer), part)
     assert part.read_bytes() == CLIP
 
 
 def test_an_empty_file_is_a_file(serve: Callable[[Answer], Server], part: Path) -> None:
-    fetch_local(serve(say(_ok(b""))), part)
+    download_local(serve(say(_ok(b""))), part)
     assert part.read_bytes() == b""
 
 
@@ -387,8 +395,8 @@ def test_a_name_that_leads_inside_is_not_connected_to(
 ) -> None:
     server = internet.serve(serve_clip)
     internet.names["cdn.example.com"] = [[*beside, address]]
-    with pytest.raises(FetchRefused):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused):
+        internet.download(part)
     assert internet.dialled == []
     assert (internet.trap.connections, server.connections) == (0, 0)
     assert not part.exists()
@@ -399,23 +407,23 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_the_one_connected_t
 ) -> None:
     internet.serve(serve_clip)
     internet.names["cdn.example.com"] = [[PUBLIC], ["127.0.0.1"], ["10.0.0.1"]]
-    assert internet.fetch(part) == CLIP
+    assert internet.download(part) == CLIP
     assert (internet.asked, internet.dialled) == (["cdn.example.com"], [PUBLIC])
 
 
 def test_a_name_that_changes_its_mind_between_two_redirects_is_refused(internet: Internet, part: Path) -> None:
     internet.serve(redirect("https://cdn.example.com/two"))
     internet.names["cdn.example.com"] = [[PUBLIC], ["169.254.169.254"]]
-    with pytest.raises(FetchRefused):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused):
+        internet.download(part)
     assert (internet.dialled, internet.trap.connections) == ([PUBLIC], 0)
 
 
 @pytest.mark.parametrize("answers", [[], [[]]], ids=["unknown", "without an address"])
 def test_a_name_without_an_address_may_be_tried_again(internet: Internet, part: Path, answers: list[list[str]]) -> None:
     internet.names["cdn.example.com"] = answers
-    with pytest.raises(FetchFailed, match=r"cdn\.example\.com"):
-        internet.fetch(part)
+    with pytest.raises(DownloadFailed, match=r"cdn\.example\.com"):
+        internet.download(part)
     assert internet.dialled == []
 
 
@@ -428,7 +436,7 @@ def test_a_made_up_address_is_believed_where_the_gateways_name_has_one_too(
 ) -> None:
     internet.serve(serve_clip, address=address)
     internet.names["gateway.example"] = [["198.18.0.1"] if "." in address else ["198.18.0.1", "fc00::1"]]
-    assert internet.fetch(part) == CLIP
+    assert internet.download(part) == CLIP
     assert internet.dialled == [address]
 
 
@@ -440,8 +448,8 @@ def test_a_made_up_address_is_not_believed_where_the_gateways_name_has_none(
     internet.serve(serve_clip, address=address)
     if gateway:
         internet.names["gateway.example"] = [gateway]
-    with pytest.raises(FetchRefused, match="HTTPS_PROXY"):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused, match="HTTPS_PROXY"):
+        internet.download(part)
     assert internet.dialled == []
 
 
@@ -452,16 +460,16 @@ def test_where_addresses_are_made_up_every_other_inner_one_stays_forbidden(
     internet: Internet, part: Path, found: list[str]
 ) -> None:
     internet.names |= {"cdn.example.com": [found], "gateway.example": [["198.18.0.1"]]}
-    with pytest.raises(FetchRefused):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused):
+        internet.download(part)
     assert internet.dialled == []
 
 
 @pytest.mark.parametrize("host", ["198.18.0.7", "[fc00::7]", "[::ffff:198.18.0.7]"])
 def test_a_made_up_address_that_somebody_wrote_is_refused_unasked(internet: Internet, part: Path, host: str) -> None:
     internet.names["gateway.example"] = [["198.18.0.1", "fc00::1"]]
-    with pytest.raises(FetchRefused):
-        internet.fetch(part, f"https://{host}/clip.mp4")
+    with pytest.raises(DownloadRefused):
+        internet.download(part, f"https://{host}/clip.mp4")
     assert (internet.asked, internet.dialled) == ([], [])
 
 
@@ -471,28 +479,28 @@ def test_a_redirect_to_a_made_up_address_is_refused_and_one_to_a_name_that_has_o
     internet.names["gateway.example"] = [["198.18.0.1"]]
     internet.serve(redirect("https://media.example.net/"), address="198.18.0.7")
     internet.serve(redirect("https://198.18.0.7/"), name="media.example.net", address="198.18.0.8")
-    with pytest.raises(FetchRefused, match="redirects to an address that is not fetched"):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused, match="redirects to an address that is not fetched"):
+        internet.download(part)
     assert internet.dialled == ["198.18.0.7", "198.18.0.8"]
 
 
 def test_the_gateway_is_looked_up_only_where_that_decides_something(internet: Internet, part: Path) -> None:
     internet.serve(serve_clip)
-    internet.fetch(part)
+    internet.download(part)
     assert internet.asked == ["cdn.example.com"]
 
 
 def test_fake_addresses_of_proxy_programs_are_named_in_the_refusal(internet: Internet, part: Path) -> None:
     internet.names["cdn.example.com"] = [["198.18.0.7"]]
-    with pytest.raises(FetchRefused, match="HTTPS_PROXY"):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused, match="HTTPS_PROXY"):
+        internet.download(part)
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "10.0.0.1", "fe80::1"])
 def test_a_loopback_origin_by_name_must_lead_to_this_machine(internet: Internet, part: Path, address: str) -> None:
     internet.names["localhost"] = [["127.0.0.1", address]]
-    with pytest.raises(FetchRefused):
-        fetch(
+    with pytest.raises(DownloadRefused):
+        download(
             "http://localhost:5000/clip.mp4",
             part,
             loopback_origin="http://localhost:5000",
@@ -504,8 +512,8 @@ def test_a_loopback_origin_by_name_must_lead_to_this_machine(internet: Internet,
 
 def test_a_certificate_for_another_name_is_not_accepted(internet: Internet, part: Path) -> None:
     server = internet.serve(serve_clip, name="www.example.com")
-    with pytest.raises(FetchFailed, match="certificate"):
-        internet.fetch(part, "https://www.example.com/clip.mp4")
+    with pytest.raises(DownloadFailed, match="certificate"):
+        internet.download(part, "https://www.example.com/clip.mp4")
     assert server.heads == []
 
 
@@ -514,8 +522,8 @@ def test_a_certificate_nobody_vouches_for_is_not_accepted(
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     server = internet.serve(serve_clip)
-    with pytest.raises(FetchFailed, match="certificate"):
-        internet.fetch(part)
+    with pytest.raises(DownloadFailed, match="certificate"):
+        internet.download(part)
     assert server.heads == []
 
 
@@ -535,7 +543,7 @@ def test_a_certificate_nobody_vouches_for_is_not_accepted(
 def test_a_redirect_to_a_public_place_is_followed(internet: Internet, part: Path, status: int, location: str) -> None:
     internet.serve(redirect(location, status))
     internet.serve(serve_clip, name="media.example.net", address=OTHER_PUBLIC)
-    assert internet.fetch(part) == CLIP
+    assert internet.download(part) == CLIP
     assert internet.dialled == [PUBLIC, OTHER_PUBLIC]
 
 
@@ -585,8 +593,8 @@ def test_a_redirect_to_a_forbidden_place_is_refused(internet: Internet, part: Pa
     internet.serve(redirect(location))
     internet.serve(serve_clip, name="media.example.net", address=OTHER_PUBLIC)
     internet.names["inside.example.com"] = [["10.0.0.9"]]
-    with pytest.raises(FetchRefused) as caught:
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused) as caught:
+        internet.download(part)
     assert internet.dialled == [PUBLIC]
     assert internet.trap.connections == 0
     assert not part.exists()
@@ -598,8 +606,8 @@ def test_the_public_internet_cannot_redirect_to_the_loopback_origin(
 ) -> None:
     local = serve(say(_ok(b"secret")))
     internet.serve(redirect(f"{local.origin}/secret"))
-    with pytest.raises(FetchRefused):
-        fetch(URL, part, loopback_origin=local.origin, resolver=internet.resolve, dial=internet.dial)
+    with pytest.raises(DownloadRefused):
+        download(URL, part, loopback_origin=local.origin, resolver=internet.resolve, dial=internet.dial)
     assert local.connections == 0
 
 
@@ -608,18 +616,18 @@ def test_the_loopback_origin_may_redirect_to_itself_and_to_no_other_port(
 ) -> None:
     server = serve(serve_clip)
     server.answer = _one_after_the_other(redirect("/two"), serve_clip)
-    fetch_local(server, part)
+    download_local(server, part)
     assert [head.split()[1] for head in server.heads] == ["/clip.mp4?signature=canary", "/two"]
     other = serve(say(_ok(b"secret")))
-    with pytest.raises(FetchRefused):
-        fetch_local(serve(redirect(f"{other.origin}/secret")), part)
+    with pytest.raises(DownloadRefused):
+        download_local(serve(redirect(f"{other.origin}/secret")), part)
     assert other.connections == 0
 
 
 def test_redirects_end_after_five(internet: Internet, part: Path) -> None:
     server = internet.serve(redirect("/again"))
-    with pytest.raises(FetchRefused, match="5 times"):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused, match="5 times"):
+        internet.download(part)
     assert server.connections == 6
 
 
@@ -630,7 +638,7 @@ def test_the_body_of_a_redirect_is_not_waited_for(internet: Internet, part: Path
 
     internet.serve(endless)
     internet.serve(serve_clip, name="media.example.net", address=OTHER_PUBLIC)
-    assert internet.fetch(part) == CLIP
+    assert internet.download(part) == CLIP
 
 
 # Servers that misbehave.
@@ -656,59 +664,59 @@ def _then_silence(sent: str) -> Answer:
 OK = "HTTP/1.1 200 OK\r\n"
 CHUNKED = f"{OK}Transfer-Encoding: chunked\r\n\r\n"
 
-MISBEHAVIOUR: dict[str, tuple[Answer, type[FetchError]]] = {
-    "endless body": (_forever(b"x" * 65536, f"{OK}\r\n"), FetchRefused),
-    "endless chunks": (_forever(b"10\r\n" + b"x" * 16 + b"\r\n", CHUNKED), FetchRefused),
-    "a length beyond the cap": (say(f"{OK}Content-Length: 5000000\r\n\r\n"), FetchRefused),
-    "an absurd length": (say(f"{OK}Content-Length: {10**17}\r\n\r\n"), FetchRefused),
-    "a gzip bomb": (say(_ok(gzip.compress(b"\0" * 9_000_000), "Content-Encoding: gzip")), FetchRefused),
-    "a body in brotli": (say(_ok(b"x", "Content-Encoding: br")), FetchRefused),
-    "a body compressed twice": (say(_ok(b"x", "Content-Encoding: gzip, gzip")), FetchRefused),
-    "a body said to be identity and gzip": (say(_ok(b"x", "Content-Encoding: identity, gzip")), FetchRefused),
-    "a gzip transfer": (say(f"{OK}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), FetchFailed),
-    "chunks and a length": (say(_ok(b"0\r\n\r\n", "Transfer-Encoding: chunked")), FetchFailed),
+MISBEHAVIOUR: dict[str, tuple[Answer, type[DownloadError]]] = {
+    "endless body": (_forever(b"x" * 65536, f"{OK}\r\n"), DownloadRefused),
+    "endless chunks": (_forever(b"10\r\n" + b"x" * 16 + b"\r\n", CHUNKED), DownloadRefused),
+    "a length beyond the cap": (say(f"{OK}Content-Length: 5000000\r\n\r\n"), DownloadRefused),
+    "an absurd length": (say(f"{OK}Content-Length: {10**17}\r\n\r\n"), DownloadRefused),
+    "a gzip bomb": (say(_ok(gzip.compress(b"\0" * 9_000_000), "Content-Encoding: gzip")), DownloadRefused),
+    "a body in brotli": (say(_ok(b"x", "Content-Encoding: br")), DownloadRefused),
+    "a body compressed twice": (say(_ok(b"x", "Content-Encoding: gzip, gzip")), DownloadRefused),
+    "a body said to be identity and gzip": (say(_ok(b"x", "Content-Encoding: identity, gzip")), DownloadRefused),
+    "a gzip transfer": (say(f"{OK}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), DownloadFailed),
+    "chunks and a length": (say(_ok(b"0\r\n\r\n", "Transfer-Encoding: chunked")), DownloadFailed),
     "chunks and a length that agree": (
         say(f"{OK}Content-Length: 2\r\n{CHUNKED[17:]}2\r\nxx\r\n0\r\n\r\n"),
-        FetchFailed,
+        DownloadFailed,
     ),
-    "a length too long": (say(f"{OK}Content-Length: 100\r\n\r\n", b"x" * 99), FetchFailed),
-    "nothing of the body": (say(f"{OK}Content-Length: 100\r\n\r\n"), FetchFailed),
-    "two lengths": (say(f"{OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), FetchFailed),
-    "a negative length": (say(f"{OK}Content-Length: -1\r\n\r\nxx"), FetchFailed),
-    "a length in words": (say(f"{OK}Content-Length: five\r\n\r\nxx"), FetchFailed),
-    "a length with a plus": (say(f"{OK}Content-Length: +2\r\n\r\nxx"), FetchFailed),
-    "a length in other digits": (say(f"{OK}Content-Length: \xb2\r\n\r\nxx"), FetchFailed),
-    "a length of a hundred digits": (say(f"{OK}Content-Length: {'9' * 100}\r\n\r\nxx"), FetchFailed),
-    "chunks cut short": (say(CHUNKED, "10\r\nxxxx"), FetchFailed),
-    "chunks without an end": (say(CHUNKED, "2\r\nxx\r\n"), FetchFailed),
-    "a chunk size that is none": (say(CHUNKED, "zz\r\nxx\r\n"), FetchFailed),
-    "a chunk size line without end": (_forever(b"1" * 65536, CHUNKED), FetchFailed),
-    "a chunk extension without end": (_forever(b"x" * 65536, f"{CHUNKED}5;"), FetchFailed),
-    "a header without end": (_forever(b"x" * 65536, f"{OK}X: "), FetchFailed),
-    "headers without end": (_forever(b"X-Y: z\r\n" * 1000, OK), FetchFailed),
-    "ten thousand headers": (say(OK, "X-Y: z\r\n" * 10_000, "\r\n"), FetchFailed),
-    "interim answers without end": (_forever(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, ""), FetchFailed),
-    "trailers without end": (_forever(b"X-Y: z\r\n" * 1000, f"{CHUNKED}0\r\n"), FetchFailed),
-    "a status line without end": (_forever(b"H" * 65536, "HTTP/1.1 200 "), FetchFailed),
-    "no HTTP": (say("SSH-2.0-OpenSSH_9.9\r\n"), FetchFailed),
-    "HTTP 0.9": (say("<html>hello</html>"), FetchFailed),
-    "a status that is none": (say("HTTP/1.1 two hundred\r\n\r\n"), FetchFailed),
-    "a status of 999": (say("HTTP/1.1 999 x\r\n\r\n"), FetchFailed),
-    "nothing at all": (say(), FetchFailed),
-    "half a head": (say("HTTP/1.1 200 OK\r\nContent-"), FetchFailed),
-    "a head without its last line": (say("HTTP/1.1 200 OK\r\nServer: x\r\n"), FetchFailed),
+    "a length too long": (say(f"{OK}Content-Length: 100\r\n\r\n", b"x" * 99), DownloadFailed),
+    "nothing of the body": (say(f"{OK}Content-Length: 100\r\n\r\n"), DownloadFailed),
+    "two lengths": (say(f"{OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), DownloadFailed),
+    "a negative length": (say(f"{OK}Content-Length: -1\r\n\r\nxx"), DownloadFailed),
+    "a length in words": (say(f"{OK}Content-Length: five\r\n\r\nxx"), DownloadFailed),
+    "a length with a plus": (say(f"{OK}Content-Length: +2\r\n\r\nxx"), DownloadFailed),
+    "a length in other digits": (say(f"{OK}Content-Length: \xb2\r\n\r\nxx"), DownloadFailed),
+    "a length of a hundred digits": (say(f"{OK}Content-Length: {'9' * 100}\r\n\r\nxx"), DownloadFailed),
+    "chunks cut short": (say(CHUNKED, "10\r\nxxxx"), DownloadFailed),
+    "chunks without an end": (say(CHUNKED, "2\r\nxx\r\n"), DownloadFailed),
+    "a chunk size that is none": (say(CHUNKED, "zz\r\nxx\r\n"), DownloadFailed),
+    "a chunk size line without end": (_forever(b"1" * 65536, CHUNKED), DownloadFailed),
+    "a chunk extension without end": (_forever(b"x" * 65536, f"{CHUNKED}5;"), DownloadFailed),
+    "a header without end": (_forever(b"x" * 65536, f"{OK}X: "), DownloadFailed),
+    "headers without end": (_forever(b"X-Y: z\r\n" * 1000, OK), DownloadFailed),
+    "ten thousand headers": (say(OK, "X-Y: z\r\n" * 10_000, "\r\n"), DownloadFailed),
+    "interim answers without end": (_forever(b"HTTP/1.1 100 Continue\r\n\r\n" * 100, ""), DownloadFailed),
+    "trailers without end": (_forever(b"X-Y: z\r\n" * 1000, f"{CHUNKED}0\r\n"), DownloadFailed),
+    "a status line without end": (_forever(b"H" * 65536, "HTTP/1.1 200 "), DownloadFailed),
+    "no HTTP": (say("SSH-2.0-OpenSSH_9.9\r\n"), DownloadFailed),
+    "HTTP 0.9": (say("<html>hello</html>"), DownloadFailed),
+    "a status that is none": (say("HTTP/1.1 two hundred\r\n\r\n"), DownloadFailed),
+    "a status of 999": (say("HTTP/1.1 999 x\r\n\r\n"), DownloadFailed),
+    "nothing at all": (say(), DownloadFailed),
+    "half a head": (say("HTTP/1.1 200 OK\r\nContent-"), DownloadFailed),
+    "a head without its last line": (say("HTTP/1.1 200 OK\r\nServer: x\r\n"), DownloadFailed),
     "a line among the headers that is none": (
         say("HTTP/1.1 200 OK\r\n\x00<b>\r\nContent-Length: 2\r\n\r\n"),
-        FetchFailed,
+        DownloadFailed,
     ),
-    "silence": (_then_silence(""), FetchFailed),
-    "silence after the head": (_then_silence(f"{OK}Content-Length: 9\r\n\r\n"), FetchFailed),
-    "a partial answer": (say("HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n\r\nxx"), FetchFailed),
-    "no content": (say("HTTP/1.1 204 No Content\r\n\r\n"), FetchFailed),
-    "not modified, unasked": (say("HTTP/1.1 304 Not Modified\r\n\r\n"), FetchFailed),
-    "a redirect to nowhere": (say("HTTP/1.1 302 x\r\nContent-Length: 0\r\n\r\n"), FetchFailed),
-    "several choices": (say("HTTP/1.1 300 x\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"), FetchFailed),
-    "use proxy": (say("HTTP/1.1 305 x\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"), FetchFailed),
+    "silence": (_then_silence(""), DownloadFailed),
+    "silence after the head": (_then_silence(f"{OK}Content-Length: 9\r\n\r\n"), DownloadFailed),
+    "a partial answer": (say("HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n\r\nxx"), DownloadFailed),
+    "no content": (say("HTTP/1.1 204 No Content\r\n\r\n"), DownloadFailed),
+    "not modified, unasked": (say("HTTP/1.1 304 Not Modified\r\n\r\n"), DownloadFailed),
+    "a redirect to nowhere": (say("HTTP/1.1 302 x\r\nContent-Length: 0\r\n\r\n"), DownloadFailed),
+    "several choices": (say("HTTP/1.1 300 x\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"), DownloadFailed),
+    "use proxy": (say("HTTP/1.1 305 x\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"), DownloadFailed),
 }
 
 
@@ -716,7 +724,7 @@ MISBEHAVIOUR: dict[str, tuple[Answer, type[FetchError]]] = {
 def test_a_misbehaving_server_ends_in_a_clear_refusal(serve: Callable[[Answer], Server], part: Path, kind: str) -> None:
     answer, refusal = MISBEHAVIOUR[kind]
     with pytest.raises(refusal) as caught:
-        fetch_local(serve(answer), part, largest_bytes=1_000_000, deadline_seconds=_deadline_of(kind))
+        download_local(serve(answer), part, largest_bytes=1_000_000, deadline_seconds=_deadline_of(kind))
     assert type(caught.value) is refusal
     assert not part.exists()
     _assert_fit_to_be_shown(caught.value)
@@ -736,39 +744,39 @@ def test_a_slow_drip_is_ended_by_the_deadline(serve: Callable[[Answer], Server],
             talk.send(bytes([byte]))
             talk.server.over.wait(0.02)
 
-    with pytest.raises(FetchFailed, match="too long"):
-        fetch_local(serve(drip), part, deadline_seconds=0.5)
+    with pytest.raises(DownloadFailed, match="too long"):
+        download_local(serve(drip), part, deadline_seconds=0.5)
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *[(status, FetchGone) for status in (400, 401, 402, 403, 404, 405, 410, 416, 451)],
-        *[(status, FetchFailed) for status in (408, 425, 429, 500, 502, 503, 504, 599)],
+        *[(status, LinkGone) for status in (400, 401, 402, 403, 404, 405, 410, 416, 451)],
+        *[(status, DownloadFailed) for status in (408, 425, 429, 500, 502, 503, 504, 599)],
     ],
 )
 def test_a_status_says_whether_to_try_again(
-    serve: Callable[[Answer], Server], part: Path, status: int, kind: type[FetchError]
+    serve: Callable[[Answer], Server], part: Path, status: int, kind: type[DownloadError]
 ) -> None:
     server = serve(say(f"HTTP/1.1 {status} <b>canary</b>\r\nContent-Length: 6\r\n\r\ncanary"))
-    with pytest.raises(FetchError) as caught:
-        fetch_local(server, part)
+    with pytest.raises(DownloadError) as caught:
+        download_local(server, part)
     assert (type(caught.value), caught.value.status) == (kind, status)
     _assert_fit_to_be_shown(caught.value)
 
 
 def test_a_file_may_be_as_large_as_the_cap_and_no_byte_larger(serve: Callable[[Answer], Server], part: Path) -> None:
     for body in (say(_ok(b"x" * 1000)), say("HTTP/1.0 200 OK\r\n\r\n" + "x" * 1000)):
-        fetch_local(serve(body), part, largest_bytes=1000)
-        with pytest.raises(FetchRefused, match="larger"):
-            fetch_local(serve(body), part, largest_bytes=999)
+        download_local(serve(body), part, largest_bytes=1000)
+        with pytest.raises(DownloadRefused, match="larger"):
+            download_local(serve(body), part, largest_bytes=999)
 
 
 def test_a_refused_connection_may_be_tried_again(part: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with pytest.raises(FetchFailed, match="connection failed"):
-        fetch(f"{origin}/", part, loopback_origin=origin)
+    with pytest.raises(DownloadFailed, match="connection failed"):
+        download(f"{origin}/", part, loopback_origin=origin)
 
 
 # Stopping.
@@ -791,12 +799,12 @@ def test_a_stop_is_heard_at_every_step(internet: Internet, serve: Callable[[Answ
     internet.names["cdn.example.com"] = [[PUBLIC]]
     internet.servers[PUBLIC] = mute
     with pytest.raises(Stopped):
-        fetch(URL, part, resolver=never_resolve, dial=internet.dial, stop=waiting.is_set)
+        download(URL, part, resolver=never_resolve, dial=internet.dial, stop=waiting.is_set)
     waiting.clear()
     with pytest.raises(Stopped):
-        fetch(URL, part, resolver=internet.resolve, dial=never_dial, stop=waiting.is_set)
+        download(URL, part, resolver=internet.resolve, dial=never_dial, stop=waiting.is_set)
     with pytest.raises(Stopped):
-        fetch(URL, part, resolver=internet.resolve, dial=internet.dial, stop=mute.reached.is_set)
+        download(URL, part, resolver=internet.resolve, dial=internet.dial, stop=mute.reached.is_set)
     over.set()
     assert not part.exists()
 
@@ -816,14 +824,14 @@ def test_a_stop_is_heard_while_the_server_says_nothing(internet: Internet, part:
 
     internet.serve(answer)
     with pytest.raises(Stopped):
-        fetch(URL, part, resolver=internet.resolve, dial=internet.dial, stop=silent.is_set)
+        download(URL, part, resolver=internet.resolve, dial=internet.dial, stop=silent.is_set)
     assert not part.exists()
 
 
 def test_a_stop_before_the_start_asks_nobody(internet: Internet, part: Path) -> None:
     internet.serve(serve_clip)
     with pytest.raises(Stopped):
-        fetch(URL, part, resolver=internet.resolve, dial=internet.dial, stop=lambda: True)
+        download(URL, part, resolver=internet.resolve, dial=internet.dial, stop=lambda: True)
     assert (internet.asked, internet.dialled) == ([], [])
 
 
@@ -838,7 +846,7 @@ def test_a_stopped_download_hangs_up(serve: Callable[[Answer], Server], part: Pa
 
     server = serve(answer)
     with pytest.raises(Stopped):
-        fetch_local(server, part, stop=lambda: part.exists() and part.stat().st_size > 100_000)
+        download_local(server, part, stop=lambda: part.exists() and part.stat().st_size > 100_000)
     assert hung_up.wait(20)
     assert not part.exists()
 
@@ -853,7 +861,7 @@ def test_what_the_stop_check_raises_comes_out_and_nothing_stays(serve: Callable[
         return False
 
     with pytest.raises(Interrupted):
-        fetch_local(serve(_forever(b"x" * 65536, f"{OK}\r\n")), part, stop=stop)
+        download_local(serve(_forever(b"x" * 65536, f"{OK}\r\n")), part, stop=stop)
     assert not part.exists()
 
 
@@ -885,7 +893,7 @@ def test_a_request_with_a_body_leaves_by_the_same_guarded_way(internet: Internet
         assert response.status_code == 403
     assert "content-length: 4\r\n" in server.heads[0].lower()
     internet.names["cdn.example.com"] = [["10.0.0.1"]]
-    with pytest.raises(FetchRefused), line.ask(parse_url(URL), {}, method="PUT", body=None):
+    with pytest.raises(DownloadRefused), line.ask(parse_url(URL), {}, method="PUT", body=None):
         pass
     assert internet.dialled == [PUBLIC]
 
@@ -898,20 +906,20 @@ def test_a_part_left_behind_is_replaced_and_a_link_is_not_written_through(
 ) -> None:
     server = serve(serve_clip)
     part.write_bytes(b"old" * 10**6)
-    fetch_local(server, part)
+    download_local(server, part)
     assert part.read_bytes() == CLIP
     if os.name == "posix":
         part.unlink()
         (tmp_path / "elsewhere").write_bytes(b"untouched")
         part.symlink_to(tmp_path / "elsewhere")
-        fetch_local(server, part)
+        download_local(server, part)
         assert (tmp_path / "elsewhere").read_bytes() == b"untouched"
         assert not part.is_symlink()
 
 
 def test_a_folder_that_cannot_be_written_is_named(serve: Callable[[Answer], Server], part: Path) -> None:
     with pytest.raises(DiskRefused, match="gone") as caught:
-        fetch_local(serve(serve_clip), part.parent / "gone" / "clip.part")
+        download_local(serve(serve_clip), part.parent / "gone" / "clip.part")
     assert isinstance(caught.value, GuardError)
 
 
@@ -926,7 +934,7 @@ def test_the_file_is_flushed_to_disk_before_it_is_handed_over(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
-    fetch_local(serve(serve_clip), part)
+    download_local(serve(serve_clip), part)
     assert flushed == [len(CLIP)]
 
 
@@ -971,7 +979,7 @@ def test_a_proxy_from_the_environment_is_used_whatever_the_look_up_here_says(
     internet.servers["127.0.0.1"] = between
     if found:
         internet.names["cdn.example.com"] = [found]
-    assert internet.fetch(part) == CLIP
+    assert internet.download(part) == CLIP
     assert internet.dialled == ["127.0.0.1"]
     assert between.heads[0].startswith("CONNECT cdn.example.com:443 ")
     assert "proxy-authorization" not in between.behind.heads[0].lower()
@@ -985,8 +993,8 @@ def test_a_proxy_is_not_asked_for_a_forbidden_host(
 ) -> None:
     between = proxy()
     internet.servers["127.0.0.1"] = between
-    with pytest.raises(FetchRefused):
-        internet.fetch(part, f"https://{host}/clip.mp4")
+    with pytest.raises(DownloadRefused):
+        internet.download(part, f"https://{host}/clip.mp4")
     assert (between.connections, internet.trap.connections) == (0, 0)
 
 
@@ -997,8 +1005,8 @@ def test_a_redirect_behind_a_proxy_is_checked_too(
     between = proxy()
     between.behind.answer = redirect(location)
     internet.servers["127.0.0.1"] = between
-    with pytest.raises(FetchRefused):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused):
+        internet.download(part)
     assert (between.connections, internet.trap.connections) == (1, 0)
 
 
@@ -1015,8 +1023,8 @@ def test_a_variable_that_cannot_work_is_named(
 ) -> None:
     internet.serve(serve_clip)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(FetchRefused, match=variable) as caught:
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused, match=variable) as caught:
+        internet.download(part)
     _assert_fit_to_be_shown(caught.value)
     assert internet.dialled == []
 
@@ -1026,7 +1034,7 @@ def test_variables_that_cannot_work_do_not_touch_the_loopback_origin(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/company.pem")
-    fetch_local(serve(serve_clip), part)
+    download_local(serve(serve_clip), part)
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway", "403 <b>canary</b>"])
@@ -1034,8 +1042,8 @@ def test_a_proxy_that_refuses_is_named_without_its_password(
     internet: Internet, proxy: Callable[..., Proxy], part: Path, status: str
 ) -> None:
     internet.servers["127.0.0.1"] = proxy(status=status)
-    with pytest.raises(FetchFailed, match="proxy") as caught:
-        internet.fetch(part)
+    with pytest.raises(DownloadFailed, match="proxy") as caught:
+        internet.download(part)
     _assert_fit_to_be_shown(caught.value)
 
 
@@ -1043,7 +1051,7 @@ def test_a_proxy_is_never_asked_for_the_loopback_origin(
     serve: Callable[[Answer], Server], proxy: Callable[..., Proxy], part: Path
 ) -> None:
     between = proxy()
-    fetch_local(serve(serve_clip), part)
+    download_local(serve(serve_clip), part)
     assert between.connections == 0
 
 
@@ -1053,10 +1061,10 @@ def test_a_host_that_is_excepted_from_the_proxy_is_guarded_as_usual(
     between = proxy()
     monkeypatch.setenv("NO_PROXY", "cdn.example.com")
     internet.serve(serve_clip)
-    assert internet.fetch(part) == CLIP
+    assert internet.download(part) == CLIP
     internet.names["cdn.example.com"] = [["10.0.0.1"]]
-    with pytest.raises(FetchRefused):
-        internet.fetch(part)
+    with pytest.raises(DownloadRefused):
+        internet.download(part)
     assert (between.connections, internet.dialled) == (0, [PUBLIC])
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BEFORE_PAYING = ("intended", "allowed")
 UPLOADING = ("uploading", "stored", "uploaded", "ready")
 PAYING = ("sent", "answered", "accepted")
-HOMECOMING = ("finished", "completed", "fetching", "fetched", "renamed", "delivered")
+HOMECOMING = ("finished", "completed", "fetching", "downloaded", "renamed", "delivered")
 
 MATRIX = [
     *(("text", step) for step in (*BEFORE_PAYING, *PAYING, *HOMECOMING)),
@@ -32,7 +32,7 @@ WORST = {
     *(("text", step) for step in ("allowed", "sent", "answered", "accepted", "completed", "renamed", "delivered")),
     ("image", "uploading"),
     ("video", "ready"),
-    ("collect", "fetched"),
+    ("collect", "downloaded"),
 }
 
 
@@ -87,7 +87,7 @@ def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway
     bodies = {request.body for request in gateway.record.posts}
     assert (len(keys), len(bodies)) == (1, 1), "every POST had the same key and the same bytes"
     if die_at == "delivered":
-        assert not result.fetched, "what was delivered is served from disk"
+        assert not result.downloaded, "what was delivered is served from disk"
     if die_at == "answered":
         assert len(gateway.record.posts) == 2, "nobody had written down the answer"
 
@@ -102,5 +102,5 @@ def test_a_dead_process_is_followed_by_the_next_at_once(gateway: RehearsalGatewa
     with harness.bench(user, gateway.base_url) as bench:
         assert bench.runner.resume() == 1
         harness.eventually(lambda: bench.journal.get(1).state == "delivered", "the job is home unasked")
-        assert bench.make(harness.text_order()).result().fetched is False
+        assert bench.make(harness.text_order()).result().downloaded is False
     assert len(gateway.record.posts) == 1

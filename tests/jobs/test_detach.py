@@ -12,7 +12,7 @@ import pytest
 
 from nodes.gateway.contract import Stored
 from nodes.gateway.errors import Charge, Detached
-from nodes.guard.downloads import fetch
+from nodes.guard.downloads import download
 from nodes.guard.uploads import put
 from nodes.jobs.order import Order
 from nodes.jobs.work import Phase, Ticket
@@ -52,16 +52,16 @@ def held(phase: Phase, gateway: RehearsalGateway, user: Path) -> Iterator[Scene]
             gate.pass_through()
         return put(*args, **named)
 
-    def slow_fetch(*args: Any, **named: Any) -> Any:
+    def slow_download(*args: Any, **named: Any) -> Any:
         if phase is Phase.DOWNLOADING:
             gate.pass_through()
-        return fetch(*args, **named)
+        return download(*args, **named)
 
     def let_go() -> None:
         gate.opened.set()
         gateway.faults.clear()
 
-    wiring = harness.Wiring(observe=observe, put=slow_put, fetch=slow_fetch, max_jobs=1)
+    wiring = harness.Wiring(observe=observe, put=slow_put, download=slow_download, max_jobs=1)
     order = harness.picture_order() if phase is Phase.UPLOADING else harness.text_order()
     with ExitStack() as stack:
         bench = stack.enter_context(harness.bench(user, gateway.base_url, wiring))

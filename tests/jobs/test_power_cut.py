@@ -13,14 +13,14 @@ from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
 
 FRAME_HEAD_BYTES, PAGE_BYTES, WAL_HEAD_BYTES = 24, 4096, 32
-STEPS = ("sent", "answered", "accepted", "finished", "completed", "fetched", "renamed", "delivered")
+STEPS = ("sent", "answered", "accepted", "finished", "completed", "downloaded", "renamed", "delivered")
 STATE_AFTER = {
     "sent": "sent",
     "answered": "sent",
     "accepted": "running",
     "finished": "running",
     "completed": "completed",
-    "fetched": "completed",
+    "downloaded": "completed",
     "renamed": "completed",
     "delivered": "delivered",
 }

@@ -42,8 +42,8 @@ from nodes.gateway.errors import (
     Throttled,
     Unreadable,
 )
-from nodes.guard.downloads import Fetched
-from nodes.guard.errors import FetchFailed, FetchGone, FetchRefused
+from nodes.guard.downloads import Downloaded
+from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone
 from nodes.jobs.order import Order
 from nodes.jobs.results import Results
 from nodes.jobs.runner import Runner
@@ -86,7 +86,7 @@ STEPS = (
     "accepted",
     "finished",
     "completed",
-    "fetched",
+    "downloaded",
     "renamed",
     "delivered",
 )
@@ -161,21 +161,21 @@ class World:
     def upload_slot(self, filename: str, content_type: str, size_bytes: int) -> UploadSlot:
         return UploadSlot("https://r2.example/x", f"https://cdn.example/{filename}", content_type)
 
-    def fetch(self, url: str, part: Path, *, tell: Any) -> Fetched:
+    def download(self, url: str, part: Path, *, tell: Any) -> Downloaded:
         what = self.fetches.popleft() if self.fetches else "whole"
         if what == "broken":
-            raise FetchFailed("broken")
+            raise DownloadFailed("broken")
         if what == "gone":
-            raise FetchGone("gone")
+            raise LinkGone("gone")
         if what == "refused":
-            raise FetchRefused("refused")
+            raise DownloadRefused("refused")
         if what == "disk full":
             raise OSError(28, "No space left on device")
         data = url.encode()
         part.write_bytes(data)
         import hashlib
 
-        return Fetched(part, len(data), hashlib.sha256(data).hexdigest(), "video/mp4", None, None, url)
+        return Downloaded(part, len(data), hashlib.sha256(data).hexdigest(), "video/mp4", None, None, url)
 
 
 class Process:
@@ -193,7 +193,7 @@ class Process:
             journal=self.journal,
             holders=self.holders,
             gateway=lambda: gateway,
-            results=Results(folder / "results", fetch=world.fetch, verify=lambda path: None),
+            results=Results(folder / "results", download=world.download, verify=lambda path: None),
             uploads=Uploads(
                 self.journal,
                 "a",

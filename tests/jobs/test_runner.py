@@ -51,7 +51,7 @@ def test_a_prompt_becomes_a_clip_on_disk(bench: harness.Bench, gateway: Rehearsa
     result = bench.make(harness.text_order()).result()
     assert result.path.read_bytes().startswith(harness.tiny_clip())
     assert result.task_id == gateway.record.tasks[0].task_id
-    assert result.fetched
+    assert result.downloaded
     assert bench.journal.get(1).charge == Charge.CHARGED.value
 
 
@@ -88,7 +88,7 @@ def test_a_file_that_is_gone_is_fetched_again_without_a_post(bench: harness.Benc
     first.path.unlink()
     again = bench.make(harness.text_order()).result()
     assert again.path.is_file()
-    assert again.fetched
+    assert again.downloaded
     assert len(gateway.record.posts) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_file_that_was_only_touched_is_served(bench: harness.Bench, gateway: R
 
     first = bench.make(harness.text_order()).result()
     os.utime(first.path, (1, 1))
-    assert not bench.make(harness.text_order()).result().fetched
+    assert not bench.make(harness.text_order()).result().downloaded
 
 
 def test_every_waiter_of_one_job_gets_its_result(bench: harness.Bench, gateway: RehearsalGateway) -> None:
@@ -226,7 +226,7 @@ def test_a_task_from_elsewhere_is_collected_by_its_id(
         assert harness.ended(ticket).result().path.is_file()
         again = other.runner.collect(task_id)
         assert again is not None
-        assert not harness.ended(again).result().fetched
+        assert not harness.ended(again).result().downloaded
     assert len(gateway.record.posts) == 1
 
 

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from server import PromptServer
 
 from nodes.gateway.errors import APIMallError
-from nodes.guard.downloads import fetch
+from nodes.guard.downloads import download
 from nodes.jobs.order import Order
 from nodes.panel import routes
 from nodes.rehearsal.faults import instead
@@ -30,7 +30,7 @@ from tests.support.gateway import ScriptedGateway, answer
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUSES = (400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503)
-DEATHS = ("sent", "accepted", "fetched")
+DEATHS = ("sent", "accepted", "downloaded")
 READING = (
     "jobs",
     "jobs?only=failed",
@@ -139,7 +139,7 @@ class Life:
         )
         # What another part of a gateway on this machine would be: the stranger is the very origin that may be fetched.
         part = self.folders.results / "stranger.part"
-        fetch(f"{self.stranger.base_url}/video.mp4", part, loopback_origin=self.stranger.base_url)
+        download(f"{self.stranger.base_url}/video.mp4", part, loopback_origin=self.stranger.base_url)
         part.unlink()
 
     def is_left(self) -> None:

@@ -83,7 +83,7 @@ def see_through(bench: harness.Bench, numbers: list[int], endings: Counter[str])
         for number, ticket in tickets.items():
             assert ticket.wait(300), f"job {number}: {ticket.status()}"
             try:
-                endings["fetched" if ticket.result().fetched else "served"] += 1
+                endings["downloaded" if ticket.result().downloaded else "served"] += 1
             except APIMallError as failure:
                 endings[type(failure).__name__] += 1
                 numbers.append(number)

@@ -19,7 +19,7 @@ from typing import Any
 
 from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError
-from nodes.guard.downloads import fetch
+from nodes.guard.downloads import download
 from nodes.guard.uploads import put
 from nodes.journal.rows import Job
 from tests.support import harness
@@ -59,19 +59,19 @@ class Dying:
         self.at("stored")
         return stored
 
-    def fetch(self, *args: Any, **named: Any) -> Any:
+    def download(self, *args: Any, **named: Any) -> Any:
         tell = named.pop("tell")
 
         def told(fraction: float) -> None:
             tell(fraction)
             self.at("fetching")
 
-        return fetch(*args, **named, tell=told)
+        return download(*args, **named, tell=told)
 
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
     dying = Dying(told.get("die_at", ""))
-    wiring = harness.Wiring(observe=dying.observe, allow=dying.allow, put=dying.put, fetch=dying.fetch)
+    wiring = harness.Wiring(observe=dying.observe, allow=dying.allow, put=dying.put, download=dying.download)
     with harness.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
         if told["kind"] == "collect":
             ticket = bench.runner.collect(told.get("task_id"))
@@ -84,7 +84,7 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
             result = ticket.result()
         except APIMallError as failure:
             return {"error": type(failure).__name__, "told": str(failure)}
-        return {"path": str(result.path), "task_id": result.task_id, "fetched": result.fetched}
+        return {"path": str(result.path), "task_id": result.task_id, "downloaded": result.downloaded}
 
 
 if __name__ == "__main__":

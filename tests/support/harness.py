@@ -19,7 +19,7 @@ import requests
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import Stored
 from nodes.gateway.models import TEXT_TO_VIDEO
-from nodes.guard.downloads import fetch
+from nodes.guard.downloads import download
 from nodes.guard.uploads import is_readable, put
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.results import Results
@@ -155,7 +155,7 @@ class Wiring:
     timeouts: Timeouts = PATIENT
     clocks: Clocks | None = None
     budget: Callable[[], Budget] = lambda: Budget(6000, 1000)
-    fetch: Callable[..., Any] = fetch
+    download: Callable[..., Any] = download
     put: Callable[..., Stored] = put
     verify: Callable[[Path], object] = verify
     pace: Callable[..., float] | None = None
@@ -181,7 +181,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
         gateway=lambda: Gateway(base_url, wiring.key, session=session, timeouts=wiring.timeouts, clock=clocks.wall),
         results=Results(
             folder / "results",
-            fetch=lambda url, part, tell: wiring.fetch(
+            download=lambda url, part, tell: wiring.download(
                 url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell
             ),
             verify=wiring.verify,
