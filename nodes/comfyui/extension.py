@@ -21,6 +21,6 @@ class APIMallVideo(ComfyExtension):
 def load(nodes: list[type[io.ComfyNode]]) -> APIMallVideo:
     """Called once by ComfyUI, on every version; `on_load` is called by newer ones only."""
     host.watch_links()
-    routes.register(instance.current)
+    routes.register(instance.current, shared=host.keeps_users_apart())
     instance.observed_by(routes.announce)
     return APIMallVideo(nodes)

@@ -65,6 +65,13 @@ def state_folder() -> Path:
     return folder
 
 
+def keeps_users_apart() -> bool:
+    """Whether ComfyUI runs with --multi-user: settings for each, and one of everything else."""
+    from comfy.cli_args import args
+
+    return bool(getattr(args, "multi_user", False))
+
+
 def input_folder() -> Path:
     return Path(folder_paths.get_input_directory())
 

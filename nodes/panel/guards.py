@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from ..gateway.contract import is_loopback
 from ..journal.reads import Only
+from .codes import OneTimeCode
 
 Answer = TypeVar("Answer")
 
@@ -28,24 +30,73 @@ class Forbidden(Exception):
         self.status = status
 
 
+CODE_HEADER = "X-APIMall-Code"
+PLAIN_HTTP_HEADER = "X-APIMall-Plain-HTTP"
+PLAIN_HTTP_IS_KNOWN = "known"
+
+
+@contextlib.contextmanager
+def writer(request: web.Request, code: OneTimeCode) -> Iterator[None]:
+    """Only who may write gets into the block: this server's own page in a browser on this machine, or in another one
+    that shows the code which was printed here, over https or after the user's own "I know".
+
+    The code is spent if the block ends well. Raises Forbidden.
+    """
+    shown = request.headers.get(CODE_HEADER)
+    if shown is None:
+        require_own_page(request)
+        yield
+        return
+    require_own_origin(request)
+    is_plain = _origin(request.headers.get("Origin", ""))[0] != "https"
+    if is_plain and request.headers.get(PLAIN_HTTP_HEADER) != PLAIN_HTTP_IS_KNOWN:
+        raise Forbidden(
+            403,
+            "This page came over plain http: what you enter can be read on the way. Use https, or say that you know.",
+        )
+    with code.used(shown):
+        yield
+
+
 def require_own_page(request: web.Request) -> None:
-    """Only a page that this server delivered to a browser on this machine may write. Raises Forbidden.
+    """Only a page that this server delivered to a browser on this machine. Raises Forbidden.
 
     The address of the other end says that it is this machine; a proxy's headers say that it only looks so. `Host`
     must be a loopback name, or another site's name could have been pointed here; `Origin` must be the same, or the
     page is another site's.
     """
     require_json(request)
-    if not is_loopback(request.remote) or any(name in request.headers for name in _FORWARDED):
-        raise Forbidden(403, "This can only be changed in a browser on the machine that runs ComfyUI.")
-    origin = _origin(request.headers.get("Origin", ""))
-    own = _origin(f"{origin[0]}://{request.headers.get('Host', '')}")
-    if not is_loopback(own[1]):
+    if not is_near(request):
+        raise Forbidden(
+            403, "In a browser on another machine this needs the one-time code that is printed where ComfyUI runs."
+        )
+    if not is_writable_for(request):
         raise Forbidden(403, "Open ComfyUI as 127.0.0.1 or localhost to change this.")
-    if origin[0] not in _DEFAULT_PORTS or origin != own:
+    require_own_origin(request, trusted_names=("Host",))
+
+
+def require_own_origin(request: web.Request, trusted_names: Sequence[str] = ("Host", "X-Forwarded-Host")) -> None:
+    """Only a page that this server delivered, to whichever browser. Raises Forbidden.
+
+    A proxy in front of ComfyUI may put its own name into `Host` and what the browser asked for into a header beside.
+    """
+    require_json(request)
+    origin = _origin(request.headers.get("Origin", ""))
+    own = [_origin(f"{origin[0]}://{request.headers[name]}") for name in trusted_names if name in request.headers]
+    if origin[0] not in _DEFAULT_PORTS or origin not in own:
         raise Forbidden(403, "Only ComfyUI's own page may change this.")
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise Forbidden(403, "Only ComfyUI's own page may change this.")
+
+
+def is_near(request: web.Request) -> bool:
+    """Whether the request comes from this machine, as far as can be seen."""
+    return is_loopback(request.remote) and not any(name in request.headers for name in _FORWARDED)
+
+
+def is_writable_for(request: web.Request) -> bool:
+    """Whether a page that asks like this may write without a code. For a reading route, which is sent no Origin."""
+    return is_near(request) and is_loopback(_origin(f"http://{request.headers.get('Host', '')}")[1])
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -33,7 +33,19 @@ from ..journal.sqlite_file import JournalError
 from ..service import Service
 from ..settings import Settings
 from . import cards
-from .guards import Forbidden, choice, json_object, only_field, require_json, require_own_page, whole_number, word
+from .codes import OneTimeCode, WrongCode
+from .guards import (
+    Forbidden,
+    choice,
+    is_writable_for,
+    json_object,
+    only_field,
+    require_json,
+    require_own_origin,
+    whole_number,
+    word,
+    writer,
+)
 
 _log = logging.getLogger("apimall_video.routes")
 
@@ -61,7 +73,8 @@ class Told:
 class Panel:
     """The routes of one service, made when first asked for it.
 
-    `ask_balance` gives the account's credits, or raises an APIMallError; blocking.
+    `ask_balance` gives the account's credits, or raises an APIMallError; blocking. `shared`: this ComfyUI keeps its
+    users apart (--multi-user), and all of them use this one account.
     """
 
     def __init__(
@@ -69,8 +82,12 @@ class Panel:
         service: Callable[[], Service],
         *,
         ask_balance: Callable[[Service, Settings], float | None],
+        shared: bool = False,
+        code: OneTimeCode | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._shared = shared
+        self._code = code or OneTimeCode()
         self._service = service
         self._ask_balance = ask_balance
         self._clock = clock
@@ -90,6 +107,7 @@ class Panel:
             ("GET", "/apimall/balance", self.balance),
             ("POST", "/apimall/key", self.set_key),
             ("POST", "/apimall/rehearsal", self.set_rehearsal),
+            ("POST", "/apimall/code", self.print_code),
         )
 
     # Reading
@@ -201,7 +219,7 @@ class Panel:
 
     async def account(self, request: web.Request) -> web.StreamResponse:
         """Whether a key is set and where, whether this is a rehearsal and why, and the host that is asked."""
-        return _json(await asyncio.to_thread(self._account))
+        return _json(await asyncio.to_thread(self._account, request))
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
         """The account's credits, asked for at most every 30 s."""
@@ -217,17 +235,24 @@ class Panel:
 
     async def set_key(self, request: web.Request) -> web.StreamResponse:
         """Keep `{"key": ...}` in the key file."""
-        require_own_page(request)
-        key = only_field(await json_object(request), "key", str)
-        await asyncio.to_thread(settings_room.store_key, self._service().folders.state, key)
-        return _json(await asyncio.to_thread(self._account))
+        with writer(request, self._code):
+            key = only_field(await json_object(request), "key", str)
+            await asyncio.to_thread(settings_room.store_key, self._service().folders.state, key)
+        return _json(await asyncio.to_thread(self._account, request))
 
     async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
         """Turn the rehearsal on or off: `{"on": true}`."""
-        require_own_page(request)
-        on = only_field(await json_object(request), "on", bool)
-        await asyncio.to_thread(settings_room.set_rehearsal, self._service().folders.state, on)
-        return _json(await asyncio.to_thread(self._account))
+        with writer(request, self._code):
+            on = only_field(await json_object(request), "on", bool)
+            await asyncio.to_thread(settings_room.set_rehearsal, self._service().folders.state, on)
+        return _json(await asyncio.to_thread(self._account, request))
+
+    async def print_code(self, request: web.Request) -> web.StreamResponse:
+        """Have a one-time code printed where ComfyUI runs, for a browser that is elsewhere; never in an answer."""
+        require_own_origin(request)
+        if await json_object(request):
+            raise Forbidden(400, "No field is taken here.")
+        return _json({"seconds": self._code.ask()})
 
     # What they are made of
 
@@ -235,12 +260,14 @@ class Panel:
         # Opening the journal also makes and upgrades it.
         return Records(self._service().journal().path)
 
-    def _account(self) -> dict[str, Any]:
+    def _account(self, request: web.Request) -> dict[str, Any]:
+        seen = {"writable": is_writable_for(request), "shared": self._shared}
         try:
             settings = self._service().settings()
         except SetupError as problem:
-            return {"problem": str(problem)}
+            return {"problem": str(problem), **seen}
         return {
+            **seen,
             "key_source": settings.key_source,
             "masked_key": settings.masked_key,
             "rehearsal": settings.rehearsal,
@@ -259,18 +286,22 @@ class Panel:
         """Tell every open panel how a job stands now."""
         if step in _ANNOUNCED:
             unfinished = self._records().unfinished(job.account)
-            PromptServer.instance.send_sync(EVENT, {"job": cards.card(job), "unfinished": unfinished})
+            card = cards.card(job)
+            if self._shared:
+                # Sent to every browser that is open, whoever of the users sits there.
+                card["prompt"] = None
+            PromptServer.instance.send_sync(EVENT, {"job": card, "unfinished": unfinished})
 
 
 _registered: list[Panel] = []
 
 
-def register(service: Callable[[], Service]) -> None:
+def register(service: Callable[[], Service], *, shared: bool = False) -> None:
     """Put the routes on ComfyUI's server while packs are loaded. `service` is first asked for by a request."""
     server = getattr(PromptServer, "instance", None)
     if server is None or _registered:
         return
-    registered = Panel(service, ask_balance=ask_balance)
+    registered = Panel(service, ask_balance=ask_balance, shared=shared)
     _registered.append(registered)
     for method, path, handler in registered.table():
         server.routes.route(method, path)(answered(handler))
@@ -306,6 +337,8 @@ def answered(handler: Handler) -> Handler:
             return await handler(request)
         except Forbidden as refusal:
             return _json({"problem": str(refusal)}, status=refusal.status)
+        except WrongCode as refusal:
+            return _json({"problem": str(refusal)}, status=403)
         except APIMallError as failure:
             return _json({"problem": str(failure)}, status=409)
         except JournalError as damage:

@@ -23,13 +23,13 @@ def answer(host: Host, class_type: str, **inputs: object) -> str:
     return text
 
 
-def test_state_lies_in_the_user_folder_and_results_in_output(host: Host) -> None:
+def test_state_lies_in_the_user_folder_results_in_output_and_users_are_not_kept_apart(host: Host) -> None:
     (host.base / "input" / "b.mp4").write_bytes(b"")
     (host.base / "input" / "a.webm").write_bytes(b"")
     (host.base / "input" / "notes.txt").write_bytes(b"")
     (host.base / "input" / "folder.mp4").mkdir()
     assert answer(host, "Probe_Folders", token="x") == (
-        "['user/__apimall_video', 'output/apimall', 'input', 'temp'] True True ['a.webm', 'b.mp4']"
+        "['user/__apimall_video', 'output/apimall', 'input', 'temp'] True True ['a.webm', 'b.mp4'] False"
     )
 
 

@@ -12,6 +12,7 @@ from nodes.panel import routes
 from tests.support.panel import KEY, Client, Site
 
 READ, ASK, WRITE = "anybody who reaches ComfyUI", "JSON only, reads", "this server's own page on this machine"
+OWN = "this server's own page, on any machine; prints, and changes nothing"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ ROUTES = (
     Route("GET", "/apimall/balance", READ),
     Route("POST", "/apimall/key", WRITE, frozenset({"key"})),
     Route("POST", "/apimall/rehearsal", WRITE, frozenset({"on"})),
+    Route("POST", "/apimall/code", OWN),
 )
 BODIES: dict[str, Any] = {
     "/apimall/key": {"key": "sk-of-somebody-else"},
     "/apimall/rehearsal": {"on": True},
+    "/apimall/code": {},
     "/apimall/standing": {"model": "wan2-6", "prompt": "x", "duration": "5", "resolution": "720p", "take": 0},
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -106,7 +109,7 @@ def test_the_table_is_all_there_is(site: Site) -> None:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_no_route_takes_an_address_or_a_path(route: Route) -> None:
     assert route.takes.isdisjoint({"url", "uri", "path", "file", "folder", "host", "base_url", "callback", "task_id"})
-    assert (route.method == "POST") == (route.guard in (ASK, WRITE))
+    assert (route.method == "POST") == (route.guard in (ASK, WRITE, OWN))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -19,6 +19,7 @@ from nodes.jobs.order import Order
 from nodes.journal.rows import Delivery, Job
 from nodes.journal.verbs import Journal
 from nodes.panel import routes
+from nodes.panel.codes import OneTimeCode
 from nodes.service import Folders, Service
 from nodes.settings import Settings
 
@@ -49,6 +50,9 @@ class Site:
         self.service = Service(Folders(folder / "state", folder / "output" / "apimall"), self.environ)
         self.journal = Journal(folder / "state" / "journal.sqlite3", clock=self.clock)
         self.asked = 0
+        self.printed: list[str] = []
+        self.code = OneTimeCode(self.printed.append, self.clock)
+        self.shared = False
         self.credits: float | Exception = 970.0
 
     @property
@@ -66,7 +70,13 @@ class Site:
 
         async def run() -> Made:
             app = web.Application()
-            panel = routes.Panel(lambda: self.service, ask_balance=self.ask_balance, clock=self.clock)
+            panel = routes.Panel(
+                lambda: self.service,
+                ask_balance=self.ask_balance,
+                shared=self.shared,
+                code=self.code,
+                clock=self.clock,
+            )
             for method, path, handler in panel.table():
                 app.router.add_route(method, path, routes.answered(handler))
             async with TestClient(TestServer(app)) as client:
