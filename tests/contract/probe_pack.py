@@ -405,7 +405,8 @@ class Folders(io.ComfyNode):
         base = state.parent.parent
         named = (state, results, host.input_folder(), host.temp_folder())
         places = [place.relative_to(base).as_posix() for place in named]
-        return io.NodeOutput(f"{places} {state.is_dir()} {results.is_dir()} {host.input_videos()} {host.keeps_users_apart()}")
+        found = (state.is_dir(), results.is_dir(), host.input_videos(), host.keeps_users_apart())
+        return io.NodeOutput(f"{places} {' '.join(map(str, found))}")
 
 
 class Find(io.ComfyNode):

@@ -11,7 +11,7 @@ import pytest
 
 from nodes.panel import codes
 from nodes.panel.codes import CODE_SECONDS, MOST_TRIES, OneTimeCode, WrongCode
-from tests.support.panel import Client, Clock, Desk
+from tests.support.panel import Client, Clock, Site
 
 KEY = "sk-entered-elsewhere-1234"
 ELSEWHERE = "192.0.2.7"
@@ -153,38 +153,38 @@ def test_without_any_output_the_log_has_to_do(
 
 
 @pytest.fixture
-def away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def away(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """The panel in a browser on another machine; no key is set yet."""
     monkeypatch.setattr("aiohttp.web.BaseRequest.remote", ELSEWHERE)
-    del desk.environ["APIMALL_API_KEY"]
-    return desk
+    del site.environ["APIMALL_API_KEY"]
+    return site
 
 
-def said(desk: Desk, path: str, body: object, **headers: str | None) -> tuple[int, dict[str, Any]]:
+def said(site: Site, path: str, body: object, **headers: str | None) -> tuple[int, dict[str, Any]]:
     async def ask(client: Client) -> tuple[int, dict[str, Any]]:
         given = {"Content-Type": "application/json", **headers}
         sent = {name: value for name, value in given.items() if value is not None}
         async with client.post(path, data=json.dumps(body), headers=sent) as reply:
             return reply.status, await reply.json()
 
-    return desk.talk(ask)
+    return site.talk(ask)
 
 
-def printed(desk: Desk, **headers: str) -> dict[str, str]:
+def printed(site: Site, **headers: str) -> dict[str, str]:
     """The header that shows the code, after it was asked for and read."""
-    status, answer = said(desk, "/apimall/code", {}, **headers)
+    status, answer = said(site, "/apimall/code", {}, **headers)
     assert status == 200
-    letters = letters_in(desk.printed)
+    letters = letters_in(site.printed)
     assert letters not in json.dumps(answer)
     return {"X-APIMall-Code": letters}
 
 
-def key_of(desk: Desk) -> str | None:
-    return desk.service.settings().api_key
+def key_of(site: Site) -> str | None:
+    return site.service.settings().api_key
 
 
 @pytest.mark.parametrize("here", [HTTPS, {**LAN, **KNOWN}], ids=["https", "http, known"])
-def test_with_the_code_a_browser_elsewhere_sets_the_key_once(away: Desk, here: dict[str, str]) -> None:
+def test_with_the_code_a_browser_elsewhere_sets_the_key_once(away: Site, here: dict[str, str]) -> None:
     shown = printed(away, **here)
     status, answer = said(away, "/apimall/key", {"key": KEY}, **here, **shown)
     assert (status, answer["key_source"], answer["writable"]) == (200, "file", False)
@@ -193,12 +193,12 @@ def test_with_the_code_a_browser_elsewhere_sets_the_key_once(away: Desk, here: d
     assert said(away, "/apimall/rehearsal", {"on": True}, **here, **shown)[0] == 403
 
 
-def test_with_the_code_a_browser_elsewhere_sets_the_rehearsal(away: Desk) -> None:
+def test_with_the_code_a_browser_elsewhere_sets_the_rehearsal(away: Site) -> None:
     status, answer = said(away, "/apimall/rehearsal", {"on": True}, **HTTPS, **printed(away, **HTTPS))
     assert (status, answer["rehearsal"]) == (200, True)
 
 
-def test_over_plain_http_nothing_is_taken_before_the_user_says_i_know(away: Desk) -> None:
+def test_over_plain_http_nothing_is_taken_before_the_user_says_i_know(away: Site) -> None:
     shown = printed(away, **LAN)
     status, answer = said(away, "/apimall/key", {"key": KEY}, **LAN, **shown)
     assert status == 403
@@ -209,13 +209,13 @@ def test_over_plain_http_nothing_is_taken_before_the_user_says_i_know(away: Desk
     assert said(away, "/apimall/key", {"key": KEY}, **LAN, **shown, **KNOWN)[0] == 200, "no try was lost"
 
 
-def test_without_the_code_a_browser_elsewhere_is_told_of_it(away: Desk) -> None:
+def test_without_the_code_a_browser_elsewhere_is_told_of_it(away: Site) -> None:
     status, answer = said(away, "/apimall/key", {"key": KEY}, **HTTPS)
     assert status == 403
     assert "one-time code" in answer["problem"]
 
 
-def test_five_wrong_codes_and_the_right_one_is_not_taken(away: Desk) -> None:
+def test_five_wrong_codes_and_the_right_one_is_not_taken(away: Site) -> None:
     shown = printed(away, **HTTPS)
     for left in (4, 3, 2, 1, 0):
         status, answer = said(away, "/apimall/key", {"key": KEY}, **HTTPS, **{"X-APIMall-Code": "AAAA-AAAA"})
@@ -225,7 +225,7 @@ def test_five_wrong_codes_and_the_right_one_is_not_taken(away: Desk) -> None:
     assert key_of(away) is None
 
 
-def test_a_key_that_is_none_does_not_cost_the_code(away: Desk) -> None:
+def test_a_key_that_is_none_does_not_cost_the_code(away: Site) -> None:
     shown = printed(away, **HTTPS)
     assert said(away, "/apimall/key", {"key": "two words"}, **HTTPS, **shown)[0] == 409
     assert said(away, "/apimall/key", {"key": KEY, "url": "x"}, **HTTPS, **shown)[0] == 400
@@ -245,7 +245,7 @@ STRANGERS: dict[str, dict[str, str | None]] = {
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_the_page_of_another_site_gets_nothing_printed_and_costs_no_try(away: Desk, stranger: str) -> None:
+def test_the_page_of_another_site_gets_nothing_printed_and_costs_no_try(away: Site, stranger: str) -> None:
     assert said(away, "/apimall/code", {}, **STRANGERS[stranger])[0] in (403, 415)
     assert away.printed == []
     shown = printed(away, **HTTPS)
@@ -257,12 +257,12 @@ def test_the_page_of_another_site_gets_nothing_printed_and_costs_no_try(away: De
     assert said(away, "/apimall/key", {"key": KEY}, **HTTPS, **shown)[0] == 200
 
 
-def test_behind_a_proxy_the_name_that_the_browser_asked_for_counts(away: Desk) -> None:
+def test_behind_a_proxy_the_name_that_the_browser_asked_for_counts(away: Site) -> None:
     behind = {"Origin": HTTPS["Origin"], "Host": "10.0.0.5:8188", "X-Forwarded-Host": HTTPS["Host"]}
     assert said(away, "/apimall/key", {"key": KEY}, **behind, **printed(away, **behind))[0] == 200
 
 
-def test_the_code_opens_nothing_but_key_and_rehearsal(away: Desk) -> None:
+def test_the_code_opens_nothing_but_key_and_rehearsal(away: Site) -> None:
     away.delivered()
     shown = printed(away, **HTTPS)
     for path in ("/apimall/jobs", "/apimall/account"):
@@ -272,19 +272,19 @@ def test_the_code_opens_nothing_but_key_and_rehearsal(away: Desk) -> None:
 
 
 def test_a_page_is_told_before_anything_is_typed_whether_it_may_write(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def told(**headers: str) -> Any:
         async def ask(client: Client) -> Any:
             async with client.get("/apimall/account", headers=headers) as reply:
                 return (await reply.json())["writable"]
 
-        return desk.talk(ask)
+        return site.talk(ask)
 
     assert told() is True
     assert told(**{"X-Forwarded-For": "203.0.113.9"}) is False
     assert told(Host="192.168.1.7:8188") is False
     monkeypatch.setattr("aiohttp.web.BaseRequest.remote", "172.17.0.1")
     assert told() is False, "a container, asked by the machine it runs on"
-    desk.environ["APIMALL_MAX_JOBS"] = "many"
+    site.environ["APIMALL_MAX_JOBS"] = "many"
     assert told() is False, "also where the settings are wrong"

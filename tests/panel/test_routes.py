@@ -385,20 +385,20 @@ def test_an_announcement_reaches_every_panel_from_any_thread(site: Site, monkeyp
 
 
 def test_where_users_are_kept_apart_no_prompt_is_pushed_and_the_panel_says_that_the_account_is_shared(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "_registered", [])
     host = PromptServer()
-    routes.register(lambda: desk.service, shared=True)
-    job = desk.running("a secret of user A")
+    routes.register(lambda: site.service, shared=True)
+    job = site.running("a secret of user A")
     routes.announce("accepted", job)
     (sent,) = host.sent
     assert sent.data["job"]["id"] == job.id
     assert sent.data["job"]["prompt"] is None
     assert "secret" not in json.dumps(sent.data)
-    assert desk.get("/apimall/account")["shared"] is False
-    desk.shared = True
-    assert desk.get("/apimall/account")["shared"] is True
+    assert site.get("/apimall/account")["shared"] is False
+    site.shared = True
+    assert site.get("/apimall/account")["shared"] is True
 
 
 def test_an_announcement_that_fails_hurts_no_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
