@@ -41,17 +41,14 @@ class Front:
         self._listener.close()
 
     def serve(self, line: socket.socket) -> None:
-        """One connection, from its TLS handshake on."""
-        # Whoever does not believe the certificate hangs up: that is the caller's to tell.
+        """One connection, from its TLS handshake on; whoever does not believe the certificate hangs up."""
         with contextlib.suppress(OSError), self._context.wrap_socket(line, server_side=True) as asked:
-            head = read_head(asked)
+            head, body = read_request(asked)
             self.heads.append(head.decode("latin-1"))
             host = f"Host: {self._behind.netloc}\r\nConnection: close\r\n".encode()
+            head = re.sub(rb"(?im)^(host|connection):.*\r\n", b"", head).replace(b"\r\n", b"\r\n" + host, 1)
             with socket.create_connection((self._behind.hostname or "", self._behind.port or 80), 10) as behind:
-                behind.sendall(
-                    re.sub(rb"(?im)^(host|connection):.*\r\n", b"", head).replace(b"\r\n", b"\r\n" + host, 1)
-                )
-                threading.Thread(target=_pour, args=(asked, behind), daemon=True).start()
+                behind.sendall(head + body)
                 _pour(behind, asked)
 
     def _accept(self) -> None:
@@ -92,19 +89,36 @@ class ConnectProxy:
                 return
             with socket.create_connection(("127.0.0.1", self._known[name]), 10) as behind:
                 line.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-                threading.Thread(target=_pour, args=(line, behind), daemon=True).start()
+                there = threading.Thread(target=_pour, args=(line, behind), daemon=True)
+                there.start()
                 _pour(behind, line)
+                # A number of a closed connection may be a file's in the next moment: nobody may still read by it.
+                line.shutdown(socket.SHUT_RDWR)
+                there.join()
 
 
 def read_head(line: socket.socket) -> bytes:
-    """Up to the blank line and not a byte further than one `recv` brought; ConnectionError when there is none."""
+    """Up to the blank line, and what came with it; ConnectionError when there is none."""
     head = b""
     while b"\r\n\r\n" not in head:
-        piece = line.recv(65536)
-        if not piece:
-            raise ConnectionError("hung up")
-        head += piece
+        head += _more(line)
     return head
+
+
+def read_request(line: socket.socket) -> tuple[bytes, bytes]:
+    """Head and whole body of a request."""
+    head, separator, body = read_head(line).partition(b"\r\n\r\n")
+    length = re.search(rb"(?im)^content-length: *([0-9]+)", head)
+    while length and len(body) < int(length[1]):
+        body += _more(line)
+    return head + separator, body
+
+
+def _more(line: socket.socket) -> bytes:
+    piece = line.recv(65536)
+    if not piece:
+        raise ConnectionError("hung up")
+    return piece
 
 
 def _pour(source: socket.socket, sink: socket.socket) -> None:
