@@ -114,7 +114,7 @@ def painted(scene: Scene) -> Iterator[Picture]:
 
 
 def moved_over(scene: Scene) -> Iterator[Picture]:
-    """Image to video: a slow push into the reference image, of which the model uses one."""
+    """Image to video: a slow push into the first reference image."""
     still = _still(scene)
     width, height = still.size
     for frame in range(scene.frames):
