@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import requests
 
     from .gateway.client import Gateway
-    from .jobs.runner import Clocks, Observer, Runner
+    from .jobs.events import Observer
+    from .jobs.runner import Clocks, Runner
     from .journal.presence import Holders
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
@@ -52,7 +53,7 @@ class Service:
         folders: Folders,
         environ: Mapping[str, str] = settings_room.ENVIRON,
         *,
-        observe: Observer = lambda step, job: None,
+        observe: Observer = lambda event, job: None,
         daily_limit: Callable[[], float] = lambda: 0.0,
         clocks: Clocks | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from ..service import Folders, Service
 from . import host
 
 if TYPE_CHECKING:
-    from ..jobs.runner import Observer
+    from ..jobs.events import Event, Observer
     from ..journal.rows import Job
 
 _in_use: list[Service] = []
@@ -32,9 +32,9 @@ def observed_by(observer: Observer) -> None:
     _observers.append(observer)
 
 
-def _tell_observers(step: str, job: Job) -> None:
+def _tell_observers(event: Event, job: Job) -> None:
     for observer in _observers:
-        observer(step, job)
+        observer(event, job)
 
 
 def use(service: Service) -> None:

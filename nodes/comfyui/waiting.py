@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from comfy_api.latest import io
 
 from ..gateway.errors import APIMallError, InputError, NotDecoded
+from ..journal.rows import State
 from ..media.errors import MediaError
 from ..progress import Stop, Stopped
 from . import host, instance
@@ -61,13 +62,13 @@ def collected(task_id: str | None) -> str:
 
     None is an id that is linked, and not known yet. Asks the journal only.
     """
-    from ..journal.sqlite_file import JournalError
+    from ..journal.errors import JournalError
 
     with suppress(APIMallError, OSError, JournalError):
         current = instance.current()
         job = current.journal().by_task(current.settings().account, _given_id(task_id or ""))
         if job is not None and job.file and (current.folders.results / Path(job.file).name).is_file():
-            return f"{job.file_sha256}"
+            return "".join(sorted({delivery.sha256 for delivery in current.journal().deliveries(job.id)}))
     return uuid.uuid4().hex
 
 
@@ -178,7 +179,7 @@ async def _one_more_poll(ticket: Ticket) -> bool:
             break
         await asyncio.sleep(_TICK_SECONDS)
     # What the poll found may still have to be downloaded; that is progress, not silence.
-    return status.done or status.job.state == "completed"
+    return status.done or status.job.state is State.COMPLETED
 
 
 def describe(status: Status) -> str:
@@ -210,7 +211,7 @@ def _polled(patience: float) -> Callable[[Status], bool]:
     """Satisfied by the first answer about the task, unless that found it finished: then its file is downloaded."""
 
     def until(status: Status) -> bool:
-        polled = status.polls > 0 and status.job.state == "running"
+        polled = status.polls > 0 and status.job.state is State.RUNNING
         return polled or time.monotonic() > patience
 
     return until

@@ -11,14 +11,16 @@ from ..gateway.errors import (
     Detached,
     KeyConflict,
     NotHome,
+    NotReached,
     Parked,
     Refused,
     SetupError,
     StillRunning,
     TaskFailed,
+    Unclear,
 )
-from ..journal.rows import COMPLETED, FAILED, Job
-from ..journal.sqlite_file import JournalError
+from ..journal.errors import JournalError
+from ..journal.rows import Job, Parking, State
 
 JOURNAL_ADVICE = "Check free space and rights of ComfyUI's user folder, then queue again."
 
@@ -34,15 +36,15 @@ def about(
     advice: str | None = None,
     failure: APIMallError | None = None,
 ) -> E:
-    """An error of `kind` with the ids and credits of `job`, or of the `failure` behind it where that names them."""
+    """An error of `kind` with the ids and credits of `job`; status, code and request id are those of the `failure`."""
     return kind(
         what,
-        charge=charge or Charge(job.charge),
+        charge=charge or job.charge,
         advice=advice,
         credits_used=job.credits_used,
         credits_refunded=job.credits_refunded,
-        status=failure.status if failure else job.http_status,
-        code=failure.code if failure else job.code,
+        status=failure.status if failure else None,
+        code=failure.code if failure else None,
         request_id=(failure and failure.request_id) or job.request_id,
         provider_request_id=job.provider_request_id,
         task_id=job.task_id,
@@ -50,10 +52,14 @@ def about(
 
 
 def recall(job: Job) -> APIMallError:
-    """The failure a row remembers, as its own class of error."""
+    """What a row remembers of how it ended, or else of its last problem, as its own class of error."""
     known = {kind.__name__: kind for kind in _tree(APIMallError)}
-    kind = known.get(job.error or "", TaskFailed if job.state == FAILED else Refused)
-    return about(kind, job.reason or "The job failed", job)
+    told = job.ending or job.problem
+    kind = known.get(told.kind if told else "", TaskFailed if job.state is State.FAILED else Refused)
+    error = about(kind, (told and told.text) or "The job failed", job)
+    if told is not None:
+        error.status, error.code, error.request_id = told.status, told.code, told.request_id or error.request_id
+    return error
 
 
 def detached(job: Job, reason: str, *, sent: bool) -> Detached:
@@ -83,7 +89,7 @@ def not_home(job: Job, what: str) -> NotHome:
 
 def stalled(job: Job, failure: APIMallError) -> APIMallError:
     """Looking again makes no sense for now; only the gateway's own word would end the job (money rule 5)."""
-    if job.state == COMPLETED:
+    if job.state is State.COMPLETED:
         what = f"The gateway completed the job, but no longer gives out its video: {failure.what}"
         return about(NotHome, what, job, charge=Charge.CHARGED, advice=failure.advice, failure=failure)
     advice = f"{failure.advice} {StillRunning.default_advice} Only another `take` would pay again."
@@ -113,6 +119,25 @@ def hindered(job: Job, obstacle: SetupError) -> SetupError:
 def unwritten(job: Job, problem: JournalError) -> SetupError:
     """The journal refuses to be written. What it does not say yet is not done: nothing unwritten was paid for."""
     return about(SetupError, f"The journal cannot be written ({problem})", job, advice=JOURNAL_ADVICE)
+
+
+def parking(failure: APIMallError) -> Parking:
+    """Why nobody goes on with a job after this failure."""
+    for kind, why in _PARKINGS:
+        if isinstance(failure, kind):
+            return why
+    return Parking.HINDERED
+
+
+_PARKINGS: tuple[tuple[type[APIMallError], Parking], ...] = (
+    (Detached, Parking.WITHDRAWN),
+    (StillRunning, Parking.REFUSED),
+    (NotHome, Parking.NOT_HOME),
+    (KeyConflict, Parking.UNCERTAIN),
+    (Parked, Parking.UNCERTAIN),
+    (Unclear, Parking.UNREACHED),
+    (NotReached, Parking.UNREACHED),
+)
 
 
 def accepted_in_conflict(failure: APIMallError) -> Accepted | None:

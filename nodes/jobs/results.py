@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +17,10 @@ from ..guard.errors import DiskRefused, DownloadRefused, GuardError, LinkGone
 from ..guard.paths import result_name, result_path
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
+from .events import Event
+
+FOLDER_FILE = ".apimall-folder"
+"""Holds the id of a results folder, so that a journal knows it again wherever it is mounted."""
 
 _LONGEST_ID = "x" * 1000
 
@@ -83,26 +89,38 @@ class Results:
                 "again.",
             ) from None
 
-    def kept(self, job: Job) -> Path | None:
-        """The delivered file if it is still the one that was paid for, else None.
+    def kept(self, job: Job, deliveries: Sequence[Delivery]) -> Delivery | None:
+        """The clip in this folder if it is still the one that was paid for, as a delivery to this folder; else None.
 
-        Unchanged size and time are taken as proof; otherwise its SHA-256 decides.
+        `deliveries`: all that were made of it, to whatever folder: where the clip lies is asked of the disk. Unchanged
+        size and time are taken as proof, otherwise its SHA-256 decides. A clip that no delivery tells of, under the
+        name that it would be given, was renamed in a process that died before it could write so.
         """
-        if not job.file or job.file_sha256 is None:
-            return None
-        path = self._folder / Path(job.file).name
         try:
-            now = path.stat()
-            if now.st_size != job.file_bytes:
-                return None
-            if now.st_mtime_ns != job.file_mtime_ns and sha256_of(path) != job.file_sha256:
-                return None
-        except OSError:
+            if deliveries:
+                return next(filter(None, map(self._still_here, deliveries)), None)
+            return self._unwritten(job) if job.task_id else None
+        except (OSError, GuardError, MediaError):
             return None
-        return path
+
+    def _still_here(self, delivery: Delivery) -> Delivery | None:
+        path = self.path_of(delivery)
+        if not path.is_file() or (now := path.stat()).st_size != delivery.size_bytes:
+            return None
+        if now.st_mtime_ns != delivery.mtime_ns and sha256_of(path) != delivery.sha256:
+            return None
+        return replace(delivery, folder=self._folder_id(), mtime_ns=now.st_mtime_ns)
+
+    def _unwritten(self, job: Job) -> Delivery | None:
+        target = self._target(job)
+        if not target.is_file():
+            return None
+        self._verify(target)
+        now = target.stat()
+        return Delivery(self._folder_id(), target.name, now.st_size, now.st_mtime_ns, sha256_of(target))
 
     def download(
-        self, job: Job, urls: Sequence[str], *, tell: Callable[[float], None], observe: Callable[[str], None]
+        self, job: Job, urls: Sequence[str], *, tell: Callable[[float], None], observe: Callable[[Event], None]
     ) -> Download:
         """Download the first of `urls` that gives a whole, decodable clip.
 
@@ -128,19 +146,38 @@ class Results:
         raise problem or Expired("The gateway names no address")
 
     def _download_one(
-        self, job: Job, url: str, tell: Callable[[float], None], observe: Callable[[str], None]
+        self, job: Job, url: str, tell: Callable[[float], None], observe: Callable[[Event], None]
     ) -> Delivery:
         self._folder.mkdir(parents=True, exist_ok=True)
-        owner = f"{job.account}/{job.identity}/{job.attempt}/"
-        target = result_path(self._folder, job.task_id or "", owner=owner)
+        target = self._target(job)
         # One name for each job, which only its holder downloads: what a kill left is written over.
         with whole(target, target.with_name(f".{target.name}.part")) as part:
             downloaded = self._download(url, part, tell=tell)
             self._verify(part)
-            observe("downloaded")
-        observe("renamed")
-        return Delivery(Path(target.name), downloaded.size_bytes, target.stat().st_mtime_ns, downloaded.sha256)
+            observe(Event.DOWNLOADED)
+        observe(Event.RENAMED)
+        return Delivery(
+            self._folder_id(), target.name, downloaded.size_bytes, target.stat().st_mtime_ns, downloaded.sha256
+        )
 
     def path_of(self, delivery: Delivery) -> Path:
         """Where a delivery lies."""
-        return self._folder / delivery.path.name
+        return self._folder / Path(delivery.file).name
+
+    def _target(self, job: Job) -> Path:
+        owner = f"{job.account}/{job.identity}/{job.attempt}/"
+        return result_path(self._folder, job.task_id or "", owner=owner)
+
+    def _folder_id(self) -> str:
+        """What this folder is called wherever it is mounted; made when it is first needed, empty where it cannot be."""
+        path = self._folder / FOLDER_FILE
+        try:
+            try:
+                with path.open("x", encoding="ascii") as file:
+                    file.write(uuid.uuid4().hex)
+            except FileExistsError:
+                pass
+            known = path.read_text(encoding="ascii", errors="replace")[:64].strip()
+        except OSError:
+            return ""
+        return known if re.fullmatch(r"[0-9a-f]{32}", known) else ""

@@ -12,8 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 from ..gateway.client import Gateway
 from ..gateway.contract import COMPLETED as TASK_COMPLETED
@@ -32,12 +30,12 @@ from ..gateway.errors import (
 )
 from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
-from ..journal import rows as states
+from ..journal.errors import JournalError
 from ..journal.presence import Holders
-from ..journal.rows import Job
-from ..journal.sqlite_file import JournalError
+from ..journal.rows import Job, Parking, State
 from ..journal.verbs import Journal
 from . import failures
+from .events import Event, Observer, unobserved
 from .order import Order
 from .pace import Learned, next_poll, spread
 from .results import Expired, NoRoom, NotYet, Results, Unwelcome
@@ -61,16 +59,6 @@ _REFUND_SECONDS = 30.0
 _MOST_BLANKS = 5
 _MOST_DOWNLOADS = 5
 _MOST_REFRESHES = 3
-
-
-class Observer(Protocol):
-    """Told of each step of each job, on the thread that takes it."""
-
-    def __call__(self, step: str, job: Job) -> None: ...
-
-
-def unobserved(step: str, job: Job) -> None:
-    """Nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -162,17 +150,30 @@ class Runner:
 
     def _pick_up(self, job: Job, order: Order | None) -> Ticket:
         """From disk where the file is still the one that was paid for, else with the work that is left."""
-        if job.state == states.DELIVERED:
-            if (kept := self._results.kept(job)) is not None:
-                return self._served(job, kept)
-            job = self._journal.lost_file(job)
-        return self._join(job, order)
+        kept = self._on_disk(job, downloaded=False)
+        return self._served(kept) if kept is not None else self._join(job, order)
+
+    def _on_disk(self, job: Job, *, downloaded: bool) -> Result | None:
+        """The clip of a job that lies in our results folder, whatever else its row says; None when it does not."""
+        if job.state not in (State.RUNNING, State.COMPLETED, State.EXPIRED):
+            return None
+        known = self._journal.deliveries(job.id)
+        kept = self._results.kept(job, known)
+        if kept is None:
+            return None
+        if kept not in known or job.delivered_at is None:
+            try:
+                job = self._journal.delivered(job, kept, job.video_url or "")
+            except JournalError as problem:
+                # It is whole and on this disk: that nobody can write so is no reason to keep it back.
+                _log.warning("that job %s is on this disk could not be written: %s", job.id, problem)
+        return Result(self._results.path_of(kept), job.task_id or "", job.video_url or "", job, downloaded)
 
     def _join(self, job: Job, order: Order | None) -> Ticket:
         work = self._works.get(job.id)
         if work is None:
             work = Work(job, order, self._learned(job))
-            self._observe(job.state, job)
+            self._observe(Event.BEGUN, job)
             self._begin(work)
         elif work.scheduled is not None and not work.tickets:
             self._scheduler.hasten(work.scheduled)
@@ -181,9 +182,9 @@ class Runner:
         work.tickets.add(ticket)
         return ticket
 
-    def _served(self, job: Job, path: Path) -> Ticket:
-        work = Work(job, None, None)
-        work.result = Result(path, job.task_id or "", job.video_url or "", job, downloaded=False)
+    def _served(self, kept: Result) -> Ticket:
+        work = Work(kept.job, None, None)
+        work.result = kept
         work.say(Phase.DONE, "already paid: served from disk")
         work.finished.set()
         return Ticket(work, self._status, self._poll_now, self._leave)
@@ -252,22 +253,20 @@ class Runner:
         self._plan(work, _BEGIN, _WATCH_SECONDS)
 
     def _dispatch(self, work: Work, job: Job) -> None:
-        if job.state == states.DELIVERED:
-            kept = self._results.kept(job)
-            if kept is None:
-                self._journal.lost_file(job)
-                self._plan(work, _POLL)
-            else:
-                self._finish(work, Result(kept, job.task_id or "", job.video_url or "", job, downloaded=True))
-        elif job.state in (states.FAILED, states.REJECTED):
+        if (kept := self._on_disk(job, downloaded=True)) is not None:
+            self._finish(work, kept)
+        elif job.state in _ENDED:
             self._fail(work, failures.recall(job))
-        elif job.state == states.INTENDED:
+        elif job.state is State.COMPLETED and job.delivered_at is not None and not work.tickets:
+            # Another ComfyUI brought it home to a folder of its own, and nobody here asked for it.
+            self._drop(work)
+        elif job.state is State.INTENDED:
             self._require_wanted(work)
             self._plan(work, _UPLOAD if work.order is not None and work.order.media else _SLOT)
         else:
             work.committed = True
             self._anchor(work, job)
-            self._plan(work, _POST if job.state == states.SENT else _POLL)
+            self._plan(work, _POST if job.state is State.SENT else _POLL)
 
     def _upload(self, work: Work, job: Job) -> None:
         order = work.order
@@ -288,9 +287,9 @@ class Runner:
             hold_off=self._scheduler.hold_off,
         )
         work.cached_uploads = done.cached
-        self._observe("uploaded", job)
+        self._observe(Event.UPLOADED, job)
         work.job = self._journal.set_body(job, order.request(done.urls).body())
-        self._observe("ready", work.job)
+        self._observe(Event.READY, work.job)
         self._plan(work, _SLOT)
 
     def _wait_for_slot(self, work: Work, job: Job) -> None:
@@ -306,11 +305,12 @@ class Runner:
     def _post(self, work: Work, job: Job) -> None:
         # Whatever may hinder us comes before the row says that the POST has left.
         gateway = self._gateway()
-        if job.state == states.SENT:
+        if job.state is State.SENT:
             self._require_fresh(work, job)
         else:
             self._results.require_way()
             self._allow(job)
+        self._observe(Event.ALLOWED, job)
         self._commit(work)
         sent = self._journal.begin_post(job, self.max_jobs, self._holders.alive())
         if sent is None:
@@ -322,18 +322,18 @@ class Runner:
         work.job = sent
         work.sent_at = self._clocks.monotonic() if work.sent_at is None else work.sent_at
         work.say(Phase.SUBMITTING)
-        self._observe("sent", sent)
+        self._observe(Event.SENT, sent)
         try:
             reply = gateway.create(sent.body, sent.idempotency_key)
         except APIMallError as failure:
             named = failures.accepted_in_conflict(failure)
             if named is None:
-                self._post_failed(work, sent, failure, unsure=job.charge == Charge.UNCERTAIN.value)
+                self._post_failed(work, sent, failure, unsure=job.state is State.SENT)
                 return
             reply = named
-        self._observe("answered", sent)
+        self._observe(Event.ANSWERED, sent)
         work.job = self._journal.accepted(sent, reply)
-        self._observe("accepted", work.job)
+        self._observe(Event.ACCEPTED, work.job)
         work.failures = 0
         work.say(Phase.PENDING)
         self._anchor(work, work.job)
@@ -358,7 +358,7 @@ class Runner:
 
     def _reject(self, work: Work, job: Job, refusal: Refused) -> None:
         work.job = self._journal.rejected(job, refusal)
-        self._observe("rejected", work.job)
+        self._observe(Event.REJECTED, work.job)
         if isinstance(refusal, BadRequest) and work.cached_uploads and work.order is not None:
             # An upload of an earlier day may be what the gateway could not read: upload anew, once.
             self._uploads.forget(work.cached_uploads)
@@ -416,9 +416,9 @@ class Runner:
         self._plan(work, _POLL, self._seconds(pause))
 
     def _completed(self, work: Work, job: Job, task: Task) -> None:
-        self._observe("finished", job)
+        self._observe(Event.FINISHED, job)
         work.job = self._journal.completed(job, task)
-        self._observe("completed", work.job)
+        self._observe(Event.COMPLETED, work.job)
         work.urls = task.video_urls
         if work.urls:
             self._plan(work, _DOWNLOAD)
@@ -432,7 +432,7 @@ class Runner:
     def _task_failed(self, work: Work, job: Job, task: Task) -> None:
         failure = failures.task_failed(job, task)
         work.job = self._journal.failed(job, task, failure)
-        self._observe("failed", work.job)
+        self._observe(Event.FAILED, work.job)
         if (failure.credits_refunded or 0.0) < (failure.credits_used or 0.0):
             failed = work.job
             due = self._clocks.monotonic() + _REFUND_SECONDS
@@ -453,7 +453,9 @@ class Runner:
             work.say(Phase.DOWNLOADING, None, fraction)
 
         try:
-            download = self._results.download(job, work.urls, tell=tell, observe=lambda step: self._observe(step, job))
+            download = self._results.download(
+                job, work.urls, tell=tell, observe=lambda event: self._observe(event, job)
+            )
         except Expired as expired:
             work.refreshes += 1
             if work.refreshes > _MOST_REFRESHES:
@@ -470,7 +472,7 @@ class Runner:
             raise failures.not_home(job, str(final)) from None
         else:
             delivered = self._journal.delivered(job, download.delivery, download.url)
-            self._observe("delivered", delivered)
+            self._observe(Event.DELIVERED, delivered)
             result = Result(
                 self._results.path_of(download.delivery),
                 delivered.task_id or "",
@@ -505,9 +507,14 @@ class Runner:
     def _end(self, work: Work, failure: APIMallError | None = None) -> None:
         self._works.pop(work.job.id, None)
         try:
-            if failure is not None and (stalled := self._journal.stalled(work.job, failure)) is not None:
-                self._observe("stalled", stalled)
+            parked = None
+            if failure is not None:
+                parked = self._journal.park(work.job, self._holders.own, failures.parking(failure), failure)
+            elif not work.committed:
+                parked = self._journal.park(work.job, self._holders.own, Parking.WITHDRAWN)
             self._journal.release(work.job.id, self._holders.own)
+            if parked is not None:
+                self._observe(Event.PARKED, parked)
         except JournalError as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
         work.finished.set()
@@ -561,7 +568,7 @@ class Step:
     """One thing to do for a job in one of `states`. `rank`: who goes first; `cost`: requests it sends."""
 
     take: Callable[[Runner, Work, Job], None]
-    states: tuple[str, ...]
+    states: tuple[State, ...]
     lane: Lane
     rank: int
     cost: int
@@ -569,13 +576,13 @@ class Step:
 
 # Ranks: creates before all other calls, and what is paid for is downloaded before anything new is uploaded. All else is
 # done in the order it is due: were polls to stand behind the many that wait for a slot, no slot would become free.
-_ANY = (*states.UNFINISHED, states.DELIVERED, states.FAILED, states.REJECTED)
-_BEGIN = Step(Runner._dispatch, _ANY, Lane.CALL, 1, 0)
-_UPLOAD = Step(Runner._upload, (states.INTENDED,), Lane.TRANSFER, 1, 0)
-_SLOT = Step(Runner._wait_for_slot, (states.INTENDED,), Lane.CALL, 1, 0)
-_POST = Step(Runner._post, (states.INTENDED, states.SENT), Lane.CALL, 0, 1)
-_POLL = Step(Runner._poll, (states.RUNNING, states.COMPLETED), Lane.CALL, 1, 1)
-_DOWNLOAD = Step(Runner._download, (states.COMPLETED,), Lane.TRANSFER, 0, 0)
+_ENDED = (State.EXPIRED, State.FAILED, State.REJECTED, State.CLOSED)
+_BEGIN = Step(Runner._dispatch, tuple(State), Lane.CALL, 1, 0)
+_UPLOAD = Step(Runner._upload, (State.INTENDED,), Lane.TRANSFER, 1, 0)
+_SLOT = Step(Runner._wait_for_slot, (State.INTENDED,), Lane.CALL, 1, 0)
+_POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, 1)
+_POLL = Step(Runner._poll, (State.RUNNING, State.COMPLETED), Lane.CALL, 1, 1)
+_DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0, 0)
 
 
 class _journal_errors:

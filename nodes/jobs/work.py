@@ -75,7 +75,7 @@ class Work:
         self.phase = Phase.STARTING
         self.text = Phase.STARTING.value
         self.transfer_fraction: float | None = None
-        self.committed = job.charge != Charge.NOT_SENT.value
+        self.committed = job.charge is not Charge.NOT_SENT
         self.sent_at: float | None = None
         self.accepted_at: float | None = None
         self.polls = 0

@@ -77,7 +77,7 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def unusable(path: Path, problem: Exception) -> SetupError:
+def unusable(path: Path, problem: BaseException) -> SetupError:
     """What to tell when the journal's file cannot be opened: the reason found on the spot, not SQLite's words."""
     _log.warning("the journal %s cannot be opened: %s", path, problem)
     if getattr(problem, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -5,32 +5,32 @@ Every question opens the file anew, read-only: in WAL mode that neither waits fo
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
-from .rows import COMPLETED, DELIVERED, Job, Kind, Run
-from .sqlite_file import open_to_read
+from .rows import PROBLEM_COLUMNS, Delivery, Job, Kind, Parking, Problem, Run, State
+from .sqlite_file import Reader, Row, Select, marks
 
 PAGE_JOBS = 30
 MOST_PAGE_JOBS = 100
 ESTIMATE_RUNS = 6
 _BEFORE_ALL = (1 << 63) - 1
 _CHUNK_JOBS = 1000
-_DAY_SECONDS = 86_400.0
 
-# The words must stand here as in the index, or SQLite does not see that it applies.
-_UNFINISHED_IDS = (
-    "SELECT id FROM jobs INDEXED BY jobs_unfinished"
-    " WHERE account = :account AND state IN ('intended', 'sent', 'running', 'completed')"
+# The words must stand here as in the indexes, or SQLite does not see that they apply.
+UNFINISHED = (
+    "(state IN ('sent', 'running') OR state = 'completed' AND delivered_at IS NULL"
+    " OR state = 'intended' AND parked IS NULL)"
 )
+_UNFINISHED_IDS = f"SELECT id FROM jobs INDEXED BY jobs_unfinished WHERE account = :account AND {UNFINISHED}"
 _ENDED_BADLY_IDS = (
-    "SELECT id FROM jobs INDEXED BY jobs_ended_badly"
-    " WHERE account = :account AND id < :before AND state IN ('failed', 'rejected') ORDER BY id DESC LIMIT :limit"
+    "SELECT id FROM jobs INDEXED BY jobs_ended_badly WHERE account = :account AND id < :before"
+    " AND state IN ('failed', 'rejected', 'expired') ORDER BY id DESC LIMIT :limit"
 )
 
 
@@ -46,8 +46,8 @@ class Only(str, Enum):
 _CONDITIONS = {
     Only.ALL: "",
     Only.UNFINISHED: f" AND id IN ({_UNFINISHED_IDS})",
-    # Only a job that was sent and not answered is uncertain, and such a job is unfinished.
-    Only.UNCERTAIN: f" AND id IN ({_UNFINISHED_IDS} AND charge = 'uncertain')",
+    # Only a job that was sent and not answered is uncertain.
+    Only.UNCERTAIN: f" AND id IN ({_UNFINISHED_IDS} AND state = 'sent')",
     Only.FAILED: f" AND id IN ({_ENDED_BADLY_IDS})",
 }
 
@@ -91,76 +91,56 @@ class Records:
             " ORDER BY id DESC LIMIT :limit"
         )
         values = {"account": account, "before": before or _BEFORE_ALL, "limit": limit + 1}
-        with closing(self._open()) as connection:
-            jobs = [_job(row) for row in connection.execute(statement, values)]
+        jobs = [job_of(row) for row in self._select(statement, values)]
         more = len(jobs) > limit
         return Page(tuple(jobs[:limit]), jobs[limit - 1].id if more else None)
 
     def unfinished(self, account: str) -> int:
         """How many jobs of the account have not ended."""
-        with closing(self._open()) as connection:
-            row = connection.execute(f"SELECT COUNT(*) FROM ({_UNFINISHED_IDS})", {"account": account}).fetchone()
-        return int(row[0])
+        return int(self._select(f"SELECT COUNT(*) AS n FROM ({_UNFINISHED_IDS})", {"account": account})[0]["n"])
 
     def job(self, account: str, job_id: int) -> Job | None:
         """One job, if it is this account's."""
-        with closing(self._open()) as connection:
-            row = connection.execute("SELECT * FROM jobs WHERE id = ? AND account = ?", (job_id, account)).fetchone()
-        return None if row is None else _job(row)
+        return one(self._select("SELECT * FROM jobs WHERE id = ? AND account = ?", (job_id, account)))
 
     def latest(self, account: str, identity: str) -> Job | None:
         """The newest attempt at a job, or None when it was never asked for."""
-        with closing(self._open()) as connection:
-            return latest(connection, account, identity)
+        return latest(self._select, account, identity)
 
     def steps(self, job_id: int) -> list[tuple[float, str, str]]:
         """The history of a job: (time, step, detail), oldest first."""
-        with closing(self._open()) as connection:
-            rows = connection.execute("SELECT at, step, detail FROM steps WHERE job_id = ? ORDER BY rowid", (job_id,))
-            return [(row["at"], row["step"], row["detail"]) for row in rows]
+        rows = self._select("SELECT at, step, detail FROM steps WHERE job_id = ? ORDER BY rowid", (job_id,))
+        return [(row["at"], row["step"], row["detail"]) for row in rows]
+
+    def deliveries(self, job_id: int) -> list[Delivery]:
+        """Where the clip of a job was delivered to."""
+        return deliveries(self._select, job_id)
 
     def uploads_among(self, account: str, urls: Sequence[str]) -> frozenset[str]:
         """Those of `urls` that this pack uploaded itself, so far as the journal still knows."""
-        marks = ",".join("?" * len(urls))
-        with closing(self._open()) as connection:
-            rows = connection.execute(
-                f"SELECT url FROM uploads WHERE account = ? AND url IN ({marks})", (account, *urls)
-            )
-            return frozenset(str(row["url"]) for row in rows)
+        statement = f"SELECT url FROM uploads WHERE account = ? AND url IN ({marks(urls)})"
+        return frozenset(str(row["url"]) for row in self._select(statement, (account, *urls)))
 
     def sum_since(self, account: str, moment: float) -> Sum:
         """What was charged for jobs that the gateway took after `moment` (seconds since the epoch)."""
-        # Ids grow with time. A job is accepted after it is written down, but seldom much later: a day is looked back,
-        # and the account's newest rows are read until they are older than that.
         statement = (
-            "SELECT created_at, accepted_at, credits_used, credits_refunded FROM jobs"
-            " WHERE account = ? ORDER BY id DESC"
+            "SELECT COUNT(*) AS jobs, TOTAL(credits_used) AS used, TOTAL(credits_refunded) AS refunded"
+            " FROM jobs INDEXED BY jobs_by_acceptance WHERE account = ? AND accepted_at >= ?"
         )
-        used = refunded = 0.0
-        jobs = 0
-        with closing(self._open()) as connection:
-            for created_at, accepted_at, credits, back in connection.execute(statement, (account,)):
-                if created_at < moment - _DAY_SECONDS:
-                    break
-                if accepted_at is not None and accepted_at >= moment:
-                    used += credits or 0.0
-                    refunded += back or 0.0
-                    jobs += 1
-        return Sum(used - refunded, refunded, jobs)
+        row = self._select(statement, (account, moment))[0]
+        return Sum(row["used"] - row["refunded"], row["refunded"], row["jobs"])
 
     def unbilled(self, account: str, before: int) -> list[Job]:
         """Jobs that were sent and not answered, and those older than `before` that somebody is about to send."""
         statement = (
             "SELECT * FROM jobs WHERE account = ? AND (state = 'sent' OR state = 'intended' AND holder IS NOT NULL"
-            " AND body IS NOT NULL AND id < ?) AND state IN ('intended', 'sent', 'running', 'completed')"
+            f" AND body IS NOT NULL AND id < ?) AND {UNFINISHED}"
         )
-        with closing(self._open()) as connection:
-            return [_job(row) for row in connection.execute(statement, (account, before))]
+        return [job_of(row) for row in self._select(statement, (account, before))]
 
     def estimate(self, account: str, kind: Kind) -> Estimate:
         """What the newest finished jobs of a kind took in credits and seconds."""
-        with closing(self._open()) as connection:
-            found = runs(connection, account, kind, ESTIMATE_RUNS)
+        found = runs(self._select, account, kind, ESTIMATE_RUNS)
         credits = [run.credits for run in found if run.credits is not None]
         seconds = [run.seconds for run in found if run.seconds is not None]
         return Estimate(
@@ -180,29 +160,52 @@ class Records:
                 return
             before = page.next_before
 
-    def _open(self) -> sqlite3.Connection:
-        return open_to_read(self._path)
+    def _select(self, statement: str, values: Sequence[object] | dict[str, object] = ()) -> list[Row]:
+        with closing(Reader(self._path)) as reader:
+            return reader.select(statement, values)
 
 
-def latest(connection: sqlite3.Connection, account: str, identity: str) -> Job | None:
+# What verbs and records both ask
+
+
+def latest(select: Select, account: str, identity: str) -> Job | None:
     """The newest attempt at a job, or None when it was never asked for."""
     statement = "SELECT * FROM jobs WHERE account = ? AND identity = ? ORDER BY attempt DESC LIMIT 1"
-    row = connection.execute(statement, (account, identity)).fetchone()
-    return None if row is None else _job(row)
+    return one(select(statement, (account, identity)))
 
 
-def runs(connection: sqlite3.Connection, account: str, kind: Kind, most: int) -> list[Run]:
+def runs(select: Select, account: str, kind: Kind, most: int) -> list[Run]:
     """What the newest finished jobs of a kind cost and took, newest first."""
     statement = (
-        "SELECT credits_used, ended_at - accepted_at AS seconds FROM jobs WHERE account = ? AND type = ?"
-        " AND duration = ? AND resolution = ? AND model = ? AND state IN (?, ?) ORDER BY id DESC LIMIT ?"
+        "SELECT credits_used, ended_at - accepted_at AS seconds FROM jobs WHERE account = ? AND model = ?"
+        " AND type = ? AND duration = ? AND resolution = ? AND state IN (?, ?) ORDER BY id DESC LIMIT ?"
     )
-    values = (account, kind.type, kind.duration, kind.resolution, kind.model, COMPLETED, DELIVERED, most)
+    values = (account, kind.model, kind.type, kind.duration, kind.resolution, State.COMPLETED, State.EXPIRED, most)
     return [
         Run(row["credits_used"], row["seconds"] if (row["seconds"] or 0.0) > 0 else None)
-        for row in connection.execute(statement, values)
+        for row in select(statement, values)
     ]
 
 
-def _job(row: sqlite3.Row) -> Job:
-    return Job(**dict(row))
+def deliveries(select: Select, job_id: int) -> list[Delivery]:
+    """Where the clip of a job was delivered to, newest first."""
+    statement = (
+        "SELECT folder, file, size_bytes, mtime_ns, sha256 FROM deliveries WHERE job_id = ? ORDER BY delivered_at DESC"
+    )
+    return [Delivery(*row) for row in select(statement, (job_id,))]
+
+
+def one(rows: Sequence[Row]) -> Job | None:
+    """The first of some rows of `jobs`, if there is one."""
+    return job_of(rows[0]) if rows else None
+
+
+def job_of(row: Row) -> Job:
+    """A row of `jobs` as a value."""
+    columns: dict[str, Any] = dict(row)
+    for what in ("problem", "ending"):
+        parts = [columns.pop(f"{what}_{name}") for name in PROBLEM_COLUMNS]
+        columns[what] = Problem(*parts) if parts[0] is not None else None
+    columns["state"] = State(columns["state"])
+    columns["parked"] = columns["parked"] and Parking(columns["parked"])
+    return Job(**columns)

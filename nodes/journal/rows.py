@@ -1,25 +1,75 @@
-"""The journal's rows, as plain values: one attempt at one job, and what is said of it."""
+"""The journal's rows, as plain values: one attempt at one job, what is done about it, and what is said of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path
+from enum import Enum
 
-INTENDED = "intended"
-"""Written down; certainly not sent."""
-SENT = "sent"
-"""The POST was about to leave, or left; no task id yet."""
-RUNNING = "running"
-"""The gateway gave a task id."""
-COMPLETED = "completed"
-"""The gateway finished the job; its file is not on this disk yet."""
-DELIVERED = "delivered"
-FAILED = "failed"
-"""The gateway ended the job as failed."""
-REJECTED = "rejected"
-"""The gateway never took the job."""
+from ..gateway.errors import Charge
 
-UNFINISHED = (INTENDED, SENT, RUNNING, COMPLETED)
+
+class State(str, Enum):
+    """How far an attempt has come at the gateway. Never goes back, but for SENT when certainly nothing was sent."""
+
+    INTENDED = "intended"
+    """Written down; certainly not sent."""
+    SENT = "sent"
+    """The POST was about to leave, or left; no task id yet."""
+    RUNNING = "running"
+    """The gateway gave a task id."""
+    COMPLETED = "completed"
+    """The gateway finished the job; where its file is, deliveries say."""
+    EXPIRED = "expired"
+    """Made and paid, and no longer to be had from the gateway."""
+    FAILED = "failed"
+    """The gateway ended the job as failed."""
+    REJECTED = "rejected"
+    """The gateway never took the job."""
+    CLOSED = "closed"
+    """Its owner has no more questions about it."""
+
+    def may_become(self, other: State) -> bool:
+        """Whether a row in this state may be written as `other`."""
+        return other in _NEXT[self]
+
+
+_NEXT: dict[State, frozenset[State]] = {
+    State.INTENDED: frozenset({State.SENT, State.CLOSED}),
+    State.SENT: frozenset({State.SENT, State.INTENDED, State.RUNNING, State.REJECTED, State.CLOSED}),
+    State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CLOSED}),
+    State.COMPLETED: frozenset({State.COMPLETED, State.EXPIRED, State.FAILED}),
+    State.EXPIRED: frozenset(),
+    State.FAILED: frozenset(),
+    State.REJECTED: frozenset(),
+    State.CLOSED: frozenset(),
+}
+
+_CHARGES = {
+    State.INTENDED: Charge.NOT_SENT,
+    State.SENT: Charge.UNCERTAIN,
+    State.RUNNING: Charge.RUNNING,
+    State.COMPLETED: Charge.CHARGED,
+    State.EXPIRED: Charge.CHARGED,
+    State.FAILED: Charge.REFUNDED,
+    State.REJECTED: Charge.REJECTED,
+}
+
+
+class Parking(str, Enum):
+    """Why nobody goes on with an unended job of their own accord; queueing it again does."""
+
+    WITHDRAWN = "withdrawn"
+    """Nobody wants it any more, and it was not sent."""
+    HINDERED = "hindered"
+    """Something on this machine stood in the way: a setting, a limit, the disk."""
+    UNREACHED = "unreached"
+    """The gateway could not be reached, or gave no usable answer, several times."""
+    UNCERTAIN = "uncertain"
+    """It may have been taken, and repeating it is not safe: only a person can settle it."""
+    REFUSED = "refused"
+    """The gateway does not want to speak of it."""
+    NOT_HOME = "not_home"
+    """It is completed, and its clip could not be brought home."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +98,25 @@ class Intent:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """Something that went wrong, as its user was told: `kind` is its class of error, `at` seconds since the epoch."""
+
+    kind: str
+    text: str
+    status: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
 class Job:
-    """One row: one attempt at one job, paid at most once. Times are seconds since the epoch."""
+    """One row: one attempt at one job, paid at most once. Times are seconds since the epoch.
+
+    `holder`: who follows it now. `parked`: why nobody does. `problem`: the last thing that went wrong, which decides
+    nothing. `ending`: why the gateway failed or rejected it. `request_id`, `provider_request_id` and `task_id` are
+    those of the create, for ever. `file`: the name of its clip in whatever results folder.
+    """
 
     id: int
     account: str
@@ -63,10 +130,10 @@ class Job:
     resolution: str
     take: int
     body: bytes | None
-    state: str
-    charge: str
+    state: State
     posts: int
     holder: str | None
+    parked: Parking | None
     task_id: str | None
     request_id: str | None
     provider_request_id: str | None
@@ -74,31 +141,63 @@ class Job:
     credits_refunded: float | None
     video_url: str | None
     file: str | None
-    file_bytes: int | None
-    file_mtime_ns: int | None
-    file_sha256: str | None
-    error: str | None
-    reason: str | None
-    http_status: int | None
-    code: str | None
+    problem: Problem | None
+    ending: Problem | None
     created_at: float
     sent_at: float | None
+    sent_boot: str | None
+    sent_uptime: float | None
     accepted_at: float | None
     ended_at: float | None
     delivered_at: float | None
+    collected_at: float | None
 
     @property
     def unfinished(self) -> bool:
-        """True until the file is on disk or the gateway ended or refused the job."""
-        return self.state in UNFINISHED
+        """True until its clip was brought home once, or the gateway ended or refused it, or nobody wants it any more.
+
+        The same as `reads.UNFINISHED`.
+        """
+        if self.state is State.COMPLETED:
+            return self.delivered_at is None
+        if self.state is State.INTENDED:
+            return self.parked is None
+        return self.state in (State.SENT, State.RUNNING)
+
+    @property
+    def charge(self) -> Charge:
+        """What it has cost, as far as its state tells."""
+        if self.state is not State.CLOSED:
+            return _CHARGES[self.state]
+        if self.task_id is not None:
+            return Charge.RUNNING
+        return Charge.UNCERTAIN if self.sent_at is not None else Charge.NOT_SENT
 
     @property
     def kind(self) -> Kind:
         """What its price and its time are learned from."""
         return Kind(self.model, self.type, self.duration, self.resolution)
 
+    @property
+    def owes_nothing(self) -> bool:
+        """Certainly no credits are gone for it: another attempt may be made under the same inputs."""
+        if self.charge in (Charge.NOT_SENT, Charge.REJECTED):
+            return True
+        return self.state is State.FAILED and self.refunded_in_full
 
-COLUMNS = frozenset(field.name for field in fields(Job))
+    @property
+    def refunded_in_full(self) -> bool:
+        """All that was charged came back, and the gateway said so."""
+        if self.credits_used is None or self.credits_refunded is None:
+            return False
+        return self.credits_refunded >= self.credits_used
+
+
+PROBLEM_COLUMNS = tuple(field.name for field in fields(Problem))
+COLUMNS = frozenset(
+    [field.name for field in fields(Job) if field.name not in ("problem", "ending")]
+    + [f"{what}_{name}" for what in ("problem", "ending") for name in PROBLEM_COLUMNS]
+)
 
 
 @dataclass(frozen=True)
@@ -111,9 +210,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A result on this disk; `mtime_ns` and `size_bytes` tell cheaply whether it is still the same file."""
+    """A clip in a results folder. `mtime_ns` and `size_bytes` tell cheaply whether it is still the same file.
 
-    path: Path
+    `folder`: the folder's own id; empty for deliveries of versions that gave folders none.
+    """
+
+    folder: str
+    file: str
     size_bytes: int
     mtime_ns: int
     sha256: str

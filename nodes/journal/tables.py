@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 MIGRATIONS = (
     """
     CREATE TABLE jobs (
@@ -62,5 +64,138 @@ MIGRATIONS = (
         PRIMARY KEY (account, digest)
     );
     """,
+    # Where a clip lies is told by deliveries, not by how its job stands; what is done about a job, what went wrong last
+    # and why it ended are columns of their own.
+    """
+    CREATE TABLE jobs_2 (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        account TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        idempotency_key TEXT NOT NULL UNIQUE,
+        model TEXT NOT NULL,
+        type TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        duration TEXT NOT NULL,
+        resolution TEXT NOT NULL,
+        take INTEGER NOT NULL,
+        body BLOB,
+        state TEXT NOT NULL,
+        posts INTEGER NOT NULL DEFAULT 0,
+        holder TEXT,
+        parked TEXT,
+        task_id TEXT,
+        request_id TEXT,
+        provider_request_id TEXT,
+        credits_used REAL,
+        credits_refunded REAL,
+        video_url TEXT,
+        file TEXT,
+        problem_kind TEXT,
+        problem_text TEXT,
+        problem_status INTEGER,
+        problem_code TEXT,
+        problem_request_id TEXT,
+        problem_at REAL,
+        ending_kind TEXT,
+        ending_text TEXT,
+        ending_status INTEGER,
+        ending_code TEXT,
+        ending_request_id TEXT,
+        ending_at REAL,
+        created_at REAL NOT NULL,
+        sent_at REAL,
+        sent_boot TEXT,
+        sent_uptime REAL,
+        accepted_at REAL,
+        ended_at REAL,
+        delivered_at REAL,
+        collected_at REAL,
+        UNIQUE (account, identity, attempt)
+    );
+    INSERT INTO jobs_2 (
+        id, account, identity, attempt, idempotency_key, model, type, prompt, duration, resolution, take, body, state,
+        posts, holder, parked, task_id, request_id, provider_request_id, credits_used, credits_refunded, video_url,
+        file, problem_kind, problem_text, problem_status, problem_code, problem_at,
+        ending_kind, ending_text, ending_status, ending_code, ending_request_id, ending_at,
+        created_at, sent_at, accepted_at, ended_at, delivered_at, collected_at
+    ) SELECT
+        id, account, identity, attempt, idempotency_key, model, type, prompt, duration, resolution, take, body,
+        CASE state WHEN 'delivered' THEN 'completed' ELSE state END,
+        posts, holder,
+        CASE
+            WHEN state IN ('failed', 'rejected', 'delivered') OR delivered_at IS NOT NULL THEN NULL
+            WHEN error IS NULL THEN CASE WHEN state = 'intended' AND holder IS NULL THEN 'withdrawn' END
+            WHEN error = 'NotHome' THEN 'not_home'
+            WHEN state = 'running' AND error = 'StillRunning' THEN 'refused'
+            WHEN state = 'running' AND error = 'SetupError' THEN 'hindered'
+            WHEN state = 'running' THEN NULL
+            WHEN error IN ('Parked', 'KeyConflict') THEN 'uncertain'
+            WHEN error IN ('NotReached', 'ReplyLost', 'GatewayBroken', 'Unreadable') THEN 'unreached'
+            ELSE 'hindered'
+        END,
+        task_id, request_id, provider_request_id, credits_used, credits_refunded, video_url, file,
+        CASE WHEN state NOT IN ('failed', 'rejected') THEN error END,
+        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(reason, '') END,
+        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN http_status END,
+        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN code END,
+        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(sent_at, created_at) END,
+        CASE WHEN state IN ('failed', 'rejected') THEN error END,
+        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(reason, '') END,
+        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN http_status END,
+        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN code END,
+        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN request_id END,
+        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(ended_at, created_at) END,
+        created_at, sent_at, accepted_at, ended_at, delivered_at, delivered_at
+    FROM jobs;
+    CREATE TABLE deliveries (
+        job_id INTEGER NOT NULL,
+        folder TEXT NOT NULL,
+        file TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        delivered_at REAL NOT NULL,
+        PRIMARY KEY (job_id, folder)
+    );
+    INSERT INTO deliveries SELECT id, '', file, file_bytes, file_mtime_ns, file_sha256, delivered_at FROM jobs
+        WHERE file IS NOT NULL AND file_bytes IS NOT NULL AND file_mtime_ns IS NOT NULL AND file_sha256 IS NOT NULL
+        AND delivered_at IS NOT NULL;
+    CREATE TABLE accounts (
+        account TEXT PRIMARY KEY,
+        base_url TEXT NOT NULL,
+        same_as TEXT,
+        seen_at REAL NOT NULL
+    );
+    CREATE TABLE strangers (
+        account TEXT NOT NULL,
+        other TEXT NOT NULL,
+        PRIMARY KEY (account, other)
+    );
+    DROP TABLE jobs;
+    ALTER TABLE jobs_2 RENAME TO jobs;
+    CREATE INDEX jobs_by_task ON jobs (account, task_id);
+    CREATE INDEX jobs_unfinished ON jobs (account, state) WHERE (
+        state IN ('sent', 'running') OR state = 'completed' AND delivered_at IS NULL
+        OR state = 'intended' AND parked IS NULL
+    );
+    CREATE INDEX jobs_ended_badly ON jobs (account, id) WHERE state IN ('failed', 'rejected', 'expired');
+    CREATE INDEX jobs_refund_due ON jobs (account, ended_at) WHERE (
+        state = 'failed' AND (credits_refunded IS NULL OR credits_used IS NULL OR credits_refunded < credits_used)
+    );
+    CREATE INDEX jobs_by_account ON jobs (account, id);
+    CREATE INDEX jobs_by_kind ON jobs (account, model, type, duration, resolution, id);
+    CREATE INDEX jobs_by_acceptance ON jobs (account, accepted_at, credits_used, credits_refunded);
+    CREATE INDEX jobs_by_sending ON jobs (account, sent_at)
+    """,
 )
 """One script a schema version, applied in order; `PRAGMA user_version` counts those applied."""
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a migration, each without needless blanks.
+
+    SQLite keeps them as they are written: as long as all fit into the first page of the file, no other page that is
+    damaged hides what the rest is.
+    """
+    return (" ".join(statement.split()) for statement in script.split(";"))

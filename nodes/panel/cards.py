@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..gateway.contract import parse_object
 from ..jobs import failures
-from ..journal.rows import COMPLETED, DELIVERED, FAILED, REJECTED, SENT, Job
+from ..journal.rows import Delivery, Job, Problem, State
 
 Card = dict[str, Any]
 
@@ -38,18 +38,31 @@ def card(job: Job) -> Card:
         "resolution": job.resolution,
         "take": job.take,
         "attempt": job.attempt,
-        "state": job.state,
-        "charge": job.charge,
+        "state": shown_state(job),
+        "parked": job.parked and job.parked.value,
+        "charge": job.charge.value,
         "credits_used": job.credits_used,
         "credits_refunded": job.credits_refunded,
         "task_id": job.task_id,
-        "file": job.file if job.state == DELIVERED else None,
+        "file": job.file if job.delivered_at is not None else None,
         "seconds": seconds_taken(job),
         "created_at": job.created_at,
         "accepted_at": job.accepted_at,
         "unfinished": job.unfinished,
-        "error": job.error,
+        "error": told.kind if (told := _told(job)) else None,
     }
+
+
+def shown_state(job: Job) -> str:
+    """How far a job has come, in one word; a clip that was brought home once is delivered."""
+    return "delivered" if job.delivered_at is not None else job.state.value
+
+
+def _told(job: Job) -> Problem | None:
+    """What its user should know of: why it ended, or why nobody goes on with it. Problems that passed are history."""
+    if job.delivered_at is not None:
+        return None
+    return job.ending or (job.problem if job.parked is not None else None)
 
 
 def seconds_taken(job: Job) -> float | None:
@@ -61,11 +74,12 @@ def seconds_taken(job: Job) -> float | None:
 
 def trouble(job: Job) -> Card | None:
     """What happened, whether credits were spent, and what to do, for a job that has an error; else None."""
-    if job.error is None:
+    told = _told(job)
+    if told is None:
         return None
     error = failures.recall(job)
     return {
-        "kind": job.error,
+        "kind": told.kind,
         "what": error.what if error.what.endswith((".", "!", "?")) else f"{error.what}.",
         "charge": error.charge.value,
         "charge_words": error.charge.words(error.credits_used, error.credits_refunded),
@@ -88,27 +102,46 @@ def references(job: Job) -> tuple[str, ...]:
     return tuple(url for url in named if isinstance(url, str))
 
 
-def report(job: Job, steps: Sequence[tuple[float, str, str]], versions: Sequence[str], secrets: Iterable[str]) -> str:
+def report(
+    job: Job,
+    deliveries: Sequence[Delivery],
+    steps: Sequence[tuple[float, str, str]],
+    versions: Sequence[str],
+    secrets: Iterable[str],
+) -> str:
     """All that helps to find a fault, and nothing that its user would not show: no key, no prompt, no addresses."""
     lines = [
         " / ".join(versions),
         f"job {job.id}, attempt {job.attempt}: {job.type or 'collected by its id'}, model {job.model or 'unknown'}, "
         f"{job.duration or '?'} s, {job.resolution or '?'}, take {job.take}, prompt of {len(job.prompt)} characters",
-        f"state: {job.state}, charge: {job.charge}, credits used: {_shown(job.credits_used)}, "
+        f"state: {job.state.value}, charge: {job.charge.value}, credits used: {_shown(job.credits_used)}, "
         f"refunded: {_shown(job.credits_refunded)}, posts: {job.posts}",
         f"task: {job.task_id or '-'}, request: {job.request_id or '-'}, "
         f"provider request: {job.provider_request_id or '-'}",
         f"Idempotency-Key: {job.idempotency_key}",
     ]
-    if job.error is not None:
-        lines.append(f"error: {job.error}, HTTP {job.http_status or '-'}, code {job.code or '-'}: {job.reason or '-'}")
-    if job.file is not None:
-        lines.append(f"file: {job.file_bytes} bytes, sha256 {job.file_sha256}")
+    if job.parked is not None:
+        lines.append(f"parked: {job.parked.value}")
+    lines += [
+        _told_of(what, problem)
+        for what, problem in (("ended by", job.ending), ("last problem", job.problem))
+        if problem
+    ]
+    lines += [
+        f"file: {each.size_bytes} bytes, sha256 {each.sha256}, in folder {each.folder or '?'}" for each in deliveries
+    ]
     lines.append(f"request: {_outline(job)}")
     lines.append("history:")
     lines += [_history_line(at, steps[0][0], step, detail) for at, step, detail in steps]
     # The gateway's words may repeat the prompt. One of a few letters is no secret, and is part of other words.
     return redact("\n".join(lines), [*secrets, job.prompt if len(job.prompt) >= _TELLING_CHARACTERS else ""])
+
+
+def _told_of(what: str, problem: Problem) -> str:
+    return (
+        f"{what}: {problem.kind} at {_moment(problem.at)}, HTTP {problem.status or '-'}, code {problem.code or '-'}, "
+        f"request {problem.request_id or '-'}: {problem.text or '-'}"
+    )
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -134,11 +167,12 @@ def csv_heading() -> str:
 
 
 def _row(job: Job) -> tuple[object, ...]:
-    seconds = seconds_taken(job)
+    seconds, told = seconds_taken(job), _told(job)
     return (
         _moment(job.created_at), job.type, job.model, job.prompt, job.duration, job.resolution, job.take, job.attempt,
-        job.state, job.charge, job.credits_used, job.credits_refunded, None if seconds is None else round(seconds, 1),
-        job.task_id, job.request_id, job.file, job.error, job.reason,
+        shown_state(job), job.charge.value, job.credits_used, job.credits_refunded,
+        None if seconds is None else round(seconds, 1), job.task_id, job.request_id, job.file,
+        told and told.kind, told and told.text,
     )  # fmt: skip
 
 
@@ -174,12 +208,10 @@ def _shown(credits: float | None) -> str:
 
 def standing(job: Job | None, *, on_disk: bool) -> str:
     """What queueing the very same job again would do: `new`, `paid`, `fetch`, `running`, `sent`."""
-    if job is None or job.state in (FAILED, REJECTED):
+    if job is None or job.state in (State.FAILED, State.REJECTED):
         return "new"
-    if job.state == DELIVERED:
+    if job.state in (State.COMPLETED, State.EXPIRED):
         return "paid" if on_disk else "fetch"
-    if job.state == COMPLETED:
-        return "fetch"
-    if job.state == SENT:
+    if job.state is State.SENT:
         return "sent"
     return "running" if job.task_id else "new"

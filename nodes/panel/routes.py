@@ -26,10 +26,11 @@ from server import PromptServer
 from .. import settings as settings_room
 from ..gateway.errors import APIMallError, InputError, SetupError
 from ..gateway.models import TEXT_TO_VIDEO
+from ..jobs.events import Event
 from ..jobs.order import Order
+from ..journal.errors import JournalError
 from ..journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
 from ..journal.rows import Job, Kind
-from ..journal.sqlite_file import JournalError
 from ..service import Service
 from ..settings import Settings
 from . import cards
@@ -56,7 +57,14 @@ BALANCE_SECONDS = 30.0
 _LARGEST_ID = (1 << 63) - 1
 _MOST_HOURS_OFFSET = 15
 _KEPT_IN_BROWSERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_ANNOUNCED = frozenset({"intended", "sent", "accepted", "completed", "delivered", "failed", "rejected", "stalled"})
+_ANNOUNCED = frozenset(Event) - {
+    Event.UPLOADED,
+    Event.READY,
+    Event.ALLOWED,
+    Event.ANSWERED,
+    Event.FINISHED,
+    Event.DOWNLOADED,
+}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -147,7 +155,7 @@ class Panel:
                 "trouble": cards.trouble(job),
                 "addresses": [address for address in addresses if address not in uploads],
                 "uploads": len(uploads),
-                "report": cards.report(job, steps, _versions(), [settings.api_key or ""]),
+                "report": cards.report(job, records.deliveries(job.id), steps, _versions(), [settings.api_key or ""]),
             }
 
         found = await asyncio.to_thread(read)
@@ -282,9 +290,9 @@ class Panel:
         except APIMallError as failure:
             return Told(self._clock(), None, f"{failure.what.rstrip('.')}. {failure.advice}".strip())
 
-    def announce(self, step: str, job: Job) -> None:
+    def announce(self, event: Event, job: Job) -> None:
         """Tell every open panel how a job stands now."""
-        if step in _ANNOUNCED:
+        if event in _ANNOUNCED:
             unfinished = self._records().unfinished(job.account)
             card = cards.card(job)
             if self._shared:
@@ -307,11 +315,11 @@ def register(service: Callable[[], Service], *, shared: bool = False) -> None:
         server.routes.route(method, path)(answered(handler))
 
 
-def announce(step: str, job: Job) -> None:
+def announce(event: Event, job: Job) -> None:
     """The runner's observer: from any thread, never raises, does nothing where there is no server."""
     try:
         for registered in _registered:
-            registered.announce(step, job)
+            registered.announce(event, job)
     except Exception:  # noqa: BLE001
         # The jobs come first: a panel that cannot be told must not end one.
         _log.debug("the panel could not be told of job %s", job.id, exc_info=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -23,8 +22,10 @@ from nodes.gateway.errors import APIMallError
 from nodes.guard import connections as guard
 from nodes.guard.downloads import download
 from nodes.guard.uploads import put
+from nodes.jobs.events import Event
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket
+from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
 from nodes.progress import Stop
 from nodes.rehearsal.server import RehearsalGateway
@@ -53,19 +54,17 @@ class Detour:
         return self.origin + urlsplit(url).path
 
 
-class FullDisk:
-    """A journal's connection on a disk that is full."""
+class SpoiltDisk:
+    """A journal's file on a disk that takes no more."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, sound: Any, problem: str) -> None:
+        self._sound, self._problem = sound, problem
 
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
-            raise sqlite3.OperationalError("database or disk is full")
-        return self._connection.execute(statement, *values)
+    def execute(self, statement: str, *values: Any) -> int:
+        raise JournalError(self._problem)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+        return getattr(self._sound, name)
 
 
 class Provocation:
@@ -152,13 +151,11 @@ class Provocation:
     def _spoil_journal(self) -> None:
         assert self.bench is not None
         journal: Any = self.bench.journal
-        sound = journal._connection
-        if self.fault == "read-only":
-            sound.execute("PRAGMA query_only = 1")
-            self._undo.append(lambda: sound.execute("PRAGMA query_only = 0"))
-        else:
-            journal._connection = FullDisk(sound)
-            self._undo.append(lambda: setattr(journal, "_connection", sound))
+        sound = journal._database
+        read_only = self.fault == "read-only"
+        problem = "attempt to write a readonly database" if read_only else "database or disk is full"
+        journal._database = SpoiltDisk(sound, problem)
+        self._undo.append(lambda: setattr(journal, "_database", sound))
 
     def _block(self, folder: Path) -> None:
         # Permissions do not stop an administrator; a file where the folder should be stops everybody.
@@ -167,14 +164,14 @@ class Provocation:
         self._struck = 1
         self._undo.append(folder.unlink)
 
-    def _observe(self, step: str, job: Job) -> None:
-        if step == "sent":
+    def _observe(self, event: Event, job: Job) -> None:
+        if event is Event.SENT:
             self._local(CREATE, "clock forward", "clock back")
-        elif step == "answered":
+        elif event is Event.ANSWERED:
             self._local(CREATE, "disk full after")
-        elif step == "accepted":
+        elif event is Event.ACCEPTED:
             self._local(POLL, "clock forward", "clock back")
-        elif step == "finished":
+        elif event is Event.FINISHED:
             self._local(POLL, "disk full", "read-only")
 
     def _session(self, base_url: str) -> requests.Session:
@@ -243,7 +240,7 @@ def play(cell: Cell, goes_on: bool, folder: Path) -> None:
         assert provocation.struck(), "the fault was never played"
         # What a row remembers is what its user was told.
         if not expected.waits:
-            assert bench.journal.get(ticket.work.job.id).charge == expected.charge.value
+            assert bench.journal.get(ticket.work.job.id).charge is expected.charge
         provocation.heal()
         _queue_again(bench, order, expected, gateway)
         _count_the_money(expected, gateway)
@@ -263,7 +260,7 @@ def _seen(provocation: Provocation, ticket: Ticket, expected: Outcome, gateway: 
     except APIMallError as problem:
         return _of(problem, gateway)
     assert result.path.read_bytes().startswith(harness.tiny_clip())
-    return Seen("delivered", result.job.charge, len(gateway.record.posts), ticket.status().text)
+    return Seen("delivered", result.job.charge.value, len(gateway.record.posts), ticket.status().text)
 
 
 def _of(failure: APIMallError, gateway: RehearsalGateway) -> Seen:

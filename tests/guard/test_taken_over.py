@@ -12,7 +12,7 @@ import pytest
 
 from nodes.gateway.errors import Charge, NotHome, NotReached, SetupError
 from nodes.guard.connections import require_way_home
-from nodes.journal.rows import INTENDED
+from nodes.journal.rows import State
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
 from tests.support import harness
@@ -147,7 +147,7 @@ def test_a_variable_that_cannot_work_leaves_the_job_unsent(
     assert caught.value.charge is Charge.NOT_SENT
     assert "sent" not in steps
     row = service.journal().get(ticket.work.job.id)
-    assert (row.state, row.posts) == (INTENDED, 0)
+    assert (row.state, row.posts) == (State.INTENDED, 0)
     assert front.heads == []
 
 

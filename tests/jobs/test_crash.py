@@ -5,34 +5,36 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nodes.jobs.events import Event
 from nodes.media.probe import verify
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
-from tests.support.child import ORDERS
+from tests.support.child import FETCHING, INTENDED, ORDERS, STORED, UPLOADING
 
 ROOT = Path(__file__).resolve().parents[2]
-BEFORE_PAYING = ("intended", "allowed")
-UPLOADING = ("uploading", "stored", "uploaded", "ready")
-PAYING = ("sent", "answered", "accepted")
-HOMECOMING = ("finished", "completed", "fetching", "downloaded", "renamed", "delivered")
+BEFORE_PAYING = (INTENDED, Event.BEGUN, Event.ALLOWED)
+UPLOADS = (UPLOADING, STORED, Event.UPLOADED, Event.READY)
+PAYING = (Event.SENT, Event.ANSWERED, Event.ACCEPTED)
+HOMECOMING = (Event.FINISHED, Event.COMPLETED, FETCHING, Event.DOWNLOADED, Event.RENAMED, Event.DELIVERED)
 
 MATRIX = [
     *(("text", step) for step in (*BEFORE_PAYING, *PAYING, *HOMECOMING)),
-    *(("image", step) for step in (*BEFORE_PAYING, *UPLOADING, *PAYING, *HOMECOMING)),
-    *(("video", step) for step in (*BEFORE_PAYING, *UPLOADING, *PAYING, *HOMECOMING)),
-    *(("collect", step) for step in ("intended", *HOMECOMING)),
+    *(("image", step) for step in (*BEFORE_PAYING, *UPLOADS, *PAYING, *HOMECOMING)),
+    *(("video", step) for step in (*BEFORE_PAYING, *UPLOADS, *PAYING, *HOMECOMING)),
+    *(("collect", step) for step in (INTENDED, *HOMECOMING)),
 ]
 # One of each sort for the fast suite; `nox -s soak` plays them all.
 WORST = {
-    *(("text", step) for step in ("allowed", "sent", "answered", "accepted", "completed", "renamed", "delivered")),
-    ("image", "uploading"),
-    ("video", "ready"),
-    ("collect", "downloaded"),
+    *(("text", step) for step in (Event.ALLOWED, *PAYING, Event.COMPLETED, Event.RENAMED, Event.DELIVERED)),
+    ("image", UPLOADING),
+    ("video", Event.READY),
+    ("collect", Event.DOWNLOADED),
 }
 
 
@@ -59,11 +61,13 @@ def begin_and_leave(gateway: RehearsalGateway, user: Path) -> str:
     return str(ticket.status().job.task_id)
 
 
-def marked(matrix: list[tuple[str, str]]) -> list[Any]:
-    return [pytest.param(*cell, marks=() if cell in WORST else pytest.mark.soak, id="-".join(cell)) for cell in matrix]
+def marked(matrix: list[tuple[str, str]]) -> Iterator[Any]:
+    for kind, die_at in matrix:
+        name = die_at.value if isinstance(die_at, Event) else die_at
+        yield pytest.param(kind, die_at, marks=() if (kind, die_at) in WORST else pytest.mark.soak, id=f"{kind}-{name}")
 
 
-@pytest.mark.parametrize(("kind", "die_at"), marked(MATRIX))
+@pytest.mark.parametrize(("kind", "die_at"), list(marked(MATRIX)))
 def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway, user: Path) -> None:
     told = {"folder": str(user), "base_url": gateway.base_url, "kind": kind}
     if kind == "collect":
@@ -81,14 +85,15 @@ def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway
     assert gateway.record.charges() == gateway.record.tasks[0].credits_used
     assert result.task_id == gateway.record.tasks[0].task_id
     verify(result.path)
-    assert [path.name for path in (user / "results").iterdir()] == [result.path.name], "one result, no rest"
-    assert not list((user / "uploads").glob("*")) or die_at in ("uploading", "stored")
+    assert [path.name for path in (user / "results").glob("*.*4*")] == [result.path.name], "one result, no rest"
+    assert not list((user / "uploads").glob("*")) or die_at in (UPLOADING, STORED)
     keys = {request.headers["Idempotency-Key"] for request in gateway.record.posts}
     bodies = {request.body for request in gateway.record.posts}
     assert (len(keys), len(bodies)) == (1, 1), "every POST had the same key and the same bytes"
-    if die_at == "delivered":
-        assert not result.downloaded, "what was delivered is served from disk"
-    if die_at == "answered":
+    if die_at in (Event.RENAMED, Event.DELIVERED):
+        assert not result.downloaded, "what lies on the disk is served from there, whether that was written or not"
+        assert len(gateway.record.of("download")) == 1
+    if die_at == Event.ANSWERED:
         assert len(gateway.record.posts) == 2, "nobody had written down the answer"
 
 
@@ -98,9 +103,9 @@ def test_every_kind_of_job_is_in_the_matrix() -> None:
 
 def test_a_dead_process_is_followed_by_the_next_at_once(gateway: RehearsalGateway, user: Path) -> None:
     told = {"folder": str(user), "base_url": gateway.base_url, "kind": "text"}
-    run_child(**told, die_at="accepted")
+    run_child(**told, die_at=Event.ACCEPTED)
     with harness.bench(user, gateway.base_url) as bench:
         assert bench.runner.resume() == 1
-        harness.eventually(lambda: bench.journal.get(1).state == "delivered", "the job is home unasked")
+        harness.eventually(lambda: bench.journal.get(1).delivered_at, "the job is home unasked")
         assert bench.make(harness.text_order()).result().downloaded is False
     assert len(gateway.record.posts) == 1

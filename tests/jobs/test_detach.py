@@ -14,6 +14,7 @@ from nodes.gateway.contract import Stored
 from nodes.gateway.errors import Charge, Detached
 from nodes.guard.downloads import download
 from nodes.guard.uploads import put
+from nodes.jobs.events import Event
 from nodes.jobs.order import Order
 from nodes.jobs.work import Phase, Ticket
 from nodes.journal.rows import Job
@@ -43,8 +44,8 @@ class Scene:
 def held(phase: Phase, gateway: RehearsalGateway, user: Path) -> Iterator[Scene]:
     gate = Gate()
 
-    def observe(step: str, job: Job) -> None:
-        if (phase, step) == (Phase.SUBMITTING, "sent"):
+    def observe(event: Event, job: Job) -> None:
+        if (phase, event) == (Phase.SUBMITTING, Event.SENT):
             gate.pass_through()
 
     def slow_put(*args: Any, **named: Any) -> Stored:
@@ -119,7 +120,7 @@ def test_a_job_that_was_sent_comes_home_though_nobody_waits(
         scene.ticket.leave("You stopped the wait")
         scene.let_go()
         harness.ended(scene.ticket)
-        assert scene.bench.journal.get(scene.ticket.work.job.id).state == "delivered"
+        assert scene.bench.journal.get(scene.ticket.work.job.id).delivered_at
 
 
 @pytest.mark.parametrize("phase", [Phase.UPLOADING, Phase.WAITING])
@@ -157,5 +158,5 @@ def test_a_closed_runner_leaves_its_jobs_to_the_next(gateway: RehearsalGateway, 
         scene.bench.close()
     with harness.bench(user, gateway.base_url) as later:
         assert later.runner.resume() == 1
-        harness.eventually(lambda: later.journal.get(1).state == "delivered", "home")
+        harness.eventually(lambda: later.journal.get(1).delivered_at, "home")
     assert len(gateway.record.posts) == 1

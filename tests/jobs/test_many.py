@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.jobs.events import Event
 from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
@@ -138,7 +139,7 @@ def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requ
     gateway.always("poll", "status:processing")
     peak = 0
 
-    def count(step: str, job: Job) -> None:
+    def count(event: Event, job: Job) -> None:
         nonlocal peak
         ours = [thread for thread in threading.enumerate() if not thread.name.startswith("apimall-rehearsal")]
         peak = max(peak, sum(thread.name.startswith("apimall") for thread in ours))
@@ -150,7 +151,7 @@ def test_two_hundred_unfinished_jobs_need_few_threads_and_keep_within_sixty_requ
         tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(200)]
         harness.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 200, "all are running")
         assert gateway.record.wait_for("poll", 40, harness.PATIENCE_SECONDS)
-        count("at the end", tickets[0].work.job)
+        count(Event.BEGUN, tickets[0].work.job)
         requests = gateway.record.count()
         assert requests <= 10 + (clocks.monotonic() - begun) + 4, "sixty a minute, ten at once, what is in flight"
     assert 0 < peak <= 12

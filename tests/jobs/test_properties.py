@@ -44,6 +44,7 @@ from nodes.gateway.errors import (
 )
 from nodes.guard.downloads import Downloaded
 from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone
+from nodes.jobs.events import Event
 from nodes.jobs.order import Order
 from nodes.jobs.results import Results
 from nodes.jobs.runner import Runner
@@ -78,18 +79,7 @@ CREATES = (
 )
 QUERIES = ("answer", "answer", "pending", "unknown", "unheard of", "lost", "broken", "404", "401", "no url", "fail")
 FETCHES = ("whole", "broken", "gone", "refused", "disk full")
-STEPS = (
-    "uploaded",
-    "ready",
-    "sent",
-    "answered",
-    "accepted",
-    "finished",
-    "completed",
-    "downloaded",
-    "renamed",
-    "delivered",
-)
+STEPS = tuple(Event)
 
 
 class Killed(BaseException):
@@ -182,7 +172,7 @@ class Process:
     """One life of ComfyUI, that may be told at which step to die."""
 
     def __init__(self, folder: Path, world: World, wall: Any) -> None:
-        self.die_at = ""
+        self.die_at: Event | None = None
         self.died = threading.Event()
         clocks = harness.quick_clocks(wall=wall, speed=SPEED)
         self.journal = Journal(folder / "journal.sqlite3", clock=wall)
@@ -209,10 +199,10 @@ class Process:
             observe=self._observe,
         )
 
-    def _observe(self, step: str, job: Job) -> None:
+    def _observe(self, event: Event, job: Job) -> None:
         if not threading.current_thread().name.startswith("apimall"):
             return
-        if self.died.is_set() or step == self.die_at:
+        if self.died.is_set() or event == self.die_at:
             self.died.set()
             raise Killed
 
@@ -275,11 +265,11 @@ class MoneyRules(RuleBasedStateMachine):
         creates=st.lists(st.sampled_from(CREATES), max_size=6),
         queries=st.lists(st.sampled_from(QUERIES), max_size=6),
         fetches=st.lists(st.sampled_from(FETCHES), max_size=6),
-        die_at=st.sampled_from(("", "", *STEPS)),
+        die_at=st.sampled_from((None, None, *STEPS)),
         resumes=st.booleans(),
     )
     def queue(
-        self, name: str, creates: list[str], queries: list[str], fetches: list[str], die_at: str, resumes: bool
+        self, name: str, creates: list[str], queries: list[str], fetches: list[str], die_at: Event | None, resumes: bool
     ) -> None:
         world, process = self.world, self._alive()
         world.creates, world.queries, world.fetches = deque(creates), deque(queries), deque(fetches)
@@ -293,7 +283,7 @@ class MoneyRules(RuleBasedStateMachine):
     def queue_and_leave(self, name: str, creates: list[str]) -> None:
         process = self._alive()
         self.world.creates = deque(creates)
-        process.die_at = ""
+        process.die_at = None
         self.asked.add(name)
         ticket = process.runner.submit(ORDERS[name])
         ticket.leave("You stopped the wait")
@@ -332,7 +322,7 @@ class MoneyRules(RuleBasedStateMachine):
         """What a task was charged for; two takes differ in their rows, not in their bodies."""
         journal = Journal(self.folder / "journal.sqlite3")
         try:
-            row = journal._one("SELECT * FROM jobs WHERE idempotency_key = ?", task.key)
+            row = next((row for row in harness.jobs_of(journal, "a") if row.idempotency_key == task.key), None)
         finally:
             journal.close()
         assert row is not None, "a charge without a row"
@@ -368,7 +358,7 @@ class MoneyRules(RuleBasedStateMachine):
     def _all_comes_home(self) -> None:
         """With a good gateway again, everything that was asked for is delivered, unless a day has passed."""
         self.world.creates, self.world.queries, self.world.fetches = deque(), deque(), deque()
-        self._alive().die_at = ""
+        self._alive().die_at = None
         for name in sorted(self.asked):
             failure = self._see(name, ORDERS[name], self._alive())
             if failure is not None and not (self.jumped and isinstance(failure, Parked)):

@@ -262,7 +262,7 @@ def test_what_a_killed_process_left_is_followed_without_being_asked(
     gateway.faults.clear()
     with harness.bench(user, gateway.base_url) as later:
         assert later.runner.resume() == 1
-        harness.eventually(lambda: later.journal.get(1).state == "delivered", "home")
+        harness.eventually(lambda: later.journal.get(1).delivered_at, "home")
     assert len(gateway.record.posts) == 1
 
 

@@ -7,23 +7,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nodes.gateway.contract import Accepted, Task
-from nodes.gateway.errors import Charge, PromptBlocked, SetupError, TaskFailed
-from nodes.journal import rows as states
+from nodes.gateway.errors import Charge, PromptBlocked, ReplyLost, SetupError, TaskFailed
 from nodes.journal import tables
+from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
-from nodes.journal.rows import Delivery, Job
+from nodes.journal.rows import Delivery, Job, Parking, State
 from nodes.journal.verbs import Journal
-from tests.support.harness import picture_order, text_order
+from tests.support.harness import jobs_of, picture_order, text_order
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPTED = Accepted("vid_1", "req_1", "prov_1", 30.0)
 COMPLETED = Task("vid_1", "completed", ("https://cdn/1.mp4",), credits_used=30.0)
-DELIVERY = Delivery(Path("video_1.mp4"), 10, 5, "ab" * 32)
+DELIVERY = Delivery("f" * 32, "video_1.mp4", 10, 5, "ab" * 32)
 
 
 @pytest.fixture
@@ -50,17 +51,15 @@ def finished(journal: Journal, take: int = 0) -> Job:
 
 
 def test_a_commit_is_on_disk_before_anything_is_sent(journal: Journal) -> None:
-    pragmas = [
-        journal._connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("journal_mode", "synchronous", "user_version")
-    ]
+    names = ("journal_mode", "synchronous", "user_version")
+    pragmas = [journal._database.select(f"PRAGMA {name}")[0][0] for name in names]
     assert pragmas == ["wal", 2, len(tables.MIGRATIONS)]
 
 
 def test_the_row_is_whole_before_the_post(journal: Journal) -> None:
     job = journal.intend(text_order().intent("a"))
-    assert job.state == states.INTENDED
-    assert job.charge == Charge.NOT_SENT.value
+    assert job.state == State.INTENDED
+    assert job.charge is Charge.NOT_SENT
     assert job.body == text_order().request(()).body()
     assert len(job.idempotency_key) == 36
 
@@ -68,7 +67,7 @@ def test_the_row_is_whole_before_the_post(journal: Journal) -> None:
 def test_another_connection_sees_each_step_as_it_is_taken(journal: Journal, path: Path) -> None:
     other = Journal(path)
     job = sent(journal)
-    assert other.get(job.id).state == states.SENT
+    assert other.get(job.id).state == State.SENT
     journal.accepted(job, ACCEPTED)
     assert other.get(job.id).task_id == "vid_1"
 
@@ -93,7 +92,7 @@ def test_after_a_refusal_a_new_attempt_has_a_new_key(journal: Journal) -> None:
     second = journal.intend(text_order().intent("a"))
     assert (first.attempt, second.attempt) == (1, 2)
     assert first.idempotency_key != second.idempotency_key
-    assert second.state == states.INTENDED
+    assert second.state == State.INTENDED
 
 
 def test_after_a_failure_a_new_attempt_has_a_new_key(journal: Journal) -> None:
@@ -113,7 +112,7 @@ def test_whatever_may_have_been_paid_is_never_given_a_new_key(journal: Journal, 
         job = journal.completed(job, COMPLETED)
     if state == "delivered":
         job = journal.delivered(job, DELIVERY, "https://cdn/1.mp4")
-    assert job.state == state
+    assert job.state.value == state or job.delivered_at is not None
     again = journal.intend(text_order().intent("a"))
     assert (again.id, again.idempotency_key, again.body) == (job.id, job.idempotency_key, job.body)
 
@@ -229,7 +228,7 @@ def test_a_file_of_an_older_version_is_brought_forward(path: Path, monkeypatch: 
     monkeypatch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, "CREATE TABLE later (id INTEGER)"))
     newer = Journal(path)
     assert newer.get(done.id) == done
-    assert newer._connection.execute("SELECT count(*) FROM later").fetchone()[0] == 0
+    assert newer._database.select("SELECT count(*) FROM later")[0][0] == 0
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +291,7 @@ def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: 
     assert again.intend(text_order(take=1000).intent("a")).attempt == 1
 
 
-@pytest.mark.parametrize("page", range(2, 24, 3))
+@pytest.mark.parametrize("page", (2, 5, 8, 11, 16, 17, 20, 23))
 def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, path: Path, forty_jobs: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(forty_jobs[: page * 4096] + b"\xff" * 4096 + forty_jobs[(page + 1) * 4096 :])
@@ -301,9 +300,9 @@ def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, 
     if again.set_aside is not None:
         # A page holds a handful of rows; all others are known as before.
         assert again.salvaged >= 25
-        assert states_now.count(states.DELIVERED) == again.salvaged
+        assert states_now.count(State.COMPLETED) == again.salvaged
     else:
-        assert states_now == [states.DELIVERED] * 40
+        assert states_now == [State.COMPLETED] * 40
     assert not list(path.parent.glob("salvage-*"))
 
 
@@ -313,14 +312,14 @@ def test_a_sound_file_is_not_set_aside(path: Path) -> None:
 
 
 def test_a_full_disk_is_told_before_anything_changes(journal: Journal) -> None:
-    pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
-    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    pages = journal._database.select("PRAGMA page_count")[0][0]
+    journal._database.select(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(JournalError, match="full"):
         for take in range(1000):
             journal.intend(text_order(prompt="x" * 3000, take=take).intent("a"))
-    journal._connection.execute("PRAGMA max_page_count = 1000000")
-    assert journal._connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-    assert journal.intend(text_order(prompt="x" * 3000, take=2000).intent("a")).state == states.INTENDED
+    journal._database.select("PRAGMA max_page_count = 1000000")
+    assert journal._database.select("PRAGMA quick_check")[0][0] == "ok"
+    assert journal.intend(text_order(prompt="x" * 3000, take=2000).intent("a")).state == State.INTENDED
 
 
 CLAIMING = """
@@ -350,7 +349,7 @@ def test_two_processes_share_out_jobs_without_doubles(path: Path) -> None:
     ]
     won = [child.communicate("go\n", timeout=60)[0].split() for child in children]
     assert sorted(map(int, won[0] + won[1])) == list(range(60))
-    assert Journal(path)._connection.execute("SELECT count(*) FROM jobs").fetchone()[0] == 60
+    assert len(jobs_of(Journal(path), "a")) == 60
 
 
 def test_many_threads_share_one_journal(journal: Journal) -> None:
@@ -370,6 +369,78 @@ def test_many_threads_share_one_journal(journal: Journal) -> None:
 
 def test_a_refused_job_keeps_the_request_id_that_support_will_ask_for(path: Path) -> None:
     journal = Journal(path)
-    job = journal.intend(text_order().intent("a"))
-    refused = journal.rejected(job, PromptBlocked("no", request_id="req_1", status=451))
+    refused = journal.rejected(sent(journal), PromptBlocked("no", request_id="req_1", status=451))
     assert refused.request_id == "req_1"
+    assert refused.ending is not None
+    assert (refused.ending.kind, refused.ending.status) == ("PromptBlocked", 451)
+
+
+# How a job stands, what is done about it, what went wrong last, and how it ended
+
+
+def test_a_state_never_goes_back(journal: Journal) -> None:
+    job = journal.accepted(sent(journal), ACCEPTED)
+    done = journal.completed(job, COMPLETED)
+    assert journal.not_sent(job).state is State.COMPLETED
+    assert journal.accepted(job, Accepted("vid_2", "req_2")).task_id == "vid_1"
+    assert journal.rejected(job, PromptBlocked("no")).state is State.COMPLETED
+    ended = journal.expired(done)
+    assert journal.completed(done, COMPLETED).state is State.EXPIRED
+    assert ended.charge is Charge.CHARGED
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_says_what_may_follow_and_what_it_has_cost(state: State, journal: Journal) -> None:
+    assert not state.may_become(State.INTENDED) or state is State.SENT
+    job = replace(sent(journal), state=state)
+    assert isinstance(job.charge, Charge)
+    assert isinstance(job.unfinished, bool)
+
+
+def test_a_clip_may_lie_in_two_folders_and_each_is_remembered(journal: Journal) -> None:
+    job = finished(journal)
+    elsewhere = replace(DELIVERY, folder="e" * 32, mtime_ns=9)
+    again = journal.delivered(job, elsewhere, "https://cdn/2.mp4")
+    assert set(journal.deliveries(job.id)) == {DELIVERY, elsewhere}
+    assert again.delivered_at == job.delivered_at
+    assert not again.unfinished
+
+
+def test_a_problem_is_told_with_its_time_and_passes_when_the_job_goes_on(path: Path) -> None:
+    journal = Journal(path, clock=lambda: 1000.0)
+    job = journal.park(sent(journal), "me", Parking.UNREACHED, ReplyLost("lost", status=None, request_id="req_7"))
+    assert job is not None
+    assert job.problem is not None
+    assert (job.parked, job.holder) == (Parking.UNREACHED, None)
+    assert (job.problem.kind, job.problem.request_id, job.problem.at) == ("ReplyLost", "req_7", 1000.0)
+    claimed = journal.claim(job.id, "me", {"me"})
+    assert claimed is not None
+    assert claimed.parked is None
+    assert claimed.request_id is None, "only the create's own answer names its request"
+
+
+def test_nobody_parks_a_job_that_somebody_else_has(journal: Journal) -> None:
+    job = journal.accepted(sent(journal), ACCEPTED)
+    assert journal.park(job, "another", Parking.HINDERED, SetupError("no")) is None
+    now = journal.get(job.id)
+    assert (now.holder, now.parked, now.problem) == ("me", None, None)
+
+
+def test_what_was_withdrawn_before_it_was_sent_is_not_unfinished(journal: Journal) -> None:
+    job = journal.intend(text_order().intent("a"))
+    journal.claim(job.id, "me", {"me"})
+    records = Records(journal.path)
+    assert records.unfinished("a") == 1
+    journal.park(job, "me", Parking.WITHDRAWN)
+    assert records.unfinished("a") == 0
+    assert journal.intend(text_order().intent("a")).id == job.id
+
+
+def test_the_rows_property_and_the_journals_own_count_agree_on_what_is_unfinished(journal: Journal) -> None:
+    finished(journal, 0)
+    journal.expired(journal.completed(journal.accepted(sent(journal, 1), ACCEPTED), COMPLETED))
+    journal.completed(journal.accepted(sent(journal, 2), Accepted("vid_2")), COMPLETED)
+    journal.rejected(sent(journal, 3), PromptBlocked("no"))
+    journal.intend(text_order(take=4).intent("a"))
+    jobs = jobs_of(journal, "a")
+    assert sum(job.unfinished for job in jobs) == Records(journal.path).unfinished("a") == 2

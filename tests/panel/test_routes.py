@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
 from server import PromptServer
 
 from nodes.gateway.errors import KeyRefused
+from nodes.jobs.events import Event
 from nodes.panel import routes
 from tests.support.panel import KEY, Client, Site
 
@@ -86,10 +89,11 @@ def test_a_page_over_a_hundred_thousand_jobs_reads_no_more_than_the_page(site: S
     site.fill(100_000)
     for only, count in (("all", 30), ("unfinished", 1), ("uncertain", 0), ("failed", 1)):
         assert len(site.get(f"/apimall/jobs?only={only}")["jobs"]) == count
-    plans = site.journal._connection.execute(
-        "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE account = 'a' AND id < 9 ORDER BY id DESC LIMIT 31"
-    ).fetchall()
-    assert all("SCAN" not in row["detail"] and "TEMP" not in row["detail"] for row in plans)
+    with closing(sqlite3.connect(site.journal.path)) as connection:
+        plans = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE account = 'a' AND id < 9 ORDER BY id DESC LIMIT 31"
+        ).fetchall()
+    assert all("SCAN" not in plan[-1] and "TEMP" not in plan[-1] for plan in plans)
 
 
 # One job
@@ -358,7 +362,8 @@ def test_the_export_holds_every_job_and_no_formula(site: Site) -> None:
 
 
 def test_a_journal_of_a_newer_version_is_told(site: Site) -> None:
-    site.journal._connection.execute("PRAGMA user_version = 99")
+    with closing(sqlite3.connect(site.journal.path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
 
     async def ask(client: Client) -> tuple[int, Any]:
         async with client.get("/apimall/jobs") as reply:
@@ -406,4 +411,4 @@ def test_an_announcement_that_fails_hurts_no_job(site: Site, monkeypatch: pytest
         raise RuntimeError("the loop is closed")
 
     monkeypatch.setattr(routes, "_registered", [routes.Panel(broken, ask_balance=site.ask_balance)])
-    routes.announce("accepted", site.running())
+    routes.announce(Event.ACCEPTED, site.running())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from nodes.jobs.events import Event
 from nodes.journal.rows import Job
 from nodes.service import Folders, Service
 from tests.support import harness
@@ -98,8 +99,8 @@ def reprs() -> dict[str, str]:
 
 
 def main(told: dict[str, Any]) -> None:
-    def observe(step: str, job: Job) -> None:
-        if step == told["die_at"]:
+    def observe(event: Event, job: Job) -> None:
+        if event == told["die_at"]:
             die()
 
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)

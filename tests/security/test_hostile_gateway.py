@@ -23,7 +23,7 @@ from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.errors import APIMallError
 from nodes.jobs.order import Order
 from nodes.journal.reads import Only, Records
-from nodes.journal.rows import Job
+from nodes.journal.rows import Job, Problem, State
 from nodes.panel import cards as panel
 from nodes.rehearsal.faults import instead
 from nodes.rehearsal.server import RehearsalGateway
@@ -268,7 +268,7 @@ def test_what_a_gateway_says_reaches_people_as_plain_text(
         jobs = list(Records(bench.journal.path).page(harness.ACCOUNT, before=None, limit=100, only=Only.ALL).jobs)
         assert len(jobs) == len(HOSTILE)
         shown = [json.dumps([panel.card(job), panel.trouble(job), panel.references(job)]) for job in jobs]
-        shown += [panel.report(job, [(0.0, "post", "")], ["1"], [KEY]).replace("\n", " ") for job in jobs]
+        shown += [panel.report(job, [], [(0.0, "post", "")], ["1"], [KEY]).replace("\n", " ") for job in jobs]
         written = columns(bench.journal.path)
     told += shown + [text for texts in written.values() for text in texts]
     # Tracebacks have lines of their own; what we log of our own accord has one.
@@ -288,7 +288,8 @@ def job_with(text: str) -> Job:
     """A job whose every text is `text`."""
     texts = {field.name: text for field in fields(Job) if "str" in str(field.type)}
     numbers = {field.name: 1 for field in fields(Job) if field.name not in texts and field.name != "body"}
-    return Job(**{**numbers, **texts, "body": None, "state": "delivered", "charge": "charged"})  # type: ignore[arg-type]
+    plain = {"body": None, "state": State.FAILED, "parked": None, "problem": None, "delivered_at": None}
+    return Job(**{**numbers, **texts, **plain, "ending": Problem(text, text)})  # type: ignore[arg-type]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

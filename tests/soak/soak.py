@@ -15,7 +15,6 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from nodes.journal.rows import DELIVERED
 from nodes.journal.verbs import Journal
 from nodes.media.probe import verify
 from nodes.rehearsal.script import Dice
@@ -163,7 +162,7 @@ class Soak:
     def _delivered(self) -> set[str]:
         """Prompts of the jobs whose row says delivered and whose file plays."""
         journal = Journal(self._folder / "user" / "journal.sqlite3")
-        rows = journal._all("SELECT * FROM jobs WHERE state = ?", DELIVERED)
+        rows = [row for row in harness.jobs_of(journal) if row.delivered_at is not None]
         journal.close()
         for row in rows:
             verify(self._folder / "user" / "results" / str(row.file))

@@ -14,6 +14,7 @@ from typing import Any
 
 from nodes.gateway.client import Timeouts
 from nodes.gateway.errors import APIMallError
+from nodes.jobs.events import Event
 from nodes.jobs.order import Order
 from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
@@ -40,9 +41,9 @@ class Gauge:
     def __init__(self, report: Path) -> None:
         self._report, self.threads = report, 0
 
-    def __call__(self, step: str, job: Job) -> None:
+    def __call__(self, event: Event, job: Job) -> None:
         self.threads = max(self.threads, sum(t.name.startswith("apimall") for t in threading.enumerate()))
-        if step == "delivered":
+        if event is Event.DELIVERED:
             # Written as we go: this process will be killed without a word.
             self._report.write_text(json.dumps({"threads": self.threads, "megabytes": peak_megabytes()}))
 

@@ -21,8 +21,12 @@ from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import download
 from nodes.guard.uploads import put
+from nodes.jobs.events import Event
 from nodes.journal.rows import Job
 from tests.support import harness
+
+# Moments between the runner's own events.
+INTENDED, UPLOADING, STORED, FETCHING = "intended", "uploading", "stored", "fetching"
 
 ORDERS: dict[str, Callable[[], Any]] = {
     "text": harness.text_order,
@@ -47,16 +51,13 @@ class Dying:
         if step == self._die_at:
             die()
 
-    def observe(self, step: str, job: Job) -> None:
-        self.at(step)
-
-    def allow(self, job: Job) -> None:
-        self.at("allowed")
+    def observe(self, event: Event, job: Job) -> None:
+        self.at(event)
 
     def put(self, *args: Any, **named: Any) -> Stored:
-        self.at("uploading")
+        self.at(UPLOADING)
         stored = put(*args, **named)
-        self.at("stored")
+        self.at(STORED)
         return stored
 
     def download(self, *args: Any, **named: Any) -> Any:
@@ -64,21 +65,21 @@ class Dying:
 
         def told(fraction: float) -> None:
             tell(fraction)
-            self.at("fetching")
+            self.at(FETCHING)
 
         return download(*args, **named, tell=told)
 
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
     dying = Dying(told.get("die_at", ""))
-    wiring = harness.Wiring(observe=dying.observe, allow=dying.allow, put=dying.put, download=dying.download)
+    wiring = harness.Wiring(observe=dying.observe, put=dying.put, download=dying.download)
     with harness.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
         if told["kind"] == "collect":
             ticket = bench.runner.collect(told.get("task_id"))
             assert ticket is not None, "there is nothing to collect"
         else:
             ticket = bench.runner.submit(ORDERS[told["kind"]]())
-        dying.at("intended")
+        dying.at(INTENDED)
         harness.ended(ticket)
         try:
             result = ticket.result()

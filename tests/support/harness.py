@@ -21,13 +21,16 @@ from nodes.gateway.contract import Stored
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import download
 from nodes.guard.uploads import is_readable, put
+from nodes.jobs.events import Observer, unobserved
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.results import Results
-from nodes.jobs.runner import Clocks, Observer, Runner, unobserved
+from nodes.jobs.runner import Clocks, Runner
 from nodes.jobs.scheduler import Budget
 from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
+from nodes.journal.reads import Records
+from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
 from nodes.media.encode import encode_clip
 from nodes.media.probe import verify
@@ -148,6 +151,7 @@ class Wiring:
     """What a test may want different from the usual."""
 
     account: str = ACCOUNT
+    results: str = "results"
     key: str = KEY
     max_jobs: int = 3
     observe: Observer = unobserved
@@ -180,7 +184,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
         holders=holders,
         gateway=lambda: Gateway(base_url, wiring.key, session=session, timeouts=wiring.timeouts, clock=clocks.wall),
         results=Results(
-            folder / "results",
+            folder / wiring.results,
             download=lambda url, part, tell: wiring.download(
                 url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell
             ),
@@ -222,3 +226,8 @@ def eventually(truth: Callable[[], object], what: str) -> None:
     while not truth():
         assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
         pause.wait(0.005)
+
+
+def jobs_of(journal: Journal, account: str = ACCOUNT) -> list[Job]:
+    """All rows of an account, newest first."""
+    return [job for jobs in Records(journal.path).chunks(account) for job in jobs]

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import PromptBlocked
 from nodes.jobs.order import Order
-from nodes.journal.rows import Delivery, Job
+from nodes.journal.rows import COLUMNS, Delivery, Job
 from nodes.journal.verbs import Journal
 from nodes.panel import routes
 from nodes.panel.codes import OneTimeCode
@@ -123,7 +123,9 @@ class Site:
         file = self.service.folders.results / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"clip")
-        return self.journal.delivered(job, Delivery(Path(name), 4, file.stat().st_mtime_ns, "00"), "https://cdn.test/v")
+        return self.journal.delivered(
+            job, Delivery("0" * 32, name, 4, file.stat().st_mtime_ns, "00"), "https://cdn.test/v"
+        )
 
     def rejected(self, prompt: str = "a fox in the snow", **changes: Any) -> Job:
         job = self.sent(prompt, **changes)
@@ -133,7 +135,7 @@ class Site:
     def fill(self, count: int) -> None:
         """`count` finished jobs more, written in one go: the newest one's row, over and over."""
         self.delivered("one of many, of a length that prompts have: " + "x" * 400)
-        names = [column for column in Job.__dataclass_fields__ if column != "id"]
+        names = sorted(COLUMNS - {"id"})
         changed = {"identity": "identity || '-' || n", "idempotency_key": "idempotency_key || '-' || n"}
         columns = ", ".join(changed.get(name, name) for name in names)
         with closing(sqlite3.connect(self.journal.path)) as connection, connection:

@@ -23,7 +23,7 @@ LANGUAGES = ("en", "zh", "ja")
 LOCALE_FILES = ("main", "nodeDefs", "settings")
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((PACK / "web" / "js").glob("*.js"))}
 # Words that a script puts together: what may follow the part before the first `${`.
-STATES = (*journal.UNFINISHED, journal.DELIVERED, journal.FAILED, journal.REJECTED, "stalled")
+STATES = (*(state.value for state in journal.State), "delivered", "stalled")
 COMPOSED: dict[str, tuple[str, ...]] = {
     "state.": STATES,
     "type.": (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, VIDEO_TO_VIDEO),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.gateway.models import TEXT_TO_VIDEO, usual_seconds
+from nodes.jobs.events import Event
 from nodes.jobs.pace import Learned, next_poll, spread
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
@@ -200,8 +201,8 @@ def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[in
     found: dict[str, _Finding] = {}
     chance = random.Random(7)
 
-    def finished(step: str, job: Any) -> None:
-        if step == "finished":
+    def finished(event: Event, job: Any) -> None:
+        if event is Event.FINISHED:
             found[job.task_id] = _Finding(time.time(), sum(query_of(job.task_id)))
 
     def query_of(task_id: str) -> Iterator[bool]:

@@ -1,0 +1,100 @@
+"""Where a clip lies is told by the disk: results folders that go away, come back, or are two on one journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.gateway.errors import NotHome
+from nodes.jobs.events import Event
+from nodes.journal.rows import State
+from nodes.rehearsal.server import RehearsalGateway
+from tests.support import harness
+
+
+def test_a_results_folder_that_was_away_for_one_queueing_serves_its_clip_when_it_is_back(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    with harness.bench(user, gateway.base_url) as bench:
+        first = bench.make(harness.text_order()).result()
+        (user / "results").rename(user / "unplugged")
+        gateway.always("download", "expired")
+        with pytest.raises(NotHome):
+            bench.make(harness.text_order()).result()
+        for path in (user / "results").glob("*"):
+            path.unlink()
+        (user / "results").rmdir()
+        (user / "unplugged").rename(user / "results")
+        requests = gateway.record.count()
+        again = bench.make(harness.text_order()).result()
+        assert (again.path, again.downloaded) == (first.path, False)
+    assert gateway.record.count() == requests
+    assert len(gateway.record.posts) == 1
+
+
+def test_two_results_folders_on_one_journal_do_not_take_each_others_clips_away(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    ours, theirs = harness.Wiring(results="ours"), harness.Wiring(results="theirs")
+    with harness.bench(user, gateway.base_url, ours) as one, harness.bench(user, gateway.base_url, theirs) as other:
+        first = one.make(harness.text_order()).result()
+        second = other.make(harness.text_order()).result()
+        assert (first.path.parent.name, second.path.parent.name) == ("ours", "theirs")
+        assert second.downloaded, "what is not on this disk is downloaded again, free"
+        requests = gateway.record.count()
+        for bench, path in ((one, first.path), (other, second.path), (one, first.path)):
+            again = bench.make(harness.text_order()).result()
+            assert (again.path, again.downloaded) == (path, False)
+        assert len({delivery.folder for delivery in one.journal.deliveries(1)}) == 2
+        assert one.journal.get(1).state is State.COMPLETED
+    assert gateway.record.count() == requests
+    assert len(gateway.record.posts) == 1
+
+
+def test_a_clip_that_was_renamed_before_anybody_could_write_so_is_served_from_disk(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    class Cut(Exception):
+        """The journal goes away between the rename and the row."""
+
+    def observe(event: Event, job: object) -> None:
+        if event is Event.RENAMED:
+            raise Cut
+
+    with harness.bench(user, gateway.base_url, harness.Wiring(observe=observe)) as bench:
+        harness.ended(bench.runner.submit(harness.text_order()))
+        assert bench.journal.deliveries(1) == []
+    requests = gateway.record.count()
+    with harness.bench(user, gateway.base_url) as later:
+        result = later.make(harness.text_order()).result()
+        assert not result.downloaded
+        [delivery] = later.journal.deliveries(1)
+        assert delivery.file == result.path.name
+    assert gateway.record.count() == requests
+
+
+def test_rubbish_under_the_name_of_a_clip_is_not_served(gateway: RehearsalGateway, user: Path) -> None:
+    def observe(event: Event, job: object) -> None:
+        if event is Event.RENAMED:
+            [clip] = (user / "results").glob("*.mp4")
+            clip.write_bytes(b"rubbish")
+            raise RuntimeError
+
+    with harness.bench(user, gateway.base_url, harness.Wiring(observe=observe)) as bench:
+        harness.ended(bench.runner.submit(harness.text_order()))
+    with harness.bench(user, gateway.base_url) as later:
+        result = later.make(harness.text_order()).result()
+        assert result.downloaded
+        assert result.path.read_bytes().startswith(harness.tiny_clip())
+    assert len(gateway.record.posts) == 1
+
+
+def test_a_clip_on_this_disk_is_served_even_when_the_journal_takes_no_more(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    with harness.bench(user, gateway.base_url) as bench:
+        first = bench.make(harness.text_order()).result()
+        first.path.touch()
+        bench.journal._database.select("PRAGMA query_only = 1")
+        assert bench.make(harness.text_order()).result().path == first.path
