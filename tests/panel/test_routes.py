@@ -396,7 +396,7 @@ def test_where_users_are_kept_apart_no_prompt_is_pushed_and_the_panel_says_that_
     host = PromptServer()
     routes.register(lambda: site.service, shared=True)
     job = site.running("a secret of user A")
-    routes.announce("accepted", job)
+    routes.announce(Event.ACCEPTED, job)
     (sent,) = host.sent
     assert sent.data["job"]["id"] == job.id
     assert sent.data["job"]["prompt"] is None
