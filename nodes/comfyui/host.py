@@ -12,8 +12,10 @@ import inspect
 import io as streams
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -48,6 +50,8 @@ RESULTS_FOLDER_NAME = "apimall"
 STATUS_TEXT_CHARACTERS = 600
 DAILY_LIMIT_SETTING = "apimallvideo.Budget.DailyCredits"
 SETTINGS_TRIES = 5
+SAME_LENGTH_SECONDS = 0.001
+SAVED_CRF = 16
 SETTINGS_PAUSE_SECONDS = 0.05
 
 
@@ -330,46 +334,51 @@ class StoredSpan:
     """Part of a video file on disk: from `start_seconds` on, for `seconds`, or to the end where that is 0."""
 
     path: Path
-    start_seconds: float
-    seconds: float
+    start_seconds: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class VideoParts:
     """A VIDEO, decoded: `pictures` are float32 [height, width, 3] in 0..1, views of one tensor, in order.
 
-    `samples` are float32 [1, channels, samples] and None without a sound track. `count` is the number of pictures.
+    `samples` are float32 [1, channels, samples] and None without a sound track.
     """
 
-    pictures: Iterator[Array]
-    count: int
+    pictures: Sequence[Array]
     fps: Fraction
     samples: Array | None
     sample_rate: int
 
 
-def stored_file(video: Input.Video) -> Path | None:
-    """The file that a VIDEO is all of, if it is one in ComfyUI's folders: good to be sent byte for byte."""
-    span = stored_span(video)
-    return span.path if span is not None and not span.start_seconds and not span.seconds else None
+_reading_memory = threading.Lock()
+"""Held while ComfyUI reads a file in memory for us: two nodes may be given the same one, and it has one position."""
 
 
 def stored_span(video: Input.Video) -> StoredSpan | None:
-    """The file, in ComfyUI's folders, that a VIDEO is a part or the whole of; None if it is in memory."""
+    """The file, wherever it lies, that a VIDEO shows as it is, the whole of it or from one second to another.
+
+    None if it is in memory, or if the VIDEO changes what the file shows. Raises InputError if the file is gone.
+    """
     source = _source(video)
     if not isinstance(source, (str, os.PathLike)):
         return None
-    path = Path(source).resolve()
-    if _home_of(path) is None or not path.is_file():
-        return None
-    start, seconds = _trim(video)
-    return StoredSpan(path, start, seconds)
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(
+            f"The file of the linked video is gone: {path.name}", advice="Queue again the node that made or loaded it."
+        )
+    window = _shown_window(video, InputImpl.VideoFromFile(str(path)))
+    return None if window is None else StoredSpan(path.resolve(), *window)
 
 
 def stored_bytes(video: Input.Video) -> bytes | None:
-    """The bytes of the file that an untrimmed VIDEO holds in memory; None if it is on disk or made of frames."""
+    """The file that a VIDEO holds in memory, if it shows all of it as it is."""
     source = _source(video)
-    return source.getvalue() if isinstance(source, streams.BytesIO) and not any(_trim(video)) else None
+    if not isinstance(source, streams.BytesIO):
+        return None
+    data = source.getvalue()
+    return data if _shown_window(video, InputImpl.VideoFromFile(streams.BytesIO(data))) == (0.0, 0.0) else None
 
 
 def _source(video: Input.Video) -> str | os.PathLike[str] | streams.BytesIO | None:
@@ -377,30 +386,66 @@ def _source(video: Input.Video) -> str | os.PathLike[str] | streams.BytesIO | No
     return video.get_stream_source() if type(video) is InputImpl.VideoFromFile else None
 
 
-def _trim(video: Input.Video) -> tuple[float, float]:
-    """Start and length in seconds of what a file-backed VIDEO shows; (0, 0) is all of it."""
-    if hasattr(video, "get_active_trim_window"):
-        start, seconds = video.get_active_trim_window()
-    else:
-        # From 0.13 on a VIDEO can be trimmed, but for half a year nothing public told by how much.
-        start = getattr(video, "_VideoFromFile__start_time", 0.0)
-        seconds = getattr(video, "_VideoFromFile__duration", 0.0)
-        if start < 0:
-            start = max(0.0, InputImpl.VideoFromFile(video.get_stream_source()).get_duration() + start)
-    return float(start or 0.0), float(seconds or 0.0)
+def _shown_window(video: Any, whole: Any) -> tuple[float, float] | None:
+    """Start and length in seconds of the part that `video` shows of the file that `whole` shows all of.
+
+    (0, 0) is all of it. None if `video` shows anything else than a part in time. Asks public methods only: what a
+    VIDEO may do to its file grows with every ComfyUI, and under what names it remembers that is its own affair.
+    """
+    if hasattr(video, "has_pending_frame_edits") and video.has_pending_frame_edits():
+        return None
+    start, seconds = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
+    with _alone_with(video.get_stream_source()):
+        shown, all_of_it = _size_and_length(video), _size_and_length(whole)
+    if all_of_it is None:  # no clip, as far as ComfyUI can tell: whoever reads it next says what it is
+        return float(start), float(seconds)
+    if shown is None or shown[0] != all_of_it[0]:
+        return None
+    rest = all_of_it[1] - start
+    expected = min(seconds, rest) if seconds else rest
+    return (float(start), float(seconds)) if abs(shown[1] - expected) < SAME_LENGTH_SECONDS else None
 
 
-def video_parts(video: Input.Video) -> VideoParts:
-    """Pictures, frame rate and sound of any VIDEO. A file is decoded whole, into memory: prefer `stored_span`."""
+def _alone_with(source: object) -> AbstractContextManager[object]:
+    return _reading_memory if isinstance(source, streams.BytesIO) else nullcontext()
+
+
+def _size_and_length(video: Any) -> tuple[tuple[int, int], float] | None:
+    try:
+        return tuple(video.get_dimensions()), float(video.get_duration())
+    except Exception:  # noqa: BLE001 - whatever ComfyUI's reader raises about a file that is no clip
+        return None
+
+
+def frames_of(video: Input.Video) -> VideoParts | None:
+    """Pictures, frame rate and sound of a VIDEO that is made of nothing else; they are there, nothing is decoded."""
+    if type(video) is not InputImpl.VideoFromComponents:
+        return None
     parts = video.get_components()
     sound = parts.audio
     return VideoParts(
-        pictures=(picture.numpy() for picture in parts.images.detach().cpu().float()),
-        count=int(parts.images.shape[0]),
+        pictures=[picture.numpy() for picture in parts.images.detach().cpu().float()],
         fps=Fraction(parts.frame_rate),
         samples=None if sound is None else sound["waveform"].detach().cpu().float().numpy(),
         sample_rate=0 if sound is None else int(sound["sample_rate"]),
     )
+
+
+def save_video(video: Input.Video, path: Path) -> None:
+    """Have a VIDEO write what it shows to an MP4, by its own means. Raises InputError when it cannot."""
+    # What has to be encoded anyway is encoded well; for others a quality would forbid to copy packets.
+    source = _source(video)
+    quality = supported(video.save_to, crf=SAVED_CRF) if source is not None else {}
+    try:
+        with _alone_with(source):
+            video.save_to(str(path), **quality)
+    except model_management.InterruptProcessingException:  # an Exception on old hosts
+        raise
+    except Exception as problem:  # noqa: BLE001 - the code of whatever pack made it
+        raise InputError(
+            f"The linked video cannot be written by the node type that made it ({type(problem).__name__}: {problem})",
+            advice="Save it with Save Video, and load that.",
+        ) from None
 
 
 def supported(callee: Callable[..., Any], **keywords: Any) -> dict[str, Any]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +21,9 @@ from ..media.encode import trim_clip
 from ..media.errors import MediaError, NotAClip
 from ..media.probe import Clip, probe
 from ..media.span import Span
-from ..progress import Stop, Stopped
+from ..progress import Stop
 from . import host, instance
+from .clips import alone_with, clip_of
 from .outputs import Part, Slot, decoded
 from .waiting import off_loop, reported
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 _LOADED_FOLDER = "loaded"
 _KEPT_CRF = 10
-_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -124,9 +122,10 @@ def _find(wanted: Wanted, tell: Any, stop: Stop) -> Found:
 
 
 def _linked_clip(video: Input.Video, span: Span, stop: Stop) -> Found:
-    stored = host.stored_span(video)
-    if stored is None:
-        return Found(probe(_kept(video, stop)), span)
+    frames = host.frames_of(video)
+    if frames is not None:
+        return Found(probe(_kept(frames, stop)), span)
+    stored = clip_of(video, stop)
     clip = probe(stored.path)
     if stored.seconds:
         # A trimmed VIDEO ends early; what is asked for must end with it.
@@ -138,17 +137,14 @@ def _linked_clip(video: Input.Video, span: Span, stop: Stop) -> Found:
     return Found(clip, replace(span, start_seconds=stored.start_seconds + span.start_seconds))
 
 
-def _kept(video: Input.Video, stop: Stop) -> Path:
-    """A VIDEO that is in memory, as a file: its own bytes, or its frames encoded at high quality."""
-    data = host.stored_bytes(video)
-    if data is not None:
-        return _made(hashlib.sha256(data).hexdigest(), lambda part: part.write_bytes(data), stop)
-    from .references import encode_parts, parts_digest
+def _kept(frames: host.VideoParts, stop: Stop) -> Path:
+    """A VIDEO that is frames in memory, as a file: encoded at high quality."""
+    from .references import encode_frames, frames_digest
 
     def encode(part: Path) -> None:
-        encode_parts(video, part, stop, crf=_KEPT_CRF)
+        encode_frames(frames, part, stop, crf=_KEPT_CRF)
 
-    return _made(parts_digest(host.video_parts(video), stop), encode, stop)
+    return _made(frames_digest(frames, stop), encode, stop)
 
 
 def _written(found: Found, stop: Stop) -> Path:
@@ -163,27 +159,11 @@ def _written(found: Found, stop: Stop) -> Path:
 def _made(digest: str, make: Callable[[Path], object], stop: Stop) -> Path:
     """The file of that name, which `make` writes unless it is there: by one node at a time, whole or not at all."""
     path = _folder() / f"{digest[:24]}.mp4"
-    with _alone_with(path, stop):
+    with alone_with(path, stop):
         if not path.exists():
             with whole(path) as part:
                 make(part)
     return path
-
-
-_locks: dict[Path, threading.Lock] = {}
-
-
-@contextmanager
-def _alone_with(path: Path, stop: Stop) -> Iterator[None]:
-    """Nodes of one prompt run at the same time, and may want the same file."""
-    lock = _locks.setdefault(path, threading.Lock())
-    while not lock.acquire(timeout=_LOOK_SECONDS):
-        if stop():
-            raise Stopped
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
@@ -192,7 +172,7 @@ def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
     name = hashlib.sha256(url.encode()).hexdigest()[:24]
     path = _folder() / f"{name}.mp4"
     notes = _folder_of_notes() / f"{name}.json"
-    with _alone_with(path, stop):
+    with alone_with(path, stop):
         known = _read_notes(notes) if path.exists() else {}
         try:
             with whole(path) as part:

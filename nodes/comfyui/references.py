@@ -15,6 +15,7 @@ from ..media.errors import BadPicture, MediaError
 from ..media.stills import to_bytes
 from ..progress import Stop, Stopped
 from . import host, instance
+from .clips import clip_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,35 +93,33 @@ def _is_open(url: str) -> bool:
 
 
 def _of_clip(video: Input.Video, stop: Stop) -> Medium:
-    """An H.264 MP4 goes as it is; anything else is encoded once, streamed, when it has to be uploaded."""
-    span = host.stored_span(video)
-    if span is None:
-        data = host.stored_bytes(video)
-        return _of_parts(video, stop) if data is None else sources.of_bytes(data)
-    return sources.of_file(span.path, stop, start_seconds=span.start_seconds, seconds=span.seconds)
+    """What a VIDEO shows, as a file; frames are encoded only when they have to be uploaded."""
+    frames = host.frames_of(video)
+    if frames is not None:
+        return _of_frames(frames, stop)
+    clip = clip_of(video, stop)
+    return sources.of_file(clip.path, stop, start_seconds=clip.start_seconds, seconds=clip.seconds)
 
 
-def _of_parts(video: Input.Video, stop: Stop) -> Medium:
+def _of_frames(parts: host.VideoParts, stop: Stop) -> Medium:
     """A clip made of frames: identified by its rounded pixels and its sound, whatever encoder comes to write it."""
-    parts = host.video_parts(video)
 
     def encode(path: Path, stop: Stop) -> None:
-        encode_parts(video, path, stop)
+        encode_frames(parts, path, stop)
 
-    notes = sources.notes_on_length(parts.count / float(parts.fps))
-    return Medium(parts_digest(parts, stop), sources.encoded(encode, notes))
+    notes = sources.notes_on_length(len(parts.pictures) / float(parts.fps))
+    return Medium(frames_digest(parts, stop), sources.encoded(encode, notes))
 
 
-def encode_parts(video: Input.Video, path: Path, stop: Stop, **settings: Any) -> None:
+def encode_frames(parts: host.VideoParts, path: Path, stop: Stop, **settings: Any) -> None:
     """Write a clip that is frames and sound in memory. `settings` as for `encode_clip`."""
-    parts = host.video_parts(video)
     sound = None if parts.samples is None else Sound(parts.samples, parts.sample_rate)
     encode_clip(parts.pictures, parts.fps, path, sound=sound, stop=stop, **settings)
 
 
-def parts_digest(parts: host.VideoParts, stop: Stop) -> str:
+def frames_digest(parts: host.VideoParts, stop: Stop) -> str:
     """The identity of a clip that is frames and sound in memory: SHA-256, hex."""
-    digest = hashlib.sha256(repr((parts.count, parts.fps, parts.sample_rate)).encode())
+    digest = hashlib.sha256(repr((len(parts.pictures), parts.fps, parts.sample_rate)).encode())
     for picture in parts.pictures:
         if stop():
             raise Stopped

@@ -55,26 +55,6 @@ def of_file(path: Path, stop: Stop, *, start_seconds: float = 0.0, seconds: floa
     return Medium(part, encoded(encode, notes))
 
 
-def of_bytes(data: bytes) -> Medium:
-    """A file held in memory; looked at only once it lies in the upload folder."""
-
-    def write(folder: Path, stop: Stop) -> MediumFile:
-        path = folder / f"{uuid.uuid4().hex}.mp4"
-        path.write_bytes(data)
-        clip = probe(path)
-        notes = notes_on_length(clip.seconds)
-        if _goes_as_it_is(clip):
-            return MediumFile(path, _MP4, ours=True, notes=notes)
-        encoded = path.with_suffix(".h264.mp4")
-        try:
-            trim_clip(path, encoded, Span(), stop=stop)
-        finally:
-            path.unlink(missing_ok=True)
-        return MediumFile(encoded, _MP4, ours=True, notes=(*notes, "encoded as H.264"))
-
-    return Medium(hashlib.sha256(data).hexdigest(), write)
-
-
 def encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Callable[[Path, Stop], MediumFile]:
     """How a medium is written that has to be encoded first: `encode(path, stop)` makes the file."""
 

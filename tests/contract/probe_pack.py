@@ -447,7 +447,7 @@ def _clip(path: Path) -> Path:
 
 
 class MakeVideo(io.ComfyNode):
-    """A VIDEO of the `kind`: stored, outside, memory, trimmed, frames. Shows what it stored."""
+    """A VIDEO of the `kind`: stored, outside, memory, trimmed, cropped, frames. Shows what it stored."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -465,6 +465,8 @@ class MakeVideo(io.ComfyNode):
             video = InputImpl.VideoFromFile(streams.BytesIO(path.read_bytes()))
         if kind == "trimmed":
             video = video.as_trimmed(start_time=0.25, duration=0.125) if hasattr(video, "as_trimmed") else None
+        if kind == "cropped":
+            video = video.as_cropped(8, 4, 32, 24) if hasattr(video, "as_cropped") else None
         if kind == "frames":
             pictures = host.as_image(np.linspace(0, 1, 5 * 4 * 6 * 3, dtype=np.float32).reshape(5, 4, 6, 3))
             video = InputImpl.VideoFromComponents(
@@ -487,14 +489,11 @@ class LookAtVideo(io.ComfyNode):
     @classmethod
     def execute(cls, video: io.Video.Type) -> io.NodeOutput:
         if video is None:
-            return io.NodeOutput("this ComfyUI cannot trim")
-        stored, span, held = host.stored_file(video), host.stored_span(video), host.stored_bytes(video)
-        parts = host.video_parts(video)
-        pictures = list(parts.pictures)
+            return io.NodeOutput("this ComfyUI makes no such video")
+        span, held, frames = host.stored_span(video), host.stored_bytes(video), host.frames_of(video)
+        made = frames and (len(frames.pictures), frames.pictures[0].shape, str(frames.fps), frames.sample_rate)
         return io.NodeOutput(
-            f"stored {stored and stored.name} span {span and (span.path.name, span.start_seconds, span.seconds)} "
-            f"held {held is not None} count {parts.count} {len(pictures)} fps {parts.fps} "
-            f"picture {pictures[0].shape} {pictures[0].dtype} sound {parts.samples is not None and parts.sample_rate}"
+            f"span {span and (span.path.name, span.start_seconds, span.seconds)} held {held is not None} frames {made}"
         )
 
 

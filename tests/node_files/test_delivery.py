@@ -24,6 +24,7 @@ from tests.support.node_files import (
     keep,
     save,
     shade,
+    stored_file,
     text_to_video,
 )
 
@@ -42,7 +43,7 @@ def near(found: list[float], wanted: list[int]) -> bool:
 def test_a_prompt_becomes_a_clip_with_frames_sound_and_ids(comfy: Comfy) -> None:
     outcome = comfy.run({"1": text_to_video(), **ALL}).ok()
     (task,) = comfy.gateway.record.tasks
-    stored = host.stored_file(outcome.kept("10"))
+    stored = stored_file(outcome.kept("10"))
     assert stored is not None and stored.parent == host.results_folder()
     frames = outcome.kept("11")
     assert frames.shape == (FRAMES, HEIGHT, WIDTH, 3) and frames.dtype == torch.float32
@@ -212,6 +213,6 @@ def test_frames_that_do_not_fit_are_refused_and_the_clip_is_still_there(
 
 def test_frames_are_what_the_media_room_decodes(comfy: Comfy) -> None:
     outcome = comfy.run({"1": text_to_video(), "2": keep("1", FRAMES_SLOT), "3": keep("1", VIDEO)}).ok()
-    path = host.stored_file(outcome.kept("3"))
+    path = stored_file(outcome.kept("3"))
     assert path is not None
     assert np.array_equal(outcome.kept("2").numpy(), decode_frames(path).pixels)

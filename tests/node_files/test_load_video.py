@@ -39,6 +39,7 @@ from tests.support.node_files import (
     pictures,
     save,
     shade,
+    stored_file,
     text_to_video,
     tone,
 )
@@ -77,7 +78,7 @@ def seconds_of(sound: dict[str, Any]) -> float:
 def test_a_file_of_the_input_folder_is_loaded_whole(comfy: Comfy) -> None:
     path = stored(comfy)
     outcome = load(comfy, file="clip.mp4").ok()
-    assert host.stored_file(outcome.kept("10")) == path
+    assert stored_file(outcome.kept("10")) == path
     assert near(outcome.kept("11"), range(LONG))
     assert torch.equal(outcome.kept("12"), outcome.kept("11")[-1:])
     assert abs(seconds_of(outcome.kept("13")) - LONG / FPS) < 0.05
@@ -131,7 +132,7 @@ def test_a_part_of_a_clip(comfy: Comfy, inputs: dict[str, Any], numbers: range, 
 def test_the_video_output_is_the_part_with_its_sound(comfy: Comfy) -> None:
     stored(comfy)
     outcome = load(comfy, file="clip.mp4", start=0.5, every_nth=2, max_frames=8, max_side=32).ok()
-    path = host.stored_file(outcome.kept("10"))
+    path = stored_file(outcome.kept("10"))
     assert path is not None and path.is_relative_to(host.results_folder())
     frames = decode_frames(path)
     assert near(torch.from_numpy(frames.pixels), range(12, 28, 2)) and frames.fps == 12
@@ -187,7 +188,7 @@ def test_only_what_is_linked_is_decoded_or_written(comfy: Comfy, decoded_picture
 def test_a_linked_video_over_a_file_is_read_from_it(comfy: Comfy) -> None:
     path = stored(comfy)
     outcome = load(comfy, file_video(path)).ok()
-    assert host.stored_file(outcome.kept("10")) == path and near(outcome.kept("11"), range(LONG))
+    assert stored_file(outcome.kept("10")) == path and near(outcome.kept("11"), range(LONG))
 
 
 def test_a_part_of_a_trimmed_video(comfy: Comfy) -> None:
@@ -196,7 +197,7 @@ def test_a_part_of_a_trimmed_video(comfy: Comfy) -> None:
     outcome = load(comfy, video, start=0.5, every_nth=2).ok()
     assert near(outcome.kept("11"), range(24, 36, 2))
     assert seconds_of(outcome.kept("13")) == pytest.approx(0.5, abs=1 / SOUND_RATE)
-    path = host.stored_file(outcome.kept("10"))
+    path = stored_file(outcome.kept("10"))
     assert path is not None and near(torch.from_numpy(decode_frames(path).pixels), range(24, 36, 2))
     assert "lies behind the end" in load(comfy, video, start=1.5).error
 
@@ -234,7 +235,7 @@ def test_nodes_that_want_the_same_part_at_the_same_time_make_it_once(
     prompt = {str(number): load_video(video=["0", 0], start=0.5) for number in range(1, 5)}
     kept = {f"k{number}": keep(number, VIDEO) for number in prompt}
     outcome = comfy.run({"0": give(file_video(path)), **prompt, **kept}).ok()
-    files = {host.stored_file(outcome.kept(node_id)) for node_id in kept}
+    files = {stored_file(outcome.kept(node_id)) for node_id in kept}
     assert len(made) == 1
     (file,) = files
     assert file is not None and near(torch.from_numpy(decode_frames(file).pixels), range(12, LONG))

@@ -8,7 +8,7 @@ import requests
 from nodes.comfyui import host
 from nodes.poll_result import PollResult
 from tests.support.harness import eventually
-from tests.support.node_files import KEY, Comfy, Outcome, keep, poll, save, text_to_video
+from tests.support.node_files import KEY, Comfy, Outcome, keep, poll, save, stored_file, text_to_video
 
 ALL = {str(10 + slot): keep("1", slot) for slot in range(6)}
 MEDIA = ("10", "11", "12", "13")
@@ -94,7 +94,7 @@ def test_a_task_of_another_machine_is_collected_and_kept_like_any_other(comfy: C
     headers = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": "of-another-machine"}
     url = f"{comfy.gateway.base_url}/api/v1/videos/generate"
     task_id = requests.post(url, json=body, headers=headers, timeout=10).json()["data"]["task_id"]
-    assert host.stored_file(collect(comfy, task_id).ok().kept("10")) is not None
+    assert stored_file(collect(comfy, task_id).ok().kept("10")) is not None
     before = len(comfy.requests)
     comfy.restart()
     assert collect(comfy, task_id).ok().kept("11").shape[0] == 12

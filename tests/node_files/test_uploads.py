@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from nodes.media.stills import pixel_digest
 from nodes.rehearsal.messages import Request
 from tests.support.node_files import (
     FPS,
+    HEIGHT,
     KEY,
     SOUND_RATE,
+    WIDTH,
     Comfy,
     Node,
     Outcome,
@@ -27,6 +30,8 @@ from tests.support.node_files import (
     file_video,
     give,
     image_to_video,
+    keep,
+    load_video,
     noise,
     opened,
     other_codec_bytes,
@@ -201,7 +206,7 @@ def shades_of(data: bytes) -> list[int]:
         return [round(float(frame.to_ndarray(format="gray").mean())) for frame in container.decode(video=0)]
 
 
-def close_to(found: list[int], numbers: range) -> bool:
+def close_to(found: list[int], numbers: Iterable[int]) -> bool:
     wanted = [shade(number) for number in numbers]
     return len(found) == len(wanted) and all(abs(a - b) <= 4 for a, b in zip(found, wanted, strict=True))
 
@@ -257,6 +262,92 @@ def test_a_trimmed_video_is_sent_as_the_part_it_shows(comfy: Comfy) -> None:
     assert close_to(shades_of(body), range(24, 72))
     with av.open(io.BytesIO(body)) as container:
         assert abs(float(container.streams.audio[0].duration * container.streams.audio[0].time_base) - 2.0) < 0.1
+
+
+TRANSFORMS = [name for name in dir(InputImpl.VideoFromFile) if name.startswith("as_")]
+ARGUMENTS = {"start_time": 0.5, "duration": 2.0, "x": 8, "y": 4, "width": 32, "height": 24}
+
+
+def changed(video: Any, transform: str) -> Any:
+    """The VIDEO after one of its public `as_...`, whatever that is."""
+    method = getattr(video, transform)
+    return method(**{name: ARGUMENTS[name] for name in inspect.signature(method).parameters if name in ARGUMENTS})
+
+
+def pixels_of(data: bytes) -> np.ndarray[Any, Any]:
+    with av.open(io.BytesIO(data)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def same_pictures(sent: bytes, shown: torch.Tensor) -> bool:
+    found = pixels_of(sent)
+    return found.shape == tuple(shown.shape) and bool(np.abs(found / 255 - shown.numpy()).max() < 0.06)
+
+
+@pytest.mark.parametrize("where", ["on disk", "in memory"])
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_what_a_video_shows_is_sent_whatever_was_done_to_it(comfy: Comfy, transform: str, where: str) -> None:
+    data = clip_bytes(count=96)
+    whole = file_video(stored(comfy, data)) if where == "on disk" else InputImpl.VideoFromFile(io.BytesIO(data))
+    video = changed(whole, transform)
+    run_with(comfy, video, video_to_video).ok()
+    run_with(comfy, whole, video_to_video).ok()
+    of_the_part, of_all = puts(comfy)
+    assert same_pictures(of_the_part.body, video.get_components().images)
+    assert of_all.body == data and comfy.count("create") == 2
+
+
+def test_a_clip_that_was_resized_to_its_own_size_is_still_not_its_file(comfy: Comfy) -> None:
+    video = file_video(stored(comfy, clip_bytes(count=60))).as_cropped(0, 0, WIDTH // 2, HEIGHT // 2)
+    video = video.as_resized(WIDTH, HEIGHT)
+    run_with(comfy, video, video_to_video).ok()
+    assert puts(comfy)[0].body != clip_bytes(count=60)
+
+
+def test_clips_joined_by_comfyui_are_written_once_and_never_decoded_whole(comfy: Comfy) -> None:
+    one, two = file_video(stored(comfy, clip_bytes(count=36))), InputImpl.VideoFromFile(io.BytesIO(clip_bytes()))
+    joined = CountedList([one, two])
+    nodes = {"1": video_to_video(video=["0", 0]), "2": video_to_video(video=["0", 0], take=1)}
+    comfy.run({"0": give(joined), **nodes, "3": load_video(video=["0", 0]), "4": keep("3", 5)}).ok()
+    assert close_to(shades_of(puts(comfy)[0].body), [*range(36), *range(12)])
+    assert (joined.saved, comfy.count("create")) == (1, 2)
+
+
+class CountedList(InputImpl.VideoFromList):  # type: ignore[valid-type, misc]
+    """Knows how often it was written; being decoded whole is an error."""
+
+    saved = 0
+
+    def save_to(self, path: str, **more: Any) -> None:
+        self.saved += 1
+        super().save_to(path, **more)
+
+
+def test_a_file_that_another_node_opened_elsewhere_is_sent_byte_for_byte(comfy: Comfy, tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere" / "clip.mp4"
+    path.parent.mkdir()
+    path.write_bytes(clip_bytes(count=60))
+    run_with(comfy, file_video(path), video_to_video).ok()
+    assert puts(comfy)[0].body == path.read_bytes()
+    assert list((comfy.base / "temp").rglob("*.mp4")) == []
+
+
+def test_a_video_whose_file_is_gone_is_named_before_anything_is_sent(comfy: Comfy) -> None:
+    path = stored(comfy, clip_bytes(count=60))
+    video = file_video(path)
+    path.unlink()
+    outcome = run_with(comfy, video, video_to_video)
+    assert "The file of the linked video is gone: source.mp4" in outcome.error and comfy.requests == []
+
+
+def test_a_video_that_cannot_be_written_fails_in_words(comfy: Comfy) -> None:
+    class Broken(InputImpl.VideoFromFile):  # type: ignore[valid-type, misc]
+        def save_to(self, path: str, **more: Any) -> None:
+            raise RuntimeError("no encoder")
+
+    outcome = run_with(comfy, Broken(io.BytesIO(b"")), video_to_video)
+    assert "cannot be written" in outcome.error and "no encoder" in outcome.error and comfy.requests == []
+    assert list((comfy.base / "temp").rglob("*.mp4")) == []
 
 
 def test_two_parts_of_one_video_are_two_jobs(comfy: Comfy) -> None:

@@ -22,6 +22,7 @@ from standin_host import StandinHost
 from standin_nodes import CORE_NODES
 
 from nodes.comfyui import host, instance
+from nodes.comfyui.host import StoredSpan
 from nodes.image_to_video import ImageToVideo
 from nodes.load_video import LoadVideo
 from nodes.media.audio import Sound
@@ -263,9 +264,15 @@ def noise(height: int = 400, width: int = 480, channels: int = 3, count: int = 1
     return torch.from_numpy(generator.random((count, height, width, channels), dtype=np.float32))
 
 
-def file_video(path: Path, **trim: float) -> Any:
+def file_video(path: Path, **trim: Any) -> Any:
     """A VIDEO over a file, or over a part of it (start_time, duration)."""
     return InputImpl.VideoFromFile(str(path), **trim)
+
+
+def stored_file(video: Any) -> Path | None:
+    """The file that a VIDEO shows all of; None if it shows a part of one, or no file."""
+    span = host.stored_span(video)
+    return span.path if span and span == StoredSpan(span.path) else None
 
 
 def opened(data: bytes) -> Image.Image:

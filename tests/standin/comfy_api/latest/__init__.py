@@ -22,6 +22,7 @@ class Input:
 class InputImpl:
     VideoFromFile = _video.VideoFromFile
     VideoFromComponents = _video.VideoFromComponents
+    VideoFromList = _video.VideoFromList
 
 
 class Types:

@@ -1,0 +1,82 @@
+"""A linked VIDEO as a file: what it shows, not what may lie under it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files import sha256_of
+from ..progress import Stopped
+from . import host
+from .host import StoredSpan
+
+if TYPE_CHECKING:
+    from comfy_api.latest import Input
+
+    from ..progress import Stop
+
+_FOLDER = "apimall"
+_LOOK_SECONDS = 0.1
+_written: weakref.WeakKeyDictionary[Input.Video, Path] = weakref.WeakKeyDictionary()
+
+
+def clip_of(video: Input.Video, stop: Stop) -> StoredSpan:
+    """The file that a VIDEO shows, or the part of it. Raises InputError, Stopped.
+
+    A file that is shown as it is stays where it is, wherever another node found it. Anything else (cropped, joined,
+    in memory, of another pack's own kind) is written once, into ComfyUI's temp folder, under a name made of its
+    content: so equal ones are one file, and ComfyUI clears them away when it starts.
+    """
+    span = host.stored_span(video)
+    if span is not None:
+        return span
+    # One at a time: it may take all processors, and the second node with the same VIDEO finds it done.
+    with alone_with(temp_clips(), stop):
+        path = _written.get(video)
+        if path is None or not path.is_file():
+            path = _written[video] = _write(video, stop)
+    return StoredSpan(path)
+
+
+def temp_clips() -> Path:
+    """Where clips lie that ComfyUI clears away when it starts; created."""
+    folder = host.temp_folder() / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _write(video: Input.Video, stop: Stop) -> Path:
+    folder = temp_clips()
+    part = folder / f".{uuid.uuid4().hex}.mp4"
+    try:
+        data = host.stored_bytes(video)
+        if data is None:
+            host.save_video(video, part)
+        else:
+            part.write_bytes(data)
+        path = folder / f"{sha256_of(part, stop)[:24]}.mp4"
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+_locks: dict[Path, threading.Lock] = {}
+
+
+@contextmanager
+def alone_with(path: Path, stop: Stop) -> Iterator[None]:
+    """Nodes of one prompt run at the same time, and may want the same file. Raises Stopped."""
+    lock = _locks.setdefault(path, threading.Lock())
+    while not lock.acquire(timeout=_LOOK_SECONDS):
+        if stop():
+            raise Stopped
+    try:
+        yield
+    finally:
+        lock.release()
