@@ -174,17 +174,13 @@ def _encode(parts: VideoComponents, path: str, crf: float | None) -> None:
     with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=parts.frame_rate, options={"crf": f"{crf or 23}"})
         stream.height, stream.width, stream.pix_fmt = parts.images.shape[1], parts.images.shape[2], "yuv420p"
+        sound = container.add_stream("aac", rate=parts.audio["sample_rate"], layout="stereo") if parts.audio else None
         for picture in parts.images:
             pixels = (picture * 255).round().byte().numpy()
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
-        if parts.audio is not None:
-            _encode_sound(container, parts.audio)
-
-
-def _encode_sound(container: Any, audio: dict[str, Any]) -> None:
-    stream = container.add_stream("aac", rate=audio["sample_rate"], layout="stereo")
-    frame = av.AudioFrame.from_ndarray(audio["waveform"][0].numpy(), format="fltp", layout="stereo")
-    frame.sample_rate, frame.pts, frame.time_base = audio["sample_rate"], 0, Fraction(1, audio["sample_rate"])
-    container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+        if sound is not None and parts.audio is not None:
+            frame = av.AudioFrame.from_ndarray(parts.audio["waveform"][0].numpy(), format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = parts.audio["sample_rate"], 0
+            container.mux(sound.encode(frame))
+            container.mux(sound.encode(None))
