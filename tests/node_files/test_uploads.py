@@ -140,7 +140,7 @@ def test_each_picture_of_a_batch_is_a_reference_before_the_addresses(comfy: Comf
     bodies = [np.asarray(opened(put.body)) for put in puts(comfy)]
     assert all(np.array_equal(body, image) for body, image in zip(bodies, eight_bits(images), strict=True))
     assert sent(comfy)["image_urls"][2:] == [URL, f"{URL}?2"] and len(sent(comfy)["image_urls"]) == 4
-    assert "4 images are sent; this model promises to use one" in outcome.said()
+    assert "4 images are sent; this model promises to use 1" in outcome.said()
 
 
 def test_addresses_alone_need_no_upload(comfy: Comfy) -> None:
