@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -20,7 +19,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..files import rename
+from ..files import whole
 from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
 from .audio import Sound, decode_audio
 from .decode import iterate_pictures
@@ -67,16 +66,13 @@ def encode_clip(
     beside `out` and renamed when whole. tell is told only if the pictures have a length. Raises BadPicture, NoRoom,
     Stopped; in each case nothing is left behind.
     """
-    part = out.with_name(out.name + ".part")
     try:
-        _write(part, pictures, exact_fps(fps), sound, stop, tell, {"preset": preset, "crf": str(crf)})
-        rename(part, out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with whole(out) as part:
+            _write(part, pictures, exact_fps(fps), sound, stop, tell, {"preset": preset, "crf": str(crf)})
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     return probe(out)
 
 
@@ -136,7 +132,6 @@ def _write(
     if first is None:
         raise BadPicture("A clip needs at least one picture.")
     _check(first, first.shape)
-    part.parent.mkdir(parents=True, exist_ok=True)
     with (
         ThreadPoolExecutor(1, thread_name_prefix="apimall-clip") as helper,
         av.open(str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container,
