@@ -32,7 +32,7 @@ TESTING = (*RUNTIME, "-r", "tests/requirements.txt")
 PYTEST = ("python", "-m", "pytest", "-c", "tests/pytest.ini")
 ELSEWHERE = "not host and not browser and not bench and not soak"
 # The node files are ComfyUI's guests and use its torch. Nothing else may: the other tests run where there is none.
-TORCH_TESTS = ("tests/contract", "tests/host", "tests/node_files", "tests/standin")
+TORCH_TESTS = ("tests/comfyui", "tests/contract", "tests/host", "tests/node_files", "tests/standin")
 WITHOUT_TORCH = tuple(f"--ignore={folder}" for folder in TORCH_TESTS)
 DEMO = ("python", "-m", "nodes.demo")
 

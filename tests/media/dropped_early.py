@@ -25,7 +25,7 @@ from nodes.media.probe import probe
 from nodes.media.span import Span
 from nodes.progress import Stop, Stopped
 from nodes.rehearsal.scenes import Scene, pictures
-from tests.media import clips
+from tests.support import clips
 
 PICTURES, WIDTH, HEIGHT = 48, 320, 240
 GROUPS = {"crf": "20", "x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:b-adapt=0:b-pyramid=normal"}

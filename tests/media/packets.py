@@ -16,7 +16,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from tests.media import clips
+from tests.support import clips
 
 # No decoder looks into it; it is the name beside it in a PNG that PyAV frees twice.
 PROFILE = bytes(128) + b"a profile of some length" * 20

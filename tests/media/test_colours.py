@@ -13,8 +13,8 @@ import pytest
 
 from nodes.media.decode import decode_frames
 from nodes.media.encode import encode_clip
-from tests.media import clips
-from tests.media.clips import BT601, BT709, BT2020, FULL, LIMITED
+from tests.support import clips
+from tests.support.clips import BT601, BT709, BT2020, FULL, LIMITED
 
 LARGEST_MEAN = 0.6 / 255
 LARGEST_ERROR = 3 / 255

@@ -16,7 +16,7 @@ from nodes.media.decode import Span, decode_frames
 from nodes.media.encode import encode_clip, exact_fps, trim_clip
 from nodes.media.errors import BadPicture, NoRoom
 from nodes.media.probe import verify
-from tests.media import clips
+from tests.support import clips
 
 
 def _pictures(count: int, width: int = 96, height: int = 64) -> Any:

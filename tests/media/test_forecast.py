@@ -13,7 +13,7 @@ from nodes.media import decode, forecast
 from nodes.media.decode import Span, decode_frames
 from nodes.media.errors import TooLarge
 from nodes.media.forecast import RESERVE_BYTES, Forecast, free_memory_bytes, require_fit
-from tests.media import clips
+from tests.support import clips
 
 GIB = 1024**3
 

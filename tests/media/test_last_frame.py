@@ -11,7 +11,7 @@ import pytest
 
 from nodes.media import decode, source
 from nodes.media.decode import decode_frames, decode_last_frame
-from tests.media import clips
+from tests.support import clips
 
 GROUPS = {"crf": "8", "x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:b-adapt=0:b-pyramid=normal"}
 

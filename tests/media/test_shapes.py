@@ -12,7 +12,7 @@ import pytest
 from nodes.media.colour import Turn, shape_for
 from nodes.media.decode import Span, decode_frames, decode_last_frame
 from nodes.media.probe import probe
-from tests.media import clips
+from tests.support import clips
 
 # Display matrix (a, b, c, d) and what a viewer must see of a stored picture.
 TURNS: dict[str, tuple[tuple[int, int, int, int], Any, int]] = {

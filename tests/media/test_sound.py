@@ -14,7 +14,7 @@ from nodes.media import source
 from nodes.media.decode import Sound, Span, decode_audio, decode_frames
 from nodes.media.encode import encode_clip, trim_clip
 from nodes.media.errors import TooLarge
-from tests.media import clips
+from tests.support import clips
 
 RATE = 48_000
 

@@ -13,7 +13,7 @@ from PIL import Image
 from nodes.media.errors import BadPicture, NotAClip
 from nodes.media.sheet import contact_sheet
 from nodes.media.stills import encode_still, pixel_digest, to_bytes
-from tests.media import clips
+from tests.support import clips
 
 
 def _picture(width: int = 480, height: int = 400, seed: int = 2) -> Any:

@@ -17,7 +17,7 @@ from nodes.media.decode import Sound, Span, decode_audio, decode_frames, decode_
 from nodes.media.encode import encode_clip, trim_clip
 from nodes.media.errors import NotAClip
 from nodes.progress import Stopped
-from tests.media import clips
+from tests.support import clips
 
 
 class After:

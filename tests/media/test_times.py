@@ -13,7 +13,7 @@ import pytest
 from nodes.media import source
 from nodes.media.decode import Span, decode_frames
 from nodes.media.errors import EmptySpan
-from tests.media import clips
+from tests.support import clips
 
 X264 = {"crf": "4", "preset": "medium", "x264-params": "scenecut=0:bframes=3:b-adapt=0:keyint=24"}
 COUNTED = 50

@@ -16,7 +16,7 @@ from nodes.media.decode import decode_audio, decode_frames, decode_last_frame
 from nodes.media.encode import encode_clip
 from nodes.media.errors import MediaError, NotAClip
 from nodes.media.probe import probe, verify
-from tests.media import clips
+from tests.support import clips
 
 
 @pytest.fixture(scope="module")

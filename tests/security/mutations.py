@@ -13,7 +13,7 @@ import numpy as np
 
 from nodes.media.audio import Sound
 from nodes.media.encode import encode_clip
-from tests.media import clips
+from tests.support import clips
 
 PICTURES, WIDTH, HEIGHT = 20, 96, 64
 _AREAS = (b"moov", b"mvhd", b"mdhd", b"tkhd", b"stsd", b"stts", b"ctts", b"stsc", b"stsz", b"stco", b"elst", b"avcC")
