@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .jobs.events import Observer
     from .jobs.runner import Clocks, Runner
     from .journal.presence import Holders
+    from .journal.rows import Job
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
 
@@ -92,6 +93,11 @@ class Service:
                 runner.resume()
             runner.max_jobs = settings.max_jobs
             return runner
+
+    def is_awaited(self, job: Job) -> bool:
+        """Does a node of this process wait for the job? Asked by observers, who hold a runner's lock: takes none."""
+        runner = self._runners.get(job.account)
+        return runner is not None and runner.is_awaited(job.id)
 
     def base_url(self, settings: Settings) -> str:
         """Where this account's gateway is; starts the rehearsal gateway on first use."""

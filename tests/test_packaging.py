@@ -30,7 +30,7 @@ SHIPPED_AT_THE_TOP = {
     "web",
 }
 LARGEST_ARCHIVE_BYTES = 2_000_000
-LARGEST_SCRIPTS_BYTES = 60_000
+LARGEST_SCRIPTS_BYTES = 110_000
 
 # What scanners of the registry are known to stop at, in any text file. They look for words, not for meaning.
 TRIPWIRES = {
@@ -70,6 +70,8 @@ ALLOWED = {
         "socket",
     ): "the stand-in gateway: listens on 127.0.0.1, only when it is asked for",
     ("nodes/rehearsal/contract.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
+    ("web/js/memory.js", "page"): "the last word on each node survives a reload: job, state, price; no secret",
+    ("web/js/canvas.js", "socket"): "links two nodes on the canvas",
     ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
     ("nodes/journal/sqlite_file.py", "database"): "the journal of paid jobs, in the state folder",
@@ -108,7 +110,9 @@ def manifest() -> dict[str, Any]:
 
 def test_only_what_users_need_is_shipped(archive: list[str]) -> None:
     assert {path.split("/")[0] for path in archive} == SHIPPED_AT_THE_TOP
-    strange = [path for path in archive if not path.endswith((".py", ".js", ".json", ".md", ".toml", ".txt", ".jpg"))]
+    strange = [
+        path for path in archive if not path.endswith((".py", ".js", ".css", ".json", ".md", ".toml", ".txt", ".jpg"))
+    ]
     assert strange == ["LICENSE"]
     assert not [path for path in archive if "test" in path.lower() or "/." in path or path.startswith(".")]
 
@@ -122,7 +126,7 @@ def test_the_documents_that_shipped_code_cites_are_shipped_with_it(archive: list
 def test_the_archive_is_small(archive: list[str]) -> None:
     sizes = {path: (ROOT / path).stat().st_size for path in archive}
     assert sum(sizes.values()) < LARGEST_ARCHIVE_BYTES
-    assert sum(size for path, size in sizes.items() if path.endswith(".js")) < LARGEST_SCRIPTS_BYTES
+    assert sum(size for path, size in sizes.items() if path.endswith((".js", ".css"))) < LARGEST_SCRIPTS_BYTES
 
 
 def test_nothing_is_tracked_that_is_no_plain_source() -> None:
@@ -263,7 +267,7 @@ ARROWS = {
     "rehearsal": {"files", "gateway", "media"},
     "settings": {"files", "gateway"},
     "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "settings"},
-    "panel": {"gateway", "jobs", "journal", "service", "settings"},
+    "panel": {"gateway", "files", "jobs", "journal", "media", "service", "settings"},
     "comfyui": {"files", "gateway", "guard", "jobs", "journal", "media", "panel", "progress", "service", "settings"},
     **{name: {"comfyui", "gateway", "jobs", "progress"} for name in NODE_FILES},
 }

@@ -27,6 +27,7 @@ from comfy import model_management
 from comfy_api.latest import InputImpl, io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.progress import get_progress_state
+from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ..gateway.contract import is_seen
@@ -48,6 +49,7 @@ OUTPUT_SLOTS = 6  # of every node of this pack
 STATE_FOLDER_NAME = "apimall_video"
 RESULTS_FOLDER_NAME = "apimall"
 STATUS_TEXT_CHARACTERS = 600
+LINE_EVENT = "apimallvideo.node"
 DAILY_LIMIT_SETTING = "apimallvideo.Budget.DailyCredits"
 SETTINGS_TRIES = 5
 SAME_LENGTH_SECONDS = 0.001
@@ -168,6 +170,12 @@ def plain(text: str) -> str:
     return text if len(text) <= STATUS_TEXT_CHARACTERS else text[: STATUS_TEXT_CHARACTERS - 3] + "..."
 
 
+def client_id() -> str | None:
+    """The browser that queued the prompt which runs now; None where none did."""
+    client = getattr(getattr(PromptServer, "instance", None), "client_id", None)
+    return client if isinstance(client, str) else None
+
+
 def say(node_id: str, text: str) -> None:
     """Show `text` on a node, by its `shown_id`, in the browser that queued the prompt and in no other.
 
@@ -179,6 +187,27 @@ def say(node_id: str, text: str) -> None:
     if server is not None and client is not None:
         # Where the text is read as markdown, a line ends only after two blanks; elsewhere nobody sees them.
         server.send_progress_text(plain(text).replace("\n", "  \n"), node_id, client)
+
+
+def tell(facts: Mapping[str, Any]) -> None:
+    """Send facts about a node to the browser that queued the prompt, and to no other."""
+    server = getattr(PromptServer, "instance", None)
+    client = getattr(server, "client_id", None)
+    if server is not None and client is not None:
+        server.send_sync(LINE_EVENT, dict(facts), client)
+
+
+def prompt_id() -> str:
+    """The run that is going on here; "" outside of one."""
+    context = get_executing_context()
+    return "" if context is None else str(context.prompt_id)
+
+
+def workflow_id(extra_pnginfo: object) -> str | None:
+    """Which workflow of the browser a run belongs to; None where no browser queued it."""
+    workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
+    found = workflow.get("id") if isinstance(workflow, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def show_progress(node_id: str, value: float, maximum: float) -> None:

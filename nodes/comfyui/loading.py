@@ -24,6 +24,7 @@ from ..media.span import Span
 from ..progress import Stop
 from . import host, instance
 from .clips import alone_with, clip_of
+from .line import Line
 from .outputs import Part, Slot, decoded
 from .waiting import off_loop, reported
 
@@ -78,14 +79,15 @@ def fingerprint(file: str) -> str:
 
 async def load(hidden: Any, wanted: Wanted) -> io.NodeOutput:
     """The outputs of Load Video: only what is linked is decoded or written."""
-    with reported(hidden):
+    line = Line(hidden)
+    with reported(line):
         linked = host.linked_outputs(hidden)
-        return await off_loop(lambda stop: _load(wanted, linked, hidden, stop))
+        return await off_loop(lambda stop: _load(wanted, linked, line, stop))
 
 
-def _load(wanted: Wanted, linked: frozenset[int], hidden: Any, stop: Stop) -> io.NodeOutput:
+def _load(wanted: Wanted, linked: frozenset[int], line: Line, stop: Stop) -> io.NodeOutput:
     def tell(fraction: float) -> None:
-        host.show_progress(hidden.unique_id, fraction, 1.0)
+        host.show_progress(line.node_id, fraction, 1.0)
 
     try:
         found = _find(wanted, tell, stop)
@@ -93,17 +95,12 @@ def _load(wanted: Wanted, linked: frozenset[int], hidden: Any, stop: Stop) -> io
         plan = measure(path, span, stop=stop)
         shown = path if found.whole else _written(found, stop) if Slot.VIDEO in linked else None
         part = Part(span, plan.start_seconds, plan.seconds)
-        frames, last_frame, audio = decoded(path, linked, hidden.unique_id, stop, part)
+        frames, last_frame, audio = decoded(path, linked, line.node_id, stop, part)
     except (GuardError, MediaError) as problem:
         raise InputError(str(problem)) from None
-    host.say(host.shown_id(hidden), _describe(found.clip, plan.frames, plan.fps))
+    line.clip(found.clip, plan.frames, plan.fps)
     video = host.blocked() if shown is None else host.as_video(shown)
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=host.preview(shown or path))
-
-
-def _describe(clip: Clip, count: int, fps: float) -> str:
-    sound = "sound" if clip.has_audio else "no sound"
-    return f"{count} frames, {fps:g} a second, of {clip.width}x{clip.height}, {clip.seconds:.2f} s, {sound}"
 
 
 def _find(wanted: Wanted, tell: Any, stop: Stop) -> Found:

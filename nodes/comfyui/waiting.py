@@ -22,6 +22,7 @@ from ..journal.rows import State
 from ..media.errors import MediaError
 from ..progress import Stop, Stopped
 from . import host, instance
+from .line import Line
 from .outputs import decoded
 
 if TYPE_CHECKING:
@@ -38,13 +39,14 @@ _PEEK_SECONDS = 10.0
 
 async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.NodeOutput:
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
-    with reported(hidden):
+    line = Line(hidden)
+    with reported(line):
         wanted = await off_loop(order)
         remarks = [*wanted.warnings, *filter(None, [instance.current().journal().notice])]
         wanted = _noting_uploads(wanted, remarks)
         ticket = await off_loop(lambda stop: instance.current().runner().submit(wanted), unwanted=_leave)
-        await follow(ticket, hidden, until=_done if wait else _accepted, remarks=remarks)
-        return await _outputs(ticket, hidden, remarks)
+        await follow(ticket, line, until=_done if wait else _accepted, remarks=remarks)
+        return await _outputs(ticket, hidden, line, remarks)
 
 
 async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
@@ -73,15 +75,16 @@ def collected(task_id: str | None) -> str:
 
 
 async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
-    with reported(hidden):
+    line = Line(hidden)
+    with reported(line):
         wanted = task_id_of(task_id)
         ticket = await off_loop(lambda stop: instance.current().runner().collect(wanted), unwanted=_leave)
         if ticket is None:
             raise InputError(
                 "There is no unfinished job of this account", advice="Paste the task id of the job you look for."
             )
-        await follow(ticket, hidden, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS))
-        return await _outputs(ticket, hidden, ())
+        await follow(ticket, line, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS))
+        return await _outputs(ticket, hidden, line, ())
 
 
 def _leave(ticket: Ticket | None) -> None:
@@ -106,12 +109,12 @@ def _noting_uploads(order: Order, remarks: list[str]) -> Order:
 
 
 @contextmanager
-def reported(hidden: Any) -> Iterator[None]:
+def reported(line: Line) -> Iterator[None]:
     """Puts the short reason of a failure on the node before it goes on its way: newer front ends show no other."""
     try:
         yield
     except APIMallError as problem:
-        host.say(host.shown_id(hidden), problem.short)
+        line.failed(problem)
         raise
 
 
@@ -128,7 +131,7 @@ def _given_id(text: str) -> str:
     return bare.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] if "://" in bare else bare
 
 
-async def follow(ticket: Ticket, hidden: Any, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()) -> None:
+async def follow(ticket: Ticket, line: Line, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()) -> None:
     """Wait until the job is done or `until` is satisfied; shows how it stands, sees interrupts and the deadline.
 
     `remarks` stay below the status as long as it is shown, since a node has one text only. Raises Detached (the job
@@ -136,32 +139,28 @@ async def follow(ticket: Ticket, hidden: Any, *, until: Callable[[Status], bool]
     """
     from ..jobs.work import Phase
 
-    node_id = host.shown_id(hidden)
     minutes = instance.current().settings().wait_minutes
     deadline = time.monotonic() + minutes * 60
-    shown = ""
     tick = _FIRST_TICK_SECONDS
     try:
         while not (status := ticket.status()).done and not until(status):
             if host.interrupted():
-                host.say(node_id, ticket.leave("You stopped the wait").short)
+                line.left(ticket, "You stopped the wait")
                 raise host.interrupt_exception()
             if status.phase is Phase.WAITING:
                 # Its turn comes when others are done, however many they are: that is no silence.
                 deadline = time.monotonic() + minutes * 60
             if time.monotonic() > deadline and not await _one_more_poll(ticket):
                 raise ticket.leave(f"No result after {minutes:g} minutes of waiting")
-            if (text := _lines(describe(status), *remarks)) != shown:
-                shown = text
-                host.say(node_id, text)
+            line.status(status, remarks)
             if status.fraction is not None:
-                host.show_progress(hidden.unique_id, status.fraction, 1.0)
+                host.show_progress(line.node_id, status.fraction, 1.0)
             await asyncio.sleep(tick)
             tick = min(tick * 2, _TICK_SECONDS)
     except asyncio.CancelledError:
         # The first node to see an interrupt, or to fail, has ComfyUI cancel the others before they can look.
         ended = "You stopped the wait" if host.interrupted() else "ComfyUI stopped waiting, as another node failed"
-        host.say(node_id, ticket.leave(ended).short)
+        line.left(ticket, ended)
         raise
     finally:
         ticket.leave("The node stopped waiting")
@@ -182,23 +181,6 @@ async def _one_more_poll(ticket: Ticket) -> bool:
     return status.done or status.job.state is State.COMPLETED
 
 
-def describe(status: Status) -> str:
-    """The line on the node: state, time, cost so far, task id."""
-    line = status.text
-    if status.seconds is not None and not status.done:
-        line += f", {status.seconds:.0f} s"
-    facts = []
-    if status.accepted and status.job.credits_used is not None:
-        facts.append(f"{status.job.credits_used:g} credits")
-    if status.job.task_id:
-        facts.append(f"task {status.job.task_id}")
-    return _lines(line, ", ".join(facts))
-
-
-def _lines(*texts: str) -> str:
-    return "\n".join(filter(None, texts))
-
-
 def _done(status: Status) -> bool:
     return status.done
 
@@ -217,10 +199,10 @@ def _polled(patience: float) -> Callable[[Status], bool]:
     return until
 
 
-async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.NodeOutput:
+async def _outputs(ticket: Ticket, hidden: Any, line: Line, remarks: Sequence[str]) -> io.NodeOutput:
     status = ticket.status()
     if not status.done:
-        host.say(host.shown_id(hidden), _lines(describe(status), *remarks))
+        line.status(status, remarks)
         return _blocked(status.job.task_id or "", status.job.video_url or "")
     result = ticket.result()
     linked = host.linked_outputs(hidden)
@@ -228,8 +210,7 @@ async def _outputs(ticket: Ticket, hidden: Any, remarks: Sequence[str]) -> io.No
         frames, last_frame, audio = await off_loop(lambda stop: decoded(result.path, linked, hidden.unique_id, stop))
     except MediaError as problem:
         raise _not_decoded(result, str(problem)) from None
-    told = describe(status) if result.downloaded else _lines("already paid", result.path.name)
-    host.say(host.shown_id(hidden), _lines(told, *remarks))
+    line.done(status, result, remarks)
     return io.NodeOutput(
         host.as_video(result.path),
         frames,

@@ -10,8 +10,8 @@ from ..gateway import models
 from ..jobs.order import LARGEST_TAKE
 
 CATEGORY = "API Mall"
-HIDDEN = [io.Hidden.unique_id, io.Hidden.dynprompt]
-"""What every node of ours is told of its surroundings: its id, and the graph as it grows while it runs."""
+HIDDEN = [io.Hidden.unique_id, io.Hidden.dynprompt, io.Hidden.extra_pnginfo]
+"""What every node of ours is told of its surroundings: its id, the graph as it grows, and the workflow it is in."""
 
 
 def prompt(tooltip: str) -> Any:

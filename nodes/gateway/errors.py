@@ -31,6 +31,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+ERRORS_MODULE = "apimall"
+"""What errors call their home where users read it: `apimall.KeyRefused`."""
+
 
 class Charge(str, Enum):
     """What a job has cost so far, as far as anybody can know."""
@@ -71,8 +74,14 @@ class APIMallError(Exception):
     `retry_after_seconds` (the gateway's hint).
     """
 
+    # ComfyUI shows users the module of an exception beside its name, and ours begins with the path of the install.
+    __module__ = ERRORS_MODULE
+
     default_charge = Charge.UNCERTAIN
     default_advice = ""
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = ERRORS_MODULE
 
     def __init__(
         self,
@@ -106,6 +115,22 @@ class APIMallError(Exception):
     def short(self) -> str:
         """What happened and what it cost, for the body of a node."""
         return f"{_sentence(self.what)} {self.charge.words(self.credits_used, self.credits_refunded)}"
+
+    def facts(self) -> dict[str, str | float | None]:
+        """All of it as plain values, for a user interface that has words of its own."""
+        return {
+            "kind": type(self).__name__,
+            "what": _sentence(self.what),
+            "charge": self.charge.value,
+            "advice": self.advice,
+            "credits_used": self.credits_used,
+            "credits_refunded": self.credits_refunded,
+            "task_id": self.task_id,
+            "request_id": self.request_id,
+            "provider_request_id": self.provider_request_id,
+            "http_status": self.status,
+            "code": self.code,
+        }
 
     def __str__(self) -> str:
         parts = [self.short, self.advice, self._ids()]

@@ -129,6 +129,11 @@ class Runner:
                 job = self._journal.adopt_task(self.account, task_id)
             return self._pick_up(job, None)
 
+    def is_awaited(self, job_id: int) -> bool:
+        """Does somebody hold a ticket to the job?"""
+        work = self._works.get(job_id)
+        return work is not None and bool(work.tickets)
+
     def resume(self) -> int:
         """Follow what the gateway has and this disk has not; gives how many. Only polls, never pays."""
         since = self._clocks.wall() - RESUME_SECONDS

@@ -35,7 +35,7 @@ class Status:
     """A snapshot. `fraction`: progress in 0..1, or None when nothing honest can be said.
 
     `seconds`: since the gateway took the job. `polls`: answers about the task so far. `done`: `Ticket.result` will
-    not wait. `job`: the row as last written.
+    not wait. `job`: the row as last written. `slots`: what a waiting job waits for.
     """
 
     phase: Phase
@@ -45,6 +45,7 @@ class Status:
     polls: int
     done: bool
     job: Job
+    slots: Slots | None = None
 
     @property
     def accepted(self) -> bool:
@@ -75,6 +76,7 @@ class Work:
         self.phase = Phase.STARTING
         self.text = Phase.STARTING.value
         self.transfer_fraction: float | None = None
+        self.slots: Slots | None = None
         self.committed = job.charge is not Charge.NOT_SENT
         self.sent_at: float | None = None
         self.accepted_at: float | None = None
@@ -92,10 +94,12 @@ class Work:
         self.phase = phase
         self.text = text or phase.value
         self.transfer_fraction = fraction
+        self.slots = None
 
     def say_slots(self, slots: Slots) -> None:
         """Waiting for a slot, with the count that explains it."""
         self.say(Phase.WAITING, f"{Phase.WAITING.value} ({slots.running} of {slots.limit} running)")
+        self.slots = slots
 
     def status(self, now: float) -> Status:
         """A snapshot; `now` is monotonic seconds."""
@@ -103,7 +107,8 @@ class Work:
         fraction = self.transfer_fraction
         if self.phase in (Phase.PENDING, Phase.PROCESSING) and self.learned is not None and seconds is not None:
             fraction = self.learned.fraction(seconds)
-        return Status(self.phase, self.text, fraction, seconds, self.polls, self.finished.is_set(), self.job)
+        done = self.finished.is_set()
+        return Status(self.phase, self.text, fraction, seconds, self.polls, done, self.job, self.slots)
 
 
 class Ticket:

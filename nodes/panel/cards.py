@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -31,6 +32,7 @@ def card(job: Job) -> Card:
     """What the panel shows of a job. Holds no key, no Idempotency-Key, no request body, no account."""
     return {
         "id": job.id,
+        "series": series(job),
         "model": job.model,
         "type": job.type,
         "prompt": job.prompt,
@@ -77,21 +79,13 @@ def trouble(job: Job) -> Card | None:
     told = _told(job)
     if told is None:
         return None
-    error = failures.recall(job)
-    return {
-        "kind": told.kind,
-        "what": error.what if error.what.endswith((".", "!", "?")) else f"{error.what}.",
-        "charge": error.charge.value,
-        "charge_words": error.charge.words(error.credits_used, error.credits_refunded),
-        "advice": error.advice,
-        "credits_used": error.credits_used,
-        "credits_refunded": error.credits_refunded,
-        "task_id": error.task_id,
-        "request_id": error.request_id,
-        "provider_request_id": error.provider_request_id,
-        "http_status": error.status,
-        "code": error.code,
-    }
+    return {**failures.recall(job).facts(), "kind": told.kind}
+
+
+def series(job: Job) -> str:
+    """What the takes of one thing have in common: all but the take. Media count by where they were uploaded to."""
+    parts = (job.type, job.model, job.prompt, job.duration, job.resolution, references(job))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16] if job.type else f"job {job.id}"
 
 
 def references(job: Job) -> tuple[str, ...]:

@@ -152,10 +152,3 @@ def choice(given: Mapping[str, str], name: str, choices: type[Only]) -> Only:
         return choices(given.get(name, Only.ALL.value))
     except ValueError:
         raise Forbidden(400, f"{name!r} is one of {', '.join(choices)}.") from None
-
-
-def word(given: Mapping[str, str], name: str) -> str:
-    text = given.get(name, "")
-    if not 0 < len(text) <= 80:
-        raise Forbidden(400, f"{name!r} is missing or too long.")
-    return text

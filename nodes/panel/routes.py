@@ -14,17 +14,18 @@ import platform
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from server import PromptServer
 
 from .. import settings as settings_room
-from ..gateway.errors import APIMallError, InputError, SetupError
+from ..gateway.errors import AccessRefused, APIMallError, InputError, KeyRefused, SetupError
 from ..gateway.models import TEXT_TO_VIDEO
 from ..jobs.events import Event
 from ..jobs.order import Order
@@ -44,18 +45,20 @@ from .guards import (
     require_json,
     require_own_origin,
     whole_number,
-    word,
     writer,
 )
+from .posters import Posters
 
 _log = logging.getLogger("apimall_video.routes")
 
 EVENT = "apimallvideo.jobs"
-"""The server's message to all panels: `{"job": card, "unfinished": count}`."""
+"""The server's message to all panels: `{"job": card, "unfinished": count, "awaited": by a node}`."""
 
 BALANCE_SECONDS = 30.0
 _LARGEST_ID = (1 << 63) - 1
 _MOST_HOURS_OFFSET = 15
+_LONGEST_WORD = 80
+_MOST_BROWSERS = 200
 _KEPT_IN_BROWSERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _ANNOUNCED = frozenset(Event) - {
     Event.UPLOADED,
@@ -69,13 +72,20 @@ _ANNOUNCED = frozenset(Event) - {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+Verdict = Literal["right", "wrong", "unknown"]
+
+
 @dataclass(frozen=True)
 class Told:
-    """A balance as the gateway told it at `at` (monotonic seconds); `problem` when it did not."""
+    """A balance as the gateway told it at `at` (monotonic seconds); `problem` when it did not.
+
+    `key`: whether the gateway takes the key, if that can be told from it.
+    """
 
     at: float
     credits: float | None
     problem: str | None = None
+    key: Verdict = "unknown"
 
 
 class Panel:
@@ -109,7 +119,7 @@ class Panel:
             ("GET", "/apimall/jobs/{id}", self.job),
             ("GET", "/apimall/jobs.csv", self.export),
             ("GET", "/apimall/totals", self.totals),
-            ("GET", "/apimall/estimate", self.estimate),
+            ("GET", "/apimall/posters/{id}", self.poster),
             ("POST", "/apimall/standing", self.standing),
             ("GET", "/apimall/account", self.account),
             ("GET", "/apimall/balance", self.balance),
@@ -197,33 +207,35 @@ class Panel:
 
         return _json(await asyncio.to_thread(read))
 
-    async def estimate(self, request: web.Request) -> web.StreamResponse:
-        """What jobs like this one took: `model`, `type`, `duration`, `resolution`."""
-        kind = Kind(*(word(request.query, name) for name in ("model", "type", "duration", "resolution")))
-
-        def read() -> dict[str, Any]:
-            settings = self._service().settings()
-            found = self._records().estimate(settings.account, kind)
-            return {**asdict(found), "rehearsal": settings.rehearsal}
-
-        return _json(await asyncio.to_thread(read))
-
     async def standing(self, request: web.Request) -> web.StreamResponse:
-        """What queueing a text-only job would do now. Reads only; a POST because prompts are longer than addresses."""
+        """What queueing a node with these values would do and cost, and how `job` stands, which it ran last.
+
+        Reads only; a POST because prompts are longer than addresses.
+        """
         require_json(request)
         asked = await json_object(request)
+        client = asked.get("client")
+        if isinstance(client, str) and len(client) <= _LONGEST_WORD and client not in _with_lines:
+            _with_lines.append(client)
+        return _json(await asyncio.to_thread(self._standing, asked))
 
-        def read() -> str:
-            try:
-                order = _order(asked)
-            except (InputError, KeyError, TypeError, ValueError):
-                return "new"
-            account = self._service().settings().account
-            job = self._records().latest(account, order.identity(account))
-            file = self._service().folders.results / Path(job.file).name if job is not None and job.file else None
-            return cards.standing(job, on_disk=file is not None and file.is_file())
+    async def poster(self, request: web.Request) -> web.StreamResponse:
+        """The small picture of a finished job's clip."""
+        job_id = whole_number(request.match_info, "id", 1, _LARGEST_ID, None) or 0
 
-        return _json({"standing": await asyncio.to_thread(read)})
+        def read() -> bytes | None:
+            job = self._records().job(self._service().settings().account, job_id)
+            if job is None or job.file is None:
+                return None
+            folders = self._service().folders
+            return Posters(folders.state / "posters").of(folders.results / Path(job.file).name)
+
+        picture = await asyncio.to_thread(read)
+        if picture is None:
+            return _json({"problem": "There is no picture of this job."}, status=404)
+        # A job's clip does not change any more.
+        headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=picture, content_type="image/jpeg", headers=headers)
 
     async def account(self, request: web.Request) -> web.StreamResponse:
         """Whether a key is set and where, whether this is a rehearsal and why, and the host that is asked."""
@@ -231,22 +243,16 @@ class Panel:
 
     async def balance(self, request: web.Request) -> web.StreamResponse:
         """The account's credits, asked for at most every 30 s."""
-        settings = await asyncio.to_thread(lambda: self._service().settings())
-        async with self._balance_lock:
-            told = self._balances.get(settings.account)
-            if told is None or self._clock() - told.at > BALANCE_SECONDS:
-                told = await asyncio.to_thread(self._ask, settings)
-                self._balances = {settings.account: told}
-        return _json({"credits": told.credits, "problem": told.problem, "age_seconds": self._clock() - told.at})
+        return _json(await self._balance(BALANCE_SECONDS))
 
     # Writing
 
     async def set_key(self, request: web.Request) -> web.StreamResponse:
-        """Keep `{"key": ...}` in the key file."""
+        """Keep `{"key": ...}` in the key file, and ask the gateway once what it says of it."""
         with writer(request, self._code):
             key = only_field(await json_object(request), "key", str)
             await asyncio.to_thread(settings_room.store_key, self._service().folders.state, key)
-        return _json(await asyncio.to_thread(self._account, request))
+        return _json({**await asyncio.to_thread(self._account, request), "balance": await self._balance(0.0)})
 
     async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
         """Turn the rehearsal on or off: `{"on": true}`."""
@@ -268,6 +274,38 @@ class Panel:
         # Opening the journal also makes and upgrades it.
         return Records(self._service().journal().path)
 
+    def _standing(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        records, settings = self._records(), self._service().settings()
+        last = asked.get("job")
+        known = records.job(settings.account, last) if isinstance(last, int) and 0 < last <= _LARGEST_ID else None
+        return {
+            "standing": self._standing_of(asked, records, settings.account),
+            **asdict(records.estimate(settings.account, _kind(asked))),
+            "rehearsal": settings.rehearsal,
+            "ready": settings.rehearsal or settings.api_key is not None,
+            "job": known and cards.card(known),
+        }
+
+    def _standing_of(self, asked: Mapping[str, Any], records: Records, account: str) -> str:
+        try:
+            order = _order(asked)
+        except (InputError, KeyError, TypeError, ValueError):
+            return "new"
+        job = records.latest(account, order.identity(account))
+        file = self._service().folders.results / Path(job.file).name if job is not None and job.file else None
+        return cards.standing(job, on_disk=file is not None and file.is_file())
+
+    async def _balance(self, oldest_seconds: float) -> dict[str, Any]:
+        """The account's credits, asked for unless they were within `oldest_seconds`."""
+        settings = await asyncio.to_thread(lambda: self._service().settings())
+        async with self._balance_lock:
+            told = self._balances.get(settings.account)
+            if told is None or self._clock() - told.at > oldest_seconds:
+                told = await asyncio.to_thread(self._ask, settings)
+                self._balances = {settings.account: told}
+        age = self._clock() - told.at
+        return {"credits": told.credits, "problem": told.problem, "key": told.key, "age_seconds": age}
+
     def _account(self, request: web.Request) -> dict[str, Any]:
         seen = {"writable": is_writable_for(request), "shared": self._shared}
         try:
@@ -286,9 +324,10 @@ class Panel:
 
     def _ask(self, settings: Settings) -> Told:
         try:
-            return Told(self._clock(), self._ask_balance(self._service(), settings))
+            return Told(self._clock(), self._ask_balance(self._service(), settings), key="right")
         except APIMallError as failure:
-            return Told(self._clock(), None, f"{failure.what.rstrip('.')}. {failure.advice}".strip())
+            verdict: Verdict = "wrong" if isinstance(failure, (KeyRefused, AccessRefused)) else "unknown"
+            return Told(self._clock(), None, f"{failure.what.rstrip('.')}. {failure.advice}".strip(), verdict)
 
     def announce(self, event: Event, job: Job) -> None:
         """Tell every open panel how a job stands now."""
@@ -298,10 +337,18 @@ class Panel:
             if self._shared:
                 # Sent to every browser that is open, whoever of the users sits there.
                 card["prompt"] = None
-            PromptServer.instance.send_sync(EVENT, {"job": card, "unfinished": unfinished})
+            told = {"job": card, "unfinished": unfinished, "awaited": self._service().is_awaited(job)}
+            PromptServer.instance.send_sync(EVENT, told)
 
 
 _registered: list[Panel] = []
+_with_lines: deque[str] = deque(maxlen=_MOST_BROWSERS)
+"""ComfyUI's ids of the browsers whose nodes show a line of ours."""
+
+
+def shows_lines(client_id: str) -> bool:
+    """Has this browser asked on behalf of a node's line? One without our scripts never does."""
+    return client_id in _with_lines
 
 
 def register(service: Callable[[], Service], *, shared: bool = False) -> None:
@@ -356,10 +403,16 @@ def answered(handler: Handler) -> Handler:
     return answer
 
 
+def _kind(asked: Mapping[str, Any]) -> Kind:
+    return Kind(*(str(asked.get(name, ""))[:_LONGEST_WORD] for name in ("model", "type", "duration", "resolution")))
+
+
 def _order(asked: Mapping[str, Any]) -> Order:
     """The order that a text node with these widget values would make; KeyError, TypeError or InputError if none."""
     words = {name: asked[name] for name in ("model", "prompt", "duration", "resolution")}
     take = asked["take"]
+    if asked["type"] != TEXT_TO_VIDEO:
+        raise ValueError("what is linked to such a node is not known here")
     if not all(isinstance(word, str) for word in words.values()) or isinstance(take, bool) or not isinstance(take, int):
         raise TypeError("a widget's value of another type")
     return Order(type=TEXT_TO_VIDEO, take=take, **words)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,22 @@ if TYPE_CHECKING:
     OpenStage = Callable[..., Stage]
 
 
+def with_pages(environ: Mapping[str, str] = os.environ) -> list[Install]:
+    """Each ComfyUI with its own page, and the newer ones with each page that COMFYUI_FRONT_ENDS names as well."""
+    pages = [Path(entry) for entry in environ.get("COMFYUI_FRONT_ENDS", "").split(os.pathsep) if entry]
+    found = installs(environ)
+    newer = [install for install in found if not install.version.startswith("0.3.")]
+    return [*found, *(replace(install, front_end=page) for install in newer for page in pages)]
+
+
+def name_of(install: Install) -> str:
+    page = re.search(r"\d+\.\d+\.\d+", str(install.front_end))
+    return f"{install.version}-page-{page.group(0)}" if page else install.version
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "install" in metafunc.fixturenames:
-        found = [pytest.param(install, id=install.version) for install in installs()]
+        found = [pytest.param(install, id=name_of(install)) for install in with_pages()]
         none = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_HOST))
         metafunc.parametrize("install", found or [none], scope="module")
     if "vue" in metafunc.fixturenames:

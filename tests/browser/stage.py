@@ -60,7 +60,8 @@ class Heard:
             self.complaints.append(error.stack or "")
 
     def message(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and "apimall" in f"{message.text} {message.location}":
+        # What the page warns of, in words and with the place it comes from: nothing of that may be ours.
+        if message.type in ("error", "warning") and "apimall" in f"{message.text} {message.location}":
             self.complaints.append(message.text)
 
     def ours(self) -> list[str]:
@@ -151,7 +152,9 @@ class Stage:
         return node
 
     def clear(self) -> None:
-        self.run("() => app.graph.clear()")
+        """A workflow with nothing in it, as a user would get one: `graph.clear()` alone leaves newer pages confused."""
+        self.run("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+        self.wait_until(lambda: not self.run("() => app.graph.nodes.length"))
 
     def queue(self) -> None:
         """Queue what is on the canvas."""
@@ -171,8 +174,39 @@ class Stage:
         return self.panel.locator("li.job", has_text=prompt)
 
     def line(self) -> Locator:
-        """The quiet line on a paid node."""
-        return self.page.locator("[data-apimall-estimate]")
+        """The line on a node of ours."""
+        return self.page.locator("[data-apimall-line] .line")
+
+    def corner(self, text: str) -> Locator:
+        """ComfyUI's words in its corner that hold this text."""
+        return self.page.locator(".p-toast-message, [data-testid=toast]").filter(has_text=text)
+
+    def change(self, node: str, widget: str, value: Any) -> None:
+        """Give a widget of the newest node of this name another value, as its user would."""
+        script = """([name, widget, value]) => {
+            const node = app.graph.nodes.filter(node => node.type === name).at(-1);
+            const found = node.widgets.find(each => each.name === widget);
+            found.value = value;
+            found.callback?.(value, app.canvas, node);
+        }"""
+        self.run(script, [node, widget, value])
+
+    def overlaps(self) -> bool:
+        """Does a node lie over another?"""
+        script = """() => app.graph.nodes.some((one, place) => app.graph.nodes.slice(place + 1).some(other =>
+            one.pos[0] < other.pos[0] + other.size[0] && other.pos[0] < one.pos[0] + one.size[0] &&
+            one.pos[1] - 30 < other.pos[1] + other.size[1] && other.pos[1] - 30 < one.pos[1] + one.size[1]))"""
+        return bool(self.run(script))
+
+    def posted(self, path: str) -> int:
+        """How often the page has posted to an address that ends like this."""
+        return sum(request.method == "POST" and request.url.endswith(path) for request in self.heard.requests)
+
+    def away_with_dialogs(self) -> None:
+        """Older pages show an error in a window of their own, in the way of everything."""
+        self.page.wait_for_timeout(1000)
+        self.page.keyboard.press("Escape")
+        self.page.wait_for_timeout(300)
 
     def values(self, node: str) -> dict[str, Any]:
         """The widget values of the newest node of this name."""

@@ -36,8 +36,13 @@ def draws_all(host: RealHost, vue: bool) -> bool:
 def test_nothing_is_asked_before_the_panel_is_opened(host: RealHost, open_stage: OpenStage) -> None:
     stage = open_stage(host)
     stage.add("APIMall_PollResult")
+    stage.add("APIMall_LoadVideo")
     stage.page.wait_for_timeout(1500)
     assert stage.heard.ours() == []
+    stage.add("APIMall_TextToVideo")
+    stage.page.wait_for_timeout(1500)
+    assert stage.heard.ours() == ["/apimall/standing"]
+    stage.heard.requests.clear()
     stage.panel.wait_for()
     stage.page.wait_for_timeout(500)
     assert sorted(path.split("?")[0] for path in stage.heard.ours()) == [
@@ -64,7 +69,7 @@ def test_a_job_is_seen_from_its_price_to_its_player(
     card = await_done(stage, prompt)
     expect(card).to_contain_text("30 credits")
     if draws_all(host, vue):
-        expect(stage.line()).to_contain_text("already paid: queueing again is free", timeout=15_000)
+        expect(stage.line()).to_contain_text("Done \u00b7 30 credits", timeout=15_000)
     # The clip plays on the node and in the panel.
     if draws_all(host, vue):
         expect(stage.page.locator("video:not(li.job video)").first).to_be_visible(timeout=15_000)
@@ -77,7 +82,7 @@ def test_a_job_is_seen_from_its_price_to_its_player(
     # Of the line nothing is in the workflow, the prompt, or what ComfyUI keys its cache with.
     kept = json.dumps(stage.run("async () => [app.graph.serialize(), (await app.graphToPrompt()).output]"))
     assert "apimallvideo" not in kept
-    assert "already paid" not in kept
+    assert "30 credits" not in kept
 
 
 def test_a_job_goes_on_while_the_page_is_loaded_again(host: RealHost, vue: bool, open_stage: OpenStage) -> None:
@@ -189,7 +194,7 @@ def test_a_key_goes_in_and_never_comes_out(
     nowhere = {"APIMALL_BASE_URL": "http://127.0.0.1:9"}
     with RealHost(install, tmp_path / "base", environ=nowhere) as fresh:
         stage = open_stage(fresh, **{"Comfy.ColorPalette": "light"})
-        expect(stage.panel).to_contain_text("No API key yet", timeout=15_000)
+        expect(stage.panel.get_by_text("No API key yet")).to_be_visible(timeout=15_000)
         stage.page.wait_for_timeout(500)
         stage.shot(shots / "no-key.png")
         before = stage.run("() => app.graph.serialize().nodes.length")
@@ -199,6 +204,9 @@ def test_a_key_goes_in_and_never_comes_out(
         stage.page.keyboard.type(CANARY)
         stage.panel.get_by_role("button", name="Save").click()
         expect(stage.panel).to_contain_text(f"...{CANARY[-4:]}")
+        # Nobody is there to ask: that is said, and nothing else is promised.
+        expect(stage.panel).to_contain_text("could not be asked whether it is right", timeout=30_000)
+        expect(stage.panel.get_by_text("You are set")).to_have_count(0)
         assert stage.run("() => app.graph.serialize().nodes.length") == before
         key_file = tmp_path / "base" / "user" / "__apimall_video" / "api_key"
         assert key_file.read_text().strip() == CANARY

@@ -13,6 +13,7 @@ import pytest
 from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
 
+from nodes.comfyui.line import Line
 from nodes.comfyui.waiting import follow, off_loop
 from nodes.gateway.errors import Detached
 from nodes.jobs.work import Phase, Status, Ticket
@@ -145,7 +146,7 @@ def test_one_more_look_after_the_deadline_may_find_the_clip(slow_comfy: Comfy) -
     slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
     ticket = LateNews(job)
     hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({}))
-    asyncio.run(follow(cast(Ticket, ticket), hidden, until=lambda status: False))
+    asyncio.run(follow(cast(Ticket, ticket), Line(hidden), until=lambda status: False))
     assert ticket.polls == 2
 
 

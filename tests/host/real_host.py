@@ -36,11 +36,12 @@ _FOLDERS = ("custom_nodes", "models", "input", "output", "temp", "user")
 
 @dataclass(frozen=True)
 class Install:
-    """A ComfyUI on this machine and the interpreter that runs it."""
+    """A ComfyUI on this machine, the interpreter that runs it, and the page it serves where that is not its own."""
 
     path: Path
     python: Path
     version: str
+    front_end: Path | None = None
 
 
 class Sent(NamedTuple):
@@ -134,6 +135,7 @@ class RealHost:
             *(str(self.install.python), str(self.install.path / "main.py"), "--cpu", "--disable-api-nodes"),
             *("--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.base)),
             *("--database-url", f"sqlite:///{(self.base / 'user' / 'comfyui.db').as_posix()}", *self.arguments),
+            *(("--front-end-root", str(self.install.front_end)) if self.install.front_end else ()),
         ]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("APIMALL_")}
         environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", NO_COLOR="1", **self.environ)

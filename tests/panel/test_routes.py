@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sqlite3
 import threading
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from server import PromptServer
 
-from nodes.gateway.errors import KeyRefused
+from nodes.gateway.errors import KeyRefused, NotReached
 from nodes.jobs.events import Event
+from nodes.media.encode import encode_clip
 from nodes.panel import routes
 from tests.support.panel import KEY, Client, Site
 
@@ -160,29 +164,40 @@ def test_days_and_months_begin_where_the_reader_is() -> None:
     assert routes._beginnings(moment, 120) == (1_699_999_200.0, 1_698_789_600.0)
 
 
+WIDGETS = {
+    "type": "text-to-video",
+    "model": "wan2-6",
+    "prompt": "a fox in the snow",
+    "duration": "5",
+    "resolution": "720p",
+    "take": 0,
+}
+
+
+def told_of(site: Site, asked: Any) -> Any:
+    async def ask(client: Client) -> Any:
+        async with client.post("/apimall/standing", json=asked) as reply:
+            assert reply.status == 200
+            return await reply.json()
+
+    return site.talk(ask)
+
+
 def test_an_estimate_is_the_middle_of_the_last_six_of_a_kind(site: Site) -> None:
     for seconds in (999, 100, 110, 120, 130, 105, 115):
         site.delivered(f"took {seconds}", seconds=seconds)
     site.delivered("another kind", seconds=5, resolution="1080p")
-    answer = site.get("/apimall/estimate?model=wan2-6&type=text-to-video&duration=5&resolution=720p")
-    assert answer == {"runs": 6, "credits": 30, "seconds": 112.5, "rehearsal": False}
+    answer = told_of(site, WIDGETS)
+    assert (answer["runs"], answer["credits"], answer["seconds"]) == (6, 30, 112.5)
 
 
 def test_without_runs_there_is_no_estimate(site: Site) -> None:
-    answer = site.get("/apimall/estimate?model=wan2-6&type=text-to-video&duration=5&resolution=720p")
-    assert answer == {"runs": 0, "credits": None, "seconds": None, "rehearsal": False}
-
-
-WIDGETS = {"model": "wan2-6", "prompt": "a fox in the snow", "duration": "5", "resolution": "720p", "take": 0}
+    answer = told_of(site, WIDGETS)
+    assert (answer["runs"], answer["credits"], answer["seconds"]) == (0, None, None)
 
 
 def standing(site: Site, asked: Any = None) -> str:
-    async def ask(client: Client) -> str:
-        async with client.post("/apimall/standing", json=WIDGETS if asked is None else asked) as reply:
-            assert reply.status == 200
-            return str((await reply.json())["standing"])
-
-    return site.talk(ask)
+    return str(told_of(site, WIDGETS if asked is None else asked)["standing"])
 
 
 @pytest.mark.parametrize(
@@ -215,6 +230,67 @@ def test_widgets_that_make_no_order_are_a_new_job(site: Site, asked: Any) -> Non
     assert standing(site, asked) == "new"
 
 
+def test_a_node_that_pictures_may_be_linked_to_is_always_new(site: Site) -> None:
+    site.delivered()
+    assert standing(site, {**WIDGETS, "type": "image-to-video"}) == "new"
+
+
+def test_the_job_that_a_node_ran_last_is_told_as_it_is_now(site: Site) -> None:
+    job = site.delivered()
+    assert told_of(site, {**WIDGETS, "job": job.id})["job"]["file"] == job.file
+    for stranger in (99, -1, 1 << 70, "1", None, True):
+        assert told_of(site, {"job": stranger})["job"] is None or stranger is True
+
+
+def test_without_a_key_no_job_can_be_made(site: Site) -> None:
+    assert told_of(site, WIDGETS)["ready"]
+    del site.environ["APIMALL_API_KEY"]
+    assert not told_of(site, WIDGETS)["ready"]
+    site.environ["APIMALL_REHEARSAL"] = "1"
+    answer = told_of(site, WIDGETS)
+    assert (answer["ready"], answer["rehearsal"]) == (True, True)
+
+
+def test_takes_of_one_thing_are_one_series(site: Site) -> None:
+    site.delivered(take=0)
+    site.delivered(take=1)
+    site.delivered("another thing")
+    first, second, other = (card["series"] for card in site.get("/apimall/jobs")["jobs"][::-1])
+    assert first == second != other
+
+
+# Small pictures
+
+
+def test_the_small_picture_of_a_clip_is_made_once(site: Site) -> None:
+    job = site.delivered()
+    clip = site.service.folders.results / str(job.file)
+    encode_clip([np.full((720, 1280, 3), 0.5, np.float32)] * 12, 24, clip)
+
+    async def ask(client: Client) -> tuple[str, bytes]:
+        async with client.get(f"/apimall/posters/{job.id}") as reply:
+            return reply.content_type, await reply.read()
+
+    kind, picture = site.talk(ask)
+    assert kind == "image/jpeg"
+    assert Image.open(io.BytesIO(picture)).size == (360, 203)
+    kept = list((site.service.folders.state / "posters").iterdir())
+    kept[0].write_bytes(b"as it is kept")
+    assert (len(kept), site.talk(ask)[1]) == (1, b"as it is kept")
+
+
+@pytest.mark.parametrize("damage", ["no clip", "no file", "no job"])
+def test_a_clip_that_is_none_has_no_picture(site: Site, damage: str) -> None:
+    job = site.running() if damage == "no file" else site.delivered()
+    number = job.id + 1 if damage == "no job" else job.id
+
+    async def ask(client: Client) -> int:
+        async with client.get(f"/apimall/posters/{number}") as reply:
+            return reply.status
+
+    assert site.talk(ask) == 404
+
+
 # Account
 
 
@@ -224,6 +300,15 @@ def test_the_account_tells_where_the_key_is_and_never_the_key(site: Site) -> Non
     assert answer["masked_key"] == "...cdef"
     assert answer["host"] == "gateway.example"
     assert KEY not in json.dumps(answer)
+    assert answer["writable"]
+
+
+def test_a_browser_elsewhere_is_told_that_it_may_not_set_the_key(site: Site) -> None:
+    async def ask(client: Client) -> Any:
+        async with client.get("/apimall/account", headers={"X-Forwarded-For": "203.0.113.9"}) as reply:
+            return await reply.json()
+
+    assert site.talk(ask)["writable"] is False
 
 
 def test_a_wrong_setting_is_told_instead_of_the_account(site: Site) -> None:
@@ -268,6 +353,22 @@ def test_a_key_is_kept_and_not_repeated(site: Site) -> None:
     assert status == 200
     assert (answer["key_source"], answer["masked_key"]) == ("file", "...cdef")
     assert KEY not in json.dumps(answer)
+    assert site.service.settings().api_key == KEY
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (970.0, "right"),
+        (KeyRefused("The gateway refused the API key"), "wrong"),
+        (NotReached("The gateway could not be reached"), "unknown"),
+    ],
+)
+def test_a_key_is_checked_when_it_is_saved(site: Site, answer: float | Exception, verdict: str) -> None:
+    del site.environ["APIMALL_API_KEY"]
+    site.credits = answer
+    status, account = site.talk(lambda client: post(client, "/apimall/key", {"key": KEY}))
+    assert (status, account["balance"]["key"], site.asked) == (200, verdict, 1)
     assert site.service.settings().api_key == KEY
 
 
@@ -385,7 +486,7 @@ def test_an_announcement_reaches_every_panel_from_any_thread(site: Site, monkeyp
     thread.join()
     (sent,) = host.sent
     assert (sent.event, sent.sid) == (routes.EVENT, None)
-    assert (sent.data["job"]["id"], sent.data["unfinished"]) == (job.id, 1)
+    assert (sent.data["job"]["id"], sent.data["unfinished"], sent.data["awaited"]) == (job.id, 1, False)
     assert len(host.routes) == 11
 
 

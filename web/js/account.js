@@ -5,7 +5,7 @@ import { h, icon } from "./look.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
-/** A little more than the 30 s that `nodes/panel/routes.py` keeps a balance for. */
+/** A little more than the 30 s that the server keeps a balance for. */
 const BALANCE_MS = 31_000;
 
 /**
@@ -16,12 +16,22 @@ const BALANCE_MS = 31_000;
  * @property {boolean} rehearsal
  * @property {"environment" | "panel" | "default"} rehearsal_source
  * @property {string} host
+ * @property {boolean} writable may this browser change key and rehearsal?
+ *
+ * @typedef {"right" | "wrong" | "unknown"} Verdict what the gateway said of the key
  */
 
+const KEYS_PAGE = "https://www.apimall.ai/api-keys";
+
 export class AccountCorner {
-  /** @param {(account: Account, changed: boolean) => void} tell called with the account when it is known or changed */
-  constructor(tell) {
+  /**
+   * @param {(account: Account, changed: boolean) => void} tell called with the account when it is known or changed
+   * @param {(ready: boolean) => void} told called when it is known whether jobs can be made
+   */
+  constructor(tell, told) {
     this.tell = tell;
+    this.told = told;
+    this.ready = false;
     /** @type {boolean | undefined} */
     this.open = undefined;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -35,10 +45,23 @@ export class AccountCorner {
   }
 
   async refreshBalance() {
-    const { credits, problem } = await ask("balance").catch((refused) => ({ credits: null, problem: refused.message }));
+    const told = await ask("balance").catch((refused) => ({ credits: null, problem: refused.message, key: "unknown" }));
+    this.#showBalance(told);
+  }
+
+  /** @param {{ credits: number | null, problem: string | null, key: Verdict }} told */
+  #showBalance({ credits, problem, key }) {
     this.balance.textContent = credits === null ? "\u2013" : number(credits);
     this.balance.title = problem ?? "";
-    this.element.querySelector(".balance-problem")?.replaceChildren(problem ?? "");
+    this.#complain(problem ?? "");
+    this.ready = key === "right";
+    if (key === "wrong" && !this.open) this.#toggle();
+    this.told(this.ready);
+  }
+
+  /** @param {string} problem */
+  #complain(problem) {
+    this.element.querySelector(".balance-problem")?.replaceChildren(problem);
   }
 
   /** Credits have moved: ask again as soon as the server would ask the gateway again. */
@@ -71,11 +94,13 @@ export class AccountCorner {
         this.#opener(),
       ),
       h("p", { class: "small quiet" }, this.#line(account)),
+      h("p", { class: "small verdict", role: "status" }),
       h("p", { class: "small problem balance-problem" }, account.problem ?? ""),
       h("div", { class: "more", hidden: !this.open }, this.#rehearsal(account), this.#key(account)),
     );
     this.tell(account, changed);
-    if (ready && !account.problem) this.refreshBalance();
+    if (!ready || account.problem) this.told(false);
+    else if (!changed || account.rehearsal) this.refreshBalance();
   }
 
   #sum() {
@@ -85,12 +110,14 @@ export class AccountCorner {
     ];
   }
 
+  #toggle() {
+    this.open = !this.open;
+    const more = /** @type {HTMLElement | null} */ (this.element.querySelector(".more"));
+    if (more) more.hidden = !this.open;
+    this.element.querySelector(".top button")?.setAttribute("aria-expanded", String(this.open));
+  }
+
   #opener() {
-    const toggle = () => {
-      this.open = !this.open;
-      if (this.account) this.#show(this.account, false);
-      /** @type {HTMLElement | null} */ (this.element.querySelector(".top button"))?.focus();
-    };
     return h(
       "button",
       {
@@ -99,7 +126,7 @@ export class AccountCorner {
         title: t("account.settings"),
         "aria-label": t("account.settings"),
         "aria-expanded": String(Boolean(this.open)),
-        click: toggle,
+        click: () => this.#toggle(),
       },
       icon("tune"),
     );
@@ -115,7 +142,7 @@ export class AccountCorner {
 
   /** @param {Account} account */
   #rehearsal(account) {
-    const fixed = account.rehearsal_source === "environment";
+    const fixed = account.rehearsal_source === "environment" || !account.writable;
     const box = h("input", {
       type: "checkbox",
       role: "switch",
@@ -128,7 +155,11 @@ export class AccountCorner {
       { class: "switch" },
       box,
       h("span", {}, t("account.rehearsal")),
-      h("span", { class: "small quiet" }, t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about")),
+      h(
+        "span",
+        { class: "small quiet" },
+        t(fixed && account.writable ? "account.rehearsal.fixed" : "account.rehearsal.about"),
+      ),
     );
   }
 
@@ -136,6 +167,8 @@ export class AccountCorner {
   #key(account) {
     if (account.rehearsal) return null;
     if (account.key_source === "environment") return h("p", { class: "small quiet" }, t("account.key.fixed"));
+    const whence = h("a", { href: KEYS_PAGE, target: "_blank", rel: "noreferrer" }, t("account.key.whence"));
+    if (!account.writable) return h("div", {}, h("p", { class: "small" }, t("account.key.elsewhere")), whence);
     const field = h("input", {
       type: "password",
       autocomplete: "off",
@@ -154,6 +187,7 @@ export class AccountCorner {
       {},
       h("form", { submit: save }, field, h("button", { class: "main" }, t("account.key.save"))),
       h("p", { class: "small quiet" }, t("account.key.about")),
+      h("p", { class: "small" }, whence),
     );
   }
 
@@ -163,10 +197,18 @@ export class AccountCorner {
    */
   async #write(path, body) {
     try {
-      this.#show(await ask(path, body), true);
+      const account = await ask(path, body);
+      this.#show(account, true);
+      if (account.balance) this.#showVerdict(account.balance);
     } catch (refused) {
       await this.refresh();
-      this.element.querySelector(".balance-problem")?.replaceChildren(/** @type {Error} */ (refused).message);
+      this.#complain(/** @type {Error} */ (refused).message);
     }
+  }
+
+  /** @param {{ credits: number | null, problem: string | null, key: Verdict }} told the gateway was asked for a new key */
+  #showVerdict(told) {
+    this.#showBalance(told);
+    this.element.querySelector(".verdict")?.replaceChildren(t(`account.key.${told.key}`));
   }
 }

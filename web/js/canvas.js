@@ -1,7 +1,13 @@
 // @ts-check
-/** Puts nodes on the canvas, where the user is looking. */
+/** What we ask of ComfyUI's canvas, by calls that every supported front end has and none complains about. */
 
 import { app } from "../../../scripts/app.js";
+
+/**
+ * @typedef {import("@comfyorg/comfyui-frontend-types").ComfyExtension} ComfyExtension
+ * @typedef {Parameters<NonNullable<ComfyExtension["nodeCreated"]>>[0]} AnyNode
+ * @typedef {AnyNode & HoldsElements} GraphNode
+ */
 
 /** @type {Record<string, string>} The node that makes each type of job. */
 export const NODE_OF_TYPE = {
@@ -9,42 +15,176 @@ export const NODE_OF_TYPE = {
   "image-to-video": "APIMall_ImageToVideo",
   "video-to-video": "APIMall_VideoToVideo",
 };
+/** @type {Record<string, string>} */
+export const TYPE_OF_NODE = Object.fromEntries(Object.entries(NODE_OF_TYPE).map(([type, node]) => [node, type]));
 export const POLL_NODE = "APIMall_PollResult";
+export const LOAD_NODE = "APIMall_LoadVideo";
+
+const GAP_PX = 40;
+const TITLE_PX = 32;
+const MOST_NEIGHBOURS = 30;
+
+/** @param {{ comfyClass?: string }} node */
+export function isOurs(node) {
+  return isPaid(node) || node.comfyClass === POLL_NODE || node.comfyClass === LOAD_NODE;
+}
+
+/** @param {{ comfyClass?: string }} node */
+export function isPaid(node) {
+  return (node.comfyClass ?? "") in TYPE_OF_NODE;
+}
+
+/** The workflow that is open; older front ends know it under its former name only. */
+export function rootGraph() {
+  return app.rootGraph ?? app.graph;
+}
 
 /**
- * Adds a node with these widget values and selects it. False when this ComfyUI does not know the node.
- * @param {string} name
- * @param {Record<string, unknown>} values
+ * The node that the server means by an id, which leads through subgraphs: `12:5`.
+ * @param {string} id
+ * @returns {AnyNode | undefined}
  */
-export function addNode(name, values = {}) {
-  const node = LiteGraph.createNode(name);
-  const graph = app.canvas?.graph ?? app.graph;
-  if (!node || !graph) return false;
-  const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
-  let [x, y] = [left + (width - node.size[0]) / 2, top + (height - node.size[1]) / 2];
-  const taken = graph.nodes ?? [];
-  while (taken.some((other) => Math.abs(other.pos[0] - x) < 20 && Math.abs(other.pos[1] - y) < 20)) {
-    x += 32;
-    y += 32;
+export function nodeAt(id) {
+  /** @type {any} */
+  let graph = rootGraph();
+  /** @type {any} */
+  let node;
+  for (const part of String(id).split(":")) {
+    node = graph?.nodes?.find((/** @type {AnyNode} */ each) => String(each.id) === part);
+    graph = node?.subgraph;
   }
-  node.pos = [x, y];
+  return node;
+}
+
+/**
+ * Where a node is, over all workflows; "" while it is nowhere.
+ * @param {AnyNode} node
+ */
+export function placeOf(node) {
+  return node.graph ? `${node.graph.id}:${node.id}` : "";
+}
+
+/**
+ * The inputs of a node that something is linked to, by the names of their widgets where they have one.
+ * @param {AnyNode} node
+ */
+export function linkedInputs(node) {
+  const inputs = node.inputs ?? [];
+  // Newer front ends warn of `link`; older ones have nothing else.
+  const isLinked = (/** @type {any} */ input, /** @type {number} */ slot) =>
+    typeof node.isInputConnected === "function" ? node.isInputConnected(slot) : input.link != null;
+  return new Set(inputs.filter(isLinked).map((input) => input.widget?.name ?? input.name));
+}
+
+/**
+ * Adds a node with these widget values where there is room, and selects it. Nothing when ComfyUI does not know it.
+ * @param {string} name
+ * @param {Record<string, unknown>} [values]
+ * @param {[number, number]} [at] in the canvas's own measure; else what is seen of it decides
+ * @returns {AnyNode | undefined}
+ */
+export function addNode(name, values = {}, at) {
+  const node = LiteGraph.createNode(name);
+  const graph = app.canvas?.graph ?? rootGraph();
+  if (!node || !graph) return undefined;
+  const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
+  node.pos = at ?? freePlace(graph.nodes ?? [], node.size, [left + width / 2, top + height / 2]);
   graph.add(node);
   for (const widget of node.widgets ?? []) {
     if (!(widget.name in values)) continue;
     widget.value = /** @type {any} */ (values[widget.name]);
     widget.callback?.(widget.value, app.canvas, node);
   }
+  app.canvas.deselectAll?.();
   app.canvas.selectNode?.(node);
   graph.setDirtyCanvas?.(true, true);
-  return true;
+  giveKeyboardBack();
+  return node;
 }
 
 /**
- * A word in ComfyUI's own corner for such words.
- * @param {"success" | "info" | "warn" | "error"} severity
- * @param {string} summary
- * @param {string} [detail]
+ * The place nearest to `middle` where a node of this size lies over no other: beside, above or below one of them.
+ * @param {readonly { pos: ArrayLike<number>, size: ArrayLike<number> }[]} others
+ * @param {ArrayLike<number>} size
+ * @param {[number, number]} middle
+ * @returns {[number, number]}
  */
-export function toast(severity, summary, detail) {
-  app.extensionManager?.toast?.add({ severity, summary, detail, life: severity === "error" ? 8000 : 4000 });
+export function freePlace(others, size, middle) {
+  const [width, height] = [Number(size[0]), Number(size[1]) + TITLE_PX];
+  const [x, y] = [middle[0] - width / 2, middle[1] - height / 2];
+  const boxes = others
+    .map(({ pos, size: own }) => ({
+      left: Number(pos[0]) - GAP_PX,
+      top: Number(pos[1]) - TITLE_PX - GAP_PX,
+      right: Number(pos[0]) + Number(own[0]) + GAP_PX,
+      bottom: Number(pos[1]) + Number(own[1]) + GAP_PX,
+    }))
+    .sort((one, other) => Math.hypot(one.left - x, one.top - y) - Math.hypot(other.left - x, other.top - y));
+  const near = boxes.slice(0, MOST_NEIGHBOURS);
+  const columns = [x, ...near.flatMap(({ left, right }) => [right, left - width])];
+  const rows = [y, ...near.flatMap(({ top, bottom }) => [bottom, top - height])];
+  const isFree = (/** @type {number} */ column, /** @type {number} */ row) =>
+    boxes.every(
+      ({ left, top, right, bottom }) =>
+        column + width <= left || column >= right || row + height <= top || row >= bottom,
+    );
+  /** @type {[number, number, number]} */
+  let best = [x, y, Number.POSITIVE_INFINITY];
+  for (const column of columns) {
+    for (const row of rows) {
+      const away = Math.hypot(column - x, row - y);
+      if (away < best[2] && isFree(column, row)) best = [column, row, away];
+    }
+  }
+  return [best[0], best[1] + TITLE_PX];
+}
+
+/** From now on keys mean the canvas, as if it had been clicked. */
+export function giveKeyboardBack() {
+  app.canvas?.canvas?.focus({ preventScroll: true });
+}
+
+/**
+ * Adds a node to the right of `source` and links the two; nothing when ComfyUI does not know it.
+ * @param {AnyNode} source
+ * @param {string} output its name
+ * @param {string} name
+ * @param {string} input its name
+ */
+export function linkNew(source, output, name, input) {
+  const node = addNode(name, {}, [source.pos[0] + source.size[0] + GAP_PX, source.pos[1]]);
+  const from = source.outputs?.findIndex((each) => each.name === output) ?? -1;
+  const to = node?.inputs?.findIndex((each) => each.name === input) ?? -1;
+  if (!node || from < 0 || to < 0) return undefined;
+  source.connect(from, node, to);
+  return node;
+}
+
+/** @param {string} name the nodes of this name in the workflow, those in subgraphs left out */
+export function nodesOf(name) {
+  const nodes = /** @type {AnyNode[]} */ (rootGraph()?.nodes ?? []);
+  return nodes.filter(({ comfyClass, mode }) => comfyClass === name && mode === 0);
+}
+
+/**
+ * Queues what is on the canvas, as its button would; where the front end can, this node and what it needs alone.
+ * @param {AnyNode} node
+ */
+export async function queue(node) {
+  const only = /** @type {any} */ (node.constructor).nodeData?.output_node ? [String(node.id)] : undefined;
+  return /** @type {any} */ (app).queuePrompt(0, 1, only);
+}
+
+/**
+ * Where on the canvas a pointer is, in the canvas's own measure; nothing when it is elsewhere.
+ * @param {MouseEvent} event
+ * @returns {[number, number] | undefined}
+ */
+export function canvasPoint({ clientX, clientY }) {
+  const element = app.canvas?.canvas;
+  const over = document.elementFromPoint(clientX, clientY);
+  if (!element || !over?.closest("#graph-canvas, #graph-canvas-container, [data-node-id]")) return undefined;
+  const { left, top } = element.getBoundingClientRect();
+  const { scale, offset } = app.canvas.ds;
+  return [(clientX - left) / scale - offset[0], (clientY - top) / scale - offset[1]];
 }

@@ -1,16 +1,22 @@
 // @ts-check
-/** One job in the list: what was asked for, how it stands, what it cost, and what can be done with it. */
+/** The takes of one thing in the list: what was asked for, how each stands, what it cost, what can be done with it. */
 
-import { addNode, NODE_OF_TYPE, POLL_NODE, toast } from "./canvas.js";
+import { addNode, LOAD_NODE, linkNew, NODE_OF_TYPE, POLL_NODE } from "./canvas.js";
+import { asOutput, draggable, scrubbed, video } from "./clip.js";
 import { copy } from "./clipboard.js";
+import { compare } from "./compare.js";
 import { h, icon } from "./look.js";
-import { ask, clipAddress } from "./server.js";
+import { notice } from "./notices.js";
+import { cost } from "./saying.js";
+import { ask, clipAddress, posterAddress } from "./server.js";
+import { moreTakes } from "./takes.js";
 import { showTrouble } from "./trouble.js";
-import { moment, number, span, t } from "./words.js";
+import { moment, span, t } from "./words.js";
 
 /**
- * @typedef {object} Job as `nodes/panel/cards.py` describes it
+ * @typedef {object} Job as the server describes it
  * @property {number} id
+ * @property {string} series the same for all takes of one thing
  * @property {string} model
  * @property {string} type
  * @property {string} prompt
@@ -28,59 +34,60 @@ import { moment, number, span, t } from "./words.js";
  * @property {number | null} accepted_at
  * @property {boolean} unfinished
  * @property {string | null} error
+ *
+ * @typedef {(job: Job) => { credits: number | null, seconds: number | null }} Learned what such jobs took before
  */
 
 /** @type {Record<string, [tone: string, shape: string]>} */
 const FACES = {
   intended: ["", "clock"],
+  unsent: ["warn", "cross"],
   sent: ["warn", "question"],
   running: ["busy", "clock"],
   completed: ["busy", "fetch"],
   delivered: ["good", "play"],
   failed: ["bad", "cross"],
   rejected: ["bad", "cross"],
+  expired: ["bad", "cross"],
+  closed: ["", "cross"],
   stalled: ["warn", "question"],
 };
+const MOST_COMPARED = 4;
 
 /** @param {Job} job */
 function face(job) {
-  return job.unfinished && job.error && job.state !== "sent" ? "stalled" : job.state;
-}
-
-/**
- * What a job cost so far, in a few words.
- * @param {Job} job
- */
-export function cost(job) {
-  const used = job.credits_used === null ? null : number(job.credits_used);
-  if (job.charge === "running" || job.charge === "charged") {
-    return used === null ? t("cost.unstated") : t("cost.used", { used });
-  }
-  if (job.charge === "refunded") {
-    return t("cost.refunded", { refunded: number(job.credits_refunded ?? 0), used: used ?? "?" });
-  }
-  return t(`cost.${job.charge}`);
+  if (!job.unfinished || !job.error || job.state === "sent") return job.state;
+  return job.state === "intended" ? "unsent" : "stalled";
 }
 
 export class Card {
   /**
-   * @param {Job} job
    * @param {() => number} now seconds since the epoch by the server's clock
+   * @param {Learned} learned
    */
-  constructor(job, now) {
-    this.job = job;
+  constructor(now, learned) {
     this.now = now;
+    this.learned = learned;
     this.open = false;
+    /** @type {Job[]} newest first */
+    this.jobs = [];
+    /** @type {number | undefined} */
+    this.chosen = undefined;
     this.element = h("li", { class: "job" });
-    this.#draw();
+  }
+
+  /** The take that is looked at: the one chosen, or the newest. */
+  get job() {
+    return /** @type {Job} */ (this.jobs.find(({ id }) => id === this.chosen) ?? this.jobs[0]);
   }
 
   /**
-   * Shows the job as it is now; what is open stays open, and the focus where it was.
-   * @param {Job} job
+   * Shows the takes as they are now; what is open stays open, and the focus where it was.
+   * @param {Job[]} jobs newest first
    */
-  update(job) {
-    this.job = job;
+  update(jobs) {
+    if (JSON.stringify(jobs) === JSON.stringify(this.jobs)) return;
+    this.jobs = jobs;
     this.#redraw();
   }
 
@@ -88,6 +95,20 @@ export class Card {
   tick() {
     const clock = this.element.querySelector(".running-time");
     if (clock) clock.textContent = this.#time();
+    const filled = /** @type {HTMLElement | null} */ (this.element.querySelector(".bar i"));
+    const fraction = this.#fraction();
+    if (filled && fraction !== null) filled.style.width = `${Math.round(100 * fraction)}%`;
+  }
+
+  /**
+   * Opens a take where it can be seen.
+   * @param {number} id
+   */
+  show(id) {
+    this.chosen = id;
+    this.open = true;
+    this.#redraw();
+    this.element.scrollIntoView({ block: "nearest" });
   }
 
   #redraw() {
@@ -109,17 +130,15 @@ export class Card {
     this.element.className = `job ${tone} ${this.open ? "open" : ""}`;
     this.element.replaceChildren(
       h("div", { class: "row" }, this.open && job.file ? null : this.#thumb(shape), this.#facts()),
+      ...(this.jobs.length > 1 ? [this.#strip()] : []),
       ...(this.open ? [this.#inside()] : []),
     );
   }
 
   /** @param {string} shape */
   #thumb(shape) {
-    const { file } = this.job;
-    if (!file) return h("div", { class: "thumb" }, icon(shape));
-    // The first picture serves as a poster; nothing more is loaded before somebody wants to see the clip.
-    const poster = h("video", { preload: "metadata", muted: true, tabindex: -1, "aria-hidden": "true" });
-    poster.src = `${clipAddress(file)}#t=0.1`;
+    const { job } = this;
+    if (!job.file) return h("div", { class: "thumb" }, icon(shape), this.#bar());
     const button = h(
       "button",
       {
@@ -129,11 +148,28 @@ export class Card {
         "aria-label": t("card.play"),
         click: () => this.#toggle(),
       },
-      poster,
+      poster(job),
       h("span", { class: "play" }, icon("play")),
     );
-    poster.addEventListener("error", () => button.replaceChildren(icon("film")));
+    draggable(button, job);
+    scrubbed(button, job.file);
     return button;
+  }
+
+  #bar() {
+    const fraction = this.#fraction();
+    if (fraction === null) return null;
+    const filled = h("i");
+    filled.style.width = `${Math.round(100 * fraction)}%`;
+    return h("div", { class: "bar" }, filled);
+  }
+
+  /** How far a running job would be if it took as long as such jobs did before; never whole. */
+  #fraction() {
+    const { job } = this;
+    const { seconds } = this.learned(job);
+    if (job.state !== "running" || job.accepted_at === null || !seconds) return null;
+    return Math.min(0.95, Math.max(0, (this.now() - job.accepted_at) / seconds));
   }
 
   #facts() {
@@ -176,16 +212,60 @@ export class Card {
     const { job } = this;
     if (job.seconds !== null) return t("card.took", { time: span(job.seconds) });
     if (job.state !== "running" || job.accepted_at === null) return "";
-    return t("card.for", { time: span(this.now() - job.accepted_at) });
+    const time = span(this.now() - job.accepted_at);
+    const { seconds } = this.learned(job);
+    return seconds ? t("card.of", { time, about: span(seconds) }) : t("card.for", { time });
+  }
+
+  /** The takes side by side, oldest first. */
+  #strip() {
+    const choose = (/** @type {Job} */ job) => {
+      this.chosen = job.id;
+      this.#redraw();
+    };
+    const takes = [...this.jobs].reverse().map((job) => {
+      const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
+      const name = `${t("card.take", { take: job.take })}: ${t(`state.${face(job)}`)}`;
+      const button = h(
+        "button",
+        {
+          class: `take ${tone}`,
+          type: "button",
+          "data-verb": `take-${job.id}`,
+          "aria-pressed": String(job === this.job),
+          "aria-label": name,
+          title: name,
+          click: () => choose(job),
+        },
+        job.file ? poster(job) : icon(shape),
+        h("span", { class: "number" }, String(job.take)),
+      );
+      if (job.file) {
+        draggable(button, job);
+        scrubbed(button, job.file);
+      }
+      return button;
+    });
+    return h("div", { class: "strip", role: "group", "aria-label": t("card.takes") }, ...takes, this.#comparing());
+  }
+
+  #comparing() {
+    const made = this.jobs.filter(({ file }) => file);
+    if (made.length < 2) return null;
+    const chosen = [this.job, ...made].filter((job, place, all) => job.file && all.indexOf(job) === place);
+    return this.#verb("compare", () => compare(chosen.slice(0, made.length < MOST_COMPARED ? 2 : 4), this.element));
   }
 
   /** @param {boolean} all else only what is most likely wanted */
   #verbs(all) {
     const { job } = this;
-    const ended = !job.unfinished;
+    const made = all && job.file;
     const verbs = [
-      job.task_id && (all || !ended) && this.#verb("collect", () => this.#collect()),
-      all && job.type in NODE_OF_TYPE && this.#verb("use", () => this.#useSettings()),
+      job.task_id && ((all && !job.file) || job.unfinished) && this.#verb("collect", () => this.#collect()),
+      made && this.#verb("load", () => this.#load()),
+      made && this.#verb("continue", () => this.#continue()),
+      all && job.type in NODE_OF_TYPE && this.#verb("use", () => useSettings(job)),
+      made && this.#download(),
       all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
       job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
     ];
@@ -204,18 +284,24 @@ export class Card {
     );
   }
 
+  #download() {
+    const file = String(this.job.file);
+    return h(
+      "a",
+      { class: "button", href: clipAddress(file), download: file, title: t("verb.download.tip") },
+      t("verb.download"),
+    );
+  }
+
   #inside() {
     const { job } = this;
-    const player = job.file ? h("video", { controls: true, loop: true, preload: "metadata" }) : null;
     const gone = h("p", { class: "small quiet", hidden: true }, t("card.file_gone"));
-    if (player && job.file) {
-      player.src = clipAddress(job.file);
-      player.setAttribute("aria-label", job.prompt);
-      player.addEventListener("error", () => {
-        player.hidden = true;
-        gone.hidden = false;
-      });
-    }
+    const player = job.file ? video(job.file, { controls: true, loop: true }) : null;
+    player?.setAttribute("aria-label", job.prompt);
+    player?.addEventListener("error", () => {
+      player.hidden = true;
+      gone.hidden = false;
+    });
     const ids = [
       ["card.task", job.task_id],
       ["card.model", job.model],
@@ -226,28 +312,58 @@ export class Card {
       { class: "inside" },
       player,
       gone,
+      this.#verbs(true),
+      job.type in NODE_OF_TYPE && !job.unfinished && moreTakes(job, this.jobs, this.learned(job).credits),
       h(
         "dl",
         { class: "ids" },
         ...ids.flatMap(([label, value]) => (value ? [h("dt", {}, t(String(label))), h("dd", {}, value)] : [])),
       ),
-      this.#verbs(true),
     );
   }
 
   #collect() {
-    if (!addNode(POLL_NODE, { task_id: this.job.task_id })) toast("error", t("toast.no_node"));
+    if (!addNode(POLL_NODE, { task_id: this.job.task_id })) notice("error", t("toast.no_node"));
   }
 
-  async #useSettings() {
-    const { job } = this;
-    const { addresses, uploads } = await ask(`jobs/${job.id}`);
-    /** @type {Record<string, unknown>} */
-    const values = { image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
-    for (const name of /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"])) {
-      values[name] = job[name];
-    }
-    if (!addNode(NODE_OF_TYPE[job.type] ?? "", values)) toast("error", t("toast.no_node"));
-    else if (uploads) toast("info", t("toast.link_again"), t("toast.link_again.detail"));
+  #load() {
+    if (!addNode(LOAD_NODE, { file: asOutput(String(this.job.file)) })) notice("error", t("toast.no_node"));
   }
+
+  #continue() {
+    const { job } = this;
+    const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) });
+    const { model, duration, resolution } = job;
+    const next = source && linkNew(source, "last_frame", NODE_OF_TYPE["image-to-video"] ?? "", "image");
+    if (!next) return notice("error", t("toast.no_node"));
+    for (const widget of next.widgets ?? []) {
+      const wanted = /** @type {Record<string, string>} */ ({ model, duration, resolution })[widget.name];
+      if (wanted !== undefined) widget.value = wanted;
+    }
+  }
+}
+
+/** @param {Job} job */
+function poster(job) {
+  const image = h("img", {
+    src: posterAddress(job.id),
+    alt: "",
+    loading: "lazy",
+    decoding: "async",
+    draggable: "false",
+  });
+  image.addEventListener("error", () => image.replaceWith(icon("film")));
+  return image;
+}
+
+/** @param {Job} job */
+async function useSettings(job) {
+  const { addresses, uploads } = await ask(`jobs/${job.id}`);
+  /** @type {Record<string, unknown>} */
+  const values = { image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
+  for (const name of /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"])) {
+    values[name] = job[name];
+  }
+  if (!addNode(NODE_OF_TYPE[job.type] ?? "", values)) notice("error", t("toast.no_node"));
+  else if (uploads) notice("info", t("toast.link_again"), t("toast.link_again.detail"));
 }

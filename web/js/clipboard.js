@@ -1,6 +1,7 @@
 // @ts-check
-import { toast } from "./canvas.js";
+
 import { h } from "./look.js";
+import { notice } from "./notices.js";
 import { t } from "./words.js";
 
 /**
@@ -14,8 +15,8 @@ export async function copy(text, near) {
     () => true,
     () => false,
   );
-  if (done || copySelection(text, near)) toast("success", t("toast.copied"));
-  else toast("warn", t("toast.not_copied"), text);
+  if (done || copySelection(text, near)) notice("success", t("toast.copied"));
+  else notice("warn", t("toast.not_copied"), text);
 }
 
 /**

@@ -2,9 +2,10 @@
 /** The sidebar panel: account, sums, and all jobs, newest first. Live by what the server pushes; it asks nothing twice. */
 
 import { AccountCorner } from "./account.js";
-import { addNode, NODE_OF_TYPE, toast } from "./canvas.js";
+import { addNode, giveKeyboardBack, NODE_OF_TYPE } from "./canvas.js";
 import { Card } from "./card.js";
-import { h, icon, shadowOf } from "./look.js";
+import { h, icon, keepKeys, loadLook, shadowOf } from "./look.js";
+import { notice } from "./notices.js";
 import { ask, exportAddress, onDoubt, onJob } from "./server.js";
 import { loadWords, number, t } from "./words.js";
 
@@ -25,13 +26,18 @@ export class Panel {
   /** @param {{ count: (unfinished: number) => void, changed: () => void }} tell */
   constructor(tell) {
     this.tell = tell;
-    /** @type {Map<number, Card>} */
+    /** @type {Map<number, Job>} */
+    this.jobs = new Map();
+    /** @type {Map<string, Card>} by what takes have in common */
     this.cards = new Map();
+    /** @type {Map<string, { credits: number | null, seconds: number | null }>} */
+    this.learned = new Map();
     /** @type {typeof FILTERS[number]} */
     this.only = "all";
     /** @type {number | null} */
     this.nextBefore = null;
     this.clockOffset = 0;
+    this.ready = false;
     this.request = 0;
     /** @type {(() => void)[]} */
     this.endings = [];
@@ -45,11 +51,9 @@ export class Panel {
     if (host.shadowRoot) return;
     host.style.height = "100%";
     const root = shadowOf(host);
-    // ComfyUI's shortcuts look at the element an event seems to come from, which is not the field inside.
-    for (const name of ["keydown", "keyup", "keypress", "copy", "cut", "paste"]) {
-      root.addEventListener(name, (event) => event.stopPropagation());
-    }
-    await loadWords();
+    keepKeys(root);
+    root.addEventListener("click", (event) => afterClick(/** @type {PointerEvent} */ (event)));
+    await Promise.all([loadWords(), loadLook()]);
     root.append(this.#frame());
     this.endings = [onJob((told) => this.#hear(told)), onDoubt(() => this.refresh())];
     const clock = setInterval(() => this.#tick(), 1000);
@@ -61,14 +65,38 @@ export class Panel {
     await Promise.all([this.account?.refresh().catch((refused) => this.#complain(refused)), this.refresh()]);
   }
 
+  get isOpen() {
+    return this.endings.length > 0;
+  }
+
+  /**
+   * Shows a job as if it had been clicked, now or when the panel is there.
+   * @param {number} id
+   */
+  show(id) {
+    this.wanted = id;
+    this.#showWanted();
+  }
+
+  #showWanted() {
+    const job = this.wanted === undefined ? undefined : this.jobs.get(this.wanted);
+    if (!job) return;
+    this.wanted = undefined;
+    this.cards.get(job.series)?.show(job.id);
+  }
+
   destroy() {
     for (const end of this.endings.splice(0)) end();
     this.cards.clear();
+    this.jobs.clear();
   }
 
   #frame() {
     this.mark = h("span", { class: "rehearsal-mark", hidden: true, title: t("rehearsal.tip") }, t("rehearsal.mark"));
-    this.account = new AccountCorner((account, changed) => this.#accountIs(account, changed));
+    this.account = new AccountCorner(
+      (account, changed) => this.#accountIs(account, changed),
+      (ready) => this.#readyIs(ready),
+    );
     this.sums = h("dl", { class: "totals", "aria-label": t("totals.title") });
     this.list = h("ol", { class: "jobs", "aria-label": t("jobs.title") });
     this.rest = h("div");
@@ -147,11 +175,17 @@ export class Panel {
   #accountIs(account, changed) {
     if (this.mark) this.mark.hidden = !account.rehearsal;
     this.body?.classList.toggle("rehearsing", account.rehearsal);
-    this.ready = account.rehearsal || account.key_source !== "none";
     if (changed) {
       this.refresh();
       this.tell.changed();
     }
+  }
+
+  /** @param {boolean} ready the gateway takes the key, or the rehearsal is on */
+  #readyIs(ready) {
+    if (ready === this.ready) return;
+    this.ready = ready;
+    this.#arrange();
   }
 
   /** Reads the first page and the sums anew. */
@@ -160,9 +194,8 @@ export class Panel {
     try {
       const page = await ask(`jobs?only=${this.only}`);
       if (request !== this.request) return;
-      const known = this.cards;
-      this.cards = new Map();
-      this.#take(page, known);
+      this.jobs.clear();
+      this.#take(page);
       this.#refreshSums();
     } catch (refused) {
       if (request === this.request) this.#complain(refused);
@@ -177,41 +210,52 @@ export class Panel {
     if (page && request === this.request) this.#take(page);
   }
 
-  /**
-   * @param {{ jobs: Job[], next_before: number | null, unfinished: number, now: number }} page
-   * @param {Map<number, Card>} [known] cards that may be kept, with what is open in them
-   */
-  #take(page, known = new Map()) {
+  /** @param {{ jobs: Job[], next_before: number | null, unfinished: number, now: number }} page */
+  #take(page) {
     this.clockOffset = page.now - Date.now() / 1000;
     this.nextBefore = page.next_before;
-    for (const job of page.jobs) {
-      const card = known.get(job.id) ?? new Card(job, () => Date.now() / 1000 + this.clockOffset);
-      if (JSON.stringify(card.job) !== JSON.stringify(job)) card.update(job);
-      this.cards.set(job.id, card);
-    }
+    for (const job of page.jobs) this.jobs.set(job.id, job);
     this.#count(page.unfinished);
     this.#arrange();
   }
 
   /** @param {{ job: Job, unfinished: number }} told */
-  #hear({ job, unfinished }) {
+  #hear({ job: moved, unfinished }) {
+    // Where users are kept apart, what is pushed to all of them holds no prompt: it is read by who may read it.
+    const job = moved.prompt === null ? { ...moved, prompt: this.jobs.get(moved.id)?.prompt ?? "" } : moved;
+    if (moved.prompt === null && !job.prompt) this.refresh();
     this.#count(unfinished);
     this.#refreshSums();
     this.account?.refreshBalanceSoon();
-    const card = this.cards.get(job.id);
     const inReach = this.nextBefore === null || job.id >= this.nextBefore;
-    if (!FITS[this.only](job)) this.cards.delete(job.id);
-    else if (card) card.update(job);
-    else if (inReach) this.cards.set(job.id, new Card(job, () => Date.now() / 1000 + this.clockOffset));
-    if (job.state === "delivered" || FITS.failed(job)) {
+    if (!FITS[this.only](job)) this.jobs.delete(job.id);
+    else if (inReach || this.jobs.has(job.id)) this.jobs.set(job.id, job);
+    if (!job.unfinished) {
       this.spoken?.replaceChildren(`${t(`state.${job.state}`)}: ${job.prompt.slice(0, 80)}`);
+      this.learned.clear();
     }
     this.#arrange();
   }
 
-  /** Puts the cards in order, moving only what is out of place, so that a playing clip plays on. */
+  /** Puts takes on their cards and the cards in order, moving only what is out of place: a playing clip plays on. */
   #arrange() {
-    const ordered = [...this.cards.values()].sort((one, other) => other.job.id - one.job.id);
+    /** @type {Map<string, Job[]>} */
+    const series = new Map();
+    for (const job of [...this.jobs.values()].sort((one, other) => other.id - one.id)) {
+      series.set(job.series, [...(series.get(job.series) ?? []), job]);
+    }
+    const ordered = [...series].map(([name, jobs]) => {
+      const card =
+        this.cards.get(name) ??
+        new Card(
+          () => Date.now() / 1000 + this.clockOffset,
+          (job) => this.#learn(job),
+        );
+      this.cards.set(name, card);
+      card.update(jobs);
+      return card;
+    });
+    for (const name of this.cards.keys()) if (!series.has(name)) this.cards.delete(name);
     const wanted = new Set(ordered.map((card) => card.element));
     for (const child of [...(this.list?.children ?? [])]) {
       if (!wanted.has(/** @type {HTMLLIElement} */ (child))) child.remove();
@@ -220,8 +264,33 @@ export class Panel {
       const there = this.list?.children[place];
       if (there !== card.element) this.list?.insertBefore(card.element, there ?? null);
     });
+    this.#showWanted();
     if (this.older) this.older.hidden = this.nextBefore === null;
     this.rest?.replaceChildren(...(ordered.length ? [] : [this.only === "all" ? this.#lesson() : this.#nothing()]));
+  }
+
+  /**
+   * What jobs like this one took, from those that are listed: asked of nobody.
+   * @param {Job} job
+   */
+  #learn({ type, model, duration, resolution }) {
+    const kind = [type, model, duration, resolution].join("\n");
+    const known = this.learned.get(kind);
+    if (known) return known;
+    const like = [...this.jobs.values()].filter(
+      (job) =>
+        job.file &&
+        job.type === type &&
+        job.model === model &&
+        job.duration === duration &&
+        job.resolution === resolution,
+    );
+    const learned = {
+      credits: middle(like.flatMap((job) => job.credits_used ?? [])),
+      seconds: middle(like.flatMap((job) => job.seconds ?? [])),
+    };
+    this.learned.set(kind, learned);
+    return learned;
   }
 
   #nothing() {
@@ -230,7 +299,7 @@ export class Panel {
 
   #lesson() {
     const add = () => {
-      if (!addNode(NODE_OF_TYPE["text-to-video"] ?? "")) toast("error", t("toast.no_node"));
+      if (!addNode(NODE_OF_TYPE["text-to-video"] ?? "")) notice("error", t("toast.no_node"));
     };
     const steps = [this.ready ? "empty.step.ready" : "empty.step.key", "empty.step.node", "empty.step.queue"];
     return h(
@@ -286,4 +355,21 @@ export class Panel {
     const words = refused instanceof Error ? refused.message : String(refused);
     this.rest?.replaceChildren(h("div", { class: "empty" }, h("p", { class: "problem", role: "alert" }, words)));
   }
+}
+
+/** @param {number[]} values */
+function middle(values) {
+  const sorted = [...values].sort((one, other) => one - other);
+  return sorted[Math.floor(sorted.length / 2)] ?? null;
+}
+
+/**
+ * After the mouse has pressed something, keys mean the canvas again; who came by keyboard, or is to write, stays.
+ * @param {PointerEvent} event
+ */
+function afterClick(event) {
+  const target = /** @type {Element} */ (event.composedPath()[0]);
+  const root = /** @type {ShadowRoot} */ (event.currentTarget);
+  const staying = target.closest("input:not([type=radio], [type=checkbox]), textarea, select, video, summary, dialog");
+  if (event.detail > 0 && !staying && !root.querySelector("dialog[open]")) giveKeyboardBack();
 }

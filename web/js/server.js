@@ -22,6 +22,11 @@ export async function ask(path, body) {
   return told;
 }
 
+/** What ComfyUI calls this browser. */
+export function clientId() {
+  return api.clientId ?? "";
+}
+
 /**
  * The address of a finished clip on this server.
  * @param {string} file
@@ -30,21 +35,50 @@ export function clipAddress(file) {
   return api.apiURL(`/view?${new URLSearchParams({ filename: file, subfolder: "apimall", type: "output" })}`);
 }
 
+/**
+ * The address of the small picture that stands for the clip of a job.
+ * @param {number} job
+ */
+export function posterAddress(job) {
+  return api.apiURL(`/apimall/posters/${job}`);
+}
+
 /** The address of the export. */
 export function exportAddress() {
   return api.apiURL("/apimall/jobs.csv");
 }
 
 /**
- * Calls `listener` with each job that the server says has changed; gives what ends that.
- * @param {(told: { job: import("./card.js").Job, unfinished: number }) => void} listener
+ * Calls `listener` with what an event of ours, or of ComfyUI's, brings; gives what ends that.
+ * @param {string} name
+ * @param {(detail: any) => void} listener
  */
-export function onJob(listener) {
+function on(name, listener) {
   const heard = (/** @type {any} */ event) => listener(event.detail);
   // The types know only ComfyUI's own events; any name a server sends may be listened to.
   const events = /** @type {EventTarget} */ (/** @type {unknown} */ (api));
-  events.addEventListener("apimallvideo.jobs", heard);
-  return () => events.removeEventListener("apimallvideo.jobs", heard);
+  events.addEventListener(name, heard);
+  return () => events.removeEventListener(name, heard);
+}
+
+/** @param {(told: { job: import("./card.js").Job, unfinished: number, awaited: boolean }) => void} listener */
+export function onJob(listener) {
+  return on("apimallvideo.jobs", listener);
+}
+
+/** @param {(told: import("./memory.js").Told & { node: string, workflow: string | null }) => void} listener */
+export function onTold(listener) {
+  return on("apimallvideo.node", listener);
+}
+
+/** @param {() => void} listener called when this browser is about to queue a prompt */
+export function onQueueing(listener) {
+  return on("promptQueueing", listener);
+}
+
+/** @param {() => void} listener called when it has */
+export function onQueued(listener) {
+  return on("promptQueued", listener);
 }
 
 /**

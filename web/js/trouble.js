@@ -3,15 +3,20 @@
 
 import { copy } from "./clipboard.js";
 import { h } from "./look.js";
+import { adviceOf, chargeOf, titleOf } from "./saying.js";
 import { ask } from "./server.js";
-import { knows, number, t } from "./words.js";
+import { t } from "./words.js";
 
 /**
- * @param {number} jobId
- * @param {HTMLElement} near an element of the panel: the dialog shares its look
+ * @param {number} jobId 0: there is no job, only what `known` says
+ * @param {HTMLElement} near an element of ours: the dialog shares its look
+ * @param {import("./memory.js").Trouble} [known] what was told of it already
  */
-export async function showTrouble(jobId, near) {
-  const { trouble, report, job } = await ask(`jobs/${jobId}`);
+export async function showTrouble(jobId, near, known) {
+  const nothing = { trouble: null, report: "", job: null };
+  const found = jobId ? await ask(`jobs/${jobId}`).catch(() => nothing) : nothing;
+  const { report, job } = found;
+  const trouble = found.trouble ?? known;
   if (!trouble) return;
   const close = () => dialog.close();
   const dialog = h(
@@ -22,42 +27,21 @@ export async function showTrouble(jobId, near) {
       { class: "sheet" },
       h("h2", { id: "apimall-trouble" }, titleOf(trouble.kind)),
       part("trouble.what", trouble.what),
-      part("trouble.charged", charged(trouble)),
-      part("trouble.now", advice(trouble)),
+      part("trouble.charged", chargeOf(trouble)),
+      part("trouble.now", adviceOf(trouble)),
       ids(trouble),
-      h("details", {}, h("summary", {}, t("trouble.report")), h("pre", { tabindex: 0 }, report)),
+      report && h("details", {}, h("summary", {}, t("trouble.report")), h("pre", { tabindex: 0 }, report)),
       h(
         "footer",
         {},
-        job.task_id && h("button", { type: "button", click: () => copy(job.task_id, dialog) }, t("verb.copy")),
-        h("button", { type: "button", click: () => copy(report, dialog) }, t("trouble.copy")),
+        job?.task_id && h("button", { type: "button", click: () => copy(job.task_id, dialog) }, t("verb.copy")),
+        report && h("button", { type: "button", click: () => copy(report, dialog) }, t("trouble.copy")),
         h("button", { type: "button", class: "main", autofocus: true, click: close }, t("trouble.close")),
       ),
     ),
   );
-  near.closest(".panel")?.append(dialog);
+  near.getRootNode().appendChild(dialog);
   dialog.showModal();
-}
-
-/** @param {string} kind */
-function titleOf(kind) {
-  const key = `error.${kind}`;
-  return t(knows(key) ? key : "error.APIMallError");
-}
-
-/** @param {{ kind: string, advice: string }} trouble */
-function advice({ kind, advice: own }) {
-  const key = `advice.${kind}`;
-  return knows(key) ? t(key) : own;
-}
-
-/** @param {{ charge: string, credits_used: number | null, credits_refunded: number | null }} trouble */
-function charged({ charge, credits_used, credits_refunded }) {
-  const stated = credits_used !== null || !knows(`charge.${charge}.unstated`);
-  return t(stated ? `charge.${charge}` : `charge.${charge}.unstated`, {
-    used: number(credits_used ?? 0),
-    refunded: number(credits_refunded ?? 0),
-  });
 }
 
 /**

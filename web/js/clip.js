@@ -1,0 +1,83 @@
+// @ts-check
+/** A finished clip as a thing: to be played, skimmed, and dragged onto the canvas. */
+
+import { addNode, canvasPoint, LOAD_NODE } from "./canvas.js";
+import { h } from "./look.js";
+import { notice } from "./notices.js";
+import { clipAddress } from "./server.js";
+import { t } from "./words.js";
+
+const HOVER_MS = 150;
+
+/**
+ * A clip of ours as the file widget of Load Video names it.
+ * @param {string} file
+ */
+export function asOutput(file) {
+  return `apimall/${file} [output]`;
+}
+
+/**
+ * @param {string} file
+ * @param {import("./look.js").Given} given
+ */
+export function video(file, given) {
+  const element = h("video", { preload: "metadata", playsinline: true, ...given });
+  element.src = clipAddress(file);
+  return element;
+}
+
+/**
+ * While the pointer is over `frame`, its place is a place in the clip. No more than one clip is loaded for this.
+ * @param {HTMLElement} frame
+ * @param {string} file
+ */
+export function scrubbed(frame, file) {
+  /** @type {HTMLVideoElement | undefined} */
+  let shown;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let waiting;
+  const seek = (/** @type {PointerEvent} */ event) => {
+    const { left, width } = frame.getBoundingClientRect();
+    const part = Math.min(1, Math.max(0, (event.clientX - left) / width));
+    if (shown && shown.duration > 0 && !shown.seeking) shown.currentTime = part * shown.duration;
+  };
+  const leave = () => {
+    clearTimeout(waiting);
+    shown?.remove();
+    // Without this the browser keeps loading it.
+    shown?.removeAttribute("src");
+    shown?.load();
+    shown = undefined;
+  };
+  frame.addEventListener("pointerenter", (event) => {
+    if (event.pointerType === "touch") return;
+    waiting = setTimeout(() => {
+      shown = video(file, { muted: true, tabindex: -1, "aria-hidden": "true", class: "scrub" });
+      shown.addEventListener("loadedmetadata", () => seek(event));
+      frame.append(shown);
+    }, HOVER_MS);
+  });
+  frame.addEventListener("pointermove", seek);
+  frame.addEventListener("pointerleave", leave);
+}
+
+/**
+ * Let go over the canvas, a Load Video with the clip is put there.
+ * @param {HTMLElement} handle
+ * @param {import("./card.js").Job} job
+ */
+export function draggable(handle, job) {
+  handle.draggable = true;
+  handle.addEventListener("dragstart", (event) => {
+    // A kind of its own, or ComfyUI would take the clip for a file that holds a workflow.
+    event.dataTransfer?.setData("application/x-apimallvideo", String(job.id));
+    const image = handle.querySelector("img");
+    if (image) event.dataTransfer?.setDragImage(image, 20, 20);
+  });
+  handle.addEventListener("dragend", (event) => {
+    const point = canvasPoint(event);
+    if (!point) return;
+    if (!addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, point)) notice("error", t("toast.no_node"));
+  });
+}

@@ -1,0 +1,26 @@
+// @ts-check
+/** Words in ComfyUI's own corner for such words: all that is seen of us in its App mode. */
+
+import { app } from "../../../scripts/app.js";
+
+const SHORT_MS = 4000;
+const LONG_MS = 12_000;
+/** @type {Record<Severity, string>} what newer front ends call it */
+const KINDS = { success: "success", info: "info", warn: "warning", error: "error" };
+
+/** @typedef {"success" | "info" | "warn" | "error"} Severity */
+
+/**
+ * @param {Severity} severity
+ * @param {string} summary
+ * @param {string} [detail]
+ * @param {{ label: string, onClick: () => void }} [action] a button, where the front end has such
+ */
+export function notice(severity, summary, detail, action) {
+  const corner = /** @type {any} */ (app.extensionManager?.toast);
+  const life = severity === "error" || severity === "warn" || action ? LONG_MS : SHORT_MS;
+  const kind = KINDS[severity];
+  if (action && typeof corner?.[kind] === "function") {
+    corner[kind](summary, { description: detail, duration: life, action });
+  } else corner?.add({ severity, summary, detail, life });
+}
