@@ -67,6 +67,7 @@ class Service:
         self._journal: Journal | None = None
         self._holders: Holders | None = None
         self._runners: dict[str, Runner] = {}
+        self._resumed: set[str] = set()
         self._rehearsal: RehearsalGateway | None = None
 
     def settings(self) -> Settings:
@@ -90,7 +91,10 @@ class Service:
             runner = self._runners.get(settings.account)
             if runner is None:
                 runner = self._runners[settings.account] = self._wire(settings)
+            if settings.account not in self._resumed:
+                # Anew with the next job when it fails: what was paid for is not forgotten over a locked file.
                 runner.resume()
+                self._resumed.add(settings.account)
             runner.max_jobs = settings.max_jobs
             return runner
 
@@ -135,6 +139,7 @@ class Service:
             for runner in self._runners.values():
                 runner.close()
             self._runners.clear()
+            self._resumed.clear()
             if self._rehearsal is not None:
                 self._rehearsal.stop()
             if self._holders is not None:

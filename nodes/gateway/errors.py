@@ -53,7 +53,7 @@ class Charge(str, Enum):
         if self is Charge.REJECTED:
             return "The gateway rejected the job; no credits were spent."
         if self is Charge.REFUNDED:
-            back = "0" if refunded is None else _amount(refunded)
+            back = "not told yet," if refunded is None else _amount(refunded)
             return f"Refunded: {back} of {'the' if used is None else _amount(used)} credits."
         if self is Charge.RUNNING:
             return f"The job is still running at the gateway; {spent[0].lower() + spent[1:]} credits were charged."

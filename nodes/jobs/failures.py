@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TypeVar
 
 from ..gateway.contract import Accepted, Task
@@ -21,6 +23,13 @@ from ..gateway.errors import (
 )
 from ..journal.errors import JournalError
 from ..journal.rows import Job, Parking, State
+
+_NOT_ALL_BACK = (
+    "Refunds may come later. Queueing it again asks for them, and makes a new attempt only when all credits are back; "
+    "another `take` pays again."
+)
+_GONE = "Only another `take` makes a new one, and pays again."
+_CLOSED = "Only another `take` makes it again, and pays for it."
 
 JOURNAL_ADVICE = "Check free space and rights of ComfyUI's user folder, then queue again."
 
@@ -56,7 +65,12 @@ def recall(job: Job) -> APIMallError:
     known = {kind.__name__: kind for kind in _tree(APIMallError)}
     told = job.ending or job.problem
     kind = known.get(told.kind if told else "", TaskFailed if job.state is State.FAILED else Refused)
-    error = about(kind, (told and told.text) or "The job failed", job)
+    advice = _NOT_ALL_BACK if job.state is State.FAILED and not job.refunded_in_full else None
+    if job.state is State.EXPIRED:
+        return about(NotHome, "The video was made and paid for, and the gateway no longer has it", job, advice=_GONE)
+    if job.state is State.CLOSED:
+        return about(kind, "You closed this job", job, advice=_CLOSED)
+    error = about(kind, (told and told.text) or "The job failed", job, advice=advice)
     if told is not None:
         error.status, error.code, error.request_id = told.status, told.code, told.request_id or error.request_id
     return error
@@ -79,6 +93,8 @@ def task_failed(job: Job, task: Task) -> TaskFailed:
     failure = about(TaskFailed, f"The gateway could not make the video{reason}", job, charge=Charge.REFUNDED)
     failure.credits_used = job.credits_used if task.credits_used is None else task.credits_used
     failure.credits_refunded = task.credits_refunded
+    if task.credits_refunded is None or task.credits_refunded < (failure.credits_used or math.inf):
+        failure.advice = _NOT_ALL_BACK
     return failure
 
 
@@ -138,6 +154,18 @@ _PARKINGS: tuple[tuple[type[APIMallError], Parking], ...] = (
     (Unclear, Parking.UNREACHED),
     (NotReached, Parking.UNREACHED),
 )
+
+
+def as_accepted(job: Job, reply: Accepted) -> Job:
+    """The row as it will be once the gateway's yes is written."""
+    return replace(
+        job,
+        state=State.RUNNING,
+        task_id=reply.task_id,
+        request_id=reply.request_id,
+        provider_request_id=reply.provider_request_id,
+        credits_used=reply.credits_used,
+    )
 
 
 def accepted_in_conflict(failure: APIMallError) -> Accepted | None:

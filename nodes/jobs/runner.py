@@ -6,7 +6,9 @@ two steps, the row says how to go on (money rules 1, 2, 5). The table of steps i
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import random
 import threading
 import time
@@ -41,6 +43,7 @@ from .pace import Learned, next_poll, spread
 from .results import Expired, NoRoom, NotYet, Results, Unwelcome
 from .scheduler import Budget, Lane, Scheduled, Scheduler
 from .uploads import Uploads, Withdrawn
+from .uptime import BOOT, seconds_up
 from .work import Phase, Result, Status, Ticket, Work
 
 _log = logging.getLogger("apimall_video.jobs")
@@ -55,7 +58,11 @@ RESUME_SECONDS = 14 * 24 * 3600.0
 _WATCH_SECONDS = 0.5
 _SLOT_SECONDS = 0.5
 _MOST_SLOT_PAUSES = 20
-_REFUND_SECONDS = 30.0
+_CLOCKS_AGREE_SECONDS = 300.0
+_REFUND_PAUSES_SECONDS = (30.0, 300.0, 3600.0)
+"""When a refund that is not complete is read again; once more at the next start."""
+_JOURNAL_PAUSE_SECONDS = 1.0
+_MOST_CLAIMS = 3
 _MOST_BLANKS = 5
 _MOST_DOWNLOADS = 5
 _MOST_REFRESHES = 3
@@ -64,10 +71,13 @@ _MOST_REFRESHES = 3
 @dataclass(frozen=True)
 class Clocks:
     """`wall`: seconds since the epoch, may jump. `monotonic`: seconds, never does; `wait` waits by the same seconds.
+    `uptime`: seconds since the machine, in its life `boot`, was started, sleep included where the system can tell.
     `chance`: random in [0, 1).
     """
 
     wall: Callable[[], float] = time.time
+    uptime: Callable[[], float] = seconds_up
+    boot: str = BOOT
     monotonic: Callable[[], float] = time.monotonic
     wait: Callable[[threading.Condition, float], bool] = threading.Condition.wait
     chance: Callable[[], float] = random.random
@@ -138,6 +148,9 @@ class Runner:
         """Follow what the gateway has and this disk has not; gives how many. Only polls, never pays."""
         since = self._clocks.wall() - RESUME_SECONDS
         with _journal_errors(), self._lock:
+            self._journal.tidy(self.account, self._holders.alive())
+            for failed in self._journal.refunds_due(self.account, since):
+                self._plan_refund(failed, ())
             waiting = [job for job in self._journal.resumable(self.account, since) if job.id not in self._works]
             for job in waiting:
                 self._begin(Work(job, None, self._learned(job)))
@@ -182,7 +195,7 @@ class Runner:
             self._begin(work)
         elif work.scheduled is not None and not work.tickets:
             self._scheduler.hasten(work.scheduled)
-        work.order = work.order or order
+        work.order = work.order or (order if job.task_id is None or job.state is State.FAILED else None)
         ticket = Ticket(work, self._status, self._poll_now, self._leave)
         work.tickets.add(ticket)
         return ticket
@@ -230,6 +243,11 @@ class Runner:
     def _run(self, work: Work, step: Step) -> None:
         try:
             job = self._journal.claim(work.job.id, self._holders.own, self._holders.alive())
+        except JournalError as problem:
+            self._not_claimed(work, step, problem)
+            return
+        try:
+            work.claims = 0
             if job is None:
                 self._watch(work)
             elif job.state not in step.states:
@@ -250,6 +268,15 @@ class Runner:
             _log.exception("a step of job %s went wrong", work.job.id)
             self._fail(work, failures.surprised(work.job, surprise))
 
+    def _not_claimed(self, work: Work, step: Step, problem: JournalError) -> None:
+        """Nothing was done. Who only watches what another process does goes on watching."""
+        work.claims += 1
+        if work.phase is Phase.ELSEWHERE or work.claims < _MOST_CLAIMS:
+            _log.info("job %s could not be taken in hand, trying again: %s", work.job.id, problem)
+            self._plan(work, step, _JOURNAL_PAUSE_SECONDS * work.claims)
+        else:
+            self._fail(work, failures.unwritten(work.job, problem))
+
     def _watch(self, work: Work) -> None:
         """Another process has the job: wait for what it writes."""
         work.job = self._journal.get(work.job.id)
@@ -260,6 +287,8 @@ class Runner:
     def _dispatch(self, work: Work, job: Job) -> None:
         if (kept := self._on_disk(job, downloaded=True)) is not None:
             self._finish(work, kept)
+        elif job.state is State.FAILED and not job.refunded_in_full and work.order is not None:
+            self._plan(work, _REFUND)
         elif job.state in _ENDED:
             self._fail(work, failures.recall(job))
         elif job.state is State.COMPLETED and job.delivered_at is not None and not work.tickets:
@@ -311,13 +340,15 @@ class Runner:
         # Whatever may hinder us comes before the row says that the POST has left.
         gateway = self._gateway()
         if job.state is State.SENT:
-            self._require_fresh(work, job)
+            self._require_fresh(job)
         else:
             self._results.require_way()
             self._allow(job)
         self._observe(Event.ALLOWED, job)
         self._commit(work)
-        sent = self._journal.begin_post(job, self.max_jobs, self._holders.alive())
+        sent = self._journal.begin_post(
+            job, self.max_jobs, self._holders.alive(), uptime=self._clocks.uptime(), boot=self._clocks.boot
+        )
         if sent is None:
             self._scheduler.give_back()
             work.committed = False
@@ -325,7 +356,6 @@ class Runner:
             return
         assert sent.body is not None, "planned only with a body"
         work.job = sent
-        work.sent_at = self._clocks.monotonic() if work.sent_at is None else work.sent_at
         work.say(Phase.SUBMITTING)
         self._observe(Event.SENT, sent)
         try:
@@ -336,8 +366,19 @@ class Runner:
                 self._post_failed(work, sent, failure, unsure=job.state is State.SENT)
                 return
             reply = named
+        # Every id is in the log and in what is told from here on, even where the journal cannot be written now.
+        _log.info(
+            "job %s is task %s (request %s, provider request %s)",
+            sent.id,
+            reply.task_id,
+            reply.request_id,
+            reply.provider_request_id,
+        )
+        work.job = failures.as_accepted(sent, reply)
         self._observe(Event.ANSWERED, sent)
         work.job = self._journal.accepted(sent, reply)
+        # Media are large, and what they were needed for is done.
+        work.order = None
         self._observe(Event.ACCEPTED, work.job)
         work.failures = 0
         work.say(Phase.PENDING)
@@ -347,6 +388,7 @@ class Runner:
     def _post_failed(self, work: Work, job: Job, failure: APIMallError, *, unsure: bool) -> None:
         """`unsure`: an earlier POST with this key may have arrived, so only a task id can settle the job."""
         work.failures += 1
+        _log.info("the create of job %s: %s", job.id, failure)
         pause = may_repeat(Call.CREATE, failure, work.failures)
         if isinstance(failure, Throttled) and pause is not None:
             self._scheduler.hold_off(pause.seconds)
@@ -362,22 +404,25 @@ class Runner:
         self._plan(work, _POST if work.committed else _SLOT, self._seconds(pause))
 
     def _reject(self, work: Work, job: Job, refusal: Refused) -> None:
-        work.job = self._journal.rejected(job, refusal)
-        self._observe(Event.REJECTED, work.job)
         if isinstance(refusal, BadRequest) and work.cached_uploads and work.order is not None:
             # An upload of an earlier day may be what the gateway could not read: upload anew, once.
             self._uploads.forget(work.cached_uploads)
-            self._replace(work, work.order)
+            self._replace(work, work.order, lambda: self._journal.rejected(job, refusal))
             return
+        work.job = self._journal.rejected(job, refusal)
+        self._observe(Event.REJECTED, work.job)
         raise refusal
 
-    def _replace(self, work: Work, order: Order) -> None:
-        """Go on with a new attempt (nothing is owed for the old one) for the same waiters."""
+    def _replace(self, work: Work, order: Order, settle: Callable[[], Job]) -> None:
+        """Go on with a new attempt for the same waiters once `settle` wrote that nothing is owed for the old one."""
         with self._lock:
-            del self._works[work.job.id]
+            # Under the lock: were the same order submitted in between, there would be two works for its row.
+            old = settle()
+            del self._works[old.id]
             work.job = self._journal.intend(order.intent(self.account))
             work.committed, work.failures, work.cached_uploads = False, 0, ()
             self._begin(work)
+        self._observe(Event.REJECTED if old.state is State.REJECTED else Event.REFUNDED, old)
 
     def _poll(self, work: Work, job: Job) -> None:
         gateway = self._gateway()
@@ -438,18 +483,36 @@ class Runner:
         failure = failures.task_failed(job, task)
         work.job = self._journal.failed(job, task, failure)
         self._observe(Event.FAILED, work.job)
-        if (failure.credits_refunded or 0.0) < (failure.credits_used or 0.0):
-            failed = work.job
-            due = self._clocks.monotonic() + _REFUND_SECONDS
-            self._scheduler.put(Scheduled(lambda: self._read_refund(failed), due, rank=_POLL.rank + 1, cost=1))
+        if not work.job.refunded_in_full:
+            self._plan_refund(work.job, _REFUND_PAUSES_SECONDS)
         raise failure
 
-    def _read_refund(self, job: Job) -> None:
-        """Refunds may post after the failure: read once more, for the journal."""
+    def _plan_refund(self, job: Job, pauses: tuple[float, ...]) -> None:
+        """Refunds may post after the failure: read again after each of `pauses`; at once when there are none."""
+        due = self._clocks.monotonic() + (pauses[0] if pauses else 0.0)
+        read = functools.partial(self._read_refund, job, pauses[1:])
+        self._scheduler.put(Scheduled(read, due, rank=_POLL.rank + 1, cost=1))
+
+    def _read_refund(self, job: Job, pauses: tuple[float, ...]) -> None:
         try:
-            self._journal.refunded(job, self._gateway().query(job.task_id or ""))
+            job = self._journal.refunded(job, self._gateway().query(job.task_id or ""))
+            self._observe(Event.REFUNDED, job)
+        except (APIMallError, JournalError) as failure:
+            _log.info("the refund of job %s could not be read again: %s", job.id, type(failure).__name__)
+        if pauses and not job.refunded_in_full:
+            self._plan_refund(job, pauses)
+
+    def _ask_refund(self, work: Work, job: Job) -> None:
+        """A failed job is asked for again: a new attempt if all that was spent came back, else the sums."""
+        try:
+            task = self._gateway().query(job.task_id or "")
         except APIMallError as failure:
             _log.info("the refund of job %s could not be read again: %s", job.id, type(failure).__name__)
+        else:
+            work.job = job = self._journal.refunded(job, task)
+        if not job.refunded_in_full or work.order is None:
+            raise failures.recall(job)
+        self._replace(work, work.order, lambda: self._journal.get(job.id))
 
     def _download(self, work: Work, job: Job) -> None:
         work.say(Phase.DOWNLOADING)
@@ -510,7 +573,8 @@ class Runner:
                 self._end(work)
 
     def _end(self, work: Work, failure: APIMallError | None = None) -> None:
-        self._works.pop(work.job.id, None)
+        if self._works.get(work.job.id) is work:
+            del self._works[work.job.id]
         try:
             parked = None
             if failure is not None:
@@ -546,18 +610,29 @@ class Runner:
                 raise Withdrawn
             work.committed = True
 
-    def _require_fresh(self, work: Work, job: Job) -> None:
-        if work.sent_at is None:
-            age = abs(self._clocks.wall() - (job.sent_at or 0.0))
-        else:
-            # Sent by this very process: no need to trust a clock that may have been set since.
-            age = self._clocks.monotonic() - work.sent_at
-        if age > REPLAY_SECONDS:
-            raise Parked(
-                f"This job was sent {age / 3600:.0f} hours ago without a readable answer; the gateway may have "
-                "forgotten its Idempotency-Key, so repeating it could charge twice",
-                request_id=job.request_id,
-            )
+    def _require_fresh(self, job: Job) -> None:
+        age = self._age(job)
+        if age <= REPLAY_SECONDS:
+            return
+        since = f"{age / 3600:.0f} hours ago" if age < math.inf else "at a time that the clocks do not agree on"
+        raise Parked(
+            f"This job was sent {since} without a readable answer; the gateway may have forgotten its "
+            "Idempotency-Key, so repeating it could charge twice",
+            request_id=job.request_id,
+        )
+
+    def _age(self, job: Job) -> float:
+        """Seconds since the create was first sent, by the clock that says more; infinite where they cannot be right.
+
+        The wall clock counts sleep and may be set, the machine's uptime is never set and may miss a sleep: a job is
+        young only when neither says otherwise.
+        """
+        by_wall = self._clocks.wall() - (job.sent_at or 0.0)
+        if by_wall < -_CLOCKS_AGREE_SECONDS:
+            return math.inf
+        if job.sent_uptime is None or job.sent_boot != self._clocks.boot:
+            return by_wall
+        return max(by_wall, self._clocks.uptime() - job.sent_uptime)
 
     def _anchor(self, work: Work, job: Job) -> None:
         """Measure the job's age without the wall clock from here on: that one may jump."""
@@ -587,6 +662,7 @@ _UPLOAD = Step(Runner._upload, (State.INTENDED,), Lane.TRANSFER, 1, 0)
 _SLOT = Step(Runner._wait_for_slot, (State.INTENDED,), Lane.CALL, 1, 0)
 _POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, 1)
 _POLL = Step(Runner._poll, (State.RUNNING, State.COMPLETED), Lane.CALL, 1, 1)
+_REFUND = Step(Runner._ask_refund, (State.FAILED,), Lane.CALL, 1, 1)
 _DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0, 0)
 
 

@@ -78,10 +78,10 @@ class Work:
         self.transfer_fraction: float | None = None
         self.slots: Slots | None = None
         self.committed = job.charge is not Charge.NOT_SENT
-        self.sent_at: float | None = None
         self.accepted_at: float | None = None
         self.polls = 0
         self.failures = 0
+        self.claims = 0
         self.refreshes = 0
         self.urls: tuple[str, ...] = ()
         self.cached_uploads: tuple[str, ...] = ()

@@ -27,6 +27,9 @@ UNFINISHED = (
     "(state IN ('sent', 'running') OR state = 'completed' AND delivered_at IS NULL"
     " OR state = 'intended' AND parked IS NULL)"
 )
+REFUND_DUE = (
+    "(state = 'failed' AND (credits_refunded IS NULL OR credits_used IS NULL OR credits_refunded < credits_used))"
+)
 _UNFINISHED_IDS = f"SELECT id FROM jobs INDEXED BY jobs_unfinished WHERE account = :account AND {UNFINISHED}"
 _ENDED_BADLY_IDS = (
     "SELECT id FROM jobs INDEXED BY jobs_ended_badly WHERE account = :account AND id < :before"

@@ -179,11 +179,11 @@ class Job:
         return Kind(self.model, self.type, self.duration, self.resolution)
 
     @property
-    def owes_nothing(self) -> bool:
-        """Certainly no credits are gone for it: another attempt may be made under the same inputs."""
-        if self.charge in (Charge.NOT_SENT, Charge.REJECTED):
-            return True
-        return self.state is State.FAILED and self.refunded_in_full
+    def may_be_attempted_anew(self) -> bool:
+        """It has ended, and certainly no credits are gone for it: the same inputs may be paid with a new key."""
+        if self.state is State.FAILED:
+            return self.refunded_in_full
+        return self.state is State.REJECTED or (self.state is State.CLOSED and self.charge is Charge.NOT_SENT)
 
     @property
     def refunded_in_full(self) -> bool:

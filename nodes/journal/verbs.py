@@ -19,7 +19,7 @@ from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError
 from .errors import JournalDamaged
 from .place import make_folder
-from .reads import UNFINISHED, deliveries, job_of, latest, one, runs
+from .reads import REFUND_DUE, UNFINISHED, deliveries, job_of, latest, one, runs
 from .rows import COLUMNS, PROBLEM_COLUMNS, Delivery, Intent, Job, Kind, Parking, Problem, Run, Slots, State
 from .salvage import rebuild, set_aside
 from .sqlite_file import Database, marks
@@ -85,6 +85,26 @@ class Journal:
             f"SELECT * FROM jobs WHERE account = ? AND state IN (?, ?) AND {UNFINISHED} AND created_at >= ? ORDER BY id"
         )
         return self._all(statement, account, State.RUNNING, State.COMPLETED, since)
+
+    def refunds_due(self, account: str, since: float) -> list[Job]:
+        """Jobs that failed after `since` and whose credits have not all come back, oldest first."""
+        statement = (
+            f"SELECT * FROM jobs INDEXED BY jobs_refund_due WHERE account = ? AND {REFUND_DUE} AND ended_at >= ?"
+            " ORDER BY ended_at"
+        )
+        return self._all(statement, account, since)
+
+    def tidy(self, account: str, alive: Collection[str]) -> None:
+        """Let go of what dead processes held; what they had not sent is nobody's any more."""
+        held = f"account = ? AND {UNFINISHED} AND (holder IS NULL OR holder NOT IN ({marks(alive)}))"
+        if not self._database.select(f"SELECT 1 FROM jobs WHERE {held} LIMIT 1", (account, *alive)):
+            return
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE jobs SET holder = NULL, parked = CASE state WHEN 'intended' THEN 'withdrawn' ELSE parked END"
+                f" WHERE {held}",
+                (account, *alive),
+            )
 
     def deliveries(self, job_id: int) -> list[Delivery]:
         """Where the clip of a job was delivered to, newest first."""
@@ -169,24 +189,26 @@ class Journal:
             now = self.get(job.id)
             return now if now.body is not None else self._change(now.id, body=body)
 
-    def begin_post(self, job: Job, limit: int, alive: Collection[str]) -> Job | None:
-        """Commit that the POST is about to leave; None when the last slot was taken meanwhile."""
+    def begin_post(
+        self, job: Job, limit: int, alive: Collection[str], *, uptime: float | None = None, boot: str | None = None
+    ) -> Job | None:
+        """Commit that the POST is about to leave; None when the last slot was taken meanwhile.
+
+        `uptime` and `boot`: a second clock, by which its age can be told.
+        """
         with self._database.transaction():
             now = self.get(job.id)
             if now.state is State.INTENDED and not self.slots(now, limit, alive).free:
                 return None
-            return self._move(
-                job,
-                State.SENT,
-                step=f"post {now.posts + 1}",
-                posts=now.posts + 1,
-                sent_at=now.sent_at or self._clock(),
+            first: dict[str, Any] = (
+                {} if now.sent_at else {"sent_at": self._clock(), "sent_uptime": uptime, "sent_boot": boot}
             )
+            return self._move(now, State.SENT, step=f"post {now.posts + 1}", posts=now.posts + 1, **first)
 
     def not_sent(self, job: Job) -> Job:
         """Take `begin_post` back: it is certain that nothing left this machine, now or before."""
         with self._database.transaction():
-            return self._move(job, State.INTENDED, step="not sent", sent_at=None)
+            return self._move(job, State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None)
 
     def accepted(self, job: Job, reply: Accepted) -> Job:
         """The gateway has the job, and the account is charged."""
@@ -278,7 +300,7 @@ class Journal:
         """
         with self._database.transaction():
             now = self._one("SELECT * FROM jobs WHERE id = ?", job.id)
-            if now is None or not now.unfinished or now.holder not in (holder, None):
+            if now is None or not now.unfinished or now.holder != holder:
                 return None
             told = {} if problem is None else self._problem("problem", problem)
             detail = "" if problem is None else problem.what
@@ -309,7 +331,7 @@ class Journal:
     def _standing(self, intent: Intent) -> Job | None:
         """The attempt that stands for what is asked for, None when another one is to be made."""
         before = latest(self._database.select, intent.account, intent.identity)
-        return None if before is None or before.state in (State.FAILED, State.REJECTED) else before
+        return None if before is None or before.may_be_attempted_anew else before
 
     def _open(self) -> Database:
         try:

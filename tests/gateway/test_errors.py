@@ -89,7 +89,7 @@ def test_a_charge_can_be_told_without_any_number(charge: Charge) -> None:
     [
         (30, 30, "Refunded: 30 of 30 credits."),
         (30, 0, "Refunded: 0 of 30 credits."),
-        (30, None, "Refunded: 0 of 30 credits."),
+        (30, None, "Refunded: not told yet, of 30 credits."),
         (None, 5, "Refunded: 5 of the credits."),
         (2.5, 1.25, "Refunded: 1.25 of 2.5 credits."),
         (1e300, 0, "Refunded: 0 of 1.000e+300 credits."),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.gateway.contract import Task
 from nodes.gateway.errors import (
     APIMallError,
     BadRequest,
@@ -20,11 +21,16 @@ from nodes.gateway.errors import (
     TaskFailed,
     TaskUnknown,
 )
+from nodes.jobs import failures
 from nodes.jobs import runner as runner_room
+from nodes.jobs.events import Event
 from nodes.jobs.order import Medium, MediumFile
-from nodes.jobs.work import Ticket
-from nodes.journal.rows import Job
+from nodes.jobs.work import Phase, Ticket
+from nodes.journal.errors import JournalError
+from nodes.journal.reads import Records
+from nodes.journal.rows import Job, Parking
 from nodes.media.errors import BadPicture
+from nodes.panel import cards
 from nodes.progress import Stop, Stopped
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
@@ -365,3 +371,215 @@ def test_what_this_disk_would_not_take_is_not_bought(
     assert gateway.record.count() == 0
     (user / "results").unlink()
     assert bench.make(harness.text_order()).result().path.is_file()
+
+
+# How a job stands, and what went wrong on the way
+
+
+def test_a_job_that_was_accepted_on_a_second_try_is_followed_after_a_restart(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    gateway.always("create", "drop-after")
+    gateway.always("poll", "status:processing")
+    with harness.bench(user, gateway.base_url) as bench:
+        failure(bench.runner.submit(harness.text_order()))
+        assert bench.journal.get(1).parked is Parking.UNREACHED
+        gateway.faults.clear()
+        gateway.always("poll", "status:processing")
+        ticket = bench.runner.submit(harness.text_order())
+        harness.eventually(lambda: ticket.status().accepted, "accepted")
+        job = bench.journal.get(1)
+        assert job.parked is None
+        assert cards.card(job)["error"] is None, "what passed is history"
+    gateway.faults.clear()
+    with harness.bench(user, gateway.base_url) as later:
+        assert later.runner.resume() == 1
+        harness.eventually(lambda: later.journal.get(1).delivered_at, "home")
+    assert len(gateway.record.tasks) == 1
+
+
+def test_a_failed_job_tells_its_own_end_and_the_request_of_its_create(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.script("poll", "401", "fail:all")
+    failure(bench.runner.submit(harness.text_order()))
+    before = bench.journal.get(1)
+    assert before.problem is not None
+    assert before.problem.status == 401
+    told = failure(bench.runner.submit(harness.text_order()))
+    after = bench.journal.get(1)
+    assert type(told) is TaskFailed
+    assert (told.status, told.code) == (None, None)
+    assert after.ending is not None
+    assert (after.ending.kind, after.ending.status) == ("TaskFailed", None)
+    assert after.request_id == before.request_id == told.request_id
+    assert type(failures.recall(after)) is TaskFailed
+
+
+def test_what_the_gateway_named_is_told_and_logged_even_when_nobody_can_write_it_down(
+    bench: harness.Bench, gateway: RehearsalGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(job: Job, reply: object) -> Job:
+        raise JournalError("database or disk is full")
+
+    caplog.set_level("INFO")
+    monkeypatch.setattr(bench.journal, "accepted", full)
+    told = failure(bench.runner.submit(harness.text_order()))
+    task = gateway.record.tasks[0]
+    assert task.task_id in str(told)
+    assert told.charge is Charge.RUNNING
+    assert told.credits_used == task.credits_used
+    assert str(told.request_id) in caplog.text
+    assert task.task_id in caplog.text
+
+
+def test_a_watcher_whose_journal_is_locked_for_a_moment_writes_nothing_and_goes_on_watching(
+    bench: harness.Bench, gateway: RehearsalGateway, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.always("poll", "status:processing")
+    ours = bench.runner.submit(harness.text_order())
+    harness.eventually(lambda: ours.status().accepted, "accepted")
+    with harness.bench(user, gateway.base_url) as watcher:
+        theirs = watcher.runner.submit(harness.text_order())
+        harness.eventually(lambda: theirs.status().phase is Phase.ELSEWHERE, "watched")
+        sound, refused = watcher.journal.claim, threading.Event()
+
+        def locked(*asked: object) -> Job | None:
+            refused.set()
+            raise JournalError("database is locked")
+
+        monkeypatch.setattr(watcher.journal, "claim", locked)
+        assert refused.wait(harness.PATIENCE_SECONDS)
+        before = bench.journal.get(1)
+        assert (before.holder, before.parked, before.problem) == (bench.holders.own, None, None)
+        monkeypatch.setattr(watcher.journal, "claim", sound)
+        gateway.faults.clear()
+        assert harness.ended(theirs).result().path.is_file()
+
+
+def test_the_same_order_between_a_refusal_and_its_new_attempt_is_one_work(
+    bench: harness.Bench, gateway: RehearsalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.make(harness.picture_order()).result()
+    gateway.script("create", "400")
+    others: list[Ticket] = []
+    threads: list[threading.Thread] = []
+    sound = bench.journal.rejected
+
+    def rejected(job: Job, refusal: APIMallError) -> Job:
+        settled = sound(job, refusal)
+        thread = threading.Thread(target=lambda: others.append(bench.runner.submit(harness.picture_order(take=1))))
+        thread.start()
+        thread.join(0.3)
+        threads.append(thread)
+        return settled
+
+    monkeypatch.setattr(bench.journal, "rejected", rejected)
+    first = bench.make(harness.picture_order(take=1))
+    threads[0].join()
+    assert harness.ended(others[0]).result().path == first.result().path
+    assert len(gateway.record.tasks) == 2
+    assert len(gateway.record.of("create")) == 3
+
+
+def test_what_dead_processes_wanted_to_send_is_not_unfinished_for_ever(gateway: RehearsalGateway, user: Path) -> None:
+    with harness.bench(user, gateway.base_url) as bench:
+        job = bench.journal.intend(harness.text_order().intent(harness.ACCOUNT))
+        bench.journal.claim(job.id, "a process that died", set())
+        assert Records(bench.journal.path).unfinished(harness.ACCOUNT) == 1
+        bench.runner.resume()
+        assert Records(bench.journal.path).unfinished(harness.ACCOUNT) == 0
+        bench.make(harness.text_order()).result()
+
+
+# The age of an unanswered create
+
+
+@pytest.mark.parametrize(("wall_days", "uptime_days"), [(2, 0), (0, 2), (-2, 0), (2, 2)])
+def test_an_unanswered_create_is_repeated_only_while_every_clock_says_that_it_is_young(
+    wall_days: float, uptime_days: float, gateway: RehearsalGateway, user: Path
+) -> None:
+    wall, uptime = 1_800_000_000.0, 5000.0
+    clocks = replace(harness.quick_clocks(wall=lambda: wall), uptime=lambda: uptime, boot="this one")
+    wiring = harness.Wiring(clocks=clocks)
+
+    def slept(event: Event, job: Job) -> None:
+        nonlocal wall, uptime
+        if event is Event.SENT and len(gateway.record.posts) == 0:
+            wall += wall_days * 86_400
+            uptime += uptime_days * 86_400
+
+    gateway.script("create", "drop-after")
+    with harness.bench(user, gateway.base_url, replace(wiring, observe=slept)) as bench:
+        assert type(failure(bench.runner.submit(harness.text_order()))) is Parked
+    with harness.bench(user, gateway.base_url, wiring) as later:
+        told = failure(later.runner.submit(harness.text_order()))
+        assert type(told) is Parked
+        assert told.charge is Charge.UNCERTAIN
+        assert later.journal.get(1).parked is Parking.UNCERTAIN
+    assert len(gateway.record.posts) == 1
+
+
+def test_after_a_restart_of_the_machine_the_wall_clock_alone_tells_the_age(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    clocks = harness.quick_clocks()
+    gateway.always("create", "drop-after")
+    with harness.bench(user, gateway.base_url, harness.Wiring(clocks=replace(clocks, boot="before"))) as bench:
+        failure(bench.runner.submit(harness.text_order()))
+    gateway.faults.clear()
+    after = replace(clocks, boot="after", uptime=lambda: 1e9)
+    with harness.bench(user, gateway.base_url, harness.Wiring(clocks=after)) as later:
+        later.make(harness.text_order()).result()
+    assert len(gateway.record.tasks) == 1
+
+
+# Refunds
+
+
+def test_a_failed_job_that_is_not_refunded_in_full_is_not_paid_again(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.script("poll", "fail:part")
+    failure(bench.runner.submit(harness.text_order()))
+    told = failure(bench.runner.submit(harness.text_order()))
+    assert type(told) is TaskFailed
+    assert "Refunded: 15 of 30" in str(told)
+    assert "another `take` pays again" in str(told)
+    assert len(gateway.record.posts) == 1
+    bench.make(harness.text_order(take=1)).result()
+
+
+def test_queueing_a_failed_job_again_asks_for_its_refund_and_pays_once_all_is_back(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.script("poll", "fail:later")
+    failure(bench.runner.submit(harness.text_order()))
+    bench.make(harness.text_order()).result()
+    assert len(gateway.record.posts) == 2
+    assert gateway.record.refunds() == 30
+
+
+def test_a_refund_that_takes_an_hour_is_read_until_it_is_there(bench: harness.Bench, gateway: RehearsalGateway) -> None:
+    gateway.script("poll", "fail:none")
+    failure(bench.runner.submit(harness.text_order()))
+    harness.eventually(lambda: len(gateway.record.of("poll")) == 3, "read after 30 s and after 5 min")
+
+
+def test_refunds_are_read_again_at_the_next_start(gateway: RehearsalGateway, user: Path) -> None:
+    gateway.script("poll", "fail:later")
+    with harness.bench(user, gateway.base_url) as bench:
+        failure(bench.runner.submit(harness.text_order()))
+        assert bench.journal.get(1).credits_refunded == 0
+    with harness.bench(user, gateway.base_url) as later:
+        later.runner.resume()
+        harness.eventually(lambda: later.journal.get(1).refunded_in_full, "read")
+    assert len(gateway.record.posts) == 1
+
+
+def test_a_refund_that_the_gateway_does_not_tell_is_not_taken_for_none(user: Path, gateway: RehearsalGateway) -> None:
+    with harness.bench(user, gateway.base_url) as bench:
+        job = bench.journal.adopt_task(harness.ACCOUNT, "vid_1")
+        told = failures.task_failed(job, Task("vid_1", "failed", credits_used=30.0))
+        assert "Refunded: not told yet, of 30 credits" in str(told)
+        assert not bench.journal.failed(job, Task("vid_1", "failed", credits_used=30.0), told).refunded_in_full

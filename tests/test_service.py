@@ -1,0 +1,46 @@
+"""Who is wired to whom: a runner for each account, which follows what that account left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodes.gateway.errors import SetupError
+from nodes.journal.errors import JournalError
+from nodes.rehearsal.server import RehearsalGateway
+from nodes.service import Folders, Service
+from tests.support import harness
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
+    with harness.rehearsal(tmp_path / "gateway") as server:
+        yield server
+
+
+@pytest.fixture
+def service(tmp_path: Path, gateway: RehearsalGateway) -> Iterator[Service]:
+    environ = {"APIMALL_API_KEY": harness.KEY, "APIMALL_BASE_URL": gateway.base_url}
+    made = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, clocks=harness.quick_clocks())
+    yield made
+    made.close()
+
+
+def test_what_could_not_be_resumed_at_first_is_resumed_with_the_next_job(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = service.journal()
+    sound, asked = journal.resumable, []
+
+    def locked(account: str, since: float) -> list[object]:
+        raise JournalError("database is locked")
+
+    monkeypatch.setattr(journal, "resumable", locked)
+    with pytest.raises(SetupError, match="locked"):
+        service.runner()
+    monkeypatch.setattr(journal, "resumable", lambda account, since: asked.append(account) or sound(account, since))
+    service.runner()
+    service.runner()
+    assert asked == [service.settings().account]
