@@ -9,6 +9,7 @@ import pytest
 
 from nodes.gateway.errors import SetupError
 from nodes.journal.errors import JournalError
+from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
 from tests.support import harness
@@ -32,15 +33,20 @@ def test_what_could_not_be_resumed_at_first_is_resumed_with_the_next_job(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = service.journal()
-    sound, asked = journal.resumable, []
+    sound = journal.resumable
+    asked: list[str] = []
 
-    def locked(account: str, since: float) -> list[object]:
+    def locked(account: str, since: float) -> list[Job]:
         raise JournalError("database is locked")
+
+    def counted(account: str, since: float) -> list[Job]:
+        asked.append(account)
+        return sound(account, since)
 
     monkeypatch.setattr(journal, "resumable", locked)
     with pytest.raises(SetupError, match="locked"):
         service.runner()
-    monkeypatch.setattr(journal, "resumable", lambda account, since: asked.append(account) or sound(account, since))
+    monkeypatch.setattr(journal, "resumable", counted)
     service.runner()
     service.runner()
     assert asked == [service.settings().account]
