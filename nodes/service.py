@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import settings as settings_room
 from .settings import Settings
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import requests
 
     from .gateway.client import Gateway
+    from .gateway.uploads import Put
     from .jobs.events import Observer
+    from .jobs.results import Downloader
     from .jobs.runner import Clocks, Runner
     from .journal.presence import Holders
     from .journal.rows import Job
@@ -150,18 +152,10 @@ class Service:
 
     def _wire(self, settings: Settings) -> Runner:
         from .guard.connections import require_way_home
-        from .guard.downloads import download
-        from .guard.uploads import is_readable, put
         from .jobs.limits import DailyLimit
-        from .jobs.results import Results
-        from .jobs.runner import Clocks, Runner
-        from .jobs.uploads import Uploads
+        from .jobs.runner import Clocks
         from .journal.presence import Holders
         from .journal.reads import Records
-        from .media.probe import verify
-
-        def reach() -> Reach:
-            return self.reach(settings)
 
         def way() -> None:
             if not self.loopback_origin(settings):
@@ -170,29 +164,83 @@ class Service:
         journal = self.journal()
         if self._holders is None:
             self._holders = Holders(self.folders.state / "holders")
-        return Runner(
-            account=settings.account,
-            journal=journal,
-            holders=self._holders,
+        clocks = self._clocks or Clocks()
+        return wire(
+            settings.account,
+            journal,
+            self._holders,
+            self.folders,
             gateway=lambda: self._gateway(settings),
-            results=Results(
-                self.folders.results,
-                download=lambda url, part, tell: download(url, part, tell=tell, **reach()),
-                verify=verify,
-                way=way,
-            ),
-            uploads=Uploads(
-                journal,
-                settings.account,
-                self.folders.state / "uploads",
-                put=lambda url, file, content_type: put(url, file, content_type, **reach()),
-                readable=lambda url: is_readable(url, **reach()),
-            ),
+            outside=guarded(lambda: self.reach(settings)),
             max_jobs=settings.max_jobs,
-            allow=DailyLimit(Records(journal.path), self._daily_limit, (self._clocks or Clocks()).wall),
+            way=way,
+            allow=DailyLimit(Records(journal.path), self._daily_limit, clocks.wall),
             observe=self._observe,
-            clocks=self._clocks or Clocks(),
+            clocks=clocks,
         )
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a runner does beyond this machine and the gateway, and how it tells that a file is a clip."""
+
+    download: Downloader
+    put: Put
+    readable: Callable[[str], bool]
+    verify: Callable[[Path], object]
+
+
+def guarded(reach: Callable[[], Reach]) -> Outside:
+    """The guard's functions. `reach` is asked at each call: a rehearsal gateway is started when it is needed."""
+    from .guard.downloads import download
+    from .guard.uploads import is_readable, put
+    from .media.probe import verify
+
+    return Outside(
+        download=lambda url, part, tell: download(url, part, tell=tell, **reach()),
+        put=lambda url, file, content_type: put(url, file, content_type, **reach()),
+        readable=lambda url: is_readable(url, **reach()),
+        verify=verify,
+    )
+
+
+def wire(
+    account: str,
+    journal: Journal,
+    holders: Holders,
+    folders: Folders,
+    *,
+    gateway: Callable[[], Gateway],
+    outside: Outside,
+    max_jobs: int,
+    clocks: Clocks,
+    way: Callable[[], None] = lambda: None,
+    **more: Any,
+) -> Runner:
+    """The runner of one account. `more`: what else a Runner takes."""
+    from .jobs.results import Results
+    from .jobs.runner import Runner
+    from .jobs.uploads import Uploads
+
+    return Runner(
+        account=account,
+        journal=journal,
+        holders=holders,
+        gateway=gateway,
+        results=Results(folders.results, download=outside.download, verify=outside.verify, way=way),
+        uploads=Uploads(
+            journal,
+            account,
+            folders.state / "uploads",
+            put=outside.put,
+            readable=outside.readable,
+            wall=clocks.wall,
+            sleep=clocks.sleep,
+        ),
+        max_jobs=max_jobs,
+        clocks=clocks,
+        **more,
+    )
 
 
 _threads = threading.local()

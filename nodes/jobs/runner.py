@@ -70,7 +70,7 @@ _MOST_REFRESHES = 3
 
 @dataclass(frozen=True)
 class Clocks:
-    """`wall`: seconds since the epoch, may jump. `monotonic`: seconds, never does; `wait` waits by the same seconds.
+    """`wall`: seconds since the epoch, may jump. `monotonic`: seconds, never does; `wait` and `sleep` go by the same.
     `uptime`: seconds since the machine, in its life `boot`, was started, sleep included where the system can tell.
     `chance`: random in [0, 1).
     """
@@ -80,6 +80,7 @@ class Clocks:
     boot: str = BOOT
     monotonic: Callable[[], float] = time.monotonic
     wait: Callable[[threading.Condition, float], bool] = threading.Condition.wait
+    sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
 
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,12 @@ from nodes.guard.downloads import Downloaded
 from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.jobs.results import Results
-from nodes.jobs.runner import Runner
 from nodes.jobs.scheduler import Budget
-from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
+from nodes.service import Folders, Outside, wire
 from tests.support import harness
 
 SPEED = 3000.0
@@ -178,24 +176,21 @@ class Process:
         self.journal = Journal(folder / "journal.sqlite3", clock=wall)
         self.holders = Holders(folder / "holders")
         gateway: Any = world
-        self.runner = Runner(
-            account="a",
-            journal=self.journal,
-            holders=self.holders,
+        self.runner = wire(
+            "a",
+            self.journal,
+            self.holders,
+            Folders(folder, folder / "results"),
             gateway=lambda: gateway,
-            results=Results(folder / "results", download=world.download, verify=lambda path: None),
-            uploads=Uploads(
-                self.journal,
-                "a",
-                folder / "uploads",
+            outside=Outside(
+                download=world.download,
                 put=lambda url, file, content_type: Stored(200),
                 readable=lambda url: True,
-                wall=wall,
-                sleep=lambda seconds: None,
+                verify=lambda path: None,
             ),
             max_jobs=3,
+            clocks=replace(clocks, sleep=lambda seconds: None),
             budget=Budget(1e9, 1e9),
-            clocks=clocks,
             observe=self._observe,
         )
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import Stored
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import download
-from nodes.guard.uploads import is_readable, put
+from nodes.guard.uploads import put
 from nodes.jobs.events import Observer, unobserved
 from nodes.jobs.order import Medium, MediumFile, Order
-from nodes.jobs.results import Results
+from nodes.jobs.pace import next_poll
 from nodes.jobs.runner import Clocks, Runner
 from nodes.jobs.scheduler import Budget
-from nodes.jobs.uploads import Uploads
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.reads import Records
@@ -37,6 +36,7 @@ from nodes.media.probe import verify
 from nodes.progress import Stop
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
+from nodes.service import Folders, guarded, wire
 
 KEY = "sk-test-0123456789abcdef"
 ACCOUNT = "account-of-the-tests"
@@ -54,6 +54,7 @@ def quick_clocks(wall: Callable[[], float] = time.time, speed: float = SPEED) ->
         wall=wall,
         monotonic=lambda: time.monotonic() * speed,
         wait=lambda condition, seconds: condition.wait(seconds / speed),
+        sleep=lambda seconds: time.sleep(seconds / speed),
         chance=lambda: 0.5,
     )
 
@@ -162,7 +163,7 @@ class Wiring:
     download: Callable[..., Any] = download
     put: Callable[..., Stored] = put
     verify: Callable[[Path], object] = verify
-    pace: Callable[..., float] | None = None
+    pace: Callable[..., float] = next_poll
     session: Callable[[str], requests.Session] = open_session
 
 
@@ -178,33 +179,27 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
             sessions.own = wiring.session(base_url)
         return sessions.own
 
-    runner = Runner(
-        account=wiring.account,
-        journal=journal,
-        holders=holders,
+    guard = guarded(lambda: {"loopback_origin": base_url, "gateway_hosts": ()})
+    runner = wire(
+        wiring.account,
+        journal,
+        holders,
+        Folders(folder, folder / wiring.results),
         gateway=lambda: Gateway(base_url, wiring.key, session=session, timeouts=wiring.timeouts, clock=clocks.wall),
-        results=Results(
-            folder / wiring.results,
+        outside=replace(
+            guard,
             download=lambda url, part, tell: wiring.download(
                 url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell
             ),
+            put=lambda url, file, kind: wiring.put(url, file, kind, loopback_origin=base_url),
             verify=wiring.verify,
         ),
-        uploads=Uploads(
-            journal,
-            wiring.account,
-            folder / "uploads",
-            put=lambda url, file, kind: wiring.put(url, file, kind, loopback_origin=base_url),
-            readable=lambda url: is_readable(url, loopback_origin=base_url),
-            wall=clocks.wall,
-            sleep=lambda seconds: time.sleep(seconds / SPEED),
-        ),
         max_jobs=wiring.max_jobs,
-        budget=wiring.budget(),
         clocks=clocks,
+        budget=wiring.budget(),
         allow=wiring.allow,
         observe=wiring.observe,
-        **({"pace": wiring.pace} if wiring.pace else {}),
+        pace=wiring.pace,
     )
     return Bench(runner, journal, holders)
 
