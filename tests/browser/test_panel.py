@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -225,6 +226,36 @@ def test_a_key_goes_in_and_never_comes_out(
             seen[path] = json.dumps(fresh.get(path))
         seen["log"] = fresh.log
         assert [place for place, text in seen.items() if CANARY in text] == []
+
+
+def test_a_browser_elsewhere_is_told_before_typing_and_may_set_the_key_with_the_code_that_is_printed(
+    install: Install, tmp_path: Path, open_stage: OpenStage, shots: Path
+) -> None:
+    with RealHost(install, tmp_path / "base", environ={"APIMALL_BASE_URL": "http://127.0.0.1:9"}) as fresh:
+        stage = open_stage(fresh)
+        # To the server this is a browser behind a proxy, as of every container.
+        stage.context.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})
+        stage.open()
+        expect(stage.panel).to_contain_text("where ComfyUI is started", timeout=15_000)
+        field = stage.panel.get_by_label("API key", exact=True)
+        expect(field).to_be_hidden()
+        stage.panel.get_by_role("button", name="Print a code where ComfyUI runs").click()
+        expect(stage.panel).to_contain_text("good for 10 minutes")
+        (code,) = re.findall(r"machine is ([A-Z]{4}-[A-Z]{4})", fresh.log)
+        assert code not in json.dumps(fresh.get("/internal/logs"))
+        stage.panel.get_by_label("Code").fill(code.lower())
+        field.fill(CANARY)
+        stage.panel.get_by_role("button", name="Save").click()
+        expect(stage.panel).to_contain_text("plain http")
+        stage.shot(shots / "elsewhere.png")
+        # The browser itself notes the answer that the test wanted.
+        assert all("403" in complaint for complaint in stage.heard.complaints)
+        stage.heard.complaints.clear()
+        stage.panel.get_by_label("I know that this page is not encrypted").check()
+        field.fill(CANARY)
+        stage.panel.get_by_role("button", name="Save").click()
+        expect(stage.panel).to_contain_text(f"...{CANARY[-4:]}")
+        assert (tmp_path / "base" / "user" / "__apimall_video" / "api_key").read_text().strip() == CANARY
 
 
 def test_the_rehearsal_is_switched_on_in_the_panel(

@@ -1,6 +1,7 @@
 // @ts-check
 /** The account corner: key, balance, rehearsal. The key goes in and never comes out. */
 
+import { Elsewhere } from "./elsewhere.js";
 import { h, icon } from "./look.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
@@ -16,7 +17,8 @@ const BALANCE_MS = 31_000;
  * @property {boolean} rehearsal
  * @property {"environment" | "panel" | "default"} rehearsal_source
  * @property {string} host
- * @property {boolean} writable may this browser change key and rehearsal?
+ * @property {boolean} writable may this browser set things without a code?
+ * @property {boolean} shared do several users of this ComfyUI use this account?
  *
  * @typedef {"right" | "wrong" | "unknown"} Verdict what the gateway said of the key
  */
@@ -37,6 +39,7 @@ export class AccountCorner {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.later = undefined;
     this.balance = h("span", { class: "sum" }, "\u2026");
+    this.elsewhere = new Elsewhere(() => this.account && this.#show(this.account, false));
     this.element = h("section", { class: "account", "aria-label": t("account.title") });
   }
 
@@ -95,8 +98,9 @@ export class AccountCorner {
       ),
       h("p", { class: "small quiet" }, this.#line(account)),
       h("p", { class: "small verdict", role: "status" }),
+      h("p", { class: "small quiet", hidden: !account.shared }, t("account.shared")),
       h("p", { class: "small problem balance-problem" }, account.problem ?? ""),
-      h("div", { class: "more", hidden: !this.open }, this.#rehearsal(account), this.#key(account)),
+      h("div", { class: "more", hidden: !this.open }, ...this.#settings(account)),
     );
     this.tell(account, changed);
     if (!ready || account.problem) this.told(false);
@@ -136,13 +140,24 @@ export class AccountCorner {
   #line(account) {
     if (account.problem) return "";
     if (account.rehearsal) return t("account.rehearsing");
-    if (account.key_source === "none") return t("account.how");
+    if (account.key_source === "none") return account.writable ? t("account.how") : "";
     return t(`account.key_from.${account.key_source}`, { key: account.masked_key ?? "", host: account.host });
+  }
+
+  /**
+   * What can be set from here; elsewhere that is said first, and no field is shown before a code was asked for.
+   * @param {Account} account
+   */
+  #settings(account) {
+    if (account.writable) return [this.#rehearsal(account), this.#key(account)];
+    const fixed = account.rehearsal_source === "environment" && account.key_source === "environment";
+    if (fixed) return [this.#rehearsal(account), this.#key(account)];
+    return [this.elsewhere.element, ...(this.elsewhere.printed ? [this.#rehearsal(account), this.#key(account)] : [])];
   }
 
   /** @param {Account} account */
   #rehearsal(account) {
-    const fixed = account.rehearsal_source === "environment" || !account.writable;
+    const fixed = account.rehearsal_source === "environment";
     const box = h("input", {
       type: "checkbox",
       role: "switch",
@@ -158,7 +173,7 @@ export class AccountCorner {
       h(
         "span",
         { class: "small quiet" },
-        t(fixed && account.writable ? "account.rehearsal.fixed" : "account.rehearsal.about"),
+        t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about"),
       ),
     );
   }
@@ -168,7 +183,6 @@ export class AccountCorner {
     if (account.rehearsal) return null;
     if (account.key_source === "environment") return h("p", { class: "small quiet" }, t("account.key.fixed"));
     const whence = h("a", { href: KEYS_PAGE, target: "_blank", rel: "noreferrer" }, t("account.key.whence"));
-    if (!account.writable) return h("div", {}, h("p", { class: "small" }, t("account.key.elsewhere")), whence);
     const field = h("input", {
       type: "password",
       autocomplete: "off",
@@ -197,7 +211,8 @@ export class AccountCorner {
    */
   async #write(path, body) {
     try {
-      const account = await ask(path, body);
+      const account = await ask(path, body, this.elsewhere.headers);
+      this.elsewhere.clear();
       this.#show(account, true);
       if (account.balance) this.#showVerdict(account.balance);
     } catch (refused) {

@@ -9,10 +9,11 @@ export class Refused extends Error {}
 /**
  * @param {string} path under /apimall/
  * @param {unknown} [body] makes it a POST of JSON
+ * @param {Record<string, string>} [shown] headers that show who asks
  * @returns {Promise<any>}
  */
-export async function ask(path, body) {
-  const headers = { "Content-Type": "application/json" };
+export async function ask(path, body, shown = {}) {
+  const headers = { "Content-Type": "application/json", ...shown };
   const answer = await api.fetchApi(
     `/apimall/${path}`,
     body === undefined ? { cache: "no-store" } : { method: "POST", headers, body: JSON.stringify(body) },

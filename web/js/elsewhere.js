@@ -1,0 +1,72 @@
+// @ts-check
+/** A browser that is not where ComfyUI runs: what to set there, and a one-time code that lets it set things from here. */
+
+import { h } from "./look.js";
+import { ask } from "./server.js";
+import { number, t } from "./words.js";
+
+/** As `nodes/panel/guards.py` reads them. */
+const CODE_HEADER = "X-APIMall-Code";
+const PLAIN_HTTP_HEADER = "X-APIMall-Plain-HTTP";
+
+/** @returns {boolean} whether what is typed here can be read on the way */
+export function isPlain() {
+  return location.protocol !== "https:";
+}
+
+export class Elsewhere {
+  /** @param {() => void} changed called when a code may be typed from now on */
+  constructor(changed) {
+    this.changed = changed;
+    this.printed = false;
+    this.code = h("input", {
+      type: "text",
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: "20",
+      "aria-label": t("elsewhere.code"),
+      placeholder: t("elsewhere.code"),
+    });
+    this.known = h("input", { type: "checkbox" });
+    this.told = h("p", { class: "small quiet", role: "status" });
+    this.element = h(
+      "div",
+      { class: "elsewhere" },
+      h("p", { class: "small" }, t("elsewhere.about")),
+      h("button", { type: "button", click: () => this.#print() }, t("elsewhere.print")),
+      this.told,
+    );
+  }
+
+  /** The headers that show the code; empty while none is typed. */
+  get headers() {
+    /** @type {Record<string, string>} */
+    const shown = this.code.value.trim() ? { [CODE_HEADER]: this.code.value.trim() } : {};
+    return this.known.checked ? { ...shown, [PLAIN_HTTP_HEADER]: "known" } : shown;
+  }
+
+  /** The code was spent. */
+  clear() {
+    this.code.value = "";
+    this.known.checked = false;
+  }
+
+  async #print() {
+    try {
+      const { seconds } = await ask("code", {});
+      this.told.replaceChildren(t("elsewhere.printed", { minutes: number(Math.ceil(seconds / 60)) }));
+    } catch (refused) {
+      this.told.replaceChildren(/** @type {Error} */ (refused).message);
+      return;
+    }
+    if (!this.printed) {
+      this.printed = true;
+      this.element.append(
+        this.code,
+        ...(isPlain() ? [h("label", { class: "plain-http small" }, this.known, t("elsewhere.plain"))] : []),
+      );
+      this.changed();
+    }
+    this.code.focus();
+  }
+}
