@@ -39,8 +39,8 @@ MOUNTS = Path("/proc/self/mountinfo")
 """What is mounted where, on Linux: `proc(5)`."""
 
 ADVICE = (
-    "Set APIMALL_STATE_DIR to a folder that lasts on a disk of this machine (several machines that are to share their "
-    "jobs need a database: APIMALL_JOURNAL), then restart ComfyUI."
+    "Set APIMALL_STATE_DIR to a folder that lasts on a disk of this machine, then restart ComfyUI. (Several machines "
+    "that are to share their jobs need a database between them, not a folder.)"
 )
 _NETWORK = frozenset(
     (
