@@ -170,11 +170,7 @@ export class AccountCorner {
       { class: "switch" },
       box,
       h("span", {}, t("account.rehearsal")),
-      h(
-        "span",
-        { class: "small quiet" },
-        t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about"),
-      ),
+      h("span", { class: "small quiet" }, t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about")),
     );
   }
 
