@@ -155,7 +155,6 @@ class Service:
         from .jobs.limits import DailyLimit
         from .jobs.runner import Clocks
         from .journal.presence import Holders
-        from .journal.reads import Records
 
         def way() -> None:
             if not self.loopback_origin(settings):
@@ -174,10 +173,15 @@ class Service:
             outside=guarded(lambda: self.reach(settings)),
             max_jobs=settings.max_jobs,
             way=way,
-            allow=DailyLimit(Records(journal.path), self._daily_limit, clocks.wall),
+            allowance=DailyLimit(self._credits_a_day, clocks.wall),
             observe=self._observe,
             clocks=clocks,
         )
+
+    def _credits_a_day(self) -> float:
+        """The smaller of what ComfyUI's settings and the environment allow, 0 for any number. Raises SetupError."""
+        limits = (self._daily_limit(), self.settings().daily_credits)
+        return min((limit for limit in limits if limit > 0), default=0.0)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ MAX_JOBS_VARIABLE = "APIMALL_MAX_JOBS"
 STATE_DIR_VARIABLE = "APIMALL_STATE_DIR"
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
+DAILY_CREDITS_VARIABLE = "APIMALL_DAILY_CREDITS"
 
 ENVIRON: Mapping[str, str] = os.environ
 """The process's own environment, for whoever hands it on: nobody else reads it."""
@@ -96,6 +97,7 @@ class Settings:
     rehearsal: bool = False
     max_jobs: int = DEFAULT_MAX_JOBS
     wait_minutes: float = DEFAULT_WAIT_MINUTES
+    daily_credits: float = 0.0
     rehearsal_source: SwitchSource = field(default="default", compare=False)
 
     @property
@@ -152,6 +154,7 @@ def load(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> Settings:
     base_url = check_base_url(_given(environ, BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
     max_jobs = _read_max_jobs(_given(environ, MAX_JOBS_VARIABLE))
     wait_minutes = _read_wait_minutes(_given(environ, WAIT_MINUTES_VARIABLE))
+    daily_credits = _read_daily_credits(_given(environ, DAILY_CREDITS_VARIABLE))
     rehearsal, rehearsal_source = _read_rehearsal(state_folder, _given(environ, REHEARSAL_VARIABLE))
     key, key_source = _NO_KEY if rehearsal else read_key(state_folder, environ)
     return Settings(
@@ -161,6 +164,7 @@ def load(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> Settings:
         rehearsal=rehearsal,
         max_jobs=max_jobs,
         wait_minutes=wait_minutes,
+        daily_credits=daily_credits,
         rehearsal_source=rehearsal_source,
     )
 
@@ -321,6 +325,17 @@ def _read_wait_minutes(text: str) -> float:
             advice=f"Correct it, or leave it unset for {DEFAULT_WAIT_MINUTES:g}.",
         )
     return minutes
+
+
+def _read_daily_credits(text: str) -> float:
+    credits = float(text) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text) else 0.0
+    if text and not credits:
+        # Guessing would let more through than whoever set it meant.
+        raise SetupError(
+            f"{DAILY_CREDITS_VARIABLE} is not a number of credits above 0.",
+            advice="Correct it, or leave it unset for no limit of its own.",
+        )
+    return credits
 
 
 def _read_rehearsal(state_folder: Path, text: str) -> tuple[bool, SwitchSource]:

@@ -50,3 +50,15 @@ def test_what_could_not_be_resumed_at_first_is_resumed_with_the_next_job(
     service.runner()
     service.runner()
     assert asked == [service.settings().account]
+
+
+@pytest.mark.parametrize(
+    ("in_settings", "in_environment", "counts"),
+    [(0, "", 0), (9, "", 9), (0, "6", 6), (9, "6", 6), (3, "6", 3)],
+)
+def test_of_the_two_limits_of_a_day_the_smaller_counts(
+    in_settings: float, in_environment: str, counts: float, tmp_path: Path
+) -> None:
+    environ = {"APIMALL_API_KEY": harness.KEY, "APIMALL_DAILY_CREDITS": in_environment}
+    service = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, daily_limit=lambda: in_settings)
+    assert service._credits_a_day() == counts

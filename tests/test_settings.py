@@ -445,3 +445,9 @@ def _everything_said_by(error: BaseException) -> str:
         said.append(f"{link!s} {link!r} {link.args!r} {vars(link)!r}")
         link = link.__cause__ or link.__context__
     return "\n".join(said)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "much", "1e3", "nan"])
+def test_a_limit_that_makes_no_sense_is_refused_instead_of_guessed(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="APIMALL_DAILY_CREDITS"):
+        settings.load(tmp_path, {"APIMALL_DAILY_CREDITS": text})

@@ -1,4 +1,4 @@
-"""The limit a user sets on a day's credits: a job that would pass it is refused before it is sent."""
+"""The limit a user sets on a day's credits: a job that would pass it is refused before it is sent (rule 11)."""
 
 from __future__ import annotations
 
@@ -6,41 +6,40 @@ import time
 from collections.abc import Callable
 
 from ..gateway.errors import SetupError
-from ..journal.reads import Records
-from ..journal.rows import Job
+from ..journal.rows import Allowance, Held
+
+SETTLE_ADVICE = "Settle it in the API Mall panel, raise the limit, or queue it again tomorrow."
+_ADVICE = "Raise the limit in ComfyUI's settings under API Mall Video, or queue it again tomorrow."
 
 
 class DailyLimit:
-    """To be asked before each first POST; raises SetupError (nothing was sent) when the day's limit stands in the way.
+    """Days end at midnight of this machine. `limit()`: credits a day, 0 for none; may raise SetupError."""
 
-    `limit()`: credits a day, 0 for none. A job costs what the newest like it did; one of a kind that was never paid
-    before is let through as long as anything is left. Days end at midnight of this machine.
-    """
-
-    def __init__(self, records: Records, limit: Callable[[], float], clock: Callable[[], float] = time.time) -> None:
-        self._records = records
+    def __init__(self, limit: Callable[[], float], clock: Callable[[], float] = time.time) -> None:
         self._limit = limit
         self._clock = clock
 
-    def __call__(self, job: Job) -> None:
-        limit = self._limit()
-        if limit <= 0:
-            return
-        price = self._price(job)
-        spent = self._records.sum_since(job.account, _midnight(self._clock())).credits
-        # What is on its way but has no bill yet. Of two jobs that are asked about at once the older goes first.
-        spent += sum(self._price(other) or 0.0 for other in self._records.unbilled(job.account, before=job.id))
-        if spent + (price or 0.0) > limit or (price is None and spent >= limit):
-            cost = "its price is not known yet" if price is None else f"it would cost about {price:g}"
-            raise SetupError(
-                f"This job would pass your limit of {limit:g} credits a day: {spent:g} were spent today, and {cost}",
-                advice="Raise the limit in ComfyUI's settings under API Mall Video, or queue it again tomorrow.",
-            )
-
-    def _price(self, job: Job) -> float | None:
-        return self._records.estimate(job.account, job.kind).credits
+    def __call__(self) -> Allowance | None:
+        """What may be spent today, None for anything."""
+        credits = self._limit()
+        if credits <= 0:
+            return None
+        now = self._clock()
+        return Allowance(credits, _midnight(now, 0), _midnight(now, 1))
 
 
-def _midnight(now: float) -> float:
+def over_limit(held: Held, allowance: Allowance) -> SetupError:
+    """What to tell of a job that would pass the limit."""
+    cost = "its price is not known yet" if held.price is None else f"it would cost about {held.price:g}"
+    what = (
+        f"This job would pass your limit of {allowance.credits:g} credits a day: {held.spent:g} were spent today, and "
+        f"{cost}"
+    )
+    if held.unsettled:
+        what += "; of a job of today nobody knows whether it was taken, and what it cost"
+    return SetupError(what, advice=SETTLE_ADVICE if held.unsettled else _ADVICE)
+
+
+def _midnight(now: float, days_ahead: int) -> float:
     there = time.localtime(now)
-    return time.mktime((there.tm_year, there.tm_mon, there.tm_mday, 0, 0, 0, 0, 0, -1))
+    return time.mktime((there.tm_year, there.tm_mon, there.tm_mday + days_ahead, 0, 0, 0, 0, 0, -1))

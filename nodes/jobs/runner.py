@@ -34,10 +34,11 @@ from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
 from ..journal.errors import JournalError
 from ..journal.presence import Holders
-from ..journal.rows import Job, Parking, State
+from ..journal.rows import Allowance, Held, Hindrance, Job, Parking, State
 from ..journal.verbs import Journal
 from . import failures
 from .events import Event, Observer, unobserved
+from .limits import over_limit
 from .order import Order
 from .pace import Learned, next_poll, spread
 from .results import Expired, NoRoom, NotYet, Results, Unwelcome
@@ -87,8 +88,8 @@ class Clocks:
 class Runner:
     """All jobs of one account in this process.
 
-    `gateway` is asked for when the first request goes out, not before. `allow(job)` may raise an error that
-    keeps a job from being sent (a spending limit). Thread-safe.
+    `gateway` is asked for when the first request goes out, not before. `allowance()` tells what may still be spent,
+    None for anything; it may raise an error that keeps a job from being sent. Thread-safe.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Runner:
         budget: Budget | None = None,
         clocks: Clocks = Clocks(),
         pace: Callable[..., float] = next_poll,
-        allow: Callable[[Job], None] = lambda job: None,
+        allowance: Callable[[], Allowance | None] = lambda: None,
         observe: Observer = unobserved,
     ) -> None:
         self.account = account
@@ -116,7 +117,7 @@ class Runner:
         self._uploads = uploads
         self._clocks = clocks
         self._pace = pace
-        self._allow = allow
+        self._allowance = allowance
         self._observe = observe
         self._scheduler = Scheduler(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._lock = threading.RLock()
@@ -340,20 +341,30 @@ class Runner:
     def _post(self, work: Work, job: Job) -> None:
         # Whatever may hinder us comes before the row says that the POST has left.
         gateway = self._gateway()
+        allowance = None
         if job.state is State.SENT:
             self._require_fresh(job)
         else:
             self._results.require_way()
-            self._allow(job)
+            allowance = self._allowance()
         self._observe(Event.ALLOWED, job)
         self._commit(work)
         sent = self._journal.begin_post(
-            job, self.max_jobs, self._holders.alive(), uptime=self._clocks.uptime(), boot=self._clocks.boot
+            job,
+            self.max_jobs,
+            self._holders.alive(),
+            allowance,
+            uptime=self._clocks.uptime(),
+            boot=self._clocks.boot,
         )
-        if sent is None:
+        if isinstance(sent, Held):
             self._scheduler.give_back()
             work.committed = False
-            self._plan(work, _SLOT)
+            if allowance is not None and sent.by is Hindrance.LIMIT:
+                raise over_limit(sent, allowance)
+            if sent.by is Hindrance.PRICE:
+                work.say(Phase.WAITING, f"{Phase.WAITING.value} (for the bill of a job whose price is not known)")
+            self._plan(work, _SLOT, _SLOT_SECONDS if sent.by is Hindrance.PRICE else 0.0)
             return
         assert sent.body is not None, "planned only with a body"
         work.job = sent

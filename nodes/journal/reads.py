@@ -133,24 +133,11 @@ class Records:
         row = self._select(statement, (account, moment))[0]
         return Sum(row["used"] - row["refunded"], row["refunded"], row["jobs"])
 
-    def unbilled(self, account: str, before: int) -> list[Job]:
-        """Jobs that were sent and not answered, and those older than `before` that somebody is about to send."""
-        statement = (
-            "SELECT * FROM jobs WHERE account = ? AND (state = 'sent' OR state = 'intended' AND holder IS NOT NULL"
-            f" AND body IS NOT NULL AND id < ?) AND {UNFINISHED}"
-        )
-        return [job_of(row) for row in self._select(statement, (account, before))]
-
     def estimate(self, account: str, kind: Kind) -> Estimate:
         """What the newest finished jobs of a kind took in credits and seconds."""
         found = runs(self._select, account, kind, ESTIMATE_RUNS)
-        credits = [run.credits for run in found if run.credits is not None]
         seconds = [run.seconds for run in found if run.seconds is not None]
-        return Estimate(
-            len(found),
-            statistics.median(credits) if credits else None,
-            statistics.median(seconds) if seconds else None,
-        )
+        return Estimate(len(found), _price(found), statistics.median(seconds) if seconds else None)
 
     def chunks(self, account: str) -> Iterator[tuple[Job, ...]]:
         """All jobs of the account in order of age, newest first, a chunk at a time; one read each."""
@@ -188,6 +175,16 @@ def runs(select: Select, account: str, kind: Kind, most: int) -> list[Run]:
         Run(row["credits_used"], row["seconds"] if (row["seconds"] or 0.0) > 0 else None)
         for row in select(statement, values)
     ]
+
+
+def price(select: Select, account: str, kind: Kind) -> float | None:
+    """What a job of this kind costs, learned from the newest finished ones; None when none of them says."""
+    return _price(runs(select, account, kind, ESTIMATE_RUNS))
+
+
+def _price(found: Sequence[Run]) -> float | None:
+    credits = [run.credits for run in found if run.credits is not None]
+    return statistics.median(credits) if credits else None
 
 
 def deliveries(select: Select, job_id: int) -> list[Delivery]:

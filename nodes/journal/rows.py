@@ -222,6 +222,39 @@ class Delivery:
     sha256: str
 
 
+class Hindrance(str, Enum):
+    """What keeps a job from being sent now."""
+
+    SLOT = "slot"
+    """The plan's slots are taken."""
+    PRICE = "price"
+    """A job whose price nobody knows is on its way: its bill is waited for."""
+    LIMIT = "limit"
+    """It would pass the day's limit."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What may be spent on jobs sent from `since` until `until`, in credits."""
+
+    credits: float
+    since: float
+    until: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """A job is not sent now. `spent`: credits of the day so far. `price`: what it would cost, None when unknown.
+
+    `unsettled`: jobs of the day of unknown price of which nobody knows what became.
+    """
+
+    by: Hindrance
+    spent: float = 0.0
+    price: float | None = None
+    unsettled: int = 0
+
+
 @dataclass(frozen=True)
 class Slots:
     """Whether the account's plan has a free slot: `running` of `limit` are taken, `ahead` jobs wait before us."""

@@ -20,8 +20,24 @@ from ..gateway.errors import APIMallError
 from .errors import JournalDamaged
 from .place import make_folder
 from .reads import REFUND_DUE, UNFINISHED, deliveries, job_of, latest, one, runs
-from .rows import COLUMNS, PROBLEM_COLUMNS, Delivery, Intent, Job, Kind, Parking, Problem, Run, Slots, State
+from .rows import (
+    COLUMNS,
+    PROBLEM_COLUMNS,
+    Allowance,
+    Delivery,
+    Held,
+    Hindrance,
+    Intent,
+    Job,
+    Kind,
+    Parking,
+    Problem,
+    Run,
+    Slots,
+    State,
+)
 from .salvage import rebuild, set_aside
+from .spending import hindrance
 from .sqlite_file import Database, marks
 
 _log = logging.getLogger("apimall_video.jobs")
@@ -190,20 +206,32 @@ class Journal:
             return now if now.body is not None else self._change(now.id, body=body)
 
     def begin_post(
-        self, job: Job, limit: int, alive: Collection[str], *, uptime: float | None = None, boot: str | None = None
-    ) -> Job | None:
-        """Commit that the POST is about to leave; None when the last slot was taken meanwhile.
+        self,
+        job: Job,
+        limit: int,
+        alive: Collection[str],
+        allowance: Allowance | None = None,
+        *,
+        uptime: float | None = None,
+        boot: str | None = None,
+    ) -> Job | Held:
+        """Commit that the POST is about to leave, or say what keeps it here: nothing is promised before this.
 
-        `uptime` and `boot`: a second clock, by which its age can be told.
+        `limit`: slots of the plan. `allowance`: what may still be spent, None for anything. `uptime` and `boot`: a
+        second clock, by which its age can be told.
         """
         with self._database.transaction():
             now = self.get(job.id)
-            if now.state is State.INTENDED and not self.slots(now, limit, alive).free:
-                return None
-            first: dict[str, Any] = (
-                {} if now.sent_at else {"sent_at": self._clock(), "sent_uptime": uptime, "sent_boot": boot}
-            )
-            return self._move(now, State.SENT, step=f"post {now.posts + 1}", posts=now.posts + 1, **first)
+            if now.state is State.INTENDED:
+                if not self.slots(now, limit, alive).free:
+                    return Held(Hindrance.SLOT)
+                held = None if allowance is None else hindrance(self._database.select, now, allowance)
+                if held is not None:
+                    return held
+            told: dict[str, Any] = {"posts": now.posts + 1}
+            if now.sent_at is None:
+                told |= {"sent_at": self._clock(), "sent_uptime": uptime, "sent_boot": boot}
+            return self._move(now, State.SENT, step=f"post {now.posts + 1}", **told)
 
     def not_sent(self, job: Job) -> Job:
         """Take `begin_post` back: it is certain that nothing left this machine, now or before."""

@@ -103,7 +103,6 @@ class Provocation:
             put=self._put,
             download=self._download,
             observe=self._observe,
-            allow=lambda job: self._local(CREATE, "disk full", "read-only"),
         )
 
     def order(self) -> Order:
@@ -167,7 +166,9 @@ class Provocation:
         self._undo.append(folder.unlink)
 
     def _observe(self, event: Event, job: Job) -> None:
-        if event is Event.SENT:
+        if event is Event.ALLOWED:
+            self._local(CREATE, "disk full", "read-only")
+        elif event is Event.SENT:
             self._local(CREATE, "clock forward", "clock back")
         elif event is Event.ANSWERED:
             self._local(CREATE, "disk full after")

@@ -1,75 +1,166 @@
-"""The limit on a day's credits."""
+"""The limit on a day's credits: reserved in the transaction that sends."""
 
 from __future__ import annotations
 
-import pytest
+import threading
+from pathlib import Path
 
-from nodes.gateway.errors import Charge, SetupError
-from nodes.jobs.limits import DailyLimit
-from nodes.journal.reads import Records
+from nodes.gateway.contract import Accepted, Task
+from nodes.gateway.errors import Charge, ReplyLost, SetupError, TaskFailed
+from nodes.jobs.limits import DailyLimit, over_limit
+from nodes.journal.rows import Allowance, Held, Hindrance, Job, Parking, State
+from nodes.journal.verbs import Journal
+from nodes.rehearsal.server import RehearsalGateway
+from tests.support import harness
 from tests.support.panel import Site
 
-
-def limit_of(site: Site, credits: float) -> DailyLimit:
-    return DailyLimit(Records(site.journal.path), lambda: credits, site.clock)
+DAY_SECONDS = 86_400
 
 
-def test_without_a_limit_everything_is_sent(site: Site) -> None:
-    for number in range(5):
-        site.delivered(f"number {number}")
-    limit_of(site, 0)(site.intended("one more"))
+def allowance(site: Site, credits: float) -> Allowance:
+    found = DailyLimit(lambda: credits, site.clock)()
+    assert found is not None
+    return found
 
 
-def test_a_job_that_would_pass_the_limit_is_refused_with_the_sum(site: Site) -> None:
+def send(site: Site, job: Job, credits: float) -> Job | Held:
+    return site.journal.begin_post(job, 99, [], allowance(site, credits))
+
+
+def goes(site: Site, job: Job, credits: float) -> bool:
+    return isinstance(send(site, job, credits), Job)
+
+
+def test_without_a_limit_everything_is_sent() -> None:
+    assert DailyLimit(lambda: 0)() is None
+
+
+def test_a_day_ends_at_midnight(site: Site) -> None:
+    today = allowance(site, 1)
+    assert today.since <= site.clock.now < today.until
+    assert 23 * 3600 <= today.until - today.since <= 25 * 3600
+
+
+def test_a_job_that_would_pass_the_limit_is_refused_with_the_sum_and_not_sent(site: Site) -> None:
     site.delivered("first")
-    limit = limit_of(site, 60)
-    limit(site.intended("second"))
     site.delivered("second")
-    with pytest.raises(SetupError, match=r"limit of 60 credits a day: 60 were spent today, and it would cost about 30"):
-        limit(site.intended("third"))
-
-
-def test_a_refusal_says_that_nothing_was_sent(site: Site) -> None:
-    site.delivered("first")
-    with pytest.raises(SetupError) as refusal:
-        limit_of(site, 30)(site.intended("second"))
-    assert refusal.value.charge is Charge.NOT_SENT
+    third = site.intended("third")
+    held = send(site, third, 60)
+    assert isinstance(held, Held)
+    told = over_limit(held, allowance(site, 60))
+    assert "limit of 60 credits a day: 60 were spent today, and it would cost about 30" in str(told)
+    assert told.charge is Charge.NOT_SENT
+    assert site.journal.get(third.id).state is State.INTENDED
+    assert goes(site, third, 90)
 
 
 def test_what_was_spent_yesterday_does_not_count(site: Site) -> None:
     site.delivered("yesterday")
-    site.clock.now += 86_400
-    limit_of(site, 30)(site.intended("today"))
+    site.clock.now += DAY_SECONDS
+    assert goes(site, site.intended("today"), 30)
 
 
-def test_a_kind_that_was_never_paid_goes_as_long_as_anything_is_left(site: Site) -> None:
-    limit = limit_of(site, 30)
-    limit(site.intended("the first of all"))
-    site.delivered("the first of all")
-    with pytest.raises(SetupError, match="price is not known"):
-        limit(site.intended("of another kind", resolution="1080p"))
+def test_a_job_counts_on_the_day_it_is_sent_whenever_it_was_written_down(site: Site) -> None:
+    site.delivered("to learn the price")
+    waiting = [site.intended(f"refused yesterday {number}") for number in range(5)]
+    site.clock.now += DAY_SECONDS
+    assert [goes(site, job, 60) for job in waiting] == [True, True, False, False, False]
+
+
+def test_of_two_processes_that_ask_at_the_same_moment_one_gets_what_is_left(site: Site) -> None:
+    site.delivered("to learn the price")
+    jobs = [site.intended(f"at once {number}") for number in range(8)]
+    today = allowance(site, 30 + 30)
+    went: list[bool] = []
+    start = threading.Barrier(len(jobs))
+
+    def ask(job: Job) -> None:
+        journal = Journal(site.journal.path, clock=site.clock)
+        start.wait()
+        went.append(isinstance(journal.begin_post(job, 99, [], today), Job))
+        journal.close()
+
+    threads = [threading.Thread(target=ask, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(went) == [False] * 7 + [True]
+
+
+def test_a_kind_that_was_never_paid_is_let_through_one_at_a_time_until_its_bill_is_there(site: Site) -> None:
+    first, second = site.intended("first"), site.intended("second")
+    sent = send(site, first, 30)
+    assert isinstance(sent, Job)
+    held = send(site, second, 30)
+    assert isinstance(held, Held)
+    assert held.by is Hindrance.PRICE
+    site.journal.accepted(sent, Accepted("vid_1", credits_used=30.0))
+    held = send(site, second, 30)
+    assert isinstance(held, Held)
+    assert held.by is Hindrance.LIMIT
+    assert "price is not known" in str(over_limit(held, allowance(site, 30)))
 
 
 def test_jobs_without_a_bill_count_by_their_price(site: Site) -> None:
     site.delivered("first")
-    limit = limit_of(site, 60)
     site.sent("second, on its way")
-    with pytest.raises(SetupError):
-        limit(site.intended("third"))
+    assert not goes(site, site.intended("third"), 60)
 
 
-def test_of_two_jobs_at_once_the_older_is_sent(site: Site) -> None:
+def test_what_came_back_may_be_spent_again(site: Site) -> None:
     site.delivered("first")
-    limit = limit_of(site, 60)
-    older, younger = site.intended("older"), site.intended("younger")
-    for job in (older, younger):
-        site.journal.claim(job.id, "us", ["us"])
-    limit(older)
-    with pytest.raises(SetupError):
-        limit(younger)
+    job = site.running("second")
+    site.journal.failed(job, Task("vid_2", "failed", credits_refunded=30.0), TaskFailed("no"))
+    assert goes(site, site.intended("third"), 60)
 
 
-def test_a_job_that_nobody_is_about_to_send_counts_nothing(site: Site) -> None:
+def test_a_job_of_unknown_price_that_is_uncertain_keeps_others_back_until_it_is_closed_or_the_day_is_over(
+    site: Site,
+) -> None:
+    lost = site.intended("lost")
+    site.journal.claim(lost.id, "us", ["us"])
+    send(site, lost, 60)
+    site.journal.park(lost, "us", Parking.UNCERTAIN, ReplyLost("no answer"))
+    after = site.intended("after")
+    held = send(site, after, 60)
+    assert isinstance(held, Held)
+    assert (held.by, held.unsettled) == (Hindrance.LIMIT, 1)
+    assert "nobody knows" in str(over_limit(held, allowance(site, 60)))
+    site.clock.now += DAY_SECONDS
+    assert goes(site, after, 60)
+
+
+def test_a_row_with_an_absurd_clock_does_not_blind_the_sum(site: Site) -> None:
+    site.delivered("first")
+    now = site.clock.now
+    for absurd in (0.0, 1e12):
+        site.clock.now = absurd
+        site.delivered(f"sent at {absurd}")
+    site.clock.now = now
+    site.delivered("second")
+    assert not goes(site, site.intended("third"), 60)
+    assert goes(site, site.intended("third"), 90)
+
+
+def test_a_job_that_nobody_sent_counts_nothing(site: Site) -> None:
     site.delivered("first")
     site.intended("withdrawn long ago")
-    limit_of(site, 60)(site.intended("second"))
+    assert goes(site, site.intended("second"), 60)
+
+
+def test_a_runner_under_a_limit_learns_the_price_sends_what_fits_and_refuses_the_rest(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    limit = DailyLimit(lambda: 60)
+    with harness.bench(user, gateway.base_url, harness.Wiring(max_jobs=9, allowance=limit)) as bench:
+        tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(4)]
+        told = []
+        for ticket in tickets:
+            try:
+                harness.ended(ticket).result()
+            except SetupError as refusal:
+                told.append(str(refusal))
+        assert len(told) == 2
+        assert all("60 were spent today" in each for each in told)
+    assert gateway.record.charges() == 60

@@ -209,10 +209,10 @@ def test_two_accounts_on_one_folder_never_meet(gateway: RehearsalGateway, user: 
 
 
 def test_a_spending_limit_keeps_a_job_from_being_sent(gateway: RehearsalGateway, user: Path) -> None:
-    def refuse(job: Job) -> None:
-        raise SetupError("The limit of today is reached", advice="Raise it.")
+    def refuse() -> None:
+        raise SetupError("The limit of today cannot be read", advice="Set it again.")
 
-    with harness.bench(user, gateway.base_url, harness.Wiring(allow=refuse)) as bench:
+    with harness.bench(user, gateway.base_url, harness.Wiring(allowance=refuse)) as bench:
         told = failure(bench.runner.submit(harness.text_order()))
         assert told.charge is Charge.NOT_SENT
         assert bench.journal.get(1).state == "intended"

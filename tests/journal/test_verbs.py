@@ -17,7 +17,7 @@ from nodes.gateway.errors import Charge, PromptBlocked, ReplyLost, SetupError, T
 from nodes.journal import tables
 from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
-from nodes.journal.rows import Delivery, Job, Parking, State
+from nodes.journal.rows import Delivery, Held, Hindrance, Job, Parking, State
 from nodes.journal.verbs import Journal
 from tests.support.harness import jobs_of, picture_order, text_order
 
@@ -41,7 +41,7 @@ def sent(journal: Journal, take: int = 0) -> Job:
     job = journal.intend(text_order(take=take).intent("a"))
     assert journal.claim(job.id, "me", {"me"}) is not None
     posted = journal.begin_post(job, 100, {"me"})
-    assert posted is not None
+    assert isinstance(posted, Job)
     return posted
 
 
@@ -156,9 +156,9 @@ def test_slots_go_to_the_oldest_first_and_are_counted_when_the_post_begins(journ
         journal.claim(job.id, "me", {"me"})
     free = [journal.slots(job, 2, {"me"}).free for job in jobs]
     assert free == [True, True, False, False]
-    assert journal.begin_post(jobs[0], 2, {"me"}) is not None
-    assert journal.begin_post(jobs[1], 2, {"me"}) is not None
-    assert journal.begin_post(jobs[2], 2, {"me"}) is None
+    assert isinstance(journal.begin_post(jobs[0], 2, {"me"}), Job)
+    assert isinstance(journal.begin_post(jobs[1], 2, {"me"}), Job)
+    assert journal.begin_post(jobs[2], 2, {"me"}) == Held(Hindrance.SLOT)
     slots = journal.slots(jobs[3], 2, {"me"})
     assert (slots.running, slots.limit, slots.ahead) == (2, 2, 1)
 

@@ -29,7 +29,7 @@ from nodes.jobs.scheduler import Budget
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.reads import Records
-from nodes.journal.rows import Job
+from nodes.journal.rows import Allowance, Job
 from nodes.journal.verbs import Journal
 from nodes.media.encode import encode_clip
 from nodes.media.probe import verify
@@ -156,7 +156,7 @@ class Wiring:
     key: str = KEY
     max_jobs: int = 3
     observe: Observer = unobserved
-    allow: Callable[[Any], None] = lambda job: None
+    allowance: Callable[[], Allowance | None] = lambda: None
     timeouts: Timeouts = PATIENT
     clocks: Clocks | None = None
     budget: Callable[[], Budget] = lambda: Budget(6000, 1000)
@@ -197,7 +197,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
         max_jobs=wiring.max_jobs,
         clocks=clocks,
         budget=wiring.budget(),
-        allow=wiring.allow,
+        allowance=wiring.allowance,
         observe=wiring.observe,
         pace=wiring.pace,
     )

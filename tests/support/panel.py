@@ -105,7 +105,7 @@ class Site:
 
     def sent(self, prompt: str = "a fox in the snow", **changes: Any) -> Job:
         job = self.journal.begin_post(self.intended(prompt, **changes), 99, [])
-        assert job is not None
+        assert isinstance(job, Job)
         return job
 
     def running(self, prompt: str = "a fox in the snow", credits: float | None = 30.0, **changes: Any) -> Job:
