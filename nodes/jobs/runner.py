@@ -223,7 +223,7 @@ class Runner:
             work = ticket.work
             work.tickets.discard(ticket)
             if not work.tickets and not work.committed and work.scheduled is not None:
-                # Nobody wants it: it gives up its place in the line now, not when its turn comes.
+                # Nobody wants it: it leaves the queue now, not when its turn comes.
                 self._scheduler.hasten(work.scheduled)
             return work.committed
 

@@ -20,7 +20,7 @@ import requests
 from nodes.gateway.client import Timeouts, open_session
 from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError, TaskFailed
-from nodes.guard import connections as guard
+from nodes.guard import connections
 from nodes.guard.downloads import download
 from nodes.guard.uploads import put
 from nodes.jobs.events import Event
@@ -81,7 +81,7 @@ class Provocation:
         self.bench: harness.Bench | None = None
         self._undo: list[Callable[[], None]] = []
         if self.step == PUT and self.fault in SLOW:
-            stack.enter_context(patch.object(guard, "SILENCE_SECONDS", 0.7))
+            stack.enter_context(patch.object(connections, "SILENCE_SECONDS", 0.7))
         if self._by_gateway:
             (gateway.always if goes_on else gateway.script)(self.step, self.fault)
         elif self.fault.startswith("clock") and self.step == CREATE:
