@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import ntpath
 import os
 import re
 import secrets
@@ -112,8 +111,7 @@ def lacks_locks(refusal: OSError) -> bool:
 
 def is_share(path: str) -> bool:
     """Whether a real Windows path lies on another machine: mapped drives have become `\\\\server\\share` in it."""
-    drive = ntpath.splitdrive(path)[0]
-    return drive.startswith("\\\\") and not re.match(r"\\\\[?.]\\(?!UNC\\)", drive, re.IGNORECASE)
+    return path.startswith("\\\\") and not re.match(r"\\\\[?.]\\(?!UNC\\)", path, re.IGNORECASE)
 
 
 def file_system_of(path: str, mounts: str) -> str:
