@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from .comfyui import host, widgets
+from .comfyui import checks, host, widgets
 from .comfyui.host import shielded, supported
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class LoadVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
+    def validate_inputs(cls, file: object = None, url: object = None, video: object = checks.NOTHING) -> checks.Verdict:
         """Naming `file` here lifts the check against the list, which cannot know files in subfolders or outputs."""
-        return True
+        return checks.of_loaded("" if file == NO_FILE else file, url, video)
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None = NO_FILE, **inputs: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .comfyui import widgets
+from .comfyui import checks, widgets
 from .comfyui.host import shielded, supported
-from .comfyui.waiting import collect, collected
+from .comfyui.waiting import collect, collected, task_id_of
 
 
 class PollResult(io.ComfyNode):
@@ -30,6 +30,11 @@ class PollResult(io.ComfyNode):
             is_output_node=True,
             **supported(io.Schema, search_aliases=["wan", "collect video", "resume", "task id", "api mall"]),
         )
+
+    @classmethod
+    def validate_inputs(cls, task_id: object = None) -> checks.Verdict:
+        """What is no id is none in a peek, either."""
+        return checks.verdict(lambda: isinstance(task_id, str) and task_id_of(task_id))
 
     @classmethod
     def fingerprint_inputs(cls, task_id: str | None = None, **inputs: object) -> str:

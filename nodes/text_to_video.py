@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .comfyui import widgets
+from .comfyui import checks, widgets
 from .comfyui.host import shielded, supported
 from .comfyui.waiting import make
 from .gateway.models import TEXT_TO_VIDEO
@@ -32,9 +32,9 @@ class TextToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str) -> bool | str:
+    def validate_inputs(cls, prompt: object = None, model: object = None) -> checks.Verdict:
         """Naming `model` here lifts the check against the list: the gateway decides about names it may yet learn."""
-        return bool(model) or "Name a model."
+        return checks.of_job(TEXT_TO_VIDEO, prompt, model)
 
     @classmethod
     @shielded

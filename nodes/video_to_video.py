@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .comfyui import widgets
+from .comfyui import checks, widgets
 from .comfyui.host import shielded, supported
 from .comfyui.waiting import make
 from .gateway.models import VIDEO_TO_VIDEO
@@ -43,9 +43,15 @@ class VideoToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str) -> bool | str:
+    def validate_inputs(
+        cls,
+        prompt: object = None,
+        video: object = checks.NOTHING,
+        video_url: object = None,
+        model: object = None,
+    ) -> checks.Verdict:
         """Naming `model` here lifts the check against the list: the gateway decides about names it may yet learn."""
-        return bool(model) or "Name a model."
+        return checks.of_video_job(prompt, model, video, video_url)
 
     @classmethod
     @shielded

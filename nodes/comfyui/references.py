@@ -15,6 +15,7 @@ from ..media.errors import BadPicture, MediaError
 from ..media.stills import to_bytes
 from ..progress import Stop, Stopped
 from . import host, instance
+from .checks import lines_of, no_open_line, no_open_url, require_images, require_video
 from .clips import clip_of
 
 if TYPE_CHECKING:
@@ -25,21 +26,21 @@ if TYPE_CHECKING:
 
 def of_images(image: torch.Tensor | None, urls: str, stop: Stop) -> tuple[Medium | str, ...]:
     """Each picture of a batch, then each URL, one a line. Raises InputError; nothing was sent then."""
-    references: list[Medium | str] = [*_of_batch(image, stop), *_of_lines(urls)]
-    if not references:
-        raise InputError("No image is given", advice="Link an image, or write its https address into image_urls.")
-    return tuple(references)
+    lines = lines_of(urls)
+    for number, url in lines:
+        if not _is_open(url):
+            raise no_open_line(number)
+    require_images(image is not None, lines)
+    return (*_of_batch(image, stop), *(url for _, url in lines))
 
 
 def of_video(video: Input.Video | None, url: str, stop: Stop) -> Medium | str:
     """The one source video: linked, or the https address of one. Raises InputError; nothing was sent then."""
-    given = url.strip()
-    if (video is None) == (not given):
-        problem = "Both a video and a video_url are given" if given else "No video is given"
-        raise InputError(problem, advice="Link a video, or write the https address of one into video_url; one of both.")
+    require_video(video is not None, url)
     if video is None:
+        given = url.strip()
         if not _is_open(given):
-            raise InputError("video_url is no https address", advice="Write an address that is readable by anybody.")
+            raise no_open_url()
         return given
     try:
         return _of_clip(video, stop)
@@ -67,21 +68,6 @@ def _of_picture(number: int, pixels: np.ndarray[Any, Any], stop: Stop) -> Medium
         return sources.of_picture(pixels)
     except BadPicture as problem:
         raise InputError(f"Image {number} cannot be sent: {problem}") from None
-
-
-def _of_lines(urls: str) -> list[str]:
-    found = []
-    for number, line in enumerate(urls.splitlines(), 1):
-        url = line.strip()
-        if not url:
-            continue
-        if not _is_open(url):
-            raise InputError(
-                f"Line {number} of image_urls is no https address",
-                advice="Write one address a line, each beginning with https:// and readable by anybody.",
-            )
-        found.append(url)
-    return found
 
 
 def _is_open(url: str) -> bool:

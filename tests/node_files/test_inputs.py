@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from comfy_api.latest import InputImpl
 
 from tests.host.outcomes import PromptRefused
 from tests.support.node_files import (
+    OUR_NODES,
     Comfy,
     Node,
     clip_bytes,
@@ -143,16 +145,78 @@ def prompt_of(wrong: Wrong, comfy: Comfy) -> dict[str, Node]:
 def test_a_wrong_input_is_named_before_anything_is_sent(wrong: Wrong, comfy: Comfy) -> None:
     (comfy.base / "input" / "notes.txt").write_text("no clip " * 999, encoding="utf-8")
     (comfy.base / "user" / "secret.mp4").write_bytes(clip_bytes())
-    outcome = comfy.run(prompt_of(wrong, comfy))
-    assert wrong.message in outcome.error
-    assert NOT_SENT in outcome.error
-    assert wrong.message.split(": ")[0] in outcome.said(), "new front ends show the text on the node, not the error"
+    try:
+        outcome = comfy.run(prompt_of(wrong, comfy))
+    except PromptRefused as refused:
+        told = refused.node_errors["1"]["errors"][0]["details"]
+    else:
+        told = outcome.error
+        assert wrong.message.split(": ")[0] in outcome.said(), "new front ends show the text on the node, not the error"
+        assert outcome.all_kept("3") == []
+    assert wrong.message in told and NOT_SENT in told
     assert comfy.requests == []
-    assert outcome.all_kept("3") == []
+
+
+TEXTS = ("prompt", "image_urls", "video_url", "task_id", "url", "file")
+LITERAL = {
+    name: wrong
+    for name, wrong in WRONG.items()
+    if (name.split()[0] in ("t2v", "poll") and name != "poll nothing unfinished")
+    or name in ("i2v nothing", "i2v blank lines", "i2v http", "i2v file", "i2v endless prompt")
+    or name in ("v2v nothing", "v2v blank url", "v2v both", "v2v http", "v2v two urls")
+    or name in ("load nothing", "load blank url", "load missing file", "load foreign file", "load a folder")
+}
+
+
+@pytest.mark.parametrize("wrong", LITERAL.values(), ids=LITERAL.keys())
+def test_what_is_written_on_a_node_is_refused_with_the_prompt(wrong: Wrong, comfy: Comfy) -> None:
+    with pytest.raises(PromptRefused) as refused:
+        comfy.queue(prompt_of(wrong, comfy))
+    assert wrong.message in refused.value.node_errors["1"]["errors"][0]["details"]
+
+
+@pytest.mark.parametrize("wrong", LITERAL.values(), ids=LITERAL.keys())
+def test_what_is_linked_is_refused_when_the_node_runs(wrong: Wrong, comfy: Comfy) -> None:
+    prompt = prompt_of(wrong, comfy)
+    inputs = dict(wrong.node["inputs"])
+    for number, name in enumerate(name for name in TEXTS if isinstance(inputs.get(name), str)):
+        prompt[f"linked {number}"] = give(inputs[name])
+        inputs[name] = [f"linked {number}", 0]
+    prompt["1"] = {**wrong.node, "inputs": inputs}
+    outcome = comfy.run(prompt)
+    assert wrong.message in outcome.error and NOT_SENT in outcome.error and comfy.requests == []
+
+
+ANYTHING: list[Any] = [
+    None,
+    "",
+    " ",
+    7,
+    True,
+    [],
+    {},
+    ["1", 0],
+    "x" * 9999,
+    "\ud800",
+    "http://[",
+    "a\0b",
+    "../x",
+    float("nan"),
+]
+
+
+@pytest.mark.parametrize("node", OUR_NODES, ids=lambda node: node.GET_SCHEMA().node_id)
+def test_a_check_takes_any_value_and_none_and_nothing(comfy: Comfy, node: Any) -> None:
+    names = list(inspect.signature(node.validate_inputs).parameters)
+    assert node.validate_inputs(**dict.fromkeys(names)) is True, "all linked: nothing can be said"
+    for value in ANYTHING:
+        for name in names:
+            told = node.validate_inputs(**{name: value})
+            assert told is True or (isinstance(told, str) and NOT_SENT in told)
 
 
 def test_a_wrong_node_does_not_disturb_the_next_prompt(comfy: Comfy) -> None:
-    assert comfy.run({"1": text_to_video(""), "2": save("1")}).error
+    assert comfy.run({"0": give(""), "1": text_to_video(["0", 0]), "2": save("1")}).error
     comfy.run({"1": text_to_video(), "2": save("1")}).ok()
 
 
@@ -179,7 +243,7 @@ def test_without_a_key_nothing_is_sent_and_the_message_says_where_to_put_one(com
 def test_numbers_outside_their_range_are_refused_with_the_prompt(comfy: Comfy, wrong: Node, kind: str) -> None:
     with pytest.raises(PromptRefused) as refused:
         comfy.queue({"1": wrong, "2": save("1")})
-    assert [error["type"] for error in refused.value.node_errors["1"]["errors"]] == [kind]
+    assert {error["type"] for error in refused.value.node_errors["1"]["errors"]} == {kind}
 
 
 @pytest.mark.parametrize("values", [{"duration": "7"}, {"resolution": "4k"}, {"duration": ""}], ids=str)

@@ -8,7 +8,7 @@ import requests
 from nodes.comfyui import host
 from nodes.poll_result import PollResult
 from tests.support.harness import eventually
-from tests.support.node_files import KEY, Comfy, Outcome, keep, poll, save, stored_file, text_to_video
+from tests.support.node_files import KEY, Comfy, Outcome, give, keep, poll, save, stored_file, text_to_video
 
 ALL = {str(10 + slot): keep("1", slot) for slot in range(6)}
 MEDIA = ("10", "11", "12", "13")
@@ -132,7 +132,8 @@ def test_a_peek_at_a_finished_job_delivers(slow_comfy: Comfy) -> None:
 
 @pytest.mark.parametrize("task_id", ["vid_01UNKNOWN", "no id at all", "", "x" * 500])
 def test_a_peek_never_fails(comfy: Comfy, task_id: str) -> None:
-    outcome = collect(comfy, task_id, wait=False).ok()
+    # Linked: one that is written on the node and is no id is refused with the prompt.
+    outcome = comfy.run({"0": give(task_id), "1": poll(["0", 0], wait=False), **ALL}).ok()
     assert blocked(outcome) and outcome.said()
 
 
