@@ -66,14 +66,14 @@ class LoadVideo(io.ComfyNode):
         return checks.of_loaded("" if file == NO_FILE else file, url, video)
 
     @classmethod
-    def fingerprint_inputs(cls, file: str | None = NO_FILE, **inputs: Any) -> str:
-        """Changes when the file does. Total, and without network: what raises here would run on every queue.
+    async def fingerprint_inputs(cls, **inputs: Any) -> str:
+        """Changes when the file does, or what is behind the url. Total: what raises here would run on every queue.
 
         A linked input is None here.
         """
         from .comfyui.loading import fingerprint
 
-        return fingerprint("" if file is None or file == NO_FILE else file)
+        return await fingerprint(_text(inputs.get("file")), _text(inputs.get("url")).strip(), inputs)
 
     @classmethod
     @shielded
@@ -91,3 +91,8 @@ class LoadVideo(io.ComfyNode):
 
         name = "" if file == NO_FILE else file
         return await load(cls.hidden, Wanted(name, url.strip(), video, start, every_nth, max_frames, max_side))
+
+
+def _text(value: object) -> str:
+    """What is written in a widget; "" where it is linked or says that there is none."""
+    return value if isinstance(value, str) and value != NO_FILE else ""

@@ -37,7 +37,7 @@ class PollResult(io.ComfyNode):
         return checks.verdict(lambda: isinstance(task_id, str) and task_id_of(task_id))
 
     @classmethod
-    def fingerprint_inputs(cls, task_id: str | None = None, **inputs: object) -> str:
+    def fingerprint_inputs(cls, task_id: object = None, **inputs: object) -> str:
         """The same once the clip is on this disk, never before: what a task is up to is not for ComfyUI's cache."""
         return collected(task_id)
 

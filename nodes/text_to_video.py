@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .comfyui import checks, widgets
+from .comfyui import checks, handed_out, widgets
 from .comfyui.host import shielded, supported
 from .comfyui.waiting import make
 from .gateway.models import TEXT_TO_VIDEO
@@ -35,6 +35,11 @@ class TextToVideo(io.ComfyNode):
     def validate_inputs(cls, prompt: object = None, model: object = None) -> checks.Verdict:
         """Naming `model` here lifts the check against the list: the gateway decides about names it may yet learn."""
         return checks.of_job(TEXT_TO_VIDEO, prompt, model)
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> str:
+        """Changes when the clip is gone from this disk: ComfyUI's cache would hand on a path that leads nowhere."""
+        return handed_out.losses(inputs)
 
     @classmethod
     @shielded

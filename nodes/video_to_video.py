@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
-from .comfyui import checks, widgets
+from .comfyui import checks, handed_out, widgets
 from .comfyui.host import shielded, supported
 from .comfyui.waiting import make
 from .gateway.models import VIDEO_TO_VIDEO
@@ -52,6 +52,11 @@ class VideoToVideo(io.ComfyNode):
     ) -> checks.Verdict:
         """Naming `model` here lifts the check against the list: the gateway decides about names it may yet learn."""
         return checks.of_video_job(prompt, model, video, video_url)
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs: object) -> str:
+        """Changes when the clip is gone from this disk: ComfyUI's cache would hand on a path that leads nowhere."""
+        return handed_out.losses(inputs)
 
     @classmethod
     @shielded

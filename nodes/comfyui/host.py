@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
 import folder_paths
 import torch
@@ -304,11 +304,15 @@ def _links(prompt: Mapping[str, Any]) -> dict[str, set[int]]:
     for node in prompt.values():
         inputs = node.get("inputs") if isinstance(node, dict) else None
         for value in inputs.values() if isinstance(inputs, dict) else ():
-            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+            if _is_link(value):
                 slot = value[1]
                 if isinstance(slot, (int, float)) and slot == slot and abs(slot) < OUTPUT_SLOTS * 100:
                     links.setdefault(value[0], set()).add(int(slot))
     return links
+
+
+def _is_link(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
 
 
 def linked_outputs(hidden: Any) -> frozenset[int]:
@@ -324,6 +328,12 @@ def linked_outputs(hidden: Any) -> frozenset[int]:
         return frozenset(range(OUTPUT_SLOTS))
     now = _links({each: graph.get_node(each) for each in graph.all_node_ids()})
     return frozenset(int(slot) for slot in noted.split(",") if slot.isdecimal()) | now.get(node_id, set())
+
+
+def written_inputs(hidden: Any) -> dict[str, Any]:
+    """The inputs of the running node (its `cls.hidden`) as its fingerprint is told them: linked ones are None."""
+    inputs = hidden.dynprompt.get_node(hidden.unique_id)["inputs"]
+    return {name: None if _is_link(value) else value for name, value in inputs.items() if name != LINKED_INPUT}
 
 
 def shown_id(hidden: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,15 +13,15 @@ from comfy_api.latest import io
 
 from ..files import whole
 from ..gateway.errors import InputError
-from ..guard.downloads import download
-from ..guard.errors import GuardError, NotModified
+from ..guard.errors import GuardError
 from ..media.decode import measure
 from ..media.encode import trim_clip
-from ..media.errors import MediaError, NotAClip
+from ..media.errors import MediaError
 from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..progress import Stop
-from . import host, instance
+from . import addresses, handed_out, host
+from .addresses import LOADED_FOLDER
 from .clips import alone_with, clip_of
 from .line import Line
 from .outputs import Part, Slot, decoded
@@ -31,7 +30,6 @@ from .waiting import off_loop, reported
 if TYPE_CHECKING:
     from comfy_api.latest import Input
 
-_LOADED_FOLDER = "loaded"
 _KEPT_CRF = 10
 
 
@@ -66,7 +64,12 @@ class Found:
         return self.span == Span()
 
 
-def fingerprint(file: str) -> str:
+async def fingerprint(file: str, url: str, inputs: Mapping[str, object]) -> str:
+    """Changes when the file does, or what is behind the address, or when a clip that was handed out is gone. Total."""
+    return f"{_state_of(file)} {await addresses.changes(url)} {handed_out.losses(inputs)}"
+
+
+def _state_of(file: str) -> str:
     """Name, size and time of the file; a constant for what is no file in ComfyUI's folders."""
     if not file:
         return ""
@@ -81,16 +84,20 @@ async def load(hidden: Any, wanted: Wanted) -> io.NodeOutput:
     """The outputs of Load Video: only what is linked is decoded or written."""
     line = Line(hidden)
     with reported(line):
-        linked = host.linked_outputs(hidden)
-        return await off_loop(lambda stop: _load(wanted, linked, line, stop))
+        linked, asked = host.linked_outputs(hidden), addresses.asked_in_this_prompt()
+        output, path = await off_loop(lambda stop: _load(wanted, linked, asked, line, stop))
+        handed_out.remember(hidden, path)
+        return output
 
 
-def _load(wanted: Wanted, linked: frozenset[int], line: Line, stop: Stop) -> io.NodeOutput:
+def _load(
+    wanted: Wanted, linked: frozenset[int], asked: addresses.Asked, line: Line, stop: Stop
+) -> tuple[io.NodeOutput, Path]:
     def tell(fraction: float) -> None:
         host.show_progress(line.node_id, fraction, 1.0)
 
     try:
-        found = _find(wanted, tell, stop)
+        found = _find(wanted, asked, tell, stop)
         path, span = found.clip.path, found.span
         plan = measure(path, span, stop=stop)
         shown = path if found.whole else _written(found, stop) if Slot.VIDEO in linked else None
@@ -100,10 +107,11 @@ def _load(wanted: Wanted, linked: frozenset[int], line: Line, stop: Stop) -> io.
         raise InputError(str(problem)) from None
     line.clip(found.clip, plan.frames, plan.fps)
     video = host.blocked() if shown is None else host.as_video(shown)
-    return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=host.preview(shown or path))
+    ui = host.preview(shown or path)
+    return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=ui), shown or path
 
 
-def _find(wanted: Wanted, tell: Any, stop: Stop) -> Found:
+def _find(wanted: Wanted, asked: addresses.Asked, tell: Any, stop: Stop) -> Found:
     """The one clip that is meant. Raises InputError when there is none, or more than one."""
     given = [name for name in ("file", "url", "video") if getattr(wanted, name) not in ("", None)]
     if len(given) != 1:
@@ -113,7 +121,7 @@ def _find(wanted: Wanted, tell: Any, stop: Stop) -> Found:
     if wanted.file:
         return Found(probe(host.input_file(wanted.file)), wanted.span)
     if wanted.url:
-        return Found(probe(_downloaded(wanted.url, tell, stop)), wanted.span)
+        return Found(probe(addresses.kept(wanted.url, tell, stop, asked)), wanted.span)
     assert wanted.video is not None
     return _linked_clip(wanted.video, wanted.span, stop)
 
@@ -163,56 +171,7 @@ def _made(digest: str, make: Callable[[Path], object], stop: Stop) -> Path:
     return path
 
 
-def _downloaded(url: str, tell: Any, stop: Stop) -> Path:
-    """The file behind a URL, kept by its address and asked for again only with its validators."""
-    current = instance.current()
-    name = hashlib.sha256(url.encode()).hexdigest()[:24]
-    path = _folder() / f"{name}.mp4"
-    notes = _folder_of_notes() / f"{name}.json"
-    with alone_with(path, stop):
-        known = _read_notes(notes) if path.exists() else {}
-        try:
-            with whole(path) as part:
-                downloaded = download(
-                    url,
-                    part,
-                    **current.reach(current.settings()),
-                    stop=stop,
-                    tell=tell,
-                    validators=(known.get("etag"), known.get("last_modified")),
-                )
-                _require_clip(part)
-        except NotModified:
-            return path
-        with whole(notes) as part:
-            part.write_text(json.dumps({"etag": downloaded.etag, "last_modified": downloaded.last_modified}), "utf-8")
-    return path
-
-
-def _require_clip(part: Path) -> None:
-    try:
-        probe(part)
-    except NotAClip:
-        raise NotAClip(
-            "The url leads to something that is not a video. Open it in a browser to see what it is."
-        ) from None
-
-
 def _folder() -> Path:
-    folder = host.results_folder() / _LOADED_FOLDER
+    folder = host.results_folder() / LOADED_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _folder_of_notes() -> Path:
-    folder = instance.current().folders.state / _LOADED_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _read_notes(path: Path) -> Mapping[str, str | None]:
-    try:
-        notes = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return notes if isinstance(notes, dict) else {}

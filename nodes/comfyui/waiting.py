@@ -21,7 +21,7 @@ from ..gateway.errors import APIMallError, InputError, NotDecoded
 from ..journal.rows import State
 from ..media.errors import MediaError
 from ..progress import Stop, Stopped
-from . import host, instance
+from . import handed_out, host, instance
 from .line import Line
 from .outputs import decoded
 
@@ -59,16 +59,18 @@ async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
         return _blocked(problem.task_id or _given_id(task_id), "")
 
 
-def collected(task_id: str | None) -> str:
+def collected(task_id: object) -> str:
     """A fingerprint of a task: constant once its clip lies on this disk, else one that never comes again. Total.
 
-    None is an id that is linked, and not known yet. Asks the journal only.
+    None is an id that is linked, and not known yet; no text is none. Asks the journal only.
     """
     from ..journal.errors import JournalError
 
-    with suppress(APIMallError, OSError, JournalError):
+    with suppress(APIMallError, OSError, JournalError, UnicodeError):
         current = instance.current()
-        job = current.journal().by_task(current.settings().account, _given_id(task_id or ""))
+        job = current.journal().by_task(
+            current.settings().account, _given_id(task_id if isinstance(task_id, str) else "")
+        )
         if job is not None and job.file and (current.folders.results / Path(job.file).name).is_file():
             return "".join(sorted({delivery.sha256 for delivery in current.journal().deliveries(job.id)}))
     return uuid.uuid4().hex
@@ -121,7 +123,7 @@ def reported(line: Line) -> Iterator[None]:
 def task_id_of(text: str) -> str | None:
     """The id in what a user pasted: blanks, quotes and a URL around it are forgiven. None: nothing was given."""
     bare = _given_id(text)
-    if any(character.isspace() for character in bare) or len(bare) > 200:
+    if " " in bare or not bare.isprintable() or len(bare) > 200:
         raise InputError("That is not a task id", advice="Paste the id alone; it looks like vid_01HQ9MA3M6V6...")
     return bare or None
 
@@ -211,6 +213,7 @@ async def _outputs(ticket: Ticket, hidden: Any, line: Line, remarks: Sequence[st
     except MediaError as problem:
         raise _not_decoded(result, str(problem)) from None
     line.done(status, result, remarks)
+    handed_out.remember(hidden, result.path)
     return io.NodeOutput(
         host.as_video(result.path),
         frames,

@@ -19,6 +19,7 @@ from tests.support.node_files import (
     SOUND_RATE,
     WIDTH,
     Comfy,
+    Outcome,
     clip_bytes,
     give_list,
     keep,
@@ -64,6 +65,28 @@ def test_the_clip_is_shown_on_the_node_and_the_saved_one_is_the_gateways(comfy: 
     copy = (comfy.base / "output" / saved["subfolder"] / saved["filename"]).read_bytes()
     assert copy.startswith(clip_bytes())
     assert copy == (comfy.base / "output" / "apimall" / shown["filename"]).read_bytes()
+
+
+def cached(outcome: Outcome) -> list[str]:
+    nodes: list[str] = dict(outcome.history["status"]["messages"])["execution_cached"]["nodes"]
+    return nodes
+
+
+def test_a_clip_that_is_gone_from_disk_is_not_served_from_the_cache(comfy: Comfy) -> None:
+    def saved_as(prefix: str) -> Outcome:
+        saving = save("1")
+        saving["inputs"]["filename_prefix"] = prefix
+        return comfy.run({"1": text_to_video(), "2": saving}).ok()
+
+    saved_as("video/one")
+    assert cached(saved_as("video/two")) == ["1"]
+    for clip in host.results_folder().glob("*.mp4"):
+        clip.unlink()
+    outcome = saved_as("video/three")
+    (saved,) = outcome.history["outputs"]["2"]["images"]
+    assert (comfy.base / "output" / saved["subfolder"] / saved["filename"]).is_file() and cached(outcome) == []
+    assert (comfy.count("create"), comfy.count("download")) == (1, 2)
+    assert cached(saved_as("video/four")) == ["1"]
 
 
 def test_a_silent_clip_gives_silence_of_its_length(comfy: Comfy) -> None:

@@ -275,12 +275,12 @@ def test_an_address_is_fetched_once_and_asked_for_changes_later(comfy: Comfy) ->
     url = url_of(comfy)
     before = comfy.count("download")
     assert near(load(comfy, url=url).ok().kept("11"), range(FRAMES))
-    load(comfy, url=url).ok()
-    assert comfy.count("download") == before + 1, "ComfyUI's own cache serves it"
+    assert comfy.count("download") == before + 1
     comfy.restart()
-    assert near(load(comfy, url=f" {url}\n").ok().kept("11"), range(FRAMES))
+    twins = {"1": load_video(url=f" {url}\n"), "2": load_video(url=url, start=0.1)}
+    comfy.run({**twins, "3": keep("1", COUNT), "4": keep("2", COUNT)}).ok()
     asked = comfy.gateway.record.of("download")[-1]
-    assert asked.headers["If-None-Match"] and comfy.count("download") == before + 2
+    assert asked.headers["If-None-Match"] and comfy.count("download") == before + 2, "once a prompt, whoever asks"
 
 
 def test_a_changed_file_behind_an_address_is_fetched_anew(comfy: Comfy) -> None:
@@ -289,6 +289,35 @@ def test_a_changed_file_behind_an_address_is_fetched_anew(comfy: Comfy) -> None:
     shelf_file(comfy).write_bytes(clip_bytes(count=20))
     comfy.restart()
     assert load(comfy, url=url).ok().kept("15") == 20
+
+
+def test_what_is_unchanged_behind_an_address_stays_in_the_cache(comfy: Comfy, runs: list[object]) -> None:
+    url = url_of(comfy)
+    for _ in range(3):
+        assert load(comfy, url=url).ok().kept("15") == FRAMES
+    assert len(runs) == 1
+    comfy.gateway.stop()
+    assert load(comfy, url=url).ok().kept("15") == FRAMES, "nobody answers: what is here is as good as ever"
+
+
+def test_what_has_changed_behind_an_address_is_seen_by_the_next_prompt(comfy: Comfy, runs: list[object]) -> None:
+    url = url_of(comfy)
+    load(comfy, url=url).ok()
+    shelf_file(comfy).write_bytes(clip_bytes(count=20))
+    before = comfy.count("download")
+    assert load(comfy, url=url).ok().kept("15") == 20
+    assert (comfy.count("download"), len(runs)) == (before + 1, 2)
+
+
+def test_a_part_that_is_gone_from_disk_is_made_again(comfy: Comfy) -> None:
+    stored(comfy)
+    prompt = {"1": load_video(file="clip.mp4", start=0.5), "2": save("1")}
+    comfy.run(prompt).ok()
+    for part in comfy.base.rglob("loaded/*.mp4"):
+        part.unlink()
+    saving = save("1")
+    saving["inputs"]["filename_prefix"] = "video/again"
+    assert comfy.run({**prompt, "2": saving}).ok().history["outputs"]["2"]["images"]
 
 
 def test_an_address_gets_no_key(comfy: Comfy) -> None:

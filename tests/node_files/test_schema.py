@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -10,7 +11,7 @@ from comfy_api.latest import io
 
 from nodes.comfyui.outputs import Slot
 from nodes.load_video import LoadVideo
-from tests.support.node_files import OUR_NODES
+from tests.support.node_files import OUR_NODES, Comfy
 
 NODES = OUR_NODES
 IDS = [node.GET_SCHEMA().node_id for node in NODES]
@@ -143,15 +144,24 @@ def test_slots_are_numbered_as_the_outputs_are() -> None:
     assert [slot.name.lower() for slot in Slot] == [name for name, _ in CLIP_OUTPUTS]
 
 
-def test_paid_nodes_have_no_fingerprint() -> None:
-    # One that raised would make them run, and pay, on every queue.
-    assert [node.GET_SCHEMA().node_id for node in NODES if hasattr(node, "fingerprint_inputs")] == [
-        "APIMall_PollResult",
-        "APIMall_LoadVideo",
-    ]
-
-
-def test_fingerprints_never_raise() -> None:
-    for file in ("", "(none)", "gone.mp4", "../../etc/passwd", "a\0b", "x" * 5000, None):
-        assert isinstance(LoadVideo.fingerprint_inputs(file=file, url=None, video=None), str)
-    assert isinstance(LoadVideo.fingerprint_inputs(), str)
+@pytest.mark.parametrize("node", NODES, ids=IDS)
+def test_fingerprints_never_raise(comfy: Comfy, node: Any) -> None:
+    # One that raised would make its node run on every queue.
+    anything: tuple[Any, ...] = (
+        "",
+        "(none)",
+        "gone.mp4",
+        "../../etc/passwd",
+        "a\0b",
+        "x" * 5000,
+        "\ud800",
+        None,
+        7,
+        ["1", 0],
+        {},
+        0.5,
+    )
+    for value in anything:
+        for inputs in ({}, {entry.id: value for entry in node.GET_SCHEMA().inputs}):
+            told = node.fingerprint_inputs(**inputs)
+            assert isinstance(asyncio.run(told) if inspect.iscoroutine(told) else told, str)
