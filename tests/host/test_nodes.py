@@ -25,6 +25,7 @@ from nodes.media.decode import decode_frames
 from nodes.media.encode import encode_clip
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
+from tests.host.outcomes import PromptRefused
 from tests.host.real_host import Install, RealHost
 
 pytestmark = pytest.mark.host
@@ -264,7 +265,10 @@ WRONG = {
 @pytest.mark.parametrize("message", WRONG)
 def test_a_wrong_input_is_named_before_any_request(place: Place, message: str) -> None:
     count = place.since()
-    error = place.error({"1": WRONG[message], "2": save("1")})
+    try:
+        error = place.error({"1": WRONG[message], "2": save("1")})
+    except PromptRefused as refused:
+        error = refused.node_errors["1"]["errors"][0]["details"]
     assert message in error and "Nothing was sent; no credits were spent." in error
     assert count(None) == 0
 
