@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.place import Place, open_place
 from tests.host.real_host import NO_HOST, Install, RealHost, installs
 
 StartHost = Callable[..., RealHost]
@@ -30,3 +31,9 @@ def start_host(install: Install, tmp_path: Path) -> Iterator[StartHost]:
             return running.enter_context(RealHost(install, base or tmp_path / "base", **keywords))  # type: ignore[arg-type]
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def place(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with open_place(install, tmp_path_factory.mktemp("nodes")) as opened:
+        yield opened

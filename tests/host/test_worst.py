@@ -9,17 +9,16 @@ from typing import Any
 import av
 import pytest
 
-from tests.host.real_host import RealHost
-from tests.host.test_nodes import (
+from tests.host.place import (
     KEY,
     Place,
     image_to_video,
     load_video,
     pictures,
-    place,  # noqa: F401 - a fixture
     save,
     text_to_video,
 )
+from tests.host.real_host import RealHost
 
 pytestmark = pytest.mark.host
 
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.host
 SIDE, FRAMES = 4096, 2000
 
 
-def test_a_lost_reply_is_asked_for_again_with_the_same_key_and_bytes(place: Place) -> None:  # noqa: F811
+def test_a_lost_reply_is_asked_for_again_with_the_same_key_and_bytes(place: Place) -> None:
     charged, count = place.gateway.record.charges(), place.since()
     place.gateway.script("create", "drop-after")
     place.ok({"1": text_to_video("the reply is lost"), "2": save("1")})
@@ -38,7 +37,7 @@ def test_a_lost_reply_is_asked_for_again_with_the_same_key_and_bytes(place: Plac
     assert place.gateway.record.charges() - charged == 30
 
 
-def test_an_interrupt_in_the_upload_sends_nothing_and_the_next_queue_sends_it_once(place: Place) -> None:  # noqa: F811
+def test_an_interrupt_in_the_upload_sends_nothing_and_the_next_queue_sends_it_once(place: Place) -> None:
     count = place.since()
     picture = {
         "class_type": "EmptyImage",
@@ -58,7 +57,7 @@ def test_an_interrupt_in_the_upload_sends_nothing_and_the_next_queue_sends_it_on
     assert count("create") == 1
 
 
-def test_two_processes_that_want_the_same_job_pay_for_one(place: Place, tmp_path: Path) -> None:  # noqa: F811
+def test_two_processes_that_want_the_same_job_pay_for_one(place: Place, tmp_path: Path) -> None:
     charged, count = place.gateway.record.charges(), place.since()
     shot = {"1": text_to_video("wanted by two"), "2": save("1")}
     base = tmp_path / "second"
@@ -78,7 +77,7 @@ def test_two_processes_that_want_the_same_job_pay_for_one(place: Place, tmp_path
     assert place.gateway.record.charges() - charged == 30
 
 
-def test_frames_that_would_not_fit_are_refused_with_what_fits_and_comfyui_stays_up(place: Place) -> None:  # noqa: F811
+def test_frames_that_would_not_fit_are_refused_with_what_fits_and_comfyui_stays_up(place: Place) -> None:
     write_black(place.host.base / "input" / "large.mp4")
     error = place.error({"1": load_video(file="large.mp4"), "2": pictures("1", 1)})
     assert f"{FRAMES} frames of {SIDE}x{SIDE} need" in error
