@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import settings as settings_room
+from .gateway.errors import SetupError
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Service:
         self._holders: Holders | None = None
         self._runners: dict[str, Runner] = {}
         self._resumed: set[str] = set()
+        self._introduced: set[str] = set()
         self._rehearsal: RehearsalGateway | None = None
 
     def settings(self) -> Settings:
@@ -83,13 +86,37 @@ class Service:
         with self._lock:
             if self._journal is None:
                 self._journal = Journal(self.folders.state / JOURNAL_FILE)
+            with contextlib.suppress(SetupError):
+                # What is wrong with the settings is told to whoever needs them.
+                self._introduce(self._journal, self.settings())
             return self._journal
+
+    def _introduce(self, journal: Journal, settings: Settings) -> None:
+        """Tell the journal which account is in use, and what its owner says of it in the environment."""
+        if settings.account in self._introduced or settings.key is None:
+            return
+        journal.know_account(settings.account, settings.base_url)
+        if settings.account != settings.account_of_key:
+            journal.know_account(settings.account_of_key, settings.base_url)
+            journal.same_account(settings.account, settings.account_of_key)
+        self._introduced.add(settings.account)
+
+    def same_account(self, other: str) -> None:
+        """The owner says that the account in use is `other` under a new key: its jobs go on. Raises SetupError."""
+        with self._lock:
+            settings = self.settings()
+            if (before := self._runners.pop(other, None)) is not None:
+                before.close("The account has a new key")
+            self.journal().same_account(settings.account, other)
+            self._resumed.discard(settings.account)
+            self.runner()
 
     def runner(self) -> Runner:
         """The runner of the account in use; follows what that account left unfinished. Raises SetupError."""
         with self._lock:
             settings = self.settings()
             settings.require_key()
+            self.journal()
             runner = self._runners.get(settings.account)
             if runner is None:
                 runner = self._runners[settings.account] = self._wire(settings)
@@ -142,6 +169,7 @@ class Service:
                 runner.close()
             self._runners.clear()
             self._resumed.clear()
+            self._introduced.clear()
             if self._rehearsal is not None:
                 self._rehearsal.stop()
             if self._holders is not None:

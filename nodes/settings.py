@@ -38,6 +38,7 @@ STATE_DIR_VARIABLE = "APIMALL_STATE_DIR"
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
 DAILY_CREDITS_VARIABLE = "APIMALL_DAILY_CREDITS"
+ACCOUNT_VARIABLE = "APIMALL_ACCOUNT"
 
 ENVIRON: Mapping[str, str] = os.environ
 """The process's own environment, for whoever hands it on: nobody else reads it."""
@@ -50,6 +51,7 @@ SwitchSource = Literal["environment", "panel", "default"]
 
 _LARGEST_KEY_CHARACTERS = 512
 _LARGEST_KEY_FILE_BYTES = 4096
+_LARGEST_NAME_CHARACTERS = 80
 _SHORTEST_MASKED_KEY = 12
 _LARGEST_MAX_JOBS = 1000
 _LARGEST_WAIT_MINUTES = 7 * 24 * 60.0
@@ -98,6 +100,7 @@ class Settings:
     max_jobs: int = DEFAULT_MAX_JOBS
     wait_minutes: float = DEFAULT_WAIT_MINUTES
     daily_credits: float = 0.0
+    account_name: str = ""
     rehearsal_source: SwitchSource = field(default="default", compare=False)
 
     @property
@@ -112,7 +115,15 @@ class Settings:
 
     @property
     def account(self) -> str:
-        """Which account's jobs these are: `rehearsal`, `no key`, or 32 hex digits of base URL and key."""
+        """Which account's jobs these are: `rehearsal`, `no key`, or 32 hex digits of base URL and key, or name."""
+        if self.key is None or self.rehearsal or not self.account_name:
+            return self.account_of_key
+        # No key has a line break in it: a name is never taken for one.
+        return hashlib.sha256(f"{self.base_url}\nname\n{self.account_name}".encode()).hexdigest()[:32]
+
+    @property
+    def account_of_key(self) -> str:
+        """What the account is called when its owner gives it no name; another with each key."""
         if self.rehearsal:
             return "rehearsal"
         if self.key is None:
@@ -165,6 +176,7 @@ def load(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> Settings:
         max_jobs=max_jobs,
         wait_minutes=wait_minutes,
         daily_credits=daily_credits,
+        account_name=_read_account_name(_given(environ, ACCOUNT_VARIABLE)),
         rehearsal_source=rehearsal_source,
     )
 
@@ -336,6 +348,15 @@ def _read_daily_credits(text: str) -> float:
             advice="Correct it, or leave it unset for no limit of its own.",
         )
     return credits
+
+
+def _read_account_name(text: str) -> str:
+    if len(text) > _LARGEST_NAME_CHARACTERS or not text.isprintable():
+        raise SetupError(
+            f"{ACCOUNT_VARIABLE} is not a name of up to {_LARGEST_NAME_CHARACTERS} characters.",
+            advice="Give the account a short name of your own choice, or leave it unset.",
+        )
+    return text
 
 
 def _read_rehearsal(state_folder: Path, text: str) -> tuple[bool, SwitchSource]:

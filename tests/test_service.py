@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from nodes.gateway.errors import SetupError
+from nodes.gateway.errors import Charge, SetupError
 from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
 from tests.support import harness
+
+KEYS = ("sk-test-0123456789.first", "sk-test-0123456789.second")
+"""Two of one account, as the stand-in has it."""
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
 
 @pytest.fixture
 def service(tmp_path: Path, gateway: RehearsalGateway) -> Iterator[Service]:
-    environ = {"APIMALL_API_KEY": harness.KEY, "APIMALL_BASE_URL": gateway.base_url}
+    environ = {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url}
     made = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, clocks=harness.quick_clocks())
     yield made
     made.close()
@@ -62,3 +65,86 @@ def test_of_the_two_limits_of_a_day_the_smaller_counts(
     environ = {"APIMALL_API_KEY": harness.KEY, "APIMALL_DAILY_CREDITS": in_environment}
     service = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, daily_limit=lambda: in_settings)
     assert service._credits_a_day() == counts
+
+
+# A new key of the same account
+
+
+def rotated(service: Service, gateway: RehearsalGateway, **more: str) -> Service:
+    """ComfyUI after a restart, with another key."""
+    service.close()
+    environ = {"APIMALL_API_KEY": KEYS[1], "APIMALL_BASE_URL": gateway.base_url, **more}
+    return Service(service.folders, environ, clocks=harness.quick_clocks())
+
+
+def test_with_a_new_key_an_equal_job_is_not_paid_before_its_owner_said_whose_the_old_ones_are(
+    service: Service, gateway: RehearsalGateway
+) -> None:
+    paid = harness.ended(service.runner().submit(harness.text_order())).result()
+    later = rotated(service, gateway)
+    try:
+        with pytest.raises(SetupError, match="1 jobs were made with other keys") as told:
+            later.runner().submit(harness.text_order())
+        assert told.value.charge is Charge.NOT_SENT
+        harness.ended(later.runner().submit(harness.text_order(take=1))).result()
+        posts = len(gateway.record.posts)
+        [other] = later.journal().others(later.settings().account)
+        later.same_account(other.account)
+        again = harness.ended(later.runner().submit(harness.text_order())).result()
+        assert (again.path, again.downloaded) == (paid.path, False)
+        assert len(gateway.record.posts) == posts
+    finally:
+        later.close()
+
+
+def test_a_job_that_ran_when_the_key_changed_goes_on_under_the_new_one(
+    service: Service, gateway: RehearsalGateway
+) -> None:
+    gateway.always("poll", "status:processing")
+    ticket = service.runner().submit(harness.text_order())
+    harness.eventually(lambda: ticket.status().accepted, "accepted")
+    later = rotated(service, gateway)
+    gateway.faults.clear()
+    try:
+        later.runner()
+        [other] = later.journal().others(later.settings().account)
+        assert (other.jobs, other.unfinished) == (1, 1)
+        later.same_account(other.account)
+        harness.eventually(lambda: later.journal().get(1).delivered_at, "home")
+        assert len(gateway.record.posts) == 1
+    finally:
+        later.close()
+
+
+def test_strangers_never_meet(service: Service, gateway: RehearsalGateway) -> None:
+    harness.ended(service.runner().submit(harness.text_order())).result()
+    later = rotated(service, gateway)
+    try:
+        account = later.settings().account
+        later.runner()
+        [other] = later.journal().others(account)
+        later.journal().another_account(account, other.account)
+        harness.ended(later.runner().submit(harness.text_order())).result()
+        assert len(gateway.record.tasks) == 2
+    finally:
+        later.close()
+
+
+def test_a_name_for_the_account_answers_for_servers_and_outlives_every_key(
+    service: Service, gateway: RehearsalGateway
+) -> None:
+    name = {"APIMALL_ACCOUNT": "studio"}
+    paid = harness.ended(service.runner().submit(harness.text_order())).result()
+    # The name is given while the first key is still in use, then the key changes.
+    service.close()
+    environ = {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url, **name}
+    named = Service(service.folders, environ, clocks=harness.quick_clocks())
+    named.runner()
+    later = rotated(named, gateway, **name)
+    try:
+        again = harness.ended(later.runner().submit(harness.text_order())).result()
+        assert (again.path, again.downloaded) == (paid.path, False)
+        assert later.journal().others(later.settings().account) == []
+    finally:
+        later.close()
+    assert len(gateway.record.posts) == 1

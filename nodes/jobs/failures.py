@@ -11,6 +11,7 @@ from ..gateway.errors import (
     APIMallError,
     Charge,
     Detached,
+    InputError,
     KeyConflict,
     NotHome,
     NotReached,
@@ -154,6 +155,26 @@ _PARKINGS: tuple[tuple[type[APIMallError], Parking], ...] = (
     (Unclear, Parking.UNREACHED),
     (NotReached, Parking.UNREACHED),
 )
+
+
+def not_parked(job: Job) -> InputError:
+    """Only what nobody follows, and what did not end, is for its owner to settle."""
+    return about(InputError, "This job is not on hold", job, advice="Look at how it stands now.")
+
+
+def no_answer(job: Job, why: str) -> InputError:
+    """A task that cannot be what came of this job."""
+    return about(InputError, why, job, advice="Look for another one in the account's history at API Mall.")
+
+
+def known_elsewhere(jobs: int, unfinished: int) -> SetupError:
+    """The same order stands under another key, of which nobody has said whether it is of the same account."""
+    return SetupError(
+        f"This very job was made with another key. {jobs} jobs were made with other keys of this gateway, {unfinished} "
+        "of them unfinished",
+        advice="Say in the API Mall panel whether they are of the same account (or set APIMALL_ACCOUNT to a name for "
+        "it): then it is continued or served instead of paid again.",
+    )
 
 
 def as_accepted(job: Job, reply: Accepted) -> Job:

@@ -117,8 +117,11 @@ class Order:
         parts = [1, account, self.model, self.type, self.prompt, self.duration, self.resolution, self.take, references]
         return hashlib.sha256(json.dumps(parts, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
-    def intent(self, account: str) -> Intent:
-        """What the journal keeps of it; the body is left open as long as something has to be uploaded."""
+    def intent(self, account: str, *others: str) -> Intent:
+        """What the journal keeps of it; the body is left open as long as something has to be uploaded.
+
+        `others`: other names of the same account.
+        """
         return Intent(
             account=account,
             identity=self.identity(account),
@@ -129,6 +132,7 @@ class Order:
             resolution=self.resolution,
             take=self.take,
             body=None if self.media else self.request(tuple(map(str, self.references))).body(),
+            earlier=tuple(self.identity(other) for other in others),
         )
 
     def request(self, urls: tuple[str, ...]) -> CreateRequest:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ..gateway.client import Gateway
 from ..gateway.contract import COMPLETED as TASK_COMPLETED
 from ..gateway.contract import FAILED as TASK_FAILED
-from ..gateway.contract import Task
+from ..gateway.contract import Accepted, Task
 from ..gateway.errors import (
     APIMallError,
     BadRequest,
@@ -34,7 +34,7 @@ from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
 from ..journal.errors import JournalError
 from ..journal.presence import Holders
-from ..journal.rows import Allowance, Held, Hindrance, Job, Parking, State
+from ..journal.rows import Allowance, Held, Hindrance, Intent, Job, Parking, State
 from ..journal.verbs import Journal
 from . import failures
 from .events import Event, Observer, unobserved
@@ -128,7 +128,10 @@ class Runner:
     def submit(self, order: Order) -> Ticket:
         """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3)."""
         with _journal_errors(), self._lock:
-            return self._pick_up(self._journal.intend(order.intent(self.account)), order)
+            intent = self._intent(order)
+            if self._journal.standing(intent) is None:
+                self._require_no_equal(order)
+            return self._pick_up(self._journal.intend(intent), order)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest unfinished job, None if there is none."""
@@ -158,13 +161,64 @@ class Runner:
                 self._begin(Work(job, None, self._learned(job)))
         return len(waiting)
 
-    def close(self) -> None:
+    # What its owner says of a job that nobody can settle
+
+    def close_job(self, job_id: int) -> Job:
+        """Be done with a parked job: it is not followed, and counts in no limit. Raises InputError."""
+        with _journal_errors(), self._lock:
+            job = self._parked(job_id)
+            closed = self._journal.close_job(job, self._holders.alive())
+            if closed.state is not State.CLOSED:
+                raise failures.not_parked(closed)
+        self._observe(Event.PARKED, closed)
+        return closed
+
+    def answer(self, job_id: int, task_id: str) -> Job:
+        """Its owner found the task of a create that was never answered: it is followed from here on.
+
+        Blocking: the gateway is asked about the task. Raises InputError for one that does not fit.
+        """
+        with _journal_errors():
+            job = self._parked(job_id)
+            if job.state is not State.SENT:
+                raise failures.not_parked(job)
+            task = self._gateway().query(task_id)
+            # The gateway says what model a task is of, and no more that could be compared.
+            if task.model is not None and task.model != job.model:
+                raise failures.no_answer(job, f"Task {task_id} is of the model {task.model}")
+            with self._lock:
+                if self._journal.by_task(self.account, task_id) is not None:
+                    raise failures.no_answer(job, f"Task {task_id} is another job's already")
+                reply = Accepted(task_id, credits_used=task.credits_used)
+                job = self._journal.accepted(self._parked(job_id), reply)
+                if job.id not in self._works:
+                    self._begin(Work(job, None, self._learned(job)))
+        self._observe(Event.ACCEPTED, job)
+        return job
+
+    def _parked(self, job_id: int) -> Job:
+        job = self._journal.get(job_id)
+        if job.account != self.account or job.parked is None or job.holder in self._holders.alive():
+            raise failures.not_parked(job)
+        return job
+
+    def close(self, reason: str = "ComfyUI is closing") -> None:
         """Start no further step; jobs go on at the gateway, and from the journal next time."""
         self._scheduler.close()
         with self._lock:
             for work in list(self._works.values()):
-                work.error = failures.detached(work.job, "ComfyUI is closing", sent=work.committed)
+                work.error = failures.detached(work.job, reason, sent=work.committed)
                 self._end(work)
+
+    def _intent(self, order: Order) -> Intent:
+        return order.intent(*self._journal.members(self.account))
+
+    def _require_no_equal(self, order: Order) -> None:
+        """Before an order is paid: raises SetupError when it was paid with a key that may be of this very account."""
+        others = self._journal.others(self.account)
+        equal = [self._journal.standing(order.intent(other.account)) for other in others]
+        if any(job is not None and job.charge is not Charge.NOT_SENT for job in equal):
+            raise failures.known_elsewhere(sum(other.jobs for other in others), sum(each.unfinished for each in others))
 
     # Tickets
 
@@ -431,7 +485,7 @@ class Runner:
             # Under the lock: were the same order submitted in between, there would be two works for its row.
             old = settle()
             del self._works[old.id]
-            work.job = self._journal.intend(order.intent(self.account))
+            work.job = self._journal.intend(self._intent(order))
             work.committed, work.failures, work.cached_uploads = False, 0, ()
             self._begin(work)
         self._observe(Event.REJECTED if old.state is State.REJECTED else Event.REFUNDED, old)

@@ -106,9 +106,9 @@ class Records:
         """One job, if it is this account's."""
         return one(self._select("SELECT * FROM jobs WHERE id = ? AND account = ?", (job_id, account)))
 
-    def latest(self, account: str, identity: str) -> Job | None:
-        """The newest attempt at a job, or None when it was never asked for."""
-        return latest(self._select, account, identity)
+    def latest(self, account: str, *identities: str) -> Job | None:
+        """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
+        return latest(self._select, account, identities)
 
     def steps(self, job_id: int) -> list[tuple[float, str, str]]:
         """The history of a job: (time, step, detail), oldest first."""
@@ -158,10 +158,10 @@ class Records:
 # What verbs and records both ask
 
 
-def latest(select: Select, account: str, identity: str) -> Job | None:
-    """The newest attempt at a job, or None when it was never asked for."""
-    statement = "SELECT * FROM jobs WHERE account = ? AND identity = ? ORDER BY attempt DESC LIMIT 1"
-    return one(select(statement, (account, identity)))
+def latest(select: Select, account: str, identities: Sequence[str]) -> Job | None:
+    """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
+    statement = f"SELECT * FROM jobs WHERE account = ? AND identity IN ({marks(identities)}) ORDER BY id DESC LIMIT 1"
+    return one(select(statement, (account, *identities)))
 
 
 def runs(select: Select, account: str, kind: Kind, most: int) -> list[Run]:

@@ -84,7 +84,10 @@ class Kind:
 
 @dataclass(frozen=True)
 class Intent:
-    """What is asked for, before there is a row. `body`: the exact bytes to send, None until its uploads are done."""
+    """What is asked for, before there is a row. `body`: the exact bytes to send, None until its uploads are done.
+
+    `earlier`: what it would be known by under other names of the same account.
+    """
 
     account: str
     identity: str
@@ -95,6 +98,7 @@ class Intent:
     resolution: str
     take: int
     body: bytes | None
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,7 @@ MIGRATIONS = (
         same_as TEXT,
         seen_at REAL NOT NULL
     );
+    INSERT INTO accounts SELECT DISTINCT account, '', NULL, 0.0 FROM jobs WHERE account NOT IN ('rehearsal', 'no key');
     CREATE TABLE strangers (
         account TEXT NOT NULL,
         other TEXT NOT NULL,

@@ -17,6 +17,8 @@ from typing import Any
 
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError
+from . import accounts
+from .accounts import Other
 from .errors import JournalDamaged
 from .place import make_folder
 from .reads import REFUND_DUE, UNFINISHED, deliveries, job_of, latest, one, runs
@@ -130,17 +132,47 @@ class Journal:
         """What the newest finished jobs of a kind cost and took, newest first."""
         return runs(self._database.select, account, kind, most)
 
+    def standing(self, intent: Intent) -> Job | None:
+        """The attempt that stands for what is asked for, None when another one is to be made."""
+        before = self._latest(intent)
+        return None if before is None or before.may_be_attempted_anew else before
+
+    # Accounts
+
+    def know_account(self, account: str, base_url: str) -> None:
+        """An account that is in use, and the jobs of all that are the same under its name."""
+        accounts.know(self._database, account, base_url, self._clock())
+        accounts.gather(self._database, account)
+
+    def members(self, account: str) -> list[str]:
+        """All names of an account by its owner's word, this one first."""
+        return accounts.members(self._database.select, account)
+
+    def others(self, account: str) -> list[Other]:
+        """Accounts with jobs that may be this one under another key."""
+        return accounts.others(self._database.select, account)
+
+    def same_account(self, account: str, other: str) -> None:
+        """Their owner says that both are one: its jobs go on under the name `account`."""
+        accounts.same(self._database, account, other)
+
+    def another_account(self, account: str, other: str) -> None:
+        """Their owner says that they are two: they never meet."""
+        accounts.strangers(self._database, account, other)
+
     # The life of a job, in the order of its steps
 
     def intend(self, intent: Intent) -> Job:
         """The row for what is asked for, made if need be; an attempt that owes nothing is followed by a new one."""
-        if (known := self._standing(intent)) is not None:
+        if (known := self.standing(intent)) is not None:
             return known
         with self._database.transaction():
-            if (known := self._standing(intent)) is not None:
+            if (known := self.standing(intent)) is not None:
                 return known
-            before = latest(self._database.select, intent.account, intent.identity)
-            return self._insert(**asdict(intent), attempt=before.attempt + 1 if before else 1, state=State.INTENDED)
+            before = self._latest(intent)
+            columns = asdict(intent)
+            del columns["earlier"]
+            return self._insert(**columns, attempt=before.attempt + 1 if before else 1, state=State.INTENDED)
 
     def adopt_task(self, account: str, task_id: str) -> Job:
         """The row for a task id from anywhere; a new one when this journal did not make the job."""
@@ -321,6 +353,12 @@ class Journal:
             now = self.get(job.id)
             return self._change(now.id, step="refund read again", **_credits(now, task))
 
+    def close_job(self, job: Job, alive: Collection[str]) -> Job:
+        """Its owner has no more questions about a job that is not settled; unchanged while a living holder has it."""
+        with self._database.transaction():
+            now = self.get(job.id)
+            return now if now.holder in alive else self._move(now, State.CLOSED, step="closed", ended_at=self._clock())
+
     def park(self, job: Job, holder: str, why: Parking, problem: APIMallError | None = None) -> Job | None:
         """`holder` no longer goes on with the job of its own accord; what becomes of it is not settled.
 
@@ -356,10 +394,8 @@ class Journal:
 
     # Plumbing
 
-    def _standing(self, intent: Intent) -> Job | None:
-        """The attempt that stands for what is asked for, None when another one is to be made."""
-        before = latest(self._database.select, intent.account, intent.identity)
-        return None if before is None or before.may_be_attempted_anew else before
+    def _latest(self, intent: Intent) -> Job | None:
+        return latest(self._database.select, intent.account, (intent.identity, *intent.earlier))
 
     def _open(self) -> Database:
         try:

@@ -25,10 +25,12 @@ from aiohttp import web
 from server import PromptServer
 
 from .. import settings as settings_room
+from ..gateway.contract import task_identifier
 from ..gateway.errors import AccessRefused, APIMallError, InputError, KeyRefused, SetupError
 from ..gateway.models import TEXT_TO_VIDEO
 from ..jobs.events import Event
 from ..jobs.order import Order
+from ..jobs.runner import Runner
 from ..journal.errors import JournalError
 from ..journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
 from ..journal.rows import Job, Kind
@@ -124,6 +126,9 @@ class Panel:
             ("GET", "/apimall/account", self.account),
             ("GET", "/apimall/balance", self.balance),
             ("POST", "/apimall/key", self.set_key),
+            ("POST", "/apimall/account/same", self.set_account),
+            ("POST", "/apimall/jobs/{id}/close", self.close_job),
+            ("POST", "/apimall/jobs/{id}/answer", self.answer_job),
             ("POST", "/apimall/rehearsal", self.set_rehearsal),
             ("POST", "/apimall/code", self.print_code),
         )
@@ -254,6 +259,34 @@ class Panel:
             await asyncio.to_thread(settings_room.store_key, self._service().folders.state, key)
         return _json({**await asyncio.to_thread(self._account, request), "balance": await self._balance(0.0)})
 
+    async def set_account(self, request: web.Request) -> web.StreamResponse:
+        """Say whether the jobs of another key are of this account: `{"other": id, "same": true|false}`."""
+        with writer(request, self._code):
+            fields = await json_object(request)
+            other, same = fields.get("other"), fields.get("same")
+            if set(fields) != {"other", "same"} or not isinstance(other, str) or not isinstance(same, bool):
+                raise Forbidden(400, "Only the fields 'other' and 'same' are taken here.")
+            await asyncio.to_thread(self._say_of_account, other, same)
+        return _json(await asyncio.to_thread(self._account, request))
+
+    async def close_job(self, request: web.Request) -> web.StreamResponse:
+        """Be done with a job that is on hold: `{}`."""
+        with writer(request, self._code):
+            if await json_object(request):
+                raise Forbidden(400, "No field is taken here.")
+            closed = await asyncio.to_thread(self._settle, request, lambda runner, number: runner.close_job(number))
+        return _json({"job": cards.card(closed)})
+
+    async def answer_job(self, request: web.Request) -> web.StreamResponse:
+        """Say which task answers a job that got no answer: `{"task_id": ...}`."""
+        with writer(request, self._code):
+            task_id = task_identifier(only_field(await json_object(request), "task_id", str).strip())
+            if task_id is None:
+                raise Forbidden(400, "That is not a task id.")
+            asked = task_id
+            job = await asyncio.to_thread(self._settle, request, lambda runner, number: runner.answer(number, asked))
+        return _json({"job": cards.card(job)})
+
     async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
         """Turn the rehearsal on or off: `{"on": true}`."""
         with writer(request, self._code):
@@ -274,6 +307,22 @@ class Panel:
         # Opening the journal also makes and upgrades it.
         return Records(self._service().journal().path)
 
+    def _settle(self, request: web.Request, say: Callable[[Runner, int], Job]) -> Job:
+        job_id = whole_number(request.match_info, "id", 1, _LARGEST_ID, None) or 0
+        if self._records().job(self._service().settings().account, job_id) is None:
+            raise Forbidden(404, "There is no such job.")
+        return say(self._service().runner(), job_id)
+
+    def _say_of_account(self, other: str, same: bool) -> None:
+        service = self._service()
+        journal, account = service.journal(), service.settings().account
+        if other not in [known.account for known in journal.others(account)]:
+            raise Forbidden(404, "There is no such account.")
+        if same:
+            service.same_account(other)
+        else:
+            journal.another_account(account, other)
+
     def _standing(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         records, settings = self._records(), self._service().settings()
         last = asked.get("job")
@@ -291,7 +340,8 @@ class Panel:
             order = _order(asked)
         except (InputError, KeyError, TypeError, ValueError):
             return "new"
-        job = records.latest(account, order.identity(account))
+        names = self._service().journal().members(account)
+        job = records.latest(account, *map(order.identity, names))
         file = self._service().folders.results / Path(job.file).name if job is not None and job.file else None
         return cards.standing(job, on_disk=file is not None and file.is_file())
 
@@ -319,6 +369,7 @@ class Panel:
             "rehearsal": settings.rehearsal,
             "rehearsal_source": settings.rehearsal_source,
             "host": urlsplit(settings.base_url).hostname,
+            "others": [asdict(other) for other in self._service().journal().others(settings.account)],
             "problem": None,
         }
 

@@ -14,6 +14,7 @@ from nodes.gateway.errors import (
     APIMallError,
     BadRequest,
     Charge,
+    InputError,
     KeyConflict,
     Parked,
     PromptBlocked,
@@ -28,7 +29,7 @@ from nodes.jobs.order import Medium, MediumFile
 from nodes.jobs.work import Phase, Ticket
 from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
-from nodes.journal.rows import Job, Parking
+from nodes.journal.rows import Job, Parking, State
 from nodes.media.errors import BadPicture
 from nodes.panel import cards
 from nodes.progress import Stop, Stopped
@@ -583,3 +584,70 @@ def test_a_refund_that_the_gateway_does_not_tell_is_not_taken_for_none(user: Pat
         told = failures.task_failed(job, Task("vid_1", "failed", credits_used=30.0))
         assert "Refunded: not told yet, of 30 credits" in str(told)
         assert not bench.journal.failed(job, Task("vid_1", "failed", credits_used=30.0), told).refunded_in_full
+
+
+# A way out for what nobody can settle
+
+
+def unanswered(bench: harness.Bench, gateway: RehearsalGateway) -> Job:
+    """A job that the gateway took, and whose answer was lost for good."""
+    gateway.always("create", "drop-after")
+    failure(bench.runner.submit(harness.text_order()))
+    gateway.faults.clear()
+    return bench.journal.get(1)
+
+
+def test_a_task_that_its_owner_found_answers_a_job_that_got_no_answer(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    job = unanswered(bench, gateway)
+    task = gateway.record.tasks[0]
+    answered = bench.runner.answer(job.id, task.task_id)
+    assert (answered.task_id, answered.credits_used) == (task.task_id, task.credits_used)
+    harness.eventually(lambda: bench.journal.get(job.id).delivered_at, "home")
+    posts = len(gateway.record.posts)
+    assert not bench.make(harness.text_order()).result().downloaded
+    assert len(gateway.record.posts) == posts
+
+
+def test_a_task_that_does_not_fit_answers_nothing(bench: harness.Bench, gateway: RehearsalGateway) -> None:
+    job = unanswered(bench, gateway)
+    other = bench.make(harness.text_order(take=1)).result()
+    with pytest.raises(InputError, match="another job's already"):
+        bench.runner.answer(job.id, other.task_id)
+    with pytest.raises(TaskUnknown):
+        bench.runner.answer(job.id, "vid_nobody")
+    gateway.script("poll", 'fields:{"model":"another-model"}')
+    with pytest.raises(InputError, match="of the model another-model"):
+        bench.runner.answer(job.id, gateway.record.tasks[0].task_id)
+    assert bench.journal.get(job.id).state is State.SENT
+
+
+def test_a_closed_job_is_followed_by_nobody_and_another_take_pays_again(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    job = unanswered(bench, gateway)
+    closed = bench.runner.close_job(job.id)
+    assert (closed.state, closed.charge, closed.unfinished) == (State.CLOSED, Charge.UNCERTAIN, False)
+    posts = len(gateway.record.posts)
+    told = failure(bench.runner.submit(harness.text_order()))
+    assert "You closed this job" in str(told)
+    assert "`take`" in str(told)
+    assert len(gateway.record.posts) == posts
+    bench.make(harness.text_order(take=1)).result()
+
+
+def test_a_job_that_somebody_follows_is_not_closed_and_not_answered(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.always("poll", "status:processing")
+    ticket = bench.runner.submit(harness.text_order())
+    harness.eventually(lambda: ticket.status().accepted, "accepted")
+    settles: list[Callable[[], object]] = [
+        lambda: bench.runner.close_job(1),
+        lambda: bench.runner.answer(1, "vid_1"),
+    ]
+    for settle in settles:
+        with pytest.raises(InputError, match="not on hold"):
+            settle()
+    assert bench.journal.get(1).state is State.RUNNING

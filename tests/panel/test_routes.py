@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 from server import PromptServer
 
-from nodes.gateway.errors import KeyRefused, NotReached
+from nodes.gateway.errors import KeyRefused, NotReached, ReplyLost
 from nodes.jobs.events import Event
+from nodes.journal.rows import Job, Parking
 from nodes.media.encode import encode_clip
 from nodes.panel import routes
 from tests.support.panel import KEY, Client, Site
@@ -378,13 +379,63 @@ def test_a_key_that_is_none_is_refused_without_repeating_it(site: Site) -> None:
     assert "two words" not in answer["problem"]
 
 
+def parked(site: Site) -> Job:
+    """A job that was sent, got no answer, and is followed by nobody."""
+    job = site.sent()
+    site.journal.claim(job.id, "us", ["us"])
+    held = site.journal.park(job, "us", Parking.UNCERTAIN, ReplyLost("No answer came"))
+    assert held is not None
+    return held
+
+
+def test_a_job_on_hold_is_closed_by_its_owner(site: Site) -> None:
+    job = parked(site)
+    assert site.get("/apimall/jobs")["jobs"][0]["parked"] == "uncertain"
+    status, answer = site.talk(lambda client: post(client, f"/apimall/jobs/{job.id}/close", {}))
+    assert (status, answer["job"]["state"], answer["job"]["unfinished"]) == (200, "closed", False)
+    status, answer = site.talk(lambda client: post(client, f"/apimall/jobs/{job.id}/close", {}))
+    assert (status, "not on hold" in answer["problem"]) == (409, True)
+    assert site.talk(lambda client: post(client, "/apimall/jobs/99/close", {}))[0] == 404
+
+
+def test_what_is_no_task_id_answers_no_job(site: Site) -> None:
+    job = parked(site)
+    for task_id in ("", "two words", "x" * 1000):
+        asked = {"task_id": task_id}
+        assert site.talk(lambda client, asked=asked: post(client, f"/apimall/jobs/{job.id}/answer", asked))[0] == 400  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_panel_asks_once_whose_the_jobs_of_another_key_are(same: bool, site: Site) -> None:
+    site.get("/apimall/account")
+    site.delivered()
+    old = site.account
+    site.environ["APIMALL_API_KEY"] = "sk-another-key-of-the-same"
+    [other] = site.get("/apimall/account")["others"]
+    assert (other["account"], other["jobs"], other["unfinished"]) == (old, 1, 0)
+    told = {"other": old, "same": same}
+    status, answer = site.talk(lambda client: post(client, "/apimall/account/same", told))
+    assert (status, answer["others"]) == (200, [])
+    assert len(site.get("/apimall/jobs")["jobs"]) == same
+    assert site.talk(lambda client: post(client, "/apimall/account/same", told))[0] == 404
+
+
 def test_the_rehearsal_is_switched_on_and_off(site: Site) -> None:
     for on in (True, False):
         status, answer = site.talk(lambda client, on=on: post(client, "/apimall/rehearsal", {"on": on}))  # type: ignore[misc]
         assert (status, answer["rehearsal"], answer["rehearsal_source"]) == (200, on, "panel")
 
 
-@pytest.mark.parametrize("path", ["/apimall/key", "/apimall/rehearsal"])
+WRITING = (
+    "/apimall/key",
+    "/apimall/rehearsal",
+    "/apimall/account/same",
+    "/apimall/jobs/1/close",
+    "/apimall/jobs/1/answer",
+)
+
+
+@pytest.mark.parametrize("path", WRITING)
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -487,7 +538,7 @@ def test_an_announcement_reaches_every_panel_from_any_thread(site: Site, monkeyp
     (sent,) = host.sent
     assert (sent.event, sent.sid) == (routes.EVENT, None)
     assert (sent.data["job"]["id"], sent.data["unfinished"], sent.data["awaited"]) == (job.id, 1, False)
-    assert len(host.routes) == 11
+    assert len(host.routes) == 14
 
 
 def test_where_users_are_kept_apart_no_prompt_is_pushed_and_the_panel_says_that_the_account_is_shared(

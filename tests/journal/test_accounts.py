@@ -1,0 +1,78 @@
+"""Which accounts are one and the same, by their owner's word alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.gateway.contract import Accepted
+from nodes.journal.rows import Job
+from nodes.journal.verbs import Journal
+from tests.support.harness import text_order
+
+GATEWAY = "https://gateway.example"
+
+
+@pytest.fixture
+def journal(user: Path) -> Journal:
+    return Journal(user / "journal.sqlite3")
+
+
+def running(journal: Journal, account: str, take: int = 0) -> Job:
+    job = journal.begin_post(journal.intend(text_order(take=take).intent(account)), 99, [])
+    assert isinstance(job, Job)
+    return journal.accepted(job, Accepted(f"vid_{account}_{take}", credits_used=30.0))
+
+
+def test_another_account_of_the_same_gateway_with_jobs_is_asked_about(journal: Journal) -> None:
+    for account in ("old", "new"):
+        journal.know_account(account, GATEWAY)
+    assert journal.others("new") == []
+    running(journal, "old")
+    [other] = journal.others("new")
+    assert (other.account, other.jobs, other.unfinished) == ("old", 1, 1)
+    assert other.newest_at > 0
+
+
+def test_accounts_of_another_gateway_and_strangers_are_not_asked_about(journal: Journal) -> None:
+    journal.know_account("new", GATEWAY)
+    journal.know_account("elsewhere", "https://another.example")
+    journal.know_account("theirs", GATEWAY)
+    running(journal, "elsewhere")
+    running(journal, "theirs")
+    journal.another_account("new", "theirs")
+    assert journal.others("new") == []
+    assert journal.others("theirs") == []
+
+
+def test_once_they_are_the_same_the_jobs_of_both_are_known_under_the_one_in_use(journal: Journal) -> None:
+    for account in ("old", "new"):
+        journal.know_account(account, GATEWAY)
+    job = running(journal, "old")
+    journal.same_account("new", "old")
+    assert journal.members("new") == ["new", "old"]
+    assert journal.others("new") == []
+    again = journal.intend(text_order().intent(*journal.members("new")))
+    assert (again.id, again.task_id) == (job.id, job.task_id)
+    assert journal.by_task("new", str(job.task_id)) is not None
+
+
+def test_what_another_process_still_writes_under_the_old_key_comes_along_the_next_time(journal: Journal) -> None:
+    for account in ("old", "new"):
+        journal.know_account(account, GATEWAY)
+    running(journal, "old")
+    journal.same_account("new", "old")
+    running(journal, "old", take=1)
+    journal.know_account("new", GATEWAY)
+    assert len(journal.resumable("new", 0.0)) == 2
+
+
+def test_a_third_key_joins_the_two(journal: Journal) -> None:
+    for account in ("first", "second", "third"):
+        journal.know_account(account, GATEWAY)
+    running(journal, "first")
+    journal.same_account("second", "first")
+    journal.same_account("third", "second")
+    assert journal.members("third") == ["third", "first", "second"]
+    assert journal.intend(text_order().intent(*journal.members("third"))).task_id == "vid_first_0"
