@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from .jobs.events import Observer
     from .jobs.results import Downloader
     from .jobs.runner import Clocks, Runner
+    from .journal.pace import PaceFile
     from .journal.presence import Holders
     from .journal.rows import Job
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
 
 JOURNAL_FILE = "journal.sqlite3"
+PACE_FILE = "pace.sqlite3"
 REHEARSAL_CREDITS = 100_000
 """Enough for a few thousand pretend clips; the balance falls all the same."""
 
@@ -70,6 +72,7 @@ class Service:
         self._lock = threading.RLock()
         self._journal: Journal | None = None
         self._holders: Holders | None = None
+        self._pace: PaceFile | None = None
         self._runners: dict[str, Runner] = {}
         self._resumed: set[str] = set()
         self._introduced: set[str] = set()
@@ -176,12 +179,16 @@ class Service:
                 self._holders.close()
             if self._journal is not None:
                 self._journal.close()
-            self._journal = self._holders = self._rehearsal = None
+            if self._pace is not None:
+                self._pace.close()
+            self._journal = self._holders = self._pace = self._rehearsal = None
 
     def _wire(self, settings: Settings) -> Runner:
         from .guard.connections import require_way_home
+        from .jobs.budget import Budget
         from .jobs.limits import DailyLimit
         from .jobs.runner import Clocks
+        from .journal.pace import PaceFile
         from .journal.presence import Holders
 
         def way() -> None:
@@ -191,6 +198,8 @@ class Service:
         journal = self.journal()
         if self._holders is None:
             self._holders = Holders(self.folders.state / "holders")
+        if self._pace is None:
+            self._pace = PaceFile(self.folders.state / PACE_FILE)
         clocks = self._clocks or Clocks()
         return wire(
             settings.account,
@@ -201,6 +210,7 @@ class Service:
             outside=guarded(lambda: self.reach(settings)),
             max_jobs=settings.max_jobs,
             way=way,
+            budget=Budget(pace=self._pace, account=settings.account),
             allowance=DailyLimit(self._credits_a_day, clocks.wall),
             observe=self._observe,
             clocks=clocks,

@@ -65,6 +65,8 @@ ALLOWED = {
         "http",
     ): "asks requests for the proxy and certificates that are set up; sends nothing",
     ("nodes/gateway/client.py", "http"): "the one client of the gateway; its docstring speaks of http.client",
+    ("nodes/gateway/deadlines.py", "http"): "gives the replies to the client a deadline; asks for nothing itself",
+    ("nodes/gateway/deadlines.py", "socket"): "the same: bounds how long a connection's bytes are waited for",
     (
         "nodes/rehearsal/connections.py",
         "socket",
@@ -75,6 +77,10 @@ ALLOWED = {
     ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
     ("nodes/journal/sqlite_file.py", "database"): "the journal of paid jobs, in the state folder",
+    (
+        "nodes/journal/pace.py",
+        "database",
+    ): "counts the requests of all processes that share a journal, in the state folder",
     ("nodes/rehearsal/book.py", "database"): "the stand-in gateway's own book, in the rehearsal's folder",
     ("nodes/journal/salvage.py", "database"): "reads what is left of a damaged journal, from a copy",
 }
@@ -374,6 +380,7 @@ def test_each_foreign_library_has_its_place() -> None:
     assert {_room(path) for path in _importers("aiohttp", for_types=True)} == {"panel"}
     assert _importers("requests", "urllib3") == {
         "nodes/gateway/client.py",
+        "nodes/gateway/deadlines.py",
         "nodes/gateway/network.py",
         "nodes/guard/downloads.py",
         "nodes/guard/connections.py",

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 import requests
 import urllib3
 
-from . import contract, network
+from . import contract, deadlines, network
 from .errors import (
     AccessRefused,
     APIMallError,
@@ -31,6 +31,7 @@ from .errors import (
     KeyRefused,
     NotReached,
     PromptBlocked,
+    ProviderBusy,
     ReplyLost,
     TaskUnknown,
     Throttled,
@@ -50,6 +51,7 @@ _BY_STATUS: dict[int, type[APIMallError]] = {
     425: Throttled,
     429: Throttled,
     451: PromptBlocked,
+    503: ProviderBusy,
 }
 # `success: false` under HTTP 200: the code is all there is to go by.
 _STATUS_OF_CODE = {
@@ -137,7 +139,8 @@ def open_session(base_url: str) -> requests.Session:
     session.trust_env = False
     if not contract.is_loopback(urlsplit(base_url).hostname):
         session.proxies = network.proxies_for(base_url)
-        session.mount("https://", network.VerifyingAdapter(network.certificates()))
+        session.mount("https://", deadlines.SecureAdapter(network.certificates()))
+    session.mount("http://", deadlines.PlainAdapter())
     return session
 
 
@@ -215,16 +218,19 @@ class Gateway:
         task_id: str | None = None,
     ) -> dict[str, Any]:
         try:
-            with self._session().request(
-                method,
-                self.base_url + path,
-                data=body,
-                headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
-                auth=Bearer(self._api_key),
-                timeout=(self._timeouts.connect_seconds, self._timeouts.read_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                deadlines.reply_within(self._timeouts.reply_seconds),
+                self._session().request(
+                    method,
+                    self.base_url + path,
+                    data=body,
+                    headers={"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})},
+                    auth=Bearer(self._api_key),
+                    timeout=(self._timeouts.connect_seconds, self._timeouts.read_seconds),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 # Read in one go: a gateway may repeat the key, and locals are what error reporters collect.
                 envelope = contract.parse_object(self._read(response), secret=self._api_key)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
@@ -237,15 +243,12 @@ class Gateway:
         raise failure
 
     def _read(self, response: requests.Response) -> bytes:
-        deadline = time.monotonic() + self._timeouts.reply_seconds
         read = getattr(response.raw, "read1", None) or _Beneath(response.raw).read1
         received = bytearray()
         while chunk := read(_CHUNK_BYTES):
             received += chunk
             if len(received) > _LARGEST_REPLY_BYTES:
                 raise Unreadable("The gateway's reply is too large to be one")
-            if time.monotonic() > deadline:
-                raise TimeoutError
         return bytes(received)
 
     def _describe(self, problem: Exception, *, sent: bool) -> APIMallError:

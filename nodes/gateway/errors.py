@@ -15,6 +15,7 @@
     +-- Unclear             the request left, no usable answer came back   uncertain
     |   +-- ReplyLost           timeout or reset after sending
     |   +-- GatewayBroken       5xx, 408
+    |   |   +-- ProviderBusy        503
     |   +-- Unreadable          not JSON, wrong shape, a redirect
     |   +-- KeyConflict         409
     |   +-- Parked              given up on for now: same key again later
@@ -22,6 +23,7 @@
     +-- StillRunning        we stopped waiting, the job goes on            still running, charged m
     |   +-- Detached            interrupted, cancelled, host going down
     +-- NotHome             completed, but not on this disk yet            charged m
+    +-- ResultGone          completed, and no longer to be had             charged m
     +-- NotDecoded          on this disk, but its frames cannot be made    charged m
 
 Charges: rule 6 of `docs/rules.md`. Status codes: `docs/gateway.md`, "Error codes" and "Refusals".
@@ -58,7 +60,7 @@ class Charge(str, Enum):
         if self is Charge.RUNNING:
             return f"The job is still running at the gateway; {spent[0].lower() + spent[1:]} credits were charged."
         if self is Charge.CHARGED:
-            return f"{spent} credits were charged; the result is waiting for you."
+            return f"{spent} credits were charged."
         return "It is uncertain whether credits were spent."
 
 
@@ -240,6 +242,10 @@ class GatewayBroken(Unclear):
     """5xx or 408: the gateway failed while it had the request."""
 
 
+class ProviderBusy(GatewayBroken):
+    """503: the provider behind the gateway is busy or away."""
+
+
 class Unreadable(Unclear):
     """An answer that is not what the contract describes."""
 
@@ -247,16 +253,14 @@ class Unreadable(Unclear):
 class KeyConflict(Unclear):
     """409: the gateway has seen this Idempotency-Key and does not say what came of it."""
 
-    default_advice = (
-        "Look at the account's history at API Mall before paying again; the pack will not send this job with "
-        "another key. If nothing was made there, raise `take` by one."
-    )
-
 
 class Parked(Unclear):
     """An earlier attempt may have been accepted and is too old to be repeated safely."""
 
-    default_advice = KeyConflict.default_advice
+    default_advice = (
+        "Look at the account's history at API Mall before paying again; the pack will not send this job with "
+        "another key. If nothing was made there, raise `take` by one."
+    )
 
 
 class TaskFailed(APIMallError):
@@ -284,6 +288,13 @@ class NotHome(APIMallError):
 
     default_charge = Charge.CHARGED
     default_advice = "Nothing is lost: queue the same node again to fetch it without paying."
+
+
+class ResultGone(APIMallError):
+    """The gateway completed the job, and no longer has its file."""
+
+    default_charge = Charge.CHARGED
+    default_advice = "Raise `take` by one to have another one made; that is paid anew."
 
 
 class NotDecoded(APIMallError):

@@ -25,6 +25,7 @@ from ..gateway.errors import (
     Charge,
     NotReached,
     Parked,
+    ProviderBusy,
     Refused,
     SetupError,
     TaskUnknown,
@@ -37,12 +38,13 @@ from ..journal.presence import Holders
 from ..journal.rows import Allowance, Held, Hindrance, Intent, Job, Parking, State
 from ..journal.verbs import Journal
 from . import failures
+from .budget import Budget, Share
 from .events import Event, Observer, unobserved
 from .limits import over_limit
 from .order import Order
 from .pace import Learned, next_poll, spread
 from .results import Expired, NoRoom, NotYet, Results, Unwelcome
-from .scheduler import Budget, Lane, Scheduled, Scheduler
+from .scheduler import Lane, Scheduled, Scheduler
 from .uploads import Uploads, Withdrawn
 from .uptime import BOOT, seconds_up
 from .work import Phase, Result, Status, Ticket, Work
@@ -293,7 +295,7 @@ class Runner:
 
     def _plan(self, work: Work, step: Step, delay_seconds: float = 0.0) -> None:
         due = self._clocks.monotonic() + delay_seconds
-        work.scheduled = Scheduled(lambda: self._run(work, step), due, step.lane, step.rank, step.cost)
+        work.scheduled = Scheduled(lambda: self._run(work, step), due, step.lane, step.rank, step.share)
         self._scheduler.put(work.scheduled)
 
     def _run(self, work: Work, step: Step) -> None:
@@ -373,8 +375,8 @@ class Runner:
             order,
             stop=lambda: not work.tickets,
             tell=tell,
-            spend=self._scheduler.spend,
-            hold_off=self._scheduler.hold_off,
+            spend=lambda: self._scheduler.spend(Share.UPLOAD),
+            hold_off=lambda seconds: self._scheduler.hold_off(Share.UPLOAD, seconds),
         )
         work.cached_uploads = done.cached
         self._observe(Event.UPLOADED, job)
@@ -412,7 +414,7 @@ class Runner:
             boot=self._clocks.boot,
         )
         if isinstance(sent, Held):
-            self._scheduler.give_back()
+            self._scheduler.give_back(Share.CREATE)
             work.committed = False
             if allowance is not None and sent.by is Hindrance.LIMIT:
                 raise over_limit(sent, allowance)
@@ -446,18 +448,19 @@ class Runner:
         # Media are large, and what they were needed for is done.
         work.order = None
         self._observe(Event.ACCEPTED, work.job)
-        work.failures = 0
+        work.failures = work.waits = 0
         work.say(Phase.PENDING)
         self._anchor(work, work.job)
         self._plan_poll(work)
 
     def _post_failed(self, work: Work, job: Job, failure: APIMallError, *, unsure: bool) -> None:
         """`unsure`: an earlier POST with this key may have arrived, so only a task id can settle the job."""
-        work.failures += 1
         _log.info("the create of job %s: %s", job.id, failure)
-        pause = may_repeat(Call.CREATE, failure, work.failures)
-        if isinstance(failure, Throttled) and pause is not None:
-            self._scheduler.hold_off(pause.seconds)
+        patient = isinstance(failure, Throttled | ProviderBusy)
+        work.waits, work.failures = work.waits + patient, work.failures + (not patient)
+        pause = may_repeat(Call.CREATE, failure, work.waits if patient else work.failures, in_flight=unsure)
+        if patient and pause is not None:
+            self._scheduler.hold_off(Share.CREATE, pause.seconds)
         if not unsure and isinstance(failure, NotReached | Refused):
             if isinstance(failure, Refused) and pause is None:
                 self._reject(work, job, failure)
@@ -525,7 +528,7 @@ class Runner:
         work.failures += 1
         pause = may_repeat(Call.QUERY, failure, work.failures)
         if isinstance(failure, Throttled) and pause is not None:
-            self._scheduler.hold_off(pause.seconds)
+            self._scheduler.hold_off(Share.POLL, pause.seconds)
         if pause is None:
             raise failures.stalled(job, failure)
         work.say(work.phase, f"{work.phase.value}; asking again soon: {failure.what}")
@@ -557,7 +560,7 @@ class Runner:
         """Refunds may post after the failure: read again after each of `pauses`; at once when there are none."""
         due = self._clocks.monotonic() + (pauses[0] if pauses else 0.0)
         read = functools.partial(self._read_refund, job, pauses[1:])
-        self._scheduler.put(Scheduled(read, due, rank=_POLL.rank + 1, cost=1))
+        self._scheduler.put(Scheduled(read, due, rank=_POLL.rank + 1, share=Share.POLL))
 
     def _read_refund(self, job: Job, pauses: tuple[float, ...]) -> None:
         try:
@@ -672,7 +675,7 @@ class Runner:
         """From here on the job is sent, even if every waiter leaves in this moment."""
         with self._lock:
             if not work.committed and not work.tickets:
-                self._scheduler.give_back()
+                self._scheduler.give_back(Share.CREATE)
                 raise Withdrawn
             work.committed = True
 
@@ -711,25 +714,25 @@ class Runner:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do for a job in one of `states`. `rank`: who goes first; `cost`: requests it sends."""
+    """One thing to do for a job in one of `states`. `rank`: who goes first; `share`: of the request it sends."""
 
     take: Callable[[Runner, Work, Job], None]
     states: tuple[State, ...]
     lane: Lane
     rank: int
-    cost: int
+    share: Share | None = None
 
 
 # Ranks: creates before all other calls, and what is paid for is downloaded before anything new is uploaded. All else is
 # done in the order it is due: were polls to stand behind the many that wait for a slot, no slot would become free.
 _ENDED = (State.EXPIRED, State.FAILED, State.REJECTED, State.CLOSED)
-_BEGIN = Step(Runner._dispatch, tuple(State), Lane.CALL, 1, 0)
-_UPLOAD = Step(Runner._upload, (State.INTENDED,), Lane.TRANSFER, 1, 0)
-_SLOT = Step(Runner._wait_for_slot, (State.INTENDED,), Lane.CALL, 1, 0)
-_POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, 1)
-_POLL = Step(Runner._poll, (State.RUNNING, State.COMPLETED), Lane.CALL, 1, 1)
-_REFUND = Step(Runner._ask_refund, (State.FAILED,), Lane.CALL, 1, 1)
-_DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0, 0)
+_BEGIN = Step(Runner._dispatch, tuple(State), Lane.CALL, 1)
+_UPLOAD = Step(Runner._upload, (State.INTENDED,), Lane.TRANSFER, 1)
+_SLOT = Step(Runner._wait_for_slot, (State.INTENDED,), Lane.CALL, 1)
+_POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, Share.CREATE)
+_POLL = Step(Runner._poll, (State.RUNNING, State.COMPLETED), Lane.CALL, 1, Share.POLL)
+_REFUND = Step(Runner._ask_refund, (State.FAILED,), Lane.CALL, 1, Share.POLL)
+_DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0)
 
 
 class _journal_errors:

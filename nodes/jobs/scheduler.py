@@ -8,50 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from .budget import Budget, Share
+
 _log = logging.getLogger("apimall_video.jobs")
 
-REQUESTS_PER_MINUTE = 60
-_BURST_REQUESTS = 10
 _IDLE_SECONDS = 20.0
-
-
-class Budget:
-    """Requests that may still go out now: `burst` at once, refilled evenly. Monotonic seconds. Not thread-safe.
-
-    By default a burst and the refill of a minute together stay within `REQUESTS_PER_MINUTE`.
-    """
-
-    def __init__(
-        self, refill_per_minute: float = REQUESTS_PER_MINUTE - _BURST_REQUESTS, burst: float = _BURST_REQUESTS
-    ) -> None:
-        self._rate = refill_per_minute / 60
-        self._burst = burst
-        self._left = burst
-        self._since = 0.0
-
-    def wait_seconds(self, now: float) -> float:
-        """Seconds until one request may go out."""
-        self._refill(now)
-        return max(0.0, (1 - self._left) / self._rate)
-
-    def spend(self, now: float) -> None:
-        """One request goes out, allowed or not; debts are waited off by the next."""
-        self._refill(now)
-        self._left -= 1
-
-    def give_back(self) -> None:
-        """The request did not go out after all."""
-        self._left = min(self._burst, self._left + 1)
-
-    def hold_off(self, now: float, seconds: float) -> None:
-        """The gateway asked for a pause: nothing goes out for `seconds`, for anybody."""
-        self._refill(now)
-        self._left = min(self._left, 1 - seconds * self._rate)
-
-    def _refill(self, now: float) -> None:
-        if now > self._since:
-            self._left = min(self._burst, self._left + (now - self._since) * self._rate)
-            self._since = now
 
 
 class Lane(Enum):
@@ -67,13 +28,13 @@ MOST_THREADS: Mapping[Lane, int] = {Lane.CALL: 4, Lane.TRANSFER: 3}
 
 @dataclass
 class Scheduled:
-    """Something to do at `due` (monotonic seconds). Lower `rank` first; `cost`: requests it will send."""
+    """Something to do at `due` (monotonic seconds). Lower `rank` first; `share`: of the request it will send."""
 
     run: Callable[[], None]
     due: float
     lane: Lane = Lane.CALL
     rank: int = 1
-    cost: int = 0
+    share: Share | None = None
 
 
 class Scheduler:
@@ -99,6 +60,7 @@ class Scheduler:
         self._waiting: dict[Lane, list[Scheduled]] = {lane: [] for lane in Lane}
         self._threads = dict.fromkeys(Lane, 0)
         self._idle = dict.fromkeys(Lane, 0)
+        self._held_until = dict.fromkeys(Share, 0.0)
         self._closed = False
 
     def put(self, scheduled: Scheduled) -> Scheduled:
@@ -116,21 +78,20 @@ class Scheduler:
             scheduled.due = min(scheduled.due, self._clock())
             self._changed.notify_all()
 
-    def spend(self) -> None:
-        """Count a request that is sent beyond its `cost`."""
-        with self._changed:
-            self._budget.spend(self._clock())
+    def spend(self, share: Share) -> None:
+        """Count a request that is sent beyond the one of its `share`."""
+        self._budget.spend(share, self._clock())
 
-    def give_back(self) -> None:
+    def give_back(self, share: Share) -> None:
         """The request that was counted did not go out."""
+        self._budget.spend(share, self._clock(), -1)
         with self._changed:
-            self._budget.give_back()
+            self._held_until[share] = 0.0
             self._changed.notify_all()
 
-    def hold_off(self, seconds: float) -> None:
-        """No request for `seconds`, for any job."""
-        with self._changed:
-            self._budget.hold_off(self._clock(), seconds)
+    def hold_off(self, share: Share, seconds: float) -> None:
+        """No request of this share for `seconds`, for any job."""
+        self._budget.hold_off(share, self._clock(), seconds)
 
     def close(self) -> None:
         """Start nothing more; what runs may run out."""
@@ -156,6 +117,15 @@ class Scheduler:
 
     def _next(self, lane: Lane) -> Scheduled | None:
         """The best of what is due and affordable; None when the thread may end."""
+        while (scheduled := self._wait_for_due(lane)) is not None:
+            # Outside of the lock: other processes ask for their part of the budget too, and nobody waits for them here.
+            held = 0.0 if scheduled.share is None else self._budget.take(scheduled.share, self._clock())
+            if not held:
+                return scheduled
+            self._put_back(scheduled, held)
+        return None
+
+    def _wait_for_due(self, lane: Lane) -> Scheduled | None:
         with self._changed:
             self._idle[lane] += 1
             try:
@@ -173,15 +143,21 @@ class Scheduler:
             finally:
                 self._idle[lane] -= 1
 
+    def _put_back(self, scheduled: Scheduled, seconds: float) -> None:
+        assert scheduled.share is not None, "only a request can be too much"
+        with self._changed:
+            self._held_until[scheduled.share] = self._clock() + seconds
+            if not self._closed:
+                self._waiting[scheduled.lane].append(scheduled)
+
     def _choose(self, lane: Lane, now: float) -> tuple[Scheduled | None, float]:
+        def from_when(each: Scheduled) -> float:
+            return max(each.due, self._held_until[each.share]) if each.share else each.due
+
         waiting = self._waiting[lane]
-        budget_wait = self._budget.wait_seconds(now)
-        ready = [each for each in waiting if each.due <= now and (budget_wait == 0 or not each.cost)]
+        ready = [each for each in waiting if from_when(each) <= now]
         if ready:
             best = min(ready, key=lambda each: (each.rank, each.due))
             waiting.remove(best)
-            for _ in range(best.cost):
-                self._budget.spend(now)
             return best, 0.0
-        pauses = [max(each.due - now, budget_wait if each.cost else 0.0) for each in waiting]
-        return None, min(pauses, default=_IDLE_SECONDS)
+        return None, min((from_when(each) - now for each in waiting), default=_IDLE_SECONDS)

@@ -81,6 +81,7 @@ class Work:
         self.accepted_at: float | None = None
         self.polls = 0
         self.failures = 0
+        self.waits = 0
         self.claims = 0
         self.refreshes = 0
         self.urls: tuple[str, ...] = ()

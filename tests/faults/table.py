@@ -163,7 +163,8 @@ def upload_address() -> Iterator[Cell]:
     for fault in THROTTLED:
         yield Cell(ADDRESS, fault, good, left(NOT_SENT, 0, "Queue the node again to start it", Again.SEND))
     for fault, told in BROKEN.items():
-        yield Cell(ADDRESS, fault, good, failed("GatewayBroken", NOT_SENT, 0, told, Again.SEND))
+        kind = "ProviderBusy" if fault == "503" else "GatewayBroken"
+        yield Cell(ADDRESS, fault, good, failed(kind, NOT_SENT, 0, told, Again.SEND))
     for fault, told in {**UNREADABLE, "shape": "no upload address", "nulls": "no upload address"}.items():
         yield Cell(ADDRESS, fault, good, failed("Unreadable", NOT_SENT, 0, told, Again.SEND))
     full = failed("SetupError", NOT_SENT, 0, "could not be written", Again.SEND)
@@ -191,15 +192,17 @@ def create() -> Iterator[Cell]:
         yield Cell(CREATE, fault, delivered(2), failed("ReplyLost", UNCERTAIN, 4, told, Again.SAME))
     for fault, (kind, told) in {**REFUSED, "404": ("TaskUnknown", "knows nothing under this")}.items():
         yield Cell(CREATE, fault, failed(kind, REJECTED, 1, told, Again.NEW), None)
-    yield Cell(
-        CREATE, "409", failed("KeyConflict", UNCERTAIN, 1, "will not send this job with another", Again.SAME), None
-    )
+    conflict = failed("KeyConflict", UNCERTAIN, 1, "with the same Idempotency-Key", Again.SAME)
+    yield Cell(CREATE, "409", conflict, None)
     yield Cell(CREATE, "409:task", delivered(), None)
     for fault in THROTTLED:
         waiting = left(NOT_SENT, 4 if fault in ("425", "429") else 1, "Queue the node again to start it", Again.SAME)
         yield Cell(CREATE, fault, delivered(2), waiting)
+    waiting = left(UNCERTAIN, 4, "it keeps its Idempotency-Key", Again.SAME)
+    yield Cell(CREATE, "503", delivered(2), waiting)
     for fault, told in BROKEN.items():
-        yield Cell(CREATE, fault, delivered(2), failed("GatewayBroken", UNCERTAIN, 4, told, Again.SAME))
+        if fault != "503":
+            yield Cell(CREATE, fault, delivered(2), failed("GatewayBroken", UNCERTAIN, 4, told, Again.SAME))
     for fault, told in {**UNREADABLE, "shape": "names no task"}.items():
         yield Cell(CREATE, fault, delivered(2), failed("Unreadable", UNCERTAIN, 4, told, Again.SAME))
     for fault in ("nulls", "long"):
@@ -222,7 +225,8 @@ def poll() -> Iterator[Cell]:
     for fault in ("status:unknown", "status:reticulating splines"):
         yield Cell(POLL, fault, delivered(), forever)
     for fault, (_, told) in {**REFUSED, "409": ("", "conflict"), "409:task": ("", "conflict")}.items():
-        yield Cell(POLL, fault, failed("StillRunning", RUNNING, 1, told, Again.RESUME), None)
+        refused = failed("StillRunning", RUNNING, 1, told, Again.RESUME)
+        yield Cell(POLL, fault, *((delivered(), refused) if fault in ("401", "403") else (refused, None)))
     yield Cell(POLL, "404", delivered(), failed("StillRunning", RUNNING, 1, "knows nothing under this", Again.RESUME))
     yield Cell(POLL, "fail:all", failed("TaskFailed", REFUNDED, 1, "Refunded: 30 of 30 credits", Again.NEW), None)
     yield Cell(POLL, "fail:part", failed("TaskFailed", REFUNDED, 1, "Refunded: 15 of 30", Again.SPENT), None)

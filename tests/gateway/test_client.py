@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ from nodes.gateway.errors import (
     KeyRefused,
     NotReached,
     PromptBlocked,
+    ProviderBusy,
     ReplyLost,
     TaskUnknown,
     Throttled,
@@ -95,7 +97,7 @@ def test_a_look_sends_the_key_and_no_body_and_hides_nothing_in_the_path() -> Non
         ("451 Unavailable", PromptBlocked, Charge.REJECTED),
         ("500 Error", GatewayBroken, Charge.UNCERTAIN),
         ("502 Bad Gateway", GatewayBroken, Charge.UNCERTAIN),
-        ("503 Unavailable", GatewayBroken, Charge.UNCERTAIN),
+        ("503 Unavailable", ProviderBusy, Charge.UNCERTAIN),
         ("504 Timeout", GatewayBroken, Charge.UNCERTAIN),
         ("599 Odd", GatewayBroken, Charge.UNCERTAIN),
         ("204 No Content", Unreadable, Charge.UNCERTAIN),
@@ -173,16 +175,20 @@ def test_a_gateway_that_never_answers_is_a_lost_reply() -> None:
         client(f"http://127.0.0.1:{listener.getsockname()[1]}").create(BODY, "key-1")
 
 
-def test_a_reply_that_drips_is_given_up_as_a_whole() -> None:
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow:", b""]
+)
+def test_a_reply_that_drips_is_given_up_as_a_whole(head: bytes) -> None:
     with _silent() as listener:
         stop = threading.Event()
 
         def drip() -> None:
             line, _ = listener.accept()
             with line:
-                line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-                while not stop.wait(0.05):
-                    line.sendall(b" ")
+                line.sendall(head)
+                with contextlib.suppress(OSError):
+                    while not stop.wait(0.05):
+                        line.sendall(b" ")
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()

@@ -14,6 +14,7 @@ from nodes.gateway.errors import (
     KeyRefused,
     NotReached,
     PromptBlocked,
+    ProviderBusy,
     ReplyLost,
     TaskUnknown,
     Throttled,
@@ -49,6 +50,10 @@ TABLE: list[tuple[Call, type[APIMallError], int, float | None]] = [
     (PAID, Throttled, 1, 5.0),
     (PAID, Throttled, 4, 40.0),
     (PAID, Throttled, 50, 60.0),
+    # 503: the provider is busy, and nobody says for how long. With the same key it is as harmless as a 429.
+    (PAID, ProviderBusy, 1, 5.0),
+    (PAID, ProviderBusy, 4, 40.0),
+    (PAID, ProviderBusy, 50, 60.0),
     # Looking costs nothing: nothing but the gateway's own word ends it.
     (LOOK, NotReached, 1, 2.0),
     (LOOK, NotReached, 1000, 60.0),
@@ -61,15 +66,21 @@ TABLE: list[tuple[Call, type[APIMallError], int, float | None]] = [
     (LOOK, TaskUnknown, 3, 8.0),
     (LOOK, TaskUnknown, 4, NEVER),
     (LOOK, BadRequest, 1, NEVER),
-    (LOOK, KeyRefused, 1, NEVER),
+    # One machine of many that does not know the key ends nothing; all of them would.
+    (LOOK, KeyRefused, 1, 5.0),
+    (LOOK, KeyRefused, 2, 10.0),
+    (LOOK, KeyRefused, 3, NEVER),
+    (LOOK, AccessRefused, 1, 5.0),
+    (LOOK, AccessRefused, 3, NEVER),
     (LOOK, CreditsMissing, 1, NEVER),
-    (LOOK, AccessRefused, 1, NEVER),
+    (LOOK, ProviderBusy, 1000, 60.0),
     (LOOK, PromptBlocked, 1, NEVER),
     (LOOK, KeyConflict, 1, NEVER),
     (UPLOAD, NotReached, 1, 2.0),
     (UPLOAD, NotReached, 4, NEVER),
     (UPLOAD, ReplyLost, 1, 2.0),
     (UPLOAD, GatewayBroken, 1, 2.0),
+    (UPLOAD, ProviderBusy, 4, NEVER),
     (UPLOAD, Unreadable, 4, NEVER),
     (UPLOAD, BadRequest, 1, NEVER),
     (UPLOAD, KeyRefused, 1, NEVER),
@@ -86,8 +97,23 @@ def test_may_this_be_repeated(call: Call, outcome: type[APIMallError], attempt: 
     assert (pause and pause.seconds) == seconds
 
 
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 5.0), (2, 10.0), (6, 60.0), (7, NEVER)])
+def test_a_conflict_is_repeated_a_few_times_while_our_own_create_may_be_under_way(
+    attempt: int, seconds: float | None
+) -> None:
+    pause = may_repeat(PAID, KeyConflict("seen"), attempt, in_flight=True)
+    assert (pause and pause.seconds) == seconds
+
+
+def test_a_conflict_that_says_when_to_come_back_is_repeated_a_few_times() -> None:
+    conflict = KeyConflict("seen", retry_after_seconds=7.0)
+    assert may_repeat(PAID, conflict, 1) == Pause(7.0, hinted=True)
+    assert may_repeat(PAID, conflict, 4) == Pause(40.0), "and ever later, so that they span minutes"
+    assert may_repeat(PAID, conflict, 7) is None
+
+
 @pytest.mark.parametrize("call", list(Call))
-@pytest.mark.parametrize("outcome", [KeyRefused, CreditsMissing, AccessRefused, PromptBlocked, BadRequest, KeyConflict])
+@pytest.mark.parametrize("outcome", [CreditsMissing, PromptBlocked, BadRequest, KeyConflict])
 def test_what_is_refused_for_good_is_never_repeated_whatever_was_asked(call: Call, outcome: type[APIMallError]) -> None:
     assert all(may_repeat(call, outcome("no"), attempt) is None for attempt in (1, 2, 10))
 

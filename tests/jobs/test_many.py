@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
-from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness

@@ -44,9 +44,9 @@ from nodes.gateway.errors import (
 )
 from nodes.guard.downloads import Downloaded
 from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone
+from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.jobs.scheduler import Budget
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.rows import Job

@@ -167,10 +167,37 @@ def test_a_lost_reply_is_not_repeated_after_a_day(gateway: RehearsalGateway, use
 
 
 def test_a_conflict_never_brings_a_new_key(bench: harness.Bench, gateway: RehearsalGateway) -> None:
-    gateway.script("create", *["409"] * 3)
+    gateway.always("create", "409")
     for _ in range(3):
         assert type(failure(bench.runner.submit(harness.text_order()))) is KeyConflict
     assert len(set(keys(gateway))) == 1
+
+
+def test_a_provider_that_is_busy_for_a_quarter_of_an_hour_costs_no_batch(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.script("create", *["503"] * 15)
+    assert bench.make(harness.text_order()).result().downloaded
+    assert len(set(keys(gateway))) == 1
+    assert len(gateway.record.tasks) == 1
+
+
+def test_a_lost_reply_after_many_busy_answers_is_asked_for_again(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.script("create", *["503"] * 6, "drop-after")
+    assert bench.make(harness.text_order()).result().downloaded
+    assert len(gateway.record.tasks) == 1
+
+
+def test_a_conflict_with_our_own_create_that_is_still_under_way_is_waited_out(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.script("create", "busy:0.6")
+    assert bench.make(harness.text_order()).result().downloaded
+    assert len(gateway.record.posts) > 2
+    assert len({request.body for request in gateway.record.posts}) == 1
+    assert len(gateway.record.tasks) == 1
 
 
 def test_a_blocked_prompt_may_be_tried_anew_and_owes_nothing(bench: harness.Bench, gateway: RehearsalGateway) -> None:
@@ -402,7 +429,7 @@ def test_a_job_that_was_accepted_on_a_second_try_is_followed_after_a_restart(
 def test_a_failed_job_tells_its_own_end_and_the_request_of_its_create(
     bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
-    gateway.script("poll", "401", "fail:all")
+    gateway.script("poll", *["401"] * 3, "fail:all")
     failure(bench.runner.submit(harness.text_order()))
     before = bench.journal.get(1)
     assert before.problem is not None

@@ -4,41 +4,9 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
-from nodes.jobs.scheduler import Budget, Lane, Scheduled, Scheduler
+from nodes.jobs.budget import Budget, Share
+from nodes.jobs.scheduler import Lane, Scheduled, Scheduler
 from tests.support.harness import SPEED, quick_clocks
-
-
-def test_a_budget_lets_a_burst_go_and_then_one_a_second() -> None:
-    budget = Budget(60, burst=2)
-    for _ in range(2):
-        assert budget.wait_seconds(0.0) == 0.0
-        budget.spend(0.0)
-    assert budget.wait_seconds(0.0) == pytest.approx(1.0)
-    assert budget.wait_seconds(1.0) == pytest.approx(0.0)
-
-
-def test_an_idle_hour_saves_up_no_more_than_a_burst() -> None:
-    budget = Budget(60, burst=2)
-    for _ in range(2):
-        assert budget.wait_seconds(3600.0) == 0.0
-        budget.spend(3600.0)
-    assert budget.wait_seconds(3600.0) > 0
-
-
-def test_a_pause_asked_of_several_jobs_is_taken_once() -> None:
-    budget = Budget(60, burst=10)
-    for _ in range(5):
-        budget.hold_off(0.0, 30.0)
-    assert budget.wait_seconds(0.0) == pytest.approx(30.0)
-
-
-def test_a_clock_that_steps_back_neither_frees_nor_freezes_the_budget() -> None:
-    budget = Budget(60, burst=1)
-    budget.spend(100.0)
-    assert budget.wait_seconds(50.0) == pytest.approx(1.0)
-    assert budget.wait_seconds(101.0) == pytest.approx(0.0)
 
 
 def scheduler(budget: Budget | None = None) -> Scheduler:
@@ -46,21 +14,10 @@ def scheduler(budget: Budget | None = None) -> Scheduler:
     return Scheduler(budget or Budget(6000, 1000), clocks.monotonic, wait=clocks.wait)
 
 
-def test_no_minute_sees_more_than_sixty_requests_however_many_jobs_ask() -> None:
-    budget, sent = Budget(), []
-    for tick in range(3000):
-        now = tick / 10
-        if budget.wait_seconds(now) == 0:
-            budget.spend(now)
-            sent.append(now)
-    assert max(sum(start <= at < start + 60 for at in sent) for start in sent) <= 60
-    assert len(sent) > 200, "and yet it is no trickle"
-
-
 def test_creates_go_before_polls_when_requests_are_scarce() -> None:
     clocks = quick_clocks()
-    budget = Budget(60, burst=1)
-    budget.hold_off(clocks.monotonic(), 10.0)
+    budget = Budget(60, burst=10)
+    budget.spend(Share.UPLOAD, clocks.monotonic(), 20)
     running = scheduler(budget)
     order: list[str] = []
     done = threading.Event()
@@ -72,12 +29,25 @@ def test_creates_go_before_polls_when_requests_are_scarce() -> None:
 
     now = clocks.monotonic()
     for index in range(3):
-        running.put(Scheduled(lambda: go("poll"), now + index / SPEED, rank=2, cost=1))
+        running.put(Scheduled(lambda: go("poll"), now + index / SPEED, rank=2, share=Share.POLL))
     for index in range(3):
-        running.put(Scheduled(lambda: go("create"), now + index / SPEED, rank=0, cost=1))
+        running.put(Scheduled(lambda: go("create"), now + index / SPEED, rank=0, share=Share.CREATE))
     assert done.wait(20)
     running.close()
     assert order == ["create"] * 3 + ["poll"] * 3
+
+
+def test_what_holds_creates_off_lets_polls_go() -> None:
+    clocks = quick_clocks()
+    running = scheduler(Budget())
+    running.hold_off(Share.CREATE, 3600.0 * SPEED)
+    polled, created = threading.Semaphore(0), threading.Event()
+    running.put(Scheduled(created.set, 0.0, rank=0, share=Share.CREATE))
+    for _ in range(30):
+        running.put(Scheduled(polled.release, clocks.monotonic(), share=Share.POLL))
+    assert all(polled.acquire(timeout=20) for _ in range(30))
+    assert not created.is_set()
+    running.close()
 
 
 def test_a_long_transfer_holds_up_no_call() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 from nodes.gateway.client import Timeouts
 from nodes.gateway.errors import APIMallError
+from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.jobs.scheduler import Budget
 from nodes.journal.rows import Job
 from tests.support import harness
 

@@ -21,11 +21,11 @@ from nodes.gateway.contract import Stored
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import download
 from nodes.guard.uploads import put
+from nodes.jobs.budget import Budget
 from nodes.jobs.events import Observer, unobserved
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.pace import next_poll
 from nodes.jobs.runner import Clocks, Runner
-from nodes.jobs.scheduler import Budget
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.reads import Records
