@@ -175,6 +175,7 @@ def _resampler(layout: Any, rate: int) -> Any:
 
 def _decoded(container: Any, track: Any, stop: Stop) -> Iterator[Any]:
     with suppress(av.error.FFmpegError):
+        track.codec_context.open(strict=False)  # once: to try again after it has failed is an error of another kind
         for packet in container.demux(track):
             if stop():
                 raise Stopped

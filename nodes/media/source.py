@@ -68,7 +68,7 @@ class Source:
     """One opened file and its video stream, for one thread. A context manager. Raises NotAClip.
 
     threads: of the decoder. USUAL_THREADS for all pictures, SPARSE_THREADS if many will be left out, ONE_THREAD for the
-    first alone.
+    first alone. decoder: FFmpeg's name of it, which is the codec's for nearly all.
     """
 
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
@@ -105,6 +105,7 @@ class Source:
         context = self.video.codec_context
         if context is None:
             raise NotAClip(f"{self.path.name} holds video in a form that this PyAV cannot decode.")
+        self.decoder = str(context.name)
         if context.width * context.height > LARGEST_PICTURE_PIXELS:
             raise NotAClip(
                 f"{self.path.name} says its pictures are {context.width}x{context.height}; "
@@ -116,11 +117,6 @@ class Source:
             context.thread_type = "AUTO"
         context.thread_count = self._threads
         context.options = {**context.options, "max_pixels": str(LARGEST_PICTURE_PIXELS)}
-
-    @property
-    def decoder(self) -> str:
-        """FFmpeg's name of it, which is the codec's for nearly all."""
-        return str(self.video.codec_context.name)
 
     @property
     def tick(self) -> Fraction:
@@ -208,14 +204,23 @@ class Source:
 
         None: what is held after the last packet. Raises FFmpegError if damage hid some of it.
         """
+        if not self.video.codec_context.is_open:
+            self._open_decoder()
         try:
             return list(self.video.codec_context.decode(packet))
         except av.error.EOFError:
             return []
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             if packet is None:
                 raise
             return []
+
+    def _open_decoder(self) -> None:
+        """Once, because a second attempt, or a look at the name of what failed to open, is a crash in PyAV 19."""
+        try:
+            self.video.codec_context.open()
+        except av.error.FFmpegError as error:
+            raise self._undecodable() from error
 
     def pictures(self, packets: Iterator[Any], *, stop: Stop = never_stop) -> Iterator[Any]:
         """Decode packets, and what the decoder still holds after the last. Damaged pictures are left out."""
@@ -256,7 +261,12 @@ class Source:
             for picture in self.pictures(self.packets()):
                 if picture.width * picture.height <= LARGEST_PICTURE_PIXELS:
                     return picture
-        raise NotAClip(f"No picture of {self.path.name} can be decoded: it is damaged or not a clip. Use another file.")
+        raise self._undecodable()
+
+    def _undecodable(self) -> NotAClip:
+        return NotAClip(
+            f"No picture of {self.path.name} can be decoded: it is damaged or not a clip. Use another file."
+        )
 
     def timeline(self, start_seconds: float, most: int | None = None, *, stop: Stop = never_stop) -> Timeline:
         """Read packets, decoding none, until `most` pictures from the start are known or the file ends."""

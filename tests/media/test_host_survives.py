@@ -13,8 +13,7 @@ from nodes.media.decode import decode_audio, decode_frames, decode_last_frame
 from nodes.media.errors import NotAClip
 from nodes.media.probe import probe, verify
 from nodes.media.source import Source
-from tests.media import packets
-from tests.support import clips
+from tests.support import clips, packets
 from tests.support.processes import listen
 
 ROUNDS = 16

@@ -13,10 +13,13 @@ import numpy as np
 
 from nodes.media.audio import Sound
 from nodes.media.encode import encode_clip
-from tests.support import clips
+from tests.support import clips, packets
 
 PICTURES, WIDTH, HEIGHT = 20, 96, 64
-_AREAS = (b"moov", b"mvhd", b"mdhd", b"tkhd", b"stsd", b"stts", b"ctts", b"stsc", b"stsz", b"stco", b"elst", b"avcC")
+_AREAS = (
+    *(b"moov", b"mvhd", b"mdhd", b"tkhd", b"stsd", b"stts", b"ctts", b"stsc", b"stsz", b"stco", b"elst", b"avcC"),
+    *(b"covr", b"IHDR", b"iCCP", b"Exif"),
+)
 _EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 
 Random = np.random.Generator
@@ -43,7 +46,19 @@ def base_clips(folder: Path) -> dict[str, bytes]:
     for name, codec, options, container_options in made:
         frames = [frame.reformat(format="yuvj420p") for frame in moving] if codec == "mjpeg" else moving
         clips.write_clip(folder / name, frames, codec, options=options, container_options=container_options)
+    _write_pictures(folder)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _write_pictures(folder: Path) -> None:
+    """Whole pictures as packets, with what they bring along; a cover; side data that has no type."""
+    png, jpeg = packets.picture("PNG", profile=True), packets.picture("JPEG", profile=True, orientation=5)
+    packets.write_pictures(folder / "png.mp4", "PNG", [png] * 8)
+    packets.write_pictures(folder / "png.avi", "PNG", [png] * 8)
+    packets.write_pictures(folder / "camera.mov", "JPEG", [jpeg] * 8)
+    packets.write_pictures(folder / "camera.mkv", "JPEG", [jpeg] * 8)
+    packets.write_enhanced(folder / "enhanced.mp4", 8)
+    packets.with_cover(folder / "bframes.mp4", png, folder / "covered.mp4")
 
 
 def mutated(whole: dict[str, bytes], number: int) -> tuple[str, bytes]:
