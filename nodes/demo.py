@@ -98,7 +98,12 @@ def _chain(demo: Demo, folder: Path) -> None:
     frames = decode_frames(first.path, Span(max_frames=24))
     last = decode_last_frame(first.path)
     shot = Order(
-        "wan2-6", IMAGE_TO_VIDEO, "The camera moves closer.", "5", "720p", references=(sources.of_picture(last[0]),)
+        "wan2-6",
+        IMAGE_TO_VIDEO,
+        "The camera moves closer.",
+        "5",
+        "720p",
+        references=(sources.of_picture(last[0], "wan2-6"),),
     )
     second = demo.run("image to video", shot)
     part = trim_clip(second.path, folder / "part.mp4", Span(start_seconds=2.0, max_side=640))

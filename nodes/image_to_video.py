@@ -79,7 +79,7 @@ class ImageToVideo(io.ComfyNode):
         from .progress import Stop
 
         def order(stop: Stop) -> Order:
-            references = of_images(image, image_urls, stop)
+            references = of_images(image, image_urls, model, stop)
             return Order(model, IMAGE_TO_VIDEO, prompt, duration, resolution, take, references)
 
         return await make(cls.hidden, order, wait)

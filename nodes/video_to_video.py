@@ -76,7 +76,7 @@ class VideoToVideo(io.ComfyNode):
         from .progress import Stop
 
         def order(stop: Stop) -> Order:
-            references = (of_video(video, video_url, stop),)
+            references = (of_video(video, video_url, model, stop),)
             return Order(model, VIDEO_TO_VIDEO, prompt, duration, resolution, take, references)
 
         return await make(cls.hidden, order, wait)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..gateway import models
 from ..gateway.errors import InputError
+from ..gateway.models import IMAGE_TO_VIDEO
 from ..jobs import sources
 from ..jobs.order import Medium
 from ..media.audio import Sound
@@ -24,17 +27,31 @@ if TYPE_CHECKING:
     from comfy_api.latest import Input
 
 
-def of_images(image: torch.Tensor | None, urls: str, stop: Stop) -> tuple[Medium | str, ...]:
+def of_images(image: torch.Tensor | None, urls: str, model: str, stop: Stop) -> tuple[Medium | str, ...]:
     """Each picture of a batch, then each URL, one a line. Raises InputError; nothing was sent then."""
     lines = lines_of(urls)
     for number, url in lines:
         if not _is_open(url):
             raise no_open_line(number)
-    require_images(image is not None, lines)
-    return (*_of_batch(image, stop), *(url for _, url in lines))
+    pictures = _pictures_of(image)
+    require_images(len(pictures) > 0, lines)
+    _require_usable(len(pictures) + len(lines), model)
+    sent = (_of_picture(number, each, model, stop) for number, each in enumerate(pictures, 1))
+    return (*sent, *(url for _, url in lines))
 
 
-def of_video(video: Input.Video | None, url: str, stop: Stop) -> Medium | str:
+def _require_usable(count: int, model: str) -> None:
+    """A model that uses one picture would be sent, and make public, the others for nothing."""
+    offer = models.offer(model, IMAGE_TO_VIDEO)
+    if offer is not None and models.is_known(model) and count > offer.references:
+        raise InputError(
+            f"{count} images are given; {model} uses {offer.references}",
+            advice="Link one image: of a batch of frames, the last or the first (ImageFromBatch takes one out). For "
+            "motion after a clip use Video to Video.",
+        )
+
+
+def of_video(video: Input.Video | None, url: str, model: str, stop: Stop) -> Medium | str:
     """The one source video: linked, or the https address of one. Raises InputError; nothing was sent then."""
     require_video(video is not None, url)
     if video is None:
@@ -43,29 +60,29 @@ def of_video(video: Input.Video | None, url: str, stop: Stop) -> Medium | str:
             raise no_open_url()
         return given
     try:
-        return _of_clip(video, stop)
+        return _of_clip(video, model, stop)
     except MediaError as problem:
         raise InputError(f"The video cannot be sent: {problem}") from None
 
 
-def _of_batch(image: torch.Tensor | None, stop: Stop) -> list[Medium]:
+def _pictures_of(image: torch.Tensor | None) -> Sequence[np.ndarray[Any, Any]]:
+    """The pictures of a batch, float [height, width, 3 or 4] each."""
     if image is None:
-        return []
+        return ()
     if image.ndim != 4 or image.shape[-1] not in (3, 4) or 0 in image.shape:
         raise InputError(
             f"The image has the shape {tuple(image.shape)}; images are [count, height, width, 3 or 4]",
             advice="Link the IMAGE output of a node that gives pictures.",
         )
-    return [
-        _of_picture(number, picture, stop) for number, picture in enumerate(image.detach().cpu().float().numpy(), 1)
-    ]
+    pictures: np.ndarray[Any, Any] = image.detach().cpu().float().numpy()
+    return pictures  # type: ignore[return-value]
 
 
-def _of_picture(number: int, pixels: np.ndarray[Any, Any], stop: Stop) -> Medium:
+def _of_picture(number: int, pixels: np.ndarray[Any, Any], model: str, stop: Stop) -> Medium:
     if stop():
         raise Stopped
     try:
-        return sources.of_picture(pixels)
+        return sources.of_picture(pixels, model)
     except BadPicture as problem:
         raise InputError(f"Image {number} cannot be sent: {problem}") from None
 
@@ -78,22 +95,24 @@ def _is_open(url: str) -> bool:
     return reachable and not any(character.isspace() for character in url)
 
 
-def _of_clip(video: Input.Video, stop: Stop) -> Medium:
+def _of_clip(video: Input.Video, model: str, stop: Stop) -> Medium:
     """What a VIDEO shows, as a file; frames are encoded only when they have to be uploaded."""
     frames = host.frames_of(video)
     if frames is not None:
-        return _of_frames(frames, stop)
+        return _of_frames(frames, model, stop)
     clip = clip_of(video, stop)
-    return sources.of_file(clip.path, stop, start_seconds=clip.start_seconds, seconds=clip.seconds)
+    return sources.of_file(clip.path, stop, model, start_seconds=clip.start_seconds, seconds=clip.seconds)
 
 
-def _of_frames(parts: host.VideoParts, stop: Stop) -> Medium:
+def _of_frames(parts: host.VideoParts, model: str, stop: Stop) -> Medium:
     """A clip made of frames: identified by its rounded pixels and its sound, whatever encoder comes to write it."""
 
-    def encode(path: Path, stop: Stop) -> None:
-        encode_frames(parts, path, stop)
+    seconds = len(parts.pictures) / float(parts.fps)
+    notes = sources.notes_on_length(seconds, model)
 
-    notes = sources.notes_on_length(len(parts.pictures) / float(parts.fps))
+    def encode(path: Path, stop: Stop) -> None:
+        encode_frames(parts, path, stop, most_bits_a_second=sources.most_bits_a_second(seconds))
+
     return Medium(frames_digest(parts, stop), sources.encoded(encode, notes))
 
 

@@ -1,18 +1,29 @@
-"""Pictures and clips as media of an order: identified by their content, encoded only when they are uploaded."""
+"""Pictures and clips as media of an order: identified by their content, made ready only when they are uploaded.
+
+What is uploaded can be read by anybody and is decoded by whichever host makes the job. So nothing but pictures and
+sound goes up, and only in the form that every host takes: H.264 in an MP4, 8 bit 4:2:0, progressive, upright, square
+pixels, at most 1920 pixels and 60 pictures a second (`docs/gateway.md`, "Pictures and source videos").
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import sha256_of
+from ..gateway import models
 from ..gateway.contract import LARGEST_UPLOAD_BYTES
+from ..gateway.errors import InputError
+from ..gateway.models import VIDEO_TO_VIDEO
+from ..media.bare import Copyable, copy_bare, copyable
+from ..media.decode import measure
 from ..media.encode import trim_clip
 from ..media.probe import Clip, probe
-from ..media.span import Span
+from ..media.span import WHOLE, Span
 from ..media.stills import encode_still, pixel_digest
 from ..progress import Stop
 from .order import Medium, MediumFile
@@ -20,15 +31,26 @@ from .order import Medium, MediumFile
 if TYPE_CHECKING:
     import numpy as np
 
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 2.0, 30.0
+_LARGEST_SIDE_PIXELS = 1920
+_MOST_PICTURES_A_SECOND = 60
+_RATE_ROUNDING = 0.05  # 60000/1001 and what containers make of it are meant to be 60
+_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
+_PART_FOR_PICTURES = 0.8  # of the upload's limit; the rest is sound, the container's own, and x264's first buffer
+_LENGTH_ROUNDING_SECONDS = 0.1
 _MP4 = "video/mp4"
 
 
-def of_picture(pixels: np.ndarray[Any, Any]) -> Medium:
+def of_picture(pixels: np.ndarray[Any, Any], model: str) -> Medium:
     """A float [height, width, 3 or 4] picture, 0..1, sent as PNG or JPEG. Raises BadPicture."""
+    limits = models.picture_limits(model)
 
     def write(folder: Path, stop: Stop) -> MediumFile:
-        still = encode_still(pixels)
+        still = encode_still(
+            pixels,
+            smallest_side=limits.smallest_side,
+            largest_side=limits.largest_side,
+            largest_bytes=limits.largest_bytes,
+        )
         path = folder / f"{uuid.uuid4().hex}{still.suffix}"
         path.write_bytes(still.data)
         return MediumFile(path, still.content_type, ours=True, notes=still.notes)
@@ -36,23 +58,33 @@ def of_picture(pixels: np.ndarray[Any, Any]) -> Medium:
     return Medium(pixel_digest(pixels), write)
 
 
-def of_file(path: Path, stop: Stop, *, start_seconds: float = 0.0, seconds: float = 0.0) -> Medium:
-    """A clip on disk, or a part of it (`seconds` 0: to its end). Raises NotAClip, Stopped.
+def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, seconds: float = 0.0) -> Medium:
+    """A clip on disk, or a part of it (`seconds` 0: to its end). Raises InputError, NotAClip, Stopped.
 
-    A whole H.264 MP4 goes as it is, never decoded; anything else is encoded once, streamed, with its sound.
+    Its packets are copied where every host can decode them; anything else is encoded once, streamed, with its sound.
     """
     clip = probe(path)
+    whole = not start_seconds and not seconds
+    length = seconds or (clip.seconds or measure(path, WHOLE, stop=stop).seconds) - start_seconds
+    notes = notes_on_length(length, model)
     digest = sha256_of(path, stop)
-    notes = notes_on_length(seconds or clip.seconds - start_seconds)
-    if not start_seconds and not seconds and _goes_as_it_is(clip):
-        return Medium(digest, lambda folder, stop: MediumFile(path, _MP4, ours=False, notes=notes))
+    if not whole:
+        digest = hashlib.sha256(repr((digest, start_seconds, seconds)).encode()).hexdigest()
 
-    def encode(out: Path, stop: Stop) -> None:
+    def write(folder: Path, stop: Stop) -> MediumFile:
+        out = folder / f"{uuid.uuid4().hex}.mp4"
+        found = copyable(path, stop=stop)
+        why = ("it is a part" if not whole else None) or why_encoded(clip) or found.why_not
+        if why is None:
+            copy_bare(path, out, stop=stop)
+            return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
         count = round(seconds * clip.fps) if seconds else 0
-        trim_clip(path, out, Span(start_seconds=start_seconds, max_frames=count), stop=stop)
+        every_nth = math.ceil((clip.fps - _RATE_ROUNDING) / _MOST_PICTURES_A_SECOND)
+        span = Span(start_seconds, max(1, every_nth), count, _LARGEST_SIDE_PIXELS)
+        trim_clip(path, out, span, stop=stop, most_bits_a_second=most_bits_a_second(length))
+        return MediumFile(out, _MP4, ours=True, notes=(*notes, f"encoded as H.264: {why}"))
 
-    part = hashlib.sha256(repr((digest, start_seconds, seconds)).encode()).hexdigest()
-    return Medium(part, encoded(encode, notes))
+    return Medium(digest, write)
 
 
 def encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Callable[[Path, Stop], MediumFile]:
@@ -66,12 +98,42 @@ def encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Cal
     return write
 
 
-def _goes_as_it_is(clip: Clip) -> bool:
-    return clip.codec == "h264" and "mp4" in clip.container and clip.size_bytes <= LARGEST_UPLOAD_BYTES
+def why_encoded(clip: Clip) -> str | None:
+    """Why a clip cannot be sent with the packets it has; None if it can."""
+    reasons = {
+        f"it is {clip.codec}": clip.codec != "h264",
+        f"its pictures are {clip.pixel_format}": clip.pixel_format not in _PIXEL_FORMATS,
+        "it is interlaced": clip.interlaced,
+        "it is turned": not clip.upright,
+        "its pixels are not square": not clip.square_pixels,
+        f"it is {clip.width}x{clip.height}": max(clip.width, clip.height) > _LARGEST_SIDE_PIXELS,
+        f"it has {clip.fps:g} pictures a second": clip.fps > _MOST_PICTURES_A_SECOND + _RATE_ROUNDING,
+        f"it has {clip.size_bytes / 1e6:.0f} MB": clip.size_bytes > LARGEST_UPLOAD_BYTES,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def notes_on_length(seconds: float) -> tuple[str, ...]:
-    """A warning for sources that hosts of this mode may refuse (`docs/gateway.md`, "Pictures and source videos")."""
-    if _SHORTEST_SECONDS <= seconds <= _LONGEST_SECONDS:
+def most_bits_a_second(seconds: float) -> int:
+    """How many bits a second pictures may take, so that a clip of this length can be uploaded."""
+    return int(LARGEST_UPLOAD_BYTES * 8 * _PART_FOR_PICTURES / max(seconds, 1.0))
+
+
+def notes_on_length(seconds: float, model: str) -> tuple[str, ...]:
+    """A warning for a source that may be too short. Raises InputError for one that is too long for the model."""
+    offer = models.offer(model, VIDEO_TO_VIDEO)
+    if offer is None or offer.source_seconds is None:
         return ()
-    return (f"the source lasts {seconds:.1f} s; the model is known to take 2 to 30 s, so it may be refused",)
+    shortest, longest = offer.source_seconds
+    if seconds > longest + _LENGTH_ROUNDING_SECONDS:
+        raise InputError(
+            f"The source video lasts {seconds:.1f} s; {model} takes {shortest:g} to {longest:g} s",
+            advice=f"Cut it before: Load Video (API Mall) with start and max_frames, or ComfyUI's own trim node, to "
+            f"{longest:g} s or less.",
+        )
+    if seconds < shortest:
+        return (f"the source lasts {seconds:.1f} s; {model} takes {shortest:g} to {longest:g} s, so it may be refused",)
+    return ()
+
+
+def _left_out(found: Copyable) -> tuple[str, ...]:
+    return (f"left out, since uploads are public: {', '.join(found.extras)}",) if found.extras else ()

@@ -59,17 +59,20 @@ def encode_clip(
     tell: Tell = tell_nobody,
     preset: str = "veryfast",
     crf: int = 18,
+    most_bits_a_second: int | None = None,
 ) -> Clip:
     """Write pictures (float 0..1 or uint8 [height, width, 3], all of one size) to `out` as an MP4, streamed.
 
     H.264 yuv420p, bt709 limited range, faststart; sound as AAC. Odd sizes get their last row or column twice. Written
-    beside `out` and renamed when whole. tell is told only if the pictures have a length. Raises BadPicture, NoRoom,
-    Stopped; in each case nothing is left behind.
+    beside `out` and renamed when whole. The sound ends with the pictures. most_bits_a_second: of the pictures, where
+    the file must not grow beyond a size; None for as many as crf takes. tell is told only if the pictures have a
+    length. Raises BadPicture, NoRoom, Stopped; in each case nothing is left behind.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with whole(out) as part:
-            _write(part, pictures, exact_fps(fps), sound, stop, tell, {"preset": preset, "crf": str(crf)})
+            settings = {"preset": preset, "crf": str(crf), "x264-params": _x264_params(most_bits_a_second)}
+            _write(part, pictures, exact_fps(fps), sound, stop, tell, settings)
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
@@ -81,7 +84,7 @@ def trim_clip(
 ) -> Clip:
     """Write a part of a clip as a clip of its own, with its sound: the same pictures as decode_frames, streamed.
 
-    settings: preset and crf, as for encode_clip. Raises NotAClip, EmptySpan, NoRoom, Stopped.
+    settings: preset, crf, most_bits_a_second, as for encode_clip. Raises NotAClip, EmptySpan, NoRoom, Stopped.
     """
     count, fps, start_seconds, pictures = iterate_pictures(path, span, stop=stop)
     sound = decode_audio(path, start_seconds, count / fps, stop=stop) if probe(path).has_audio else None
@@ -154,7 +157,7 @@ def _write(
             packet.stream = video
             container.mux(packet)
         if track is not None:
-            track.finish(stop)
+            track.finish()
 
 
 def _converted(pictures: Iterable[Pixels], shape: tuple[int, ...], helper: Executor) -> Iterator[Any]:
@@ -181,7 +184,7 @@ def _check(picture: Pixels, shape: tuple[int, ...]) -> None:
 
 
 def _video_stream(container: Any, shape: tuple[int, ...], fps: Fraction, settings: dict[str, str]) -> Any:
-    stream = container.add_stream("libx264", rate=fps, options={**settings, "x264-params": _X264_PARAMS})
+    stream = container.add_stream("libx264", rate=fps, options=settings)
     stream.width, stream.height = shape[1] + shape[1] % 2, shape[0] + shape[0] % 2
     stream.pix_fmt = "yuv420p"
     stream.time_base = 1 / fps
@@ -190,6 +193,13 @@ def _video_stream(container: Any, shape: tuple[int, ...], fps: Fraction, setting
     context.color_primaries = context.color_trc = context.colorspace = _BT709
     context.color_range = _LIMITED
     return stream
+
+
+def _x264_params(most_bits_a_second: int | None) -> str:
+    if most_bits_a_second is None:
+        return _X264_PARAMS
+    kilobits = max(1, most_bits_a_second // 1000)
+    return f"{_X264_PARAMS}:vbv-maxrate={kilobits}:vbv-bufsize={max(1, kilobits // 2)}"
 
 
 class _ToYuv:
@@ -243,6 +253,5 @@ class _SoundTrack:
             self._next += block.shape[1]
             self._container.mux(self._stream.encode(frame))
 
-    def finish(self, stop: Stop) -> None:
-        self.write_until(Fraction(self._samples.shape[1], self._rate), stop)
+    def finish(self) -> None:
         self._container.mux(self._stream.encode(None))

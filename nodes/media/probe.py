@@ -17,7 +17,8 @@ class Clip:
     """A clip as its header and its first picture tell it.
 
     width, height: as shown: turned upright, pixels square. frame_count and seconds: what the header claims, a hint;
-    frame_count is None where it claims nothing. rotation: clockwise degrees that were applied. codec: FFmpeg's name.
+    frame_count is None where it claims nothing. rotation: clockwise degrees that were applied; upright: neither turned
+    nor mirrored. codec: FFmpeg's name.
     """
 
     path: Path
@@ -30,6 +31,9 @@ class Clip:
     pixel_format: str
     rotation: int
     has_audio: bool
+    square_pixels: bool
+    interlaced: bool
+    upright: bool
     container: str
     size_bytes: int
 
@@ -52,6 +56,9 @@ def probe(path: Path) -> Clip:
             pixel_format=picture.format.name,
             rotation=turn.degrees,
             has_audio=sound_stream(source.container) is not None,
+            square_pixels=(shape.scaled_width, shape.scaled_height) == (picture.width, picture.height),
+            interlaced=bool(picture.interlaced_frame),
+            upright=turn.is_identity,
             container=source.container.format.name,
             size_bytes=path.stat().st_size,
         )

@@ -91,6 +91,12 @@ def is_cover(stream: Any) -> bool:
     return av.stream.Disposition.attached_pic in stream.disposition
 
 
+def has_chapters(container: Any) -> bool:
+    """Whether a file names chapters, as far as this PyAV tells (not before 16)."""
+    chapters = getattr(container, "chapters", None)
+    return bool(chapters and chapters())
+
+
 def display_matrix(frame: VideoFrame, decoder: str) -> tuple[int, int, int, int] | None:
     """a, b, c, d of the matrix that says how a frame is shown, None if there is none.
 

@@ -16,9 +16,6 @@ from PIL import Image
 
 from .errors import BadPicture
 
-UPLOAD_SIDE_PIXELS = 2000
-UPLOAD_BYTES = 10_000_000
-SMALL_SIDE_PIXELS = 360
 _PNG_LEVEL = 1
 _JPEG_QUALITIES = (95, 90, 80, 65)
 _OVERSHOOT = 0.5  # samplers and upscalers leave 0..1 a little; a picture in 0..255 leaves it by far
@@ -42,15 +39,16 @@ class Still:
     notes: tuple[str, ...]
 
 
-def encode_still(pixels: Pixels, *, largest_side: int = UPLOAD_SIDE_PIXELS, largest_bytes: int = UPLOAD_BYTES) -> Still:
+def encode_still(pixels: Pixels, *, smallest_side: int, largest_side: int, largest_bytes: int) -> Still:
     """A float [height, width, 3 or 4] picture, 0..1, as an opaque sRGB file without metadata. Raises BadPicture.
 
-    Exact to the rounded byte while it stays a PNG. Transparent parts become white.
+    Exact to the rounded byte while it stays a PNG. Transparent parts become white. smallest_side: pixels; a note tells
+    of a side below it.
     """
     picture = Image.fromarray(_opaque_bytes(pixels))
     notes: list[str] = []
-    if min(picture.size) < SMALL_SIDE_PIXELS:
-        notes.append(f"{picture.width}x{picture.height} is under {SMALL_SIDE_PIXELS} px")
+    if min(picture.size) < smallest_side:
+        notes.append(f"{picture.width}x{picture.height} is under {smallest_side} px")
     if max(picture.size) > largest_side:
         picture = _scaled(picture, largest_side, notes)
     data = _png(picture)

@@ -39,7 +39,9 @@ def picture_order() -> Order:
     """A job with one 1080p picture, as a node makes it: its pixels are what names it."""
     from nodes.jobs import sources
 
-    return Order("wan2-6", IMAGE_TO_VIDEO, "it moves", "5", "720p", references=(sources.of_picture(_pixels()),))
+    return Order(
+        "wan2-6", IMAGE_TO_VIDEO, "it moves", "5", "720p", references=(sources.of_picture(_pixels(), "wan2-6"),)
+    )
 
 
 @functools.cache

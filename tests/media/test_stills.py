@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from nodes.media.errors import BadPicture, NotAClip
 from nodes.media.sheet import contact_sheet
 from nodes.media.stills import encode_still, pixel_digest, to_bytes
 from tests.support import clips
+
+still_of = functools.partial(encode_still, smallest_side=360, largest_side=2000, largest_bytes=10_000_000)
 
 
 def _picture(width: int = 480, height: int = 400, seed: int = 2) -> Any:
@@ -36,7 +39,7 @@ def _read(data: bytes) -> Any:
 
 def test_a_png_is_exact_to_the_rounded_byte() -> None:
     picture = _picture()
-    still = encode_still(picture)
+    still = still_of(picture)
     assert (still.content_type, still.suffix, still.width, still.height, still.notes) == (
         "image/png",
         ".png",
@@ -48,7 +51,7 @@ def test_a_png_is_exact_to_the_rounded_byte() -> None:
 
 
 def test_a_large_picture_is_scaled_and_says_so() -> None:
-    still = encode_still(_picture(1200, 800), largest_side=600)
+    still = still_of(_picture(1200, 800), largest_side=600)
     assert _read(still.data).shape == (400, 600, 3)
     assert still.notes == ("scaled from 1200x800 to 600x400",)
     expected = _picture(1200, 800).reshape(400, 2, 600, 2, 3).mean(axis=(1, 3)) * 255
@@ -56,27 +59,27 @@ def test_a_large_picture_is_scaled_and_says_so() -> None:
 
 
 def test_a_small_picture_is_sent_and_says_so() -> None:
-    assert encode_still(_picture(480, 200)).notes == ("480x200 is under 360 px",)
+    assert still_of(_picture(480, 200)).notes == ("480x200 is under 360 px",)
 
 
 def test_what_is_too_big_as_png_goes_as_a_fine_jpeg() -> None:
     picture = _picture(seed=9)
-    as_png = len(encode_still(picture).data)
-    still = encode_still(picture, largest_bytes=as_png - 1)
+    as_png = len(still_of(picture).data)
+    still = still_of(picture, largest_bytes=as_png - 1)
     assert (still.content_type, still.suffix, still.notes) == ("image/jpeg", ".jpg", ("sent as JPEG, quality 95",))
     assert np.abs(_read(still.data) - picture * 255).mean() < 4
 
 
 def test_a_jpeg_keeps_the_colour_of_every_pixel() -> None:
     picture = _noise(400, 400)
-    still = encode_still(picture, largest_bytes=len(encode_still(picture).data) - 1)
+    still = still_of(picture, largest_bytes=len(still_of(picture).data) - 1)
     assert still.suffix == ".jpg"
     assert np.abs(_read(still.data) - picture * 255).mean() < 10
 
 
 @pytest.mark.parametrize("limit", [60_000, 12_000, 3_000])
 def test_a_limit_in_bytes_is_kept(limit: int) -> None:
-    still = encode_still(_noise(400, 400), largest_bytes=limit)
+    still = still_of(_noise(400, 400), largest_bytes=limit)
     assert len(still.data) <= limit
     assert _read(still.data).shape == (still.height, still.width, 3)
     assert any("JPEG" in note for note in still.notes)
@@ -84,7 +87,7 @@ def test_a_limit_in_bytes_is_kept(limit: int) -> None:
 
 def test_a_limit_that_nothing_keeps_is_refused() -> None:
     with pytest.raises(BadPicture, match="as small as 10 bytes"):
-        encode_still(_picture(), largest_bytes=10)
+        still_of(_picture(), largest_bytes=10)
 
 
 def test_transparent_parts_become_white() -> None:
@@ -92,7 +95,7 @@ def test_transparent_parts_become_white() -> None:
     picture[..., 0] = 1.0
     picture[:200, :, 3] = 1.0
     picture[200:300, :, 3] = 0.5
-    pixels = _read(encode_still(picture).data)
+    pixels = _read(still_of(picture).data)
     assert pixels[0, 0].tolist() == [255, 0, 0]
     assert pixels[250, 0].tolist() in ([255, 127, 127], [255, 128, 128])
     assert pixels[399, 0].tolist() == [255, 255, 255]
@@ -114,7 +117,7 @@ def test_transparent_parts_become_white() -> None:
 )
 def test_what_is_no_picture_is_refused(picture: Any, message: str) -> None:
     with pytest.raises(BadPicture, match=message):
-        encode_still(picture)
+        still_of(picture)
     with pytest.raises(BadPicture, match=message):
         pixel_digest(picture)
 
@@ -122,7 +125,7 @@ def test_what_is_no_picture_is_refused(picture: Any, message: str) -> None:
 def test_a_little_beyond_black_and_white_is_cut_off() -> None:
     picture = np.full((400, 400, 3), 1.2, np.float32)
     picture[0] = -0.2
-    pixels = _read(encode_still(picture).data)
+    pixels = _read(still_of(picture).data)
     assert pixels[0, 0].tolist() == [0, 0, 0]
     assert pixels[1, 0].tolist() == [255, 255, 255]
 

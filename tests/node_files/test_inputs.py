@@ -59,8 +59,8 @@ def tensor(*shape: int, fill: float = 0.5) -> Callable[[Comfy], object]:
 
 
 def one_bad_picture(comfy: Comfy) -> object:
-    images = noise(count=3)
-    images[1, 5, 7, 2] = float("nan")
+    images = noise()
+    images[0, 5, 7, 2] = float("nan")
     return images
 
 
@@ -93,7 +93,7 @@ WRONG = {
         "The image has the shape (1, 3, 8, 8)", image_to_video(image=GIVEN), tensor(1, 3, 8, 8)
     ),
     "i2v no pictures": Wrong("The image has the shape (0, 8, 8, 3)", image_to_video(image=GIVEN), tensor(0, 8, 8, 3)),
-    "i2v nan": Wrong("Image 2 cannot be sent: The picture holds values", image_to_video(image=GIVEN), one_bad_picture),
+    "i2v nan": Wrong("Image 1 cannot be sent: The picture holds values", image_to_video(image=GIVEN), one_bad_picture),
     "i2v 0..255": Wrong("run from 128 to 128", image_to_video(image=GIVEN), tensor(1, 8, 8, 3, fill=128.0)),
     "i2v -1..1": Wrong("run from -1 to -1", image_to_video(image=GIVEN), tensor(1, 8, 8, 3, fill=-1.0)),
     "i2v endless prompt": Wrong(

@@ -1,0 +1,141 @@
+"""A clip's pictures and sound, packet by packet, in an MP4 that holds nothing else.
+
+What is uploaded becomes public. Containers carry more than they show: where a phone was, who made the clip, the graph
+of another ComfyUI with the keys of other packs in it. None of it is copied: no metadata, chapters, covers, subtitles,
+data or further tracks. Nothing is decoded, so it costs about as much as copying the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from ..files import whole
+from ..progress import Stop, Stopped, never_stop
+from . import pyav
+from .errors import NoRoom, NotAClip
+from .source import ONE_THREAD, Source, sound_stream
+
+_SOUND_CODECS = frozenset(("aac",))
+_OWN_TAGS = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder", "handler_name", "vendor_id"))
+"""What the container says of itself; everything else was written by somebody."""
+
+
+@dataclass(frozen=True)
+class Copyable:
+    """Whether the packets of a clip may be copied as they lie, and why not; `extras`: what is not copied, in words."""
+
+    why_not: str | None
+    extras: tuple[str, ...]
+
+
+def copyable(path: Path, *, stop: Stop = never_stop) -> Copyable:
+    """Read a clip's packets, decoding none. Raises NotAClip, Stopped.
+
+    Packets cannot be copied if the first is no key frame, if some are there only for the decoder (edit lists), if they
+    carry no times, or if the sound is in a form that an MP4 for everybody does not hold.
+    """
+    with Source(path, threads=ONE_THREAD) as source:
+        return Copyable(_why_not(source, stop), _extras(source))
+
+
+def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
+    """Write the pictures and the first sound track of a copyable clip to `out`, from its first picture to its last.
+
+    Raises NotAClip, NoRoom, Stopped; in each case nothing is left behind.
+    """
+    try:
+        with whole(out) as part, Source(path, threads=ONE_THREAD) as source:
+            _copy(source, part, stop)
+    except (av.error.OSError, OSError) as error:
+        why = error.strerror or error
+        raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
+
+
+def _copy(source: Source, part: Path, stop: Stop) -> None:
+    zero, end = _shown(source, stop)
+    source.reopen()
+    sound = sound_stream(source.container)
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    with av.open(str(part.absolute()), "w", format="mp4", options=options) as container:
+        written = {stream.index: _like(container, stream) for stream in (source.video, sound) if stream is not None}
+        for packet in _packets(source.container, [source.video, *([sound] if sound else [])], stop):
+            begin = Fraction(packet.pts) * packet.time_base
+            if packet.stream is not source.video and not zero - _pre_roll(packet) <= begin < end:
+                continue  # sound begins and ends with the pictures
+            shift = round(zero / packet.time_base)
+            packet.pts -= shift
+            packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+            packet.stream = written[packet.stream.index]
+            container.mux(packet)
+
+
+def _pre_roll(packet: Any) -> Fraction:
+    """A decoder needs the block before the first one that is heard, and hears a part of the one in which it begins."""
+    return Fraction(2 * (packet.duration or 0) * packet.time_base)
+
+
+def _like(container: Any, stream: Any) -> Any:
+    copy = container.add_stream_from_template(stream)
+    copy.metadata.clear()
+    return copy
+
+
+def _packets(container: Any, streams: list[Any], stop: Stop) -> Iterator[Any]:
+    for packet in container.demux(streams):
+        if stop():
+            raise Stopped
+        if packet.size and packet.pts is not None:
+            yield packet
+
+
+def _shown(source: Source, stop: Stop) -> tuple[Fraction, Fraction]:
+    """When the first picture begins and the last one ends, in seconds of the file's own clock."""
+    times = [(packet.pts, packet.duration or 0) for packet in source.packets(stop=stop) if packet.pts is not None]
+    if not times:
+        raise NotAClip(f"{source.path.name} holds no picture with a time. Use another file.")
+    last, duration = max(times)
+    length = duration * source.tick or 1 / source.rate
+    return min(times)[0] * source.tick, last * source.tick + length
+
+
+def _why_not(source: Source, stop: Stop) -> str | None:
+    sound = sound_stream(source.container)
+    if sound is not None and sound.codec_context.name not in _SOUND_CODECS:
+        return f"its sound is {sound.codec_context.name}"
+    seen: set[int] = set()
+    for packet in source.packets(stop=stop):
+        if not seen and not packet.is_keyframe:
+            return "it begins inside a group of pictures"
+        if packet.is_discard:
+            return "it was cut without being encoded again"
+        if packet.is_corrupt:
+            return "it is damaged"
+        if packet.pts is None or packet.pts in seen:
+            return "its pictures have no times of their own"
+        seen.add(packet.pts)
+    return None if seen else "it holds no pictures"
+
+
+def _extras(source: Source) -> tuple[str, ...]:
+    """What a bare copy leaves out, in a few words each."""
+    container = source.container
+    sound = sound_stream(container)
+    kept = {source.video.index, *([sound.index] if sound is not None else [])}
+    found = ["metadata"] if _is_told_something(container) else []
+    found += ["chapters"] if pyav.has_chapters(container) else []
+    for stream in container.streams:
+        if stream.index not in kept:
+            cover = stream.type == "video" and pyav.is_cover(stream)
+            found.append("a cover" if cover else f"a {stream.type} track")
+    return tuple(dict.fromkeys(found))
+
+
+def _is_told_something(container: Any) -> bool:
+    tags = [container.metadata, *(stream.metadata for stream in container.streams)]
+    return any(name.lower() not in _OWN_TAGS | {"language"} for each in tags for name in each)

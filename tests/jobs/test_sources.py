@@ -1,0 +1,253 @@
+"""What is sent of a clip: its pictures and its sound, in the form that every host takes, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from nodes.gateway.contract import LARGEST_UPLOAD_BYTES
+from nodes.gateway.errors import Charge, InputError
+from nodes.jobs import sources
+from nodes.jobs.order import MediumFile
+from nodes.media.audio import Sound
+from nodes.media.bare import copyable
+from nodes.media.encode import encode_clip
+from nodes.media.probe import probe
+from nodes.progress import never_stop
+
+FPS = 24
+CANARY = "sk-somebodys-own-key-0123456789"
+SECRETS: dict[str, str] = {
+    "location": "+48.8584+002.2945/",
+    "comment": CANARY,
+    "prompt": CANARY,
+    "creation_time": "2024-01-01T00:00:00Z",
+}
+
+
+def shades(count: int, width: int = 64, height: int = 48) -> list[np.ndarray[Any, Any]]:
+    return [np.full((height, width, 3), 16 + 2 * number % 200, np.uint8) for number in range(count)]
+
+
+def tone(seconds: float, rate: int = 44_100) -> Sound:
+    wave = 0.25 * np.sin(np.arange(round(seconds * rate), dtype=np.float32) * np.float32(0.05))
+    return Sound(np.stack([wave, wave])[np.newaxis], rate)
+
+
+def clip(folder: Path, seconds: float = 3.0, fps: int = FPS, **more: Any) -> Path:
+    return encode_clip(shades(round(seconds * fps)), fps, folder / "clip.mp4", preset="ultrafast", **more).path
+
+
+def told(path: Path, out: Path, tracks: bool = True) -> Path:
+    """The clip with all that a phone, an editor or another ComfyUI writes beside pictures and sound."""
+    with av.open(str(path)) as source, av.open(str(out), "w", options={"movflags": "use_metadata_tags"}) as container:
+        container.metadata.update(SECRETS)
+        copies = {stream.index: container.add_stream_from_template(stream) for stream in source.streams}
+        for copy in copies.values():
+            copy.metadata.update(SECRETS)
+        if tracks:
+            cover = container.add_stream("mjpeg", rate=1)
+            cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+            for packet in cover.encode(av.VideoFrame(32, 32, "yuvj420p")):
+                container.mux(packet)
+            container.mux(cover.encode(None))
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                container.mux(packet)
+    return out
+
+
+def written(path: Path, tmp_path: Path, **part: float) -> MediumFile:
+    folder = tmp_path / "uploads"
+    folder.mkdir(exist_ok=True)
+    return sources.of_file(path, never_stop, "wan2-6", **part).write(folder, never_stop)
+
+
+def video_packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+
+
+def length_of(path: Path) -> tuple[float, float]:
+    """Seconds of pictures and of sound, by what decodes."""
+    with av.open(str(path)) as container:
+        pictures = sum(1 for _ in container.decode(container.streams.video[0])) / float(
+            container.streams.video[0].average_rate or 1
+        )
+    with av.open(str(path)) as container:
+        track = container.streams.audio[0]
+        samples = sum(frame.samples for frame in container.decode(track))
+        return pictures, samples / track.rate
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_nothing_but_pictures_and_sound_becomes_public(tmp_path: Path, suffix: str) -> None:
+    path = told(clip(tmp_path, sound=tone(3.0)), tmp_path / f"told{suffix}")
+    assert CANARY.encode() in path.read_bytes()
+    sent = written(path, tmp_path)
+    data = sent.path.read_bytes()
+    for secret in SECRETS.values():
+        assert secret.encode() not in data
+    with av.open(str(sent.path)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert container.format.name.startswith("mov,mp4") and b"ftypisom" in data[:12]
+    assert video_packets(sent.path) == video_packets(path)
+    assert any("left out" in note and "metadata" in note for note in sent.notes)
+
+
+def test_a_clip_that_holds_nothing_else_is_said_to_lose_nothing(tmp_path: Path) -> None:
+    assert written(clip(tmp_path, sound=tone(3.0)), tmp_path).notes == ()
+
+
+def other(codec: str, pixel_format: str, suffix: str = ".mp4", **context: Any) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / f"other{suffix}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=context.get("rate", FPS), options=context.get("options", {}))
+            stream.width, stream.height = context.get("size", (64, 48))
+            stream.pix_fmt = pixel_format
+            if "aspect" in context:
+                stream.codec_context.sample_aspect_ratio = context["aspect"]
+            for picture in shades(context.get("count", 60), *context.get("size", (64, 48))):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path
+
+    return make
+
+
+NOT_FOR_EVERYBODY = {
+    "MPEG-4": other("mpeg4", "yuv420p"),
+    "VP9": other("libvpx-vp9", "yuv420p", ".webm"),
+    "4:4:4": other("libx264", "yuv444p"),
+    "4:2:2": other("libx264", "yuv422p"),
+    "10 bit": other("libx264", "yuv420p10le"),
+    "RGB": other("libx264rgb", "rgb24"),
+    "ProRes": other("prores_ks", "yuv422p10le", ".mov"),
+    "interlaced": other("libx264", "yuv420p", options={"x264-params": "interlaced=1"}, size=(64, 64)),
+    "pixels that are not square": other("libx264", "yuv420p", aspect=Fraction(4, 3)),
+    "120 pictures a second": other("libx264", "yuv420p", rate=120, count=300),
+    "larger than everybody takes": other("libx264", "yuv420p", size=(2048, 64)),
+}
+
+
+@pytest.mark.parametrize("make", NOT_FOR_EVERYBODY.values(), ids=NOT_FOR_EVERYBODY)
+def test_what_not_every_host_decodes_is_made_so_that_it_does(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    path = make(tmp_path)
+    sent = written(path, tmp_path)
+    after = probe(sent.path)
+    assert sources.why_encoded(after) is None
+    assert abs(after.seconds - probe(path).seconds) < 0.05, "never stretched"
+    assert any(note.startswith("encoded as H.264: ") for note in sent.notes)
+
+
+def test_sound_that_not_everybody_hears_is_made_aac(tmp_path: Path) -> None:
+    path = clip(tmp_path, sound=tone(3.0))
+    out = tmp_path / "pcm.mkv"
+    with av.open(str(path)) as source, av.open(str(out), "w") as container:
+        copy = container.add_stream_from_template(source.streams.video[0])
+        pcm = container.add_stream("pcm_s16le", rate=44_100, layout="stereo")
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                container.mux(packet)
+        silent = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 44_100), np.int16), format="s16", layout="stereo")
+        silent.sample_rate = 44_100
+        container.mux(pcm.encode(silent))
+        container.mux(pcm.encode(None))
+    sent = written(out, tmp_path)
+    with av.open(str(sent.path)) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+    assert sent.notes == ("encoded as H.264: its sound is pcm_s16le",)
+
+
+@pytest.mark.parametrize("longer", [True, False])
+def test_sound_ends_with_the_pictures(tmp_path: Path, longer: bool) -> None:
+    """Copied as well as encoded: a length that only the sound has would be judged, and paid for, as the clip's."""
+    path = clip(tmp_path, seconds=2.5)
+    out = tmp_path / "long.mp4"
+    with av.open(str(path)) as source, av.open(str(out), "w") as container:
+        copy = container.add_stream_from_template(source.streams.video[0])
+        track = container.add_stream("aac", rate=44_100, layout="stereo")
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                container.mux(packet)
+        for number in range(860 if longer else 43):
+            block = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp", layout="stereo")
+            block.sample_rate, block.pts, block.time_base = 44_100, number * 1024, Fraction(1, 44_100)
+            container.mux(track.encode(block))
+        container.mux(track.encode(None))
+    pictures, sound = length_of(written(out, tmp_path).path)
+    assert pictures == 2.5 and sound == pytest.approx(2.5 if longer else 1.0, abs=0.06)
+    pictures, sound = length_of(clip(tmp_path, seconds=2.5, sound=tone(20.0 if longer else 1.0)))
+    assert pictures == 2.5 and sound == pytest.approx(2.5 if longer else 1.0, abs=0.06)
+
+
+def test_a_source_that_is_too_long_is_refused_before_any_work(tmp_path: Path) -> None:
+    path = other("mpeg4", "yuv420p", count=31 * 8, rate=8)(tmp_path)
+    with pytest.raises(InputError) as refused:
+        sources.of_file(path, never_stop, "wan2-6")
+    assert "lasts 31.0 s; wan2-6 takes 2 to 30 s" in str(refused.value)
+    assert refused.value.charge is Charge.NOT_SENT and "Load Video" in refused.value.advice
+    sources.of_file(path, never_stop, "wan2-6", start_seconds=1.0)
+
+
+def test_a_model_that_nobody_knows_is_judged_like_the_one_there_is(tmp_path: Path) -> None:
+    path = other("mpeg4", "yuv420p", count=31 * 8, rate=8)(tmp_path)
+    with pytest.raises(InputError):
+        sources.of_file(path, never_stop, "not-in-the-list")
+
+
+def test_a_large_source_is_brought_under_the_limit_by_its_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(3)
+    pictures = [noise.integers(0, 256, (96, 128, 3), np.uint8) for _ in range(4 * FPS)]
+    path = encode_clip(pictures, FPS, tmp_path / "noise.mp4", preset="ultrafast", crf=10).path
+    limit = path.stat().st_size // 3
+    monkeypatch.setattr(sources, "LARGEST_UPLOAD_BYTES", limit)
+    sent = written(path, tmp_path)
+    assert sent.path.stat().st_size <= limit
+    assert probe(sent.path).frame_count == 4 * FPS
+    assert "encoded as H.264: it has" in sent.notes[0]
+
+
+def test_the_limit_is_the_gateways() -> None:
+    assert sources.most_bits_a_second(30.0) * 30 / 8 < LARGEST_UPLOAD_BYTES
+
+
+def test_a_clip_that_begins_with_a_lead_in_is_encoded(tmp_path: Path) -> None:
+    """A recording of a stream: what comes before its first key frame cannot be decoded by anybody."""
+    path = encode_clip(shades(96), FPS, tmp_path / "whole.mp4", preset="ultrafast").path
+    out = tmp_path / "cut.mkv"
+    with av.open(str(path)) as source, av.open(str(out), "w") as container:
+        copy = container.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.size and number:
+                packet.stream = copy
+                container.mux(packet)
+    assert copyable(out).why_not == "it begins inside a group of pictures"
+
+
+def test_no_half_written_copy_is_left_when_the_work_is_stopped(tmp_path: Path) -> None:
+    from nodes.progress import Stopped
+
+    path = clip(tmp_path, sound=tone(3.0))
+    medium = sources.of_file(path, never_stop, "wan2-6")
+    with pytest.raises(Stopped):
+        medium.write(tmp_path, lambda: True)
+    assert [each.name for each in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_the_identity_of_a_clip_is_its_file_and_its_part(tmp_path: Path) -> None:
+    path = clip(tmp_path)
+    whole = sources.of_file(path, never_stop, "wan2-6").digest
+    parts = {sources.of_file(path, never_stop, "wan2-6", start_seconds=at).digest for at in (0.25, 0.5)}
+    assert len(parts | {whole}) == 3
