@@ -81,7 +81,8 @@ def _pre_roll(packet: Any) -> Fraction:
 
 
 def _like(container: Any, stream: Any) -> Any:
-    copy = container.add_stream_from_template(stream)
+    # opaque: the codec's own header too, which PyAV before 16 leaves out else.
+    copy = container.add_stream_from_template(stream, opaque=True)
     copy.metadata.clear()
     return copy
 

@@ -48,7 +48,7 @@ def told(path: Path, out: Path, tracks: bool = True) -> Path:
     """The clip with all that a phone, an editor or another ComfyUI writes beside pictures and sound."""
     with av.open(str(path)) as source, av.open(str(out), "w", options={"movflags": "use_metadata_tags"}) as container:
         container.metadata.update(SECRETS)
-        copies = {stream.index: container.add_stream_from_template(stream) for stream in source.streams}
+        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in source.streams}
         for copy in copies.values():
             copy.metadata.update(SECRETS)
         if tracks:
@@ -153,7 +153,7 @@ def test_sound_that_not_everybody_hears_is_made_aac(tmp_path: Path) -> None:
     path = clip(tmp_path, sound=tone(3.0))
     out = tmp_path / "pcm.mkv"
     with av.open(str(path)) as source, av.open(str(out), "w") as container:
-        copy = container.add_stream_from_template(source.streams.video[0])
+        copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
         pcm = container.add_stream("pcm_s16le", rate=44_100, layout="stereo")
         for packet in source.demux(source.streams.video[0]):
             if packet.size:
@@ -175,7 +175,7 @@ def test_sound_ends_with_the_pictures(tmp_path: Path, longer: bool) -> None:
     path = clip(tmp_path, seconds=2.5)
     out = tmp_path / "long.mp4"
     with av.open(str(path)) as source, av.open(str(out), "w") as container:
-        copy = container.add_stream_from_template(source.streams.video[0])
+        copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
         track = container.add_stream("aac", rate=44_100, layout="stereo")
         for packet in source.demux(source.streams.video[0]):
             if packet.size:
@@ -228,7 +228,7 @@ def test_a_clip_that_begins_with_a_lead_in_is_encoded(tmp_path: Path) -> None:
     path = encode_clip(shades(96), FPS, tmp_path / "whole.mp4", preset="ultrafast").path
     out = tmp_path / "cut.mkv"
     with av.open(str(path)) as source, av.open(str(out), "w") as container:
-        copy = container.add_stream_from_template(source.streams.video[0])
+        copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
         for number, packet in enumerate(source.demux(source.streams.video[0])):
             if packet.size and number:
                 packet.stream = copy
