@@ -30,7 +30,7 @@ class VideoToVideo(io.ComfyNode):
             "to a public address. Costs credits; queueing the same inputs again is free.",
             inputs=[
                 widgets.prompt("What the new video shows, or what to change."),
-                io.Video.Input("video", optional=True, tooltip="The source. An H.264 MP4 is sent as it is."),
+                io.Video.Input("video", optional=True, tooltip="The source. Only its pictures and its sound are sent."),
                 io.String.Input(
                     "video_url", default="", tooltip="Instead of a video: its https address, readable by anybody."
                 ),

@@ -107,12 +107,8 @@ def stills() -> dict[str, Any]:
             Image.fromarray(to_bytes(pixels)).save(file, kind, **options)
             return file.getvalue()
 
-        measure(
-            "encode_still (ours)",
-            lambda pixels=pixels: (
-                encode_still(pixels, smallest_side=360, largest_side=2000, largest_bytes=10_000_000).data
-            ),
-        )
+        limits = {"smallest_side": 360, "largest_side": 2000, "largest_bytes": 10_000_000}
+        measure("encode_still (ours)", lambda pixels=pixels, limits=limits: encode_still(pixels, **limits).data)
         measure("PNG level 1", lambda: saved("PNG", compress_level=1))
         measure("PNG level 3", lambda: saved("PNG", compress_level=3))
         measure("PNG level 6, Pillow's default", lambda: saved("PNG"))
