@@ -81,14 +81,15 @@ export function linkedInputs(node) {
  * @param {string} name
  * @param {Record<string, unknown>} [values]
  * @param {[number, number]} [at] in the canvas's own measure; else what is seen of it decides
+ * @param {number} [beside] room for what is to come to the right of it
  * @returns {AnyNode | undefined}
  */
-export function addNode(name, values = {}, at) {
+export function addNode(name, values = {}, at, beside = 0) {
   const node = LiteGraph.createNode(name);
   const graph = app.canvas?.graph ?? rootGraph();
   if (!node || !graph) return undefined;
   const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
-  node.pos = at ?? freePlace(graph.nodes ?? [], node.size, [left + width / 2, top + height / 2]);
+  node.pos = at ?? freePlace(graph.nodes ?? [], [node.size[0] + beside, node.size[1]], [left + width / 2, top + height / 2]);
   graph.add(node);
   for (const widget of node.widgets ?? []) {
     if (!(widget.name in values)) continue;

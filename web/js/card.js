@@ -53,6 +53,7 @@ const FACES = {
   stalled: ["warn", "question"],
 };
 const MOST_COMPARED = 4;
+const NEXT_NODE_PX = 420;
 
 /** @param {Job} job */
 function face(job) {
@@ -332,7 +333,7 @@ export class Card {
 
   #continue() {
     const { job } = this;
-    const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) });
+    const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, undefined, NEXT_NODE_PX);
     const { model, duration, resolution } = job;
     const next = source && linkNew(source, "last_frame", NODE_OF_TYPE["image-to-video"] ?? "", "image");
     if (!next) return notice("error", t("toast.no_node"));

@@ -8,6 +8,7 @@ import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
 const COUNTS = [1, 3, 5];
+const ARMED_MS = 6000;
 const SETTINGS = /** @type {const} */ (["prompt", "model", "duration", "resolution"]);
 
 /** @typedef {import("./card.js").Job} Job */
@@ -33,6 +34,7 @@ export function moreTakes(job, takes, price) {
     const press = async () => {
       if (!button.classList.contains("armed")) {
         button.classList.add("armed");
+        setTimeout(calm, ARMED_MS);
         button.textContent =
           price === null ? t("takes.sure", { count }) : t("takes.price", { count, credits: number(count * price) });
         return;
@@ -40,8 +42,6 @@ export function moreTakes(job, takes, price) {
       calm();
       await queueTakes(job, takes, count);
     };
-    button.addEventListener("blur", calm);
-    button.addEventListener("pointerleave", calm);
     return button;
   });
   return h("div", { class: "more-takes" }, h("span", { class: "quiet small" }, t("takes.title")), ...buttons);
