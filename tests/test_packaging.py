@@ -30,7 +30,7 @@ SHIPPED_AT_THE_TOP = {
     "web",
 }
 LARGEST_ARCHIVE_BYTES = 2_000_000
-LARGEST_SCRIPTS_BYTES = 120_000
+LARGEST_SCRIPTS_BYTES = 110 * 1024
 
 # What scanners of the registry are known to stop at, in any text file. They look for words, not for meaning.
 TRIPWIRES = {

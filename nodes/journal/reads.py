@@ -5,6 +5,7 @@ Every question opens the file anew, read-only: in WAL mode that neither waits fo
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -21,6 +22,7 @@ MOST_PAGE_JOBS = 100
 ESTIMATE_RUNS = 6
 _BEFORE_ALL = (1 << 63) - 1
 _CHUNK_JOBS = 1000
+_DAY_SECONDS = 86_400.0
 
 # The words must stand here as in the indexes, or SQLite does not see that they apply.
 UNFINISHED = (
@@ -35,6 +37,9 @@ _ENDED_BADLY_IDS = (
     "SELECT id FROM jobs INDEXED BY jobs_ended_badly WHERE account = :account AND id < :before"
     " AND state IN ('failed', 'rejected', 'expired') ORDER BY id DESC LIMIT :limit"
 )
+
+
+_HOLDS_TEXT = "prompt LIKE :text ESCAPE '!' OR task_id LIKE :text ESCAPE '!'"
 
 
 class Only(str, Enum):
@@ -73,6 +78,15 @@ class Sum:
 
 
 @dataclass(frozen=True)
+class Day:
+    """One of several days: `credits` and `refunded` as in Sum; `uncertain`: its jobs sent and not answered."""
+
+    credits: float
+    refunded: float
+    uncertain: int
+
+
+@dataclass(frozen=True)
 class Estimate:
     """The middle of the newest finished jobs of a kind: `runs` of them; None where none of them says."""
 
@@ -87,13 +101,23 @@ class Records:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def page(self, account: str, *, before: int | None = None, limit: int = PAGE_JOBS, only: Only = Only.ALL) -> Page:
-        """At most `limit` jobs with an id below `before`."""
+    def page(
+        self,
+        account: str,
+        *,
+        before: int | None = None,
+        limit: int = PAGE_JOBS,
+        only: Only = Only.ALL,
+        text: str = "",
+    ) -> Page:
+        """At most `limit` jobs with an id below `before`; with `text`, those whose prompt or task id holds it."""
+        found = f" AND ({_HOLDS_TEXT})" if text else ""
         statement = (
-            f"SELECT * FROM jobs WHERE account = :account AND id < :before{_CONDITIONS[only]}"
+            f"SELECT * FROM jobs WHERE account = :account AND id < :before{_CONDITIONS[only]}{found}"
             " ORDER BY id DESC LIMIT :limit"
         )
-        values = {"account": account, "before": before or _BEFORE_ALL, "limit": limit + 1}
+        pattern = "%" + re.sub(r"([!%_])", r"!\1", text) + "%"
+        values = {"account": account, "before": before or _BEFORE_ALL, "limit": limit + 1, "text": pattern}
         jobs = [job_of(row) for row in self._select(statement, values)]
         more = len(jobs) > limit
         return Page(tuple(jobs[:limit]), jobs[limit - 1].id if more else None)
@@ -132,6 +156,25 @@ class Records:
         )
         row = self._select(statement, (account, moment))[0]
         return Sum(row["used"] - row["refunded"], row["refunded"], row["jobs"])
+
+    def days(self, account: str, begin: float, count: int) -> list[Day]:
+        """`count` days from `begin` (seconds since the epoch) on, each of 24 hours."""
+        used, refunded, uncertain = ([0.0] * count for _ in range(3))
+        taken = (
+            "SELECT accepted_at, credits_used, credits_refunded FROM jobs INDEXED BY jobs_by_acceptance"
+            " WHERE account = ? AND accepted_at >= ?"
+        )
+        for row in self._select(taken, (account, begin)):
+            day = min(count - 1, int((row["accepted_at"] - begin) // _DAY_SECONDS))
+            used[day] += row["credits_used"] or 0.0
+            refunded[day] += row["credits_refunded"] or 0.0
+        for row in self._select(
+            f"SELECT created_at FROM jobs WHERE account = ? AND state = 'sent' AND {UNFINISHED}", (account,)
+        ):
+            day = int((row["created_at"] - begin) // _DAY_SECONDS)
+            if 0 <= day < count:
+                uncertain[day] += 1
+        return [Day(used[day] - refunded[day], refunded[day], int(uncertain[day])) for day in range(count)]
 
     def estimate(self, account: str, kind: Kind) -> Estimate:
         """What the newest finished jobs of a kind took in credits and seconds."""

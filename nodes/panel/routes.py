@@ -59,6 +59,7 @@ EVENT = "apimallvideo.jobs"
 BALANCE_SECONDS = 30.0
 _LARGEST_ID = (1 << 63) - 1
 _MOST_HOURS_OFFSET = 15
+_DAYS = 30
 _LONGEST_WORD = 80
 _MOST_BROWSERS = 200
 _KEPT_IN_BROWSERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -136,14 +137,15 @@ class Panel:
     # Reading
 
     async def jobs(self, request: web.Request) -> web.StreamResponse:
-        """A page of jobs, newest first: `before` (an id), `limit`, `only`."""
+        """A page of jobs, newest first: `before` (an id), `limit`, `only`, `text` (of the prompt or task id)."""
         before = whole_number(request.query, "before", 1, _LARGEST_ID, None)
         limit = whole_number(request.query, "limit", 1, MOST_PAGE_JOBS, PAGE_JOBS)
         only = choice(request.query, "only", Only)
+        text = request.query.get("text", "")[:_LONGEST_WORD]
 
         def read() -> dict[str, Any]:
             records, account = self._records(), self._service().settings().account
-            page = records.page(account, before=before, limit=limit or PAGE_JOBS, only=only)
+            page = records.page(account, before=before, limit=limit or PAGE_JOBS, only=only, text=text)
             return {
                 "jobs": [cards.card(job) for job in page.jobs],
                 "next_before": page.next_before,
@@ -198,7 +200,7 @@ class Panel:
         return response
 
     async def totals(self, request: web.Request) -> web.StreamResponse:
-        """Credits of today and of this month; `minutes_east`: the reader's time zone, since days end there."""
+        """Credits of today, this month and each of 30 days; `minutes_east`: of the reader, whose days they are."""
         most = _MOST_HOURS_OFFSET * 60
         minutes_east = whole_number(request.query, "minutes_east", -most, most, 0) or 0
 
@@ -208,6 +210,7 @@ class Panel:
             return {
                 "today": asdict(records.sum_since(account, day)),
                 "month": asdict(records.sum_since(account, month)),
+                "days": [asdict(each) for each in records.days(account, day - (_DAYS - 1) * 86_400, _DAYS)],
             }
 
         return _json(await asyncio.to_thread(read))

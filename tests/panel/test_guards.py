@@ -27,7 +27,7 @@ class Route:
 
 KIND = frozenset({"model", "type", "duration", "resolution"})
 ROUTES = (
-    Route("GET", "/apimall/jobs", READ, frozenset({"before", "limit", "only"})),
+    Route("GET", "/apimall/jobs", READ, frozenset({"before", "limit", "only", "text"})),
     Route("GET", "/apimall/jobs/{id}", READ, frozenset({"id"})),
     Route("GET", "/apimall/jobs.csv", READ),
     Route("GET", "/apimall/totals", READ, frozenset({"minutes_east"})),

@@ -7,6 +7,7 @@ import io
 import json
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from typing import Any
 
@@ -147,8 +148,6 @@ def test_a_job_of_another_account_is_not_found(site: Site) -> None:
 
 
 def test_totals_count_what_the_gateway_took_since_midnight_of_the_reader(site: Site) -> None:
-    import time
-
     now = time.time()
     site.clock.now = now - 40 * 86_400
     site.running("long ago")
@@ -157,6 +156,29 @@ def test_totals_count_what_the_gateway_took_since_midnight_of_the_reader(site: S
     totals = site.get("/apimall/totals?minutes_east=0")
     assert totals["today"] == {"credits": 30, "refunded": 0, "jobs": 1}
     assert totals["month"]["credits"] == 30
+
+
+def test_thirty_days_tell_what_was_spent_refunded_and_uncertain_on_each(site: Site) -> None:
+    now = time.time()
+    site.clock.now = now - 40 * 86_400
+    site.running("long ago")
+    site.clock.now = now - 2 * 86_400
+    site.running("two days ago")
+    site.clock.now = now
+    site.running("now")
+    site.sent("no answer yet")
+    days = site.get("/apimall/totals?minutes_east=0")["days"]
+    assert len(days) == 30
+    assert days[-1] == {"credits": 30, "refunded": 0, "uncertain": 1}
+    assert [place for place, day in enumerate(days) if day["credits"]] == [27, 29]
+
+
+def test_jobs_are_found_by_a_part_of_their_prompt_or_task(site: Site) -> None:
+    fox, percent = site.delivered("a Red fox"), site.delivered("100% snow_white")
+    assert ids(site.get("/apimall/jobs?text=red")) == [fox.id]
+    assert ids(site.get("/apimall/jobs?text=0%25%20s")) == [percent.id]
+    assert ids(site.get("/apimall/jobs?text=d%25x")) == ids(site.get("/apimall/jobs?text=d_f")) == []
+    assert ids(site.get(f"/apimall/jobs?text={fox.task_id}")) == [fox.id]
 
 
 def test_days_and_months_begin_where_the_reader_is() -> None:

@@ -26,200 +26,199 @@ const BALANCE_MS = 31_000;
 const KEYS_PAGE = "https://www.apimall.ai/api-keys";
 
 export class AccountCorner {
-  /**
-   * @param {(account: Account, changed: boolean) => void} tell called with the account when it is known or changed
-   * @param {(ready: boolean) => void} told called when it is known whether jobs can be made
-   */
-  constructor(tell, told) {
-    this.tell = tell;
-    this.told = told;
-    this.ready = false;
-    /** @type {boolean | undefined} */
-    this.open = undefined;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.later = undefined;
-    this.balance = h("span", { class: "sum" }, "\u2026");
-    this.elsewhere = new Elsewhere(() => this.account && this.#show(this.account, false));
-    this.element = h("section", { class: "account", "aria-label": t("account.title") });
-  }
+	/**
+	 * @param {(account: Account, changed: boolean) => void} tell called with the account when it is known or changed
+	 * @param {(ready: boolean) => void} told called when it is known whether jobs can be made
+	 */
+	constructor(tell, told) {
+		this.tell = tell;
+		this.told = told;
+		this.ready = false;
+		/** @type {boolean | undefined} */
+		this.open = undefined;
+		/** @type {ReturnType<typeof setTimeout> | undefined} */
+		this.later = undefined;
+		this.balance = h("span", { class: "sum" }, "\u2026");
+		this.elsewhere = new Elsewhere(() => this.account && this.#show(this.account, false));
+		this.element = h("section", { class: "account", "aria-label": t("account.title") });
+	}
 
-  async refresh(changed = false) {
-    this.#show(await ask("account"), changed);
-  }
+	async refresh(changed = false) {
+		this.#show(await ask("account"), changed);
+	}
 
-  async refreshBalance() {
-    const told = await ask("balance").catch((refused) => ({ credits: null, problem: refused.message, key: "unknown" }));
-    this.#showBalance(told);
-  }
+	async refreshBalance() {
+		const told = await ask("balance").catch((refused) => ({ credits: null, problem: refused.message, key: "unknown" }));
+		this.#showBalance(told);
+	}
 
-  /** @param {{ credits: number | null, problem: string | null, key: Verdict }} told */
-  #showBalance({ credits, problem, key }) {
-    this.balance.textContent = credits === null ? "\u2013" : number(credits);
-    this.balance.title = problem ?? "";
-    this.#complain(problem ?? "");
-    this.ready = key === "right";
-    if (key === "wrong" && !this.open) this.#toggle();
-    this.told(this.ready);
-  }
+	/** @param {{ credits: number | null, problem: string | null, key: Verdict }} told */
+	#showBalance({ credits, problem, key }) {
+		this.balance.textContent = credits === null ? "\u2013" : number(credits);
+		this.balance.title = problem ?? "";
+		this.#complain(problem ?? "");
+		this.ready = key === "right";
+		if (key === "wrong" && !this.open) this.#toggle();
+		this.told(this.ready);
+	}
 
-  /** @param {string} problem */
-  #complain(problem) {
-    this.element.querySelector(".balance-problem")?.replaceChildren(problem);
-  }
+	/** @param {string} problem */
+	#complain(problem) {
+		this.element.querySelector(".balance-problem")?.replaceChildren(problem);
+	}
 
-  /** Credits have moved: ask again as soon as the server would ask the gateway again. */
-  refreshBalanceSoon() {
-    this.later ??= setTimeout(() => {
-      this.later = undefined;
-      this.refreshBalance();
-    }, BALANCE_MS);
-  }
+	/** Credits have moved: ask again as soon as the server would ask the gateway again. */
+	refreshBalanceSoon() {
+		this.later ??= setTimeout(() => {
+			this.later = undefined;
+			this.refreshBalance();
+		}, BALANCE_MS);
+	}
 
-  /** Ask nothing more. */
-  end() {
-    clearTimeout(this.later);
-    this.later = undefined;
-  }
+	/** Ask nothing more. */
+	end() {
+		clearTimeout(this.later);
+		this.later = undefined;
+	}
 
-  /**
-   * @param {Account} account
-   * @param {boolean} changed
-   */
-  #show(account, changed) {
-    const ready = account.rehearsal || account.key_source !== "none";
-    this.open ??= !ready || Boolean(account.problem);
-    this.account = account;
-    this.element.replaceChildren(
-      h(
-        "div",
-        { class: "top" },
-        ...(ready && !account.problem ? this.#sum() : [h("b", {}, t("account.no_key"))]),
-        this.#opener(),
-      ),
-      h("p", { class: "small quiet" }, this.#line(account)),
-      h("p", { class: "small verdict", role: "status" }),
-      h("p", { class: "small quiet", hidden: !account.shared }, t("account.shared")),
-      h("p", { class: "small problem balance-problem" }, account.problem ?? ""),
-      h("div", { class: "more", hidden: !this.open }, ...this.#settings(account)),
-    );
-    this.tell(account, changed);
-    if (!ready || account.problem) this.told(false);
-    else if (!changed || account.rehearsal) this.refreshBalance();
-  }
+	/**
+	 * @param {Account} account
+	 * @param {boolean} changed
+	 */
+	#show(account, changed) {
+		const ready = account.rehearsal || account.key_source !== "none";
+		this.open ??= !ready || Boolean(account.problem);
+		this.account = account;
+		this.element.replaceChildren(
+			h(
+				"div",
+				{ class: "top" },
+				...(ready && !account.problem ? this.#sum() : [h("b", {}, t("account.no_key"))]),
+				this.#opener(),
+			),
+			h("p", { class: "small quiet" }, this.#line(account)),
+			h("p", { class: "small verdict", role: "status" }),
+			h("p", { class: "small quiet", hidden: !account.shared }, t("account.shared")),
+			h("p", { class: "small problem balance-problem" }, account.problem ?? ""),
+			h("div", { class: "more", hidden: !this.open }, ...this.#settings(account)),
+		);
+		this.tell(account, changed);
+		if (!ready || account.problem) this.told(false);
+		else if (!changed || account.rehearsal) this.refreshBalance();
+	}
 
-  #sum() {
-    return [
-      this.balance,
-      h("span", { class: "quiet small" }, t(this.account?.rehearsal ? "account.play_credits" : "account.credits")),
-    ];
-  }
+	#sum() {
+		return [
+			this.balance,
+			h("span", { class: "quiet small" }, t(this.account?.rehearsal ? "account.play_credits" : "account.credits")),
+		];
+	}
 
-  #toggle() {
-    this.open = !this.open;
-    const more = /** @type {HTMLElement | null} */ (this.element.querySelector(".more"));
-    if (more) more.hidden = !this.open;
-    this.element.querySelector(".top button")?.setAttribute("aria-expanded", String(this.open));
-  }
+	#toggle() {
+		this.open = !this.open;
+		const more = /** @type {HTMLElement | null} */ (this.element.querySelector(".more"));
+		if (more) more.hidden = !this.open;
+		this.element.querySelector(".top button")?.setAttribute("aria-expanded", String(this.open));
+	}
 
-  #opener() {
-    return h(
-      "button",
-      {
-        type: "button",
-        class: "plain tool",
-        title: t("account.settings"),
-        "aria-label": t("account.settings"),
-        "aria-expanded": String(Boolean(this.open)),
-        click: () => this.#toggle(),
-      },
-      icon("tune"),
-    );
-  }
+	#opener() {
+		return h(
+			"button",
+			{
+				class: "plain tool",
+				title: t("account.settings"),
+				"aria-label": t("account.settings"),
+				"aria-expanded": String(Boolean(this.open)),
+				click: () => this.#toggle(),
+			},
+			icon("tune"),
+		);
+	}
 
-  /** @param {Account} account */
-  #line(account) {
-    if (account.problem) return "";
-    if (account.rehearsal) return t("account.rehearsing");
-    if (account.key_source === "none") return account.writable ? t("account.how") : "";
-    return t(`account.key_from.${account.key_source}`, { key: account.masked_key ?? "", host: account.host });
-  }
+	/** @param {Account} account */
+	#line(account) {
+		if (account.problem) return "";
+		if (account.rehearsal) return t("account.rehearsing");
+		if (account.key_source === "none") return account.writable ? t("account.how") : "";
+		return t(`account.key_from.${account.key_source}`, { key: account.masked_key ?? "", host: account.host });
+	}
 
-  /**
-   * What can be set from here; elsewhere that is said first, and no field is shown before a code was asked for.
-   * @param {Account} account
-   */
-  #settings(account) {
-    if (account.writable) return [this.#rehearsal(account), this.#key(account)];
-    const fixed = account.rehearsal_source === "environment" && account.key_source === "environment";
-    if (fixed) return [this.#rehearsal(account), this.#key(account)];
-    return [this.elsewhere.element, ...(this.elsewhere.printed ? [this.#rehearsal(account), this.#key(account)] : [])];
-  }
+	/**
+	 * What can be set from here; elsewhere that is said first, and no field is shown before a code was asked for.
+	 * @param {Account} account
+	 */
+	#settings(account) {
+		if (account.writable) return [this.#rehearsal(account), this.#key(account)];
+		const fixed = account.rehearsal_source === "environment" && account.key_source === "environment";
+		if (fixed) return [this.#rehearsal(account), this.#key(account)];
+		return [this.elsewhere.element, ...(this.elsewhere.printed ? [this.#rehearsal(account), this.#key(account)] : [])];
+	}
 
-  /** @param {Account} account */
-  #rehearsal(account) {
-    const fixed = account.rehearsal_source === "environment";
-    const box = h("input", {
-      type: "checkbox",
-      role: "switch",
-      disabled: fixed,
-      change: () => this.#write("rehearsal", { on: box.checked }),
-    });
-    box.checked = account.rehearsal;
-    return h(
-      "label",
-      { class: "switch" },
-      box,
-      h("span", {}, t("account.rehearsal")),
-      h("span", { class: "small quiet" }, t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about")),
-    );
-  }
+	/** @param {Account} account */
+	#rehearsal(account) {
+		const fixed = account.rehearsal_source === "environment";
+		const box = h("input", {
+			type: "checkbox",
+			role: "switch",
+			disabled: fixed,
+			change: () => this.#write("rehearsal", { on: box.checked }),
+		});
+		box.checked = account.rehearsal;
+		return h(
+			"label",
+			{ class: "switch" },
+			box,
+			h("span", {}, t("account.rehearsal")),
+			h("span", { class: "small quiet" }, t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about")),
+		);
+	}
 
-  /** @param {Account} account */
-  #key(account) {
-    if (account.rehearsal) return null;
-    if (account.key_source === "environment") return h("p", { class: "small quiet" }, t("account.key.fixed"));
-    const whence = h("a", { href: KEYS_PAGE, target: "_blank", rel: "noreferrer" }, t("account.key.whence"));
-    const field = h("input", {
-      type: "password",
-      autocomplete: "off",
-      spellcheck: "false",
-      "aria-label": t("account.key.new"),
-      placeholder: t(account.key_source === "file" ? "account.key.replace" : "account.key.new"),
-    });
-    const save = (/** @type {SubmitEvent} */ event) => {
-      event.preventDefault();
-      const key = field.value;
-      field.value = "";
-      if (key.trim()) this.#write("key", { key });
-    };
-    return h(
-      "div",
-      {},
-      h("form", { submit: save }, field, h("button", { class: "main" }, t("account.key.save"))),
-      h("p", { class: "small quiet" }, t("account.key.about")),
-      h("p", { class: "small" }, whence),
-    );
-  }
+	/** @param {Account} account */
+	#key(account) {
+		if (account.rehearsal) return null;
+		if (account.key_source === "environment") return h("p", { class: "small quiet" }, t("account.key.fixed"));
+		const whence = h("a", { href: KEYS_PAGE, target: "_blank", rel: "noreferrer" }, t("account.key.whence"));
+		const field = h("input", {
+			type: "password",
+			autocomplete: "off",
+			spellcheck: "false",
+			"aria-label": t("account.key.new"),
+			placeholder: t(account.key_source === "file" ? "account.key.replace" : "account.key.new"),
+		});
+		const save = (/** @type {SubmitEvent} */ event) => {
+			event.preventDefault();
+			const key = field.value;
+			field.value = "";
+			if (key.trim()) this.#write("key", { key });
+		};
+		return h(
+			"div",
+			{},
+			h("form", { submit: save }, field, h("button", { class: "main", type: "submit" }, t("account.key.save"))),
+			h("p", { class: "small quiet" }, t("account.key.about")),
+			h("p", { class: "small" }, whence),
+		);
+	}
 
-  /**
-   * @param {string} path
-   * @param {unknown} body
-   */
-  async #write(path, body) {
-    try {
-      const account = await ask(path, body, this.elsewhere.headers);
-      this.elsewhere.clear();
-      this.#show(account, true);
-      if (account.balance) this.#showVerdict(account.balance);
-    } catch (refused) {
-      await this.refresh();
-      this.#complain(/** @type {Error} */ (refused).message);
-    }
-  }
+	/**
+	 * @param {string} path
+	 * @param {unknown} body
+	 */
+	async #write(path, body) {
+		try {
+			const account = await ask(path, body, this.elsewhere.headers);
+			this.elsewhere.clear();
+			this.#show(account, true);
+			if (account.balance) this.#showVerdict(account.balance);
+		} catch (refused) {
+			await this.refresh();
+			this.#complain(/** @type {Error} */ (refused).message);
+		}
+	}
 
-  /** @param {{ credits: number | null, problem: string | null, key: Verdict }} told the gateway was asked for a new key */
-  #showVerdict(told) {
-    this.#showBalance(told);
-    this.element.querySelector(".verdict")?.replaceChildren(t(`account.key.${told.key}`));
-  }
+	/** @param {{ credits: number | null, problem: string | null, key: Verdict }} told the gateway was asked for a new key */
+	#showVerdict(told) {
+		this.#showBalance(told);
+		this.element.querySelector(".verdict")?.replaceChildren(t(`account.key.${told.key}`));
+	}
 }

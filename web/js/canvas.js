@@ -2,6 +2,8 @@
 /** What we ask of ComfyUI's canvas, by calls that every supported front end has and none complains about. */
 
 import { app } from "../../../scripts/app.js";
+import { notice } from "./notices.js";
+import { t } from "./words.js";
 
 /**
  * @typedef {import("@comfyorg/comfyui-frontend-types").ComfyExtension} ComfyExtension
@@ -11,9 +13,9 @@ import { app } from "../../../scripts/app.js";
 
 /** @type {Record<string, string>} The node that makes each type of job. */
 export const NODE_OF_TYPE = {
-  "text-to-video": "APIMall_TextToVideo",
-  "image-to-video": "APIMall_ImageToVideo",
-  "video-to-video": "APIMall_VideoToVideo",
+	"text-to-video": "APIMall_TextToVideo",
+	"image-to-video": "APIMall_ImageToVideo",
+	"video-to-video": "APIMall_VideoToVideo",
 };
 /** @type {Record<string, string>} */
 export const TYPE_OF_NODE = Object.fromEntries(Object.entries(NODE_OF_TYPE).map(([type, node]) => [node, type]));
@@ -26,17 +28,17 @@ const MOST_NEIGHBOURS = 30;
 
 /** @param {{ comfyClass?: string }} node */
 export function isOurs(node) {
-  return isPaid(node) || node.comfyClass === POLL_NODE || node.comfyClass === LOAD_NODE;
+	return isPaid(node) || node.comfyClass === POLL_NODE || node.comfyClass === LOAD_NODE;
 }
 
 /** @param {{ comfyClass?: string }} node */
 export function isPaid(node) {
-  return (node.comfyClass ?? "") in TYPE_OF_NODE;
+	return (node.comfyClass ?? "") in TYPE_OF_NODE;
 }
 
 /** The workflow that is open; older front ends know it under its former name only. */
 export function rootGraph() {
-  return app.rootGraph ?? app.graph;
+	return app.rootGraph ?? app.graph;
 }
 
 /**
@@ -45,15 +47,15 @@ export function rootGraph() {
  * @returns {AnyNode | undefined}
  */
 export function nodeAt(id) {
-  /** @type {any} */
-  let graph = rootGraph();
-  /** @type {any} */
-  let node;
-  for (const part of String(id).split(":")) {
-    node = graph?.nodes?.find((/** @type {AnyNode} */ each) => String(each.id) === part);
-    graph = node?.subgraph;
-  }
-  return node;
+	/** @type {any} */
+	let graph = rootGraph();
+	/** @type {any} */
+	let node;
+	for (const part of String(id).split(":")) {
+		node = graph?.nodes?.find((/** @type {AnyNode} */ each) => String(each.id) === part);
+		graph = node?.subgraph;
+	}
+	return node;
 }
 
 /**
@@ -61,7 +63,7 @@ export function nodeAt(id) {
  * @param {AnyNode} node
  */
 export function placeOf(node) {
-  return node.graph ? `${node.graph.id}:${node.id}` : "";
+	return node.graph ? `${node.graph.id}:${node.id}` : "";
 }
 
 /**
@@ -69,15 +71,15 @@ export function placeOf(node) {
  * @param {AnyNode} node
  */
 export function linkedInputs(node) {
-  const inputs = node.inputs ?? [];
-  // Newer front ends warn of `link`; older ones have nothing else.
-  const isLinked = (/** @type {any} */ input, /** @type {number} */ slot) =>
-    typeof node.isInputConnected === "function" ? node.isInputConnected(slot) : input.link != null;
-  return new Set(inputs.filter(isLinked).map((input) => input.widget?.name ?? input.name));
+	const inputs = node.inputs ?? [];
+	// Newer front ends warn of `link`; older ones have nothing else.
+	const isLinked = (/** @type {any} */ input, /** @type {number} */ slot) =>
+		typeof node.isInputConnected === "function" ? node.isInputConnected(slot) : input.link != null;
+	return new Set(inputs.filter(isLinked).map((input) => input.widget?.name ?? input.name));
 }
 
 /**
- * Adds a node with these widget values where there is room, and selects it. Nothing when ComfyUI does not know it.
+ * Adds a node with these widget values where there is room, and selects it. Says so and gives nothing when ComfyUI does not know it.
  * @param {string} name
  * @param {Record<string, unknown>} [values]
  * @param {[number, number]} [at] in the canvas's own measure; else what is seen of it decides
@@ -85,22 +87,26 @@ export function linkedInputs(node) {
  * @returns {AnyNode | undefined}
  */
 export function addNode(name, values = {}, at, beside = 0) {
-  const node = LiteGraph.createNode(name);
-  const graph = app.canvas?.graph ?? rootGraph();
-  if (!node || !graph) return undefined;
-  const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
-  node.pos = at ?? freePlace(graph.nodes ?? [], [node.size[0] + beside, node.size[1]], [left + width / 2, top + height / 2]);
-  graph.add(node);
-  for (const widget of node.widgets ?? []) {
-    if (!(widget.name in values)) continue;
-    widget.value = /** @type {any} */ (values[widget.name]);
-    widget.callback?.(widget.value, app.canvas, node);
-  }
-  app.canvas.deselectAll?.();
-  app.canvas.selectNode?.(node);
-  graph.setDirtyCanvas?.(true, true);
-  giveKeyboardBack();
-  return node;
+	const node = LiteGraph.createNode(name);
+	const graph = app.canvas?.graph ?? rootGraph();
+	if (!node || !graph) {
+		notice("error", t("toast.no_node"));
+		return undefined;
+	}
+	const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
+	node.pos =
+		at ?? freePlace(graph.nodes ?? [], [node.size[0] + beside, node.size[1]], [left + width / 2, top + height / 2]);
+	graph.add(node);
+	for (const widget of node.widgets ?? []) {
+		if (!(widget.name in values)) continue;
+		widget.value = /** @type {any} */ (values[widget.name]);
+		widget.callback?.(widget.value, app.canvas, node);
+	}
+	app.canvas.deselectAll?.();
+	app.canvas.selectNode?.(node);
+	graph.setDirtyCanvas?.(true, true);
+	giveKeyboardBack();
+	return node;
 }
 
 /**
@@ -111,38 +117,38 @@ export function addNode(name, values = {}, at, beside = 0) {
  * @returns {[number, number]}
  */
 export function freePlace(others, size, middle) {
-  const [width, height] = [Number(size[0]), Number(size[1]) + TITLE_PX];
-  const [x, y] = [middle[0] - width / 2, middle[1] - height / 2];
-  const boxes = others
-    .map(({ pos, size: own }) => ({
-      left: Number(pos[0]) - GAP_PX,
-      top: Number(pos[1]) - TITLE_PX - GAP_PX,
-      right: Number(pos[0]) + Number(own[0]) + GAP_PX,
-      bottom: Number(pos[1]) + Number(own[1]) + GAP_PX,
-    }))
-    .sort((one, other) => Math.hypot(one.left - x, one.top - y) - Math.hypot(other.left - x, other.top - y));
-  const near = boxes.slice(0, MOST_NEIGHBOURS);
-  const columns = [x, ...near.flatMap(({ left, right }) => [right, left - width])];
-  const rows = [y, ...near.flatMap(({ top, bottom }) => [bottom, top - height])];
-  const isFree = (/** @type {number} */ column, /** @type {number} */ row) =>
-    boxes.every(
-      ({ left, top, right, bottom }) =>
-        column + width <= left || column >= right || row + height <= top || row >= bottom,
-    );
-  /** @type {[number, number, number]} */
-  let best = [x, y, Number.POSITIVE_INFINITY];
-  for (const column of columns) {
-    for (const row of rows) {
-      const away = Math.hypot(column - x, row - y);
-      if (away < best[2] && isFree(column, row)) best = [column, row, away];
-    }
-  }
-  return [best[0], best[1] + TITLE_PX];
+	const [width, height] = [Number(size[0]), Number(size[1]) + TITLE_PX];
+	const [x, y] = [middle[0] - width / 2, middle[1] - height / 2];
+	const boxes = others
+		.map(({ pos, size: own }) => ({
+			left: Number(pos[0]) - GAP_PX,
+			top: Number(pos[1]) - TITLE_PX - GAP_PX,
+			right: Number(pos[0]) + Number(own[0]) + GAP_PX,
+			bottom: Number(pos[1]) + Number(own[1]) + GAP_PX,
+		}))
+		.sort((one, other) => Math.hypot(one.left - x, one.top - y) - Math.hypot(other.left - x, other.top - y));
+	const near = boxes.slice(0, MOST_NEIGHBOURS);
+	const columns = [x, ...near.flatMap(({ left, right }) => [right, left - width])];
+	const rows = [y, ...near.flatMap(({ top, bottom }) => [bottom, top - height])];
+	const isFree = (/** @type {number} */ column, /** @type {number} */ row) =>
+		boxes.every(
+			({ left, top, right, bottom }) =>
+				column + width <= left || column >= right || row + height <= top || row >= bottom,
+		);
+	/** @type {[number, number, number]} */
+	let best = [x, y, Number.POSITIVE_INFINITY];
+	for (const column of columns) {
+		for (const row of rows) {
+			const away = Math.hypot(column - x, row - y);
+			if (away < best[2] && isFree(column, row)) best = [column, row, away];
+		}
+	}
+	return [best[0], best[1] + TITLE_PX];
 }
 
 /** From now on keys mean the canvas, as if it had been clicked. */
 export function giveKeyboardBack() {
-  app.canvas?.canvas?.focus({ preventScroll: true });
+	app.canvas?.canvas?.focus({ preventScroll: true });
 }
 
 /**
@@ -153,18 +159,18 @@ export function giveKeyboardBack() {
  * @param {string} input its name
  */
 export function linkNew(source, output, name, input) {
-  const node = addNode(name, {}, [source.pos[0] + source.size[0] + GAP_PX, source.pos[1]]);
-  const from = source.outputs?.findIndex((each) => each.name === output) ?? -1;
-  const to = node?.inputs?.findIndex((each) => each.name === input) ?? -1;
-  if (!node || from < 0 || to < 0) return undefined;
-  source.connect(from, node, to);
-  return node;
+	const node = addNode(name, {}, [source.pos[0] + source.size[0] + GAP_PX, source.pos[1]]);
+	const from = source.outputs?.findIndex((each) => each.name === output) ?? -1;
+	const to = node?.inputs?.findIndex((each) => each.name === input) ?? -1;
+	if (!node || from < 0 || to < 0) return undefined;
+	source.connect(from, node, to);
+	return node;
 }
 
 /** @param {string} name the nodes of this name in the workflow, those in subgraphs left out */
 export function nodesOf(name) {
-  const nodes = /** @type {AnyNode[]} */ (rootGraph()?.nodes ?? []);
-  return nodes.filter(({ comfyClass, mode }) => comfyClass === name && mode === 0);
+	const nodes = /** @type {AnyNode[]} */ (rootGraph()?.nodes ?? []);
+	return nodes.filter(({ comfyClass, mode }) => comfyClass === name && mode === 0);
 }
 
 /**
@@ -172,8 +178,8 @@ export function nodesOf(name) {
  * @param {AnyNode} node
  */
 export async function queue(node) {
-  const only = /** @type {any} */ (node.constructor).nodeData?.output_node ? [String(node.id)] : undefined;
-  return /** @type {any} */ (app).queuePrompt(0, 1, only);
+	const only = /** @type {any} */ (node.constructor).nodeData?.output_node ? [String(node.id)] : undefined;
+	return /** @type {any} */ (app).queuePrompt(0, 1, only);
 }
 
 /**
@@ -182,10 +188,10 @@ export async function queue(node) {
  * @returns {[number, number] | undefined}
  */
 export function canvasPoint({ clientX, clientY }) {
-  const element = app.canvas?.canvas;
-  const over = document.elementFromPoint(clientX, clientY);
-  if (!element || !over?.closest("#graph-canvas, #graph-canvas-container, [data-node-id]")) return undefined;
-  const { left, top } = element.getBoundingClientRect();
-  const { scale, offset } = app.canvas.ds;
-  return [(clientX - left) / scale - offset[0], (clientY - top) / scale - offset[1]];
+	const element = app.canvas?.canvas;
+	const over = document.elementFromPoint(clientX, clientY);
+	if (!element || !over?.closest("#graph-canvas, #graph-canvas-container, [data-node-id]")) return undefined;
+	const { left, top } = element.getBoundingClientRect();
+	const { scale, offset } = app.canvas.ds;
+	return [(clientX - left) / scale - offset[0], (clientY - top) / scale - offset[1]];
 }

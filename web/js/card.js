@@ -40,331 +40,323 @@ import { moment, span, t } from "./words.js";
 
 /** @type {Record<string, [tone: string, shape: string]>} */
 const FACES = {
-  intended: ["", "clock"],
-  unsent: ["warn", "cross"],
-  sent: ["warn", "question"],
-  running: ["busy", "clock"],
-  completed: ["busy", "fetch"],
-  delivered: ["good", "play"],
-  failed: ["bad", "cross"],
-  rejected: ["bad", "cross"],
-  expired: ["bad", "cross"],
-  closed: ["", "cross"],
-  stalled: ["warn", "question"],
+	intended: ["", "clock"],
+	unsent: ["warn", "cross"],
+	sent: ["warn", "question"],
+	running: ["busy", "clock"],
+	completed: ["busy", "fetch"],
+	delivered: ["good", "play"],
+	failed: ["bad", "cross"],
+	rejected: ["bad", "cross"],
+	expired: ["bad", "cross"],
+	closed: ["", "cross"],
+	stalled: ["warn", "question"],
 };
 const MOST_COMPARED = 4;
 const NEXT_NODE_PX = 420;
 
 /** @param {Job} job */
 function face(job) {
-  if (!job.unfinished || !job.error || job.state === "sent") return job.state;
-  return job.state === "intended" ? "unsent" : "stalled";
+	if (!job.unfinished || !job.error || job.state === "sent") return job.state;
+	return job.state === "intended" ? "unsent" : "stalled";
 }
 
 export class Card {
-  /**
-   * @param {() => number} now seconds since the epoch by the server's clock
-   * @param {Learned} learned
-   */
-  constructor(now, learned) {
-    this.now = now;
-    this.learned = learned;
-    this.open = false;
-    /** @type {Job[]} newest first */
-    this.jobs = [];
-    /** @type {number | undefined} */
-    this.chosen = undefined;
-    this.element = h("li", { class: "job" });
-  }
+	/**
+	 * @param {() => number} now seconds since the epoch by the server's clock
+	 * @param {Learned} learned
+	 */
+	constructor(now, learned) {
+		this.now = now;
+		this.learned = learned;
+		this.open = false;
+		/** @type {Job[]} newest first */
+		this.jobs = [];
+		/** @type {number | undefined} */
+		this.chosen = undefined;
+		this.element = h("li", { class: "job" });
+	}
 
-  /** The take that is looked at: the one chosen, or the newest. */
-  get job() {
-    return /** @type {Job} */ (this.jobs.find(({ id }) => id === this.chosen) ?? this.jobs[0]);
-  }
+	/** The take that is looked at: the one chosen, or the newest. */
+	get job() {
+		return /** @type {Job} */ (this.jobs.find(({ id }) => id === this.chosen) ?? this.jobs[0]);
+	}
 
-  /**
-   * Shows the takes as they are now; what is open stays open, and the focus where it was.
-   * @param {Job[]} jobs newest first
-   */
-  update(jobs) {
-    if (JSON.stringify(jobs) === JSON.stringify(this.jobs)) return;
-    this.jobs = jobs;
-    this.#redraw();
-  }
+	/**
+	 * Shows the takes as they are now; what is open stays open, and the focus where it was.
+	 * @param {Job[]} jobs newest first
+	 */
+	update(jobs) {
+		if (JSON.stringify(jobs) === JSON.stringify(this.jobs)) return;
+		this.jobs = jobs;
+		this.#redraw();
+	}
 
-  /** The seconds of a running job go on. */
-  tick() {
-    const clock = this.element.querySelector(".running-time");
-    if (clock) clock.textContent = this.#time();
-    const filled = /** @type {HTMLElement | null} */ (this.element.querySelector(".bar i"));
-    const fraction = this.#fraction();
-    if (filled && fraction !== null) filled.style.width = `${Math.round(100 * fraction)}%`;
-  }
+	/** The seconds of a running job go on. */
+	tick() {
+		const clock = this.element.querySelector(".running-time");
+		if (clock) clock.textContent = this.#time();
+		const filled = /** @type {HTMLElement | null} */ (this.element.querySelector(".bar i"));
+		const fraction = this.#fraction();
+		if (filled && fraction !== null) filled.style.width = `${Math.round(100 * fraction)}%`;
+	}
 
-  /**
-   * Opens a take where it can be seen.
-   * @param {number} id
-   */
-  show(id) {
-    this.chosen = id;
-    this.open = true;
-    this.#redraw();
-    this.element.scrollIntoView({ block: "nearest" });
-  }
+	/**
+	 * Opens a take where it can be seen.
+	 * @param {number} id
+	 */
+	show(id) {
+		this.chosen = id;
+		this.open = true;
+		this.#redraw();
+		this.element.scrollIntoView({ block: "nearest" });
+	}
 
-  #redraw() {
-    const root = /** @type {ShadowRoot} */ (this.element.getRootNode());
-    let focused = this.element.contains(root.activeElement) ? root.activeElement?.getAttribute("data-verb") : null;
-    if (focused === "play" && this.open) focused = "open";
-    this.#draw();
-    if (focused) /** @type {HTMLElement | null} */ (this.element.querySelector(`[data-verb="${focused}"]`))?.focus();
-  }
+	#redraw() {
+		const root = /** @type {ShadowRoot} */ (this.element.getRootNode());
+		let focused = this.element.contains(root.activeElement) ? root.activeElement?.getAttribute("data-verb") : null;
+		if (focused === "play" && this.open) focused = "open";
+		this.#draw();
+		if (focused) /** @type {HTMLElement | null} */ (this.element.querySelector(`[data-verb="${focused}"]`))?.focus();
+	}
 
-  #toggle() {
-    this.open = !this.open;
-    this.#redraw();
-  }
+	#toggle() {
+		this.open = !this.open;
+		this.#redraw();
+	}
 
-  #draw() {
-    const { job } = this;
-    const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
-    this.element.className = `job ${tone} ${this.open ? "open" : ""}`;
-    this.element.replaceChildren(
-      h("div", { class: "row" }, this.open && job.file ? null : this.#thumb(shape), this.#facts()),
-      ...(this.jobs.length > 1 ? [this.#strip()] : []),
-      ...(this.open ? [this.#inside()] : []),
-    );
-  }
+	#draw() {
+		const { job } = this;
+		const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
+		this.element.className = `job ${tone} ${this.open ? "open" : ""}`;
+		this.element.replaceChildren(
+			h("div", { class: "row" }, this.open && job.file ? null : this.#thumb(shape), this.#facts()),
+			...(this.jobs.length > 1 ? [this.#strip()] : []),
+			...(this.open ? [this.#inside()] : []),
+		);
+	}
 
-  /** @param {string} shape */
-  #thumb(shape) {
-    const { job } = this;
-    if (!job.file) return h("div", { class: "thumb" }, icon(shape), this.#bar());
-    const button = h(
-      "button",
-      {
-        class: "thumb",
-        type: "button",
-        "data-verb": "play",
-        "aria-label": t("card.play"),
-        click: () => this.#toggle(),
-      },
-      poster(job),
-      h("span", { class: "play" }, icon("play")),
-    );
-    draggable(button, job);
-    scrubbed(button, job.file);
-    return button;
-  }
+	/** @param {string} shape */
+	#thumb(shape) {
+		const { job } = this;
+		if (!job.file) return h("div", { class: "thumb" }, icon(shape), this.#bar());
+		const button = h(
+			"button",
+			{
+				class: "thumb",
+				"data-verb": "play",
+				"aria-label": t("card.play"),
+				click: () => this.#toggle(),
+			},
+			poster(job),
+			h("span", { class: "play" }, icon("play")),
+		);
+		draggable(button, job);
+		scrubbed(button, job.file);
+		return button;
+	}
 
-  #bar() {
-    const fraction = this.#fraction();
-    if (fraction === null) return null;
-    const filled = h("i");
-    filled.style.width = `${Math.round(100 * fraction)}%`;
-    return h("div", { class: "bar" }, filled);
-  }
+	#bar() {
+		const fraction = this.#fraction();
+		if (fraction === null) return null;
+		const filled = h("i");
+		filled.style.width = `${Math.round(100 * fraction)}%`;
+		return h("div", { class: "bar" }, filled);
+	}
 
-  /** How far a running job would be if it took as long as such jobs did before; never whole. */
-  #fraction() {
-    const { job } = this;
-    const { seconds } = this.learned(job);
-    if (job.state !== "running" || job.accepted_at === null || !seconds) return null;
-    return Math.min(0.95, Math.max(0, (this.now() - job.accepted_at) / seconds));
-  }
+	/** How far a running job would be if it took as long as such jobs did before; never whole. */
+	#fraction() {
+		const { job } = this;
+		const { seconds } = this.learned(job);
+		if (job.state !== "running" || job.accepted_at === null || !seconds) return null;
+		return Math.min(0.95, Math.max(0, (this.now() - job.accepted_at) / seconds));
+	}
 
-  #facts() {
-    const { job } = this;
-    const title = h(
-      "button",
-      {
-        class: "title",
-        type: "button",
-        "data-verb": "open",
-        "aria-expanded": String(this.open),
-        click: () => this.#toggle(),
-      },
-      h("span", { class: "prompt" }, job.prompt.trim() || t(job.type ? "card.no_prompt" : "card.foreign")),
-    );
-    return h(
-      "div",
-      { class: "facts" },
-      title,
-      h(
-        "p",
-        { class: "state" },
-        h("b", {}, t(`state.${face(job)}`)),
-        h("span", { class: "quiet" }, cost(job)),
-        h("span", { class: "quiet running-time" }, this.#time()),
-      ),
-      h("p", { class: "kind" }, this.#kind()),
-      this.open ? null : this.#verbs(false),
-    );
-  }
+	#facts() {
+		const { job } = this;
+		const title = h(
+			"button",
+			{
+				class: "title",
+				"data-verb": "open",
+				"aria-expanded": String(this.open),
+				click: () => this.#toggle(),
+			},
+			h("span", { class: "prompt" }, job.prompt.trim() || t(job.type ? "card.no_prompt" : "card.foreign")),
+		);
+		return h(
+			"div",
+			{ class: "facts" },
+			title,
+			h(
+				"p",
+				{ class: "state" },
+				h("b", {}, t(`state.${face(job)}`)),
+				h("span", { class: "quiet" }, cost(job)),
+				h("span", { class: "quiet running-time" }, this.#time()),
+			),
+			h("p", { class: "kind" }, this.#kind()),
+			this.open ? null : this.#verbs(false),
+		);
+	}
 
-  #kind() {
-    const { job } = this;
-    const parts = job.type ? [t(`type.${job.type}`), t("time.s", { s: job.duration }), job.resolution] : [];
-    if (job.take) parts.push(t("card.take", { take: job.take }));
-    return [...parts, moment(job.created_at)].join(" \u00b7 ");
-  }
+	#kind() {
+		const { job } = this;
+		const parts = job.type ? [t(`type.${job.type}`), t("time.s", { s: job.duration }), job.resolution] : [];
+		if (job.take) parts.push(t("card.take", { take: job.take }));
+		return [...parts, moment(job.created_at)].join(" \u00b7 ");
+	}
 
-  #time() {
-    const { job } = this;
-    if (job.seconds !== null) return t("card.took", { time: span(job.seconds) });
-    if (job.state !== "running" || job.accepted_at === null) return "";
-    const time = span(this.now() - job.accepted_at);
-    const { seconds } = this.learned(job);
-    return seconds ? t("card.of", { time, about: span(seconds) }) : t("card.for", { time });
-  }
+	#time() {
+		const { job } = this;
+		if (job.seconds !== null) return t("card.took", { time: span(job.seconds) });
+		if (job.state !== "running" || job.accepted_at === null) return "";
+		const time = span(this.now() - job.accepted_at);
+		const { seconds } = this.learned(job);
+		return seconds ? t("card.of", { time, about: span(seconds) }) : t("card.for", { time });
+	}
 
-  /** The takes side by side, oldest first. */
-  #strip() {
-    const choose = (/** @type {Job} */ job) => {
-      this.chosen = job.id;
-      this.#redraw();
-    };
-    const takes = [...this.jobs].reverse().map((job) => {
-      const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
-      const name = `${t("card.take", { take: job.take })}: ${t(`state.${face(job)}`)}`;
-      const button = h(
-        "button",
-        {
-          class: `take ${tone}`,
-          type: "button",
-          "data-verb": `take-${job.id}`,
-          "aria-pressed": String(job === this.job),
-          "aria-label": name,
-          title: name,
-          click: () => choose(job),
-        },
-        job.file ? poster(job) : icon(shape),
-        h("span", { class: "number" }, String(job.take)),
-      );
-      if (job.file) {
-        draggable(button, job);
-        scrubbed(button, job.file);
-      }
-      return button;
-    });
-    return h("div", { class: "strip", role: "group", "aria-label": t("card.takes") }, ...takes, this.#comparing());
-  }
+	/** The takes side by side, oldest first. */
+	#strip() {
+		const choose = (/** @type {Job} */ job) => {
+			this.chosen = job.id;
+			this.#redraw();
+		};
+		const takes = [...this.jobs].reverse().map((job) => {
+			const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
+			const name = `${t("card.take", { take: job.take })}: ${t(`state.${face(job)}`)}`;
+			const button = h(
+				"button",
+				{
+					class: `take ${tone}`,
+					"data-verb": `take-${job.id}`,
+					"aria-pressed": String(job === this.job),
+					"aria-label": name,
+					title: name,
+					click: () => choose(job),
+				},
+				job.file ? poster(job) : icon(shape),
+				h("span", { class: "number" }, String(job.take)),
+			);
+			if (job.file) {
+				draggable(button, job);
+				scrubbed(button, job.file);
+			}
+			return button;
+		});
+		return h("div", { class: "strip", role: "group", "aria-label": t("card.takes") }, ...takes, this.#comparing());
+	}
 
-  #comparing() {
-    const made = this.jobs.filter(({ file }) => file);
-    if (made.length < 2) return null;
-    const chosen = [this.job, ...made].filter((job, place, all) => job.file && all.indexOf(job) === place);
-    return this.#verb("compare", () => compare(chosen.slice(0, made.length < MOST_COMPARED ? 2 : 4), this.element));
-  }
+	#comparing() {
+		const made = this.jobs.filter(({ file }) => file);
+		if (made.length < 2) return null;
+		const chosen = [this.job, ...made].filter((job, place, all) => job.file && all.indexOf(job) === place);
+		return this.#verb("compare", () => compare(chosen.slice(0, made.length < MOST_COMPARED ? 2 : 4), this.element));
+	}
 
-  /** @param {boolean} all else only what is most likely wanted */
-  #verbs(all) {
-    const { job } = this;
-    const made = all && job.file;
-    const verbs = [
-      job.task_id && ((all && !job.file) || job.unfinished) && this.#verb("collect", () => this.#collect()),
-      made && this.#verb("load", () => this.#load()),
-      made && this.#verb("continue", () => this.#continue()),
-      all && job.type in NODE_OF_TYPE && this.#verb("use", () => useSettings(job)),
-      made && this.#download(),
-      all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
-      job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
-    ];
-    return verbs.some(Boolean) ? h("div", { class: "verbs" }, ...verbs) : null;
-  }
+	/** @param {boolean} all else only what is most likely wanted */
+	#verbs(all) {
+		const { job } = this;
+		const made = all && job.file;
+		const verbs = [
+			job.task_id && (all || job.unfinished) && this.#verb("collect", () => this.#collect()),
+			made && this.#verb("load", () => this.#load()),
+			made && this.#verb("continue", () => this.#continue()),
+			all && job.type in NODE_OF_TYPE && this.#verb("use", () => useSettings(job)),
+			made && this.#download(),
+			all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
+			job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
+		];
+		return verbs.some(Boolean) ? h("div", { class: "verbs" }, ...verbs) : null;
+	}
 
-  /**
-   * @param {string} name
-   * @param {() => void} act
-   */
-  #verb(name, act) {
-    return h(
-      "button",
-      { type: "button", "data-verb": name, title: t(`verb.${name}.tip`), click: act },
-      t(`verb.${name}`),
-    );
-  }
+	/**
+	 * @param {string} name
+	 * @param {() => void} act
+	 */
+	#verb(name, act) {
+		return h("button", { "data-verb": name, title: t(`verb.${name}.tip`), click: act }, t(`verb.${name}`));
+	}
 
-  #download() {
-    const file = String(this.job.file);
-    return h(
-      "a",
-      { class: "button", href: clipAddress(file), download: file, title: t("verb.download.tip") },
-      t("verb.download"),
-    );
-  }
+	#download() {
+		const file = String(this.job.file);
+		return h(
+			"a",
+			{ class: "button", href: clipAddress(file), download: file, title: t("verb.download.tip") },
+			t("verb.download"),
+		);
+	}
 
-  #inside() {
-    const { job } = this;
-    const gone = h("p", { class: "small quiet", hidden: true }, t("card.file_gone"));
-    const player = job.file ? video(job.file, { controls: true, loop: true }) : null;
-    player?.setAttribute("aria-label", job.prompt);
-    player?.addEventListener("error", () => {
-      player.hidden = true;
-      gone.hidden = false;
-    });
-    const ids = [
-      ["card.task", job.task_id],
-      ["card.model", job.model],
-      ["card.file", job.file],
-    ];
-    return h(
-      "div",
-      { class: "inside" },
-      player,
-      gone,
-      this.#verbs(true),
-      job.type in NODE_OF_TYPE && !job.unfinished && moreTakes(job, this.jobs, this.learned(job).credits),
-      h(
-        "dl",
-        { class: "ids" },
-        ...ids.flatMap(([label, value]) => (value ? [h("dt", {}, t(String(label))), h("dd", {}, value)] : [])),
-      ),
-    );
-  }
+	#inside() {
+		const { job } = this;
+		const gone = h("p", { class: "small quiet", hidden: true }, t("card.file_gone"));
+		const player = job.file ? video(job.file, { controls: true, loop: true }) : null;
+		player?.setAttribute("aria-label", job.prompt);
+		player?.addEventListener("error", () => {
+			player.hidden = true;
+			gone.hidden = false;
+		});
+		const ids = [
+			["card.task", job.task_id],
+			["card.model", job.model],
+			["card.file", job.file],
+		];
+		return h(
+			"div",
+			{ class: "inside" },
+			player,
+			gone,
+			this.#verbs(true),
+			job.type in NODE_OF_TYPE && !job.unfinished && moreTakes(job, this.jobs, this.learned(job).credits),
+			h(
+				"dl",
+				{ class: "ids" },
+				...ids.flatMap(([label, value]) => (value ? [h("dt", {}, t(String(label))), h("dd", {}, value)] : [])),
+			),
+		);
+	}
 
-  #collect() {
-    if (!addNode(POLL_NODE, { task_id: this.job.task_id })) notice("error", t("toast.no_node"));
-  }
+	#collect() {
+		addNode(POLL_NODE, { task_id: this.job.task_id });
+	}
 
-  #load() {
-    if (!addNode(LOAD_NODE, { file: asOutput(String(this.job.file)) })) notice("error", t("toast.no_node"));
-  }
+	#load() {
+		addNode(LOAD_NODE, { file: asOutput(String(this.job.file)) });
+	}
 
-  #continue() {
-    const { job } = this;
-    const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, undefined, NEXT_NODE_PX);
-    const { model, duration, resolution } = job;
-    const next = source && linkNew(source, "last_frame", NODE_OF_TYPE["image-to-video"] ?? "", "image");
-    if (!next) return notice("error", t("toast.no_node"));
-    for (const widget of next.widgets ?? []) {
-      const wanted = /** @type {Record<string, string>} */ ({ model, duration, resolution })[widget.name];
-      if (wanted !== undefined) widget.value = wanted;
-    }
-  }
+	#continue() {
+		const { job } = this;
+		const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, undefined, NEXT_NODE_PX);
+		const { model, duration, resolution } = job;
+		const next = source && linkNew(source, "last_frame", NODE_OF_TYPE["image-to-video"] ?? "", "image");
+		for (const widget of next?.widgets ?? []) {
+			const wanted = /** @type {Record<string, string>} */ ({ model, duration, resolution })[widget.name];
+			if (wanted !== undefined) widget.value = wanted;
+		}
+	}
 }
 
 /** @param {Job} job */
 function poster(job) {
-  const image = h("img", {
-    src: posterAddress(job.id),
-    alt: "",
-    loading: "lazy",
-    decoding: "async",
-    draggable: "false",
-  });
-  image.addEventListener("error", () => image.replaceWith(icon("film")));
-  return image;
+	const image = h("img", {
+		src: posterAddress(job.id),
+		alt: "",
+		loading: "lazy",
+		decoding: "async",
+		draggable: "false",
+	});
+	image.addEventListener("error", () => image.replaceWith(icon("film")));
+	return image;
 }
 
 /** @param {Job} job */
 async function useSettings(job) {
-  const { addresses, uploads } = await ask(`jobs/${job.id}`);
-  /** @type {Record<string, unknown>} */
-  const values = { image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
-  for (const name of /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"])) {
-    values[name] = job[name];
-  }
-  if (!addNode(NODE_OF_TYPE[job.type] ?? "", values)) notice("error", t("toast.no_node"));
-  else if (uploads) notice("info", t("toast.link_again"), t("toast.link_again.detail"));
+	const { addresses, uploads } = await ask(`jobs/${job.id}`);
+	/** @type {Record<string, unknown>} */
+	const values = { image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
+	for (const name of /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"])) {
+		values[name] = job[name];
+	}
+	if (addNode(NODE_OF_TYPE[job.type] ?? "", values) && uploads)
+		notice("info", t("toast.link_again"), t("toast.link_again.detail"));
 }

@@ -3,9 +3,7 @@
 
 import { addNode, canvasPoint, LOAD_NODE } from "./canvas.js";
 import { h } from "./look.js";
-import { notice } from "./notices.js";
 import { clipAddress } from "./server.js";
-import { t } from "./words.js";
 
 const HOVER_MS = 150;
 
@@ -14,7 +12,7 @@ const HOVER_MS = 150;
  * @param {string} file
  */
 export function asOutput(file) {
-  return `apimall/${file} [output]`;
+	return `apimall/${file} [output]`;
 }
 
 /**
@@ -22,9 +20,9 @@ export function asOutput(file) {
  * @param {import("./look.js").Given} given
  */
 export function video(file, given) {
-  const element = h("video", { preload: "metadata", playsinline: true, ...given });
-  element.src = clipAddress(file);
-  return element;
+	const element = h("video", { preload: "metadata", playsinline: true, ...given });
+	element.src = clipAddress(file);
+	return element;
 }
 
 /**
@@ -33,33 +31,33 @@ export function video(file, given) {
  * @param {string} file
  */
 export function scrubbed(frame, file) {
-  /** @type {HTMLVideoElement | undefined} */
-  let shown;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let waiting;
-  const seek = (/** @type {PointerEvent} */ event) => {
-    const { left, width } = frame.getBoundingClientRect();
-    const part = Math.min(1, Math.max(0, (event.clientX - left) / width));
-    if (shown && shown.duration > 0 && !shown.seeking) shown.currentTime = part * shown.duration;
-  };
-  const leave = () => {
-    clearTimeout(waiting);
-    shown?.remove();
-    // Without this the browser keeps loading it.
-    shown?.removeAttribute("src");
-    shown?.load();
-    shown = undefined;
-  };
-  frame.addEventListener("pointerenter", (event) => {
-    if (event.pointerType === "touch") return;
-    waiting = setTimeout(() => {
-      shown = video(file, { muted: true, tabindex: -1, "aria-hidden": "true", class: "scrub" });
-      shown.addEventListener("loadedmetadata", () => seek(event));
-      frame.append(shown);
-    }, HOVER_MS);
-  });
-  frame.addEventListener("pointermove", seek);
-  frame.addEventListener("pointerleave", leave);
+	/** @type {HTMLVideoElement | undefined} */
+	let shown;
+	/** @type {ReturnType<typeof setTimeout> | undefined} */
+	let waiting;
+	const seek = (/** @type {PointerEvent} */ event) => {
+		const { left, width } = frame.getBoundingClientRect();
+		const part = Math.min(1, Math.max(0, (event.clientX - left) / width));
+		if (shown && shown.duration > 0 && !shown.seeking) shown.currentTime = part * shown.duration;
+	};
+	const leave = () => {
+		clearTimeout(waiting);
+		shown?.remove();
+		// Without this the browser keeps loading it.
+		shown?.removeAttribute("src");
+		shown?.load();
+		shown = undefined;
+	};
+	frame.addEventListener("pointerenter", (event) => {
+		if (event.pointerType === "touch") return;
+		waiting = setTimeout(() => {
+			shown = video(file, { muted: true, tabindex: -1, "aria-hidden": "true", class: "scrub" });
+			shown.addEventListener("loadedmetadata", () => seek(event));
+			frame.append(shown);
+		}, HOVER_MS);
+	});
+	frame.addEventListener("pointermove", seek);
+	frame.addEventListener("pointerleave", leave);
 }
 
 /**
@@ -68,16 +66,16 @@ export function scrubbed(frame, file) {
  * @param {import("./card.js").Job} job
  */
 export function draggable(handle, job) {
-  handle.draggable = true;
-  handle.addEventListener("dragstart", (event) => {
-    // A kind of its own, or ComfyUI would take the clip for a file that holds a workflow.
-    event.dataTransfer?.setData("application/x-apimallvideo", String(job.id));
-    const image = handle.querySelector("img");
-    if (image) event.dataTransfer?.setDragImage(image, 20, 20);
-  });
-  handle.addEventListener("dragend", (event) => {
-    const point = canvasPoint(event);
-    if (!point) return;
-    if (!addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, point)) notice("error", t("toast.no_node"));
-  });
+	handle.draggable = true;
+	handle.addEventListener("dragstart", (event) => {
+		// A kind of its own, or ComfyUI would take the clip for a file that holds a workflow.
+		event.dataTransfer?.setData("application/x-apimallvideo", String(job.id));
+		const image = handle.querySelector("img");
+		if (image) event.dataTransfer?.setDragImage(image, 20, 20);
+	});
+	handle.addEventListener("dragend", (event) => {
+		const point = canvasPoint(event);
+		if (!point) return;
+		addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, point);
+	});
 }

@@ -11,12 +11,12 @@ import { t } from "./words.js";
  * @param {HTMLElement} near
  */
 export async function copy(text, near) {
-  const done = await navigator.clipboard?.writeText(text).then(
-    () => true,
-    () => false,
-  );
-  if (done || copySelection(text, near)) notice("success", t("toast.copied"));
-  else notice("warn", t("toast.not_copied"), text);
+	const done = await navigator.clipboard?.writeText(text).then(
+		() => true,
+		() => false,
+	);
+	if (done || copySelection(text, near)) notice("success", t("toast.copied"));
+	else notice("warn", t("toast.not_copied"), text);
 }
 
 /**
@@ -24,11 +24,11 @@ export async function copy(text, near) {
  * @param {HTMLElement} near
  */
 function copySelection(text, near) {
-  const field = h("textarea", { class: "unseen", readonly: true, tabindex: -1 });
-  field.value = text;
-  near.append(field);
-  field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  return done;
+	const field = h("textarea", { class: "unseen", readonly: true, tabindex: -1 });
+	field.value = text;
+	near.append(field);
+	field.select();
+	const done = document.execCommand("copy");
+	field.remove();
+	return done;
 }

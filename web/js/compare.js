@@ -1,10 +1,9 @@
 // @ts-check
-/** Two or four takes side by side: one clock, the sound of one, a wipe between two, a frame at a time. */
+/** Two or four takes side by side, on one clock. */
 
 import { addNode, LOAD_NODE } from "./canvas.js";
 import { asOutput, video } from "./clip.js";
 import { h, icon } from "./look.js";
-import { notice } from "./notices.js";
 import { cost } from "./saying.js";
 import { t } from "./words.js";
 
@@ -19,167 +18,162 @@ const FRAME_SECONDS = 1 / 24;
  * @param {HTMLElement} near an element of the panel: the dialog shares its look
  */
 export function compare(jobs, near) {
-  const table = new LightTable(jobs);
-  near.getRootNode().appendChild(table.dialog);
-  table.dialog.showModal();
+	const table = new LightTable(jobs);
+	near.getRootNode().appendChild(table.dialog);
+	table.dialog.showModal();
 }
 
 class LightTable {
-  /** @param {Job[]} jobs */
-  constructor(jobs) {
-    this.videos = jobs.map(({ file }) =>
-      video(String(file), { muted: true, loop: true, preload: "auto", tabindex: -1 }),
-    );
-    for (const each of this.videos) each.muted = true;
-    this.clock = h("input", {
-      type: "range",
-      class: "clock",
-      min: 0,
-      max: 1000,
-      value: 0,
-      "aria-label": t("compare.clock"),
-      input: () => this.#seek((this.#length() * Number(this.clock.value)) / 1000),
-    });
-    this.playing = h(
-      "button",
-      { type: "button", class: "main", click: () => this.#toggle() },
-      icon("play"),
-      t("compare.play"),
-    );
-    this.tiles = h("div", { class: `tiles of-${jobs.length}` }, ...jobs.map((job, place) => this.#tile(job, place)));
-    const close = () => this.dialog.close();
-    this.dialog = h(
-      "dialog",
-      {
-        class: "compare",
-        "aria-label": t("compare.title"),
-        close: () => this.#end(),
-        keydown: (event) => this.#key(event),
-      },
-      this.tiles,
-      h(
-        "footer",
-        {},
-        this.playing,
-        this.#button("compare.back", () => this.#step(-1)),
-        this.#button("compare.forth", () => this.#step(1)),
-        this.clock,
-        jobs.length === 2 && this.#wiping(),
-        h("button", { type: "button", click: close }, t("trouble.close")),
-      ),
-    );
-    this.frame = requestAnimationFrame(() => this.#tick());
-  }
+	/** @param {Job[]} jobs */
+	constructor(jobs) {
+		this.videos = jobs.map(({ file }) =>
+			video(String(file), { muted: true, loop: true, preload: "auto", tabindex: -1 }),
+		);
+		for (const each of this.videos) each.muted = true;
+		this.clock = h("input", {
+			type: "range",
+			class: "clock",
+			min: 0,
+			max: 1000,
+			value: 0,
+			"aria-label": t("compare.clock"),
+			input: () => this.#seek((this.#length() * Number(this.clock.value)) / 1000),
+		});
+		this.playing = h("button", { class: "main", click: () => this.#toggle() }, icon("play"), t("compare.play"));
+		this.tiles = h("div", { class: `tiles of-${jobs.length}` }, ...jobs.map((job, place) => this.#tile(job, place)));
+		const close = () => this.dialog.close();
+		this.dialog = h(
+			"dialog",
+			{
+				class: "compare",
+				"aria-label": t("compare.title"),
+				close: () => this.#end(),
+				keydown: (event) => this.#key(event),
+			},
+			this.tiles,
+			h(
+				"footer",
+				{},
+				this.playing,
+				this.#button("compare.back", () => this.#step(-1)),
+				this.#button("compare.forth", () => this.#step(1)),
+				this.clock,
+				jobs.length === 2 && this.#wiping(),
+				h("button", { click: close }, t("trouble.close")),
+			),
+		);
+		this.frame = requestAnimationFrame(() => this.#tick());
+	}
 
-  /**
-   * @param {Job} job
-   * @param {number} place
-   */
-  #tile(job, place) {
-    const use = () => {
-      this.dialog.close();
-      if (!addNode(LOAD_NODE, { file: asOutput(String(job.file)) })) notice("error", t("toast.no_node"));
-    };
-    const hear = (/** @type {Event} */ event) => {
-      const on = /** @type {HTMLInputElement} */ (event.currentTarget).checked;
-      for (const [other, each] of this.videos.entries()) each.muted = !(on && other === place);
-      for (const box of this.tiles.querySelectorAll("input")) if (box !== event.currentTarget) box.checked = false;
-    };
-    return h(
-      "figure",
-      {},
-      this.videos[place],
-      h(
-        "figcaption",
-        {},
-        h("b", {}, t("card.take", { take: job.take })),
-        h("span", { class: "quiet" }, cost(job)),
-        h("label", {}, h("input", { type: "checkbox", change: hear }), t("compare.sound")),
-        h("button", { type: "button", title: t("compare.use.tip"), click: use }, t("compare.use")),
-      ),
-    );
-  }
+	/**
+	 * @param {Job} job
+	 * @param {number} place
+	 */
+	#tile(job, place) {
+		const use = () => {
+			this.dialog.close();
+			addNode(LOAD_NODE, { file: asOutput(String(job.file)) });
+		};
+		const hear = (/** @type {Event} */ event) => {
+			const on = /** @type {HTMLInputElement} */ (event.currentTarget).checked;
+			for (const [other, each] of this.videos.entries()) each.muted = !(on && other === place);
+			for (const box of this.tiles.querySelectorAll("input")) if (box !== event.currentTarget) box.checked = false;
+		};
+		return h(
+			"figure",
+			{},
+			this.videos[place],
+			h(
+				"figcaption",
+				{},
+				h("b", {}, t("card.take", { take: job.take })),
+				h("span", { class: "quiet" }, cost(job)),
+				h("label", {}, h("input", { type: "checkbox", change: hear }), t("compare.sound")),
+				h("button", { title: t("compare.use.tip"), click: use }, t("compare.use")),
+			),
+		);
+	}
 
-  #wiping() {
-    const wipe = h("input", {
-      type: "range",
-      min: 0,
-      max: 100,
-      value: 50,
-      hidden: true,
-      "aria-label": t("compare.wipe"),
-      input: () => this.tiles.style.setProperty("--wipe", `${wipe.value}%`),
-    });
-    const toggle = () => {
-      wipe.hidden = !this.tiles.classList.toggle("wiped");
-    };
-    return h("span", { class: "wiping" }, this.#button("compare.wipe", toggle), wipe);
-  }
+	#wiping() {
+		const wipe = h("input", {
+			type: "range",
+			min: 0,
+			max: 100,
+			value: 50,
+			hidden: true,
+			"aria-label": t("compare.wipe"),
+			input: () => this.tiles.style.setProperty("--wipe", `${wipe.value}%`),
+		});
+		const toggle = () => {
+			wipe.hidden = !this.tiles.classList.toggle("wiped");
+		};
+		return h("span", { class: "wiping" }, this.#button("compare.wipe", toggle), wipe);
+	}
 
-  /**
-   * @param {string} key
-   * @param {() => void} act
-   */
-  #button(key, act) {
-    return h("button", { type: "button", click: act }, t(key));
-  }
+	/**
+	 * @param {string} key
+	 * @param {() => void} act
+	 */
+	#button(key, act) {
+		return h("button", { click: act }, t(key));
+	}
 
-  #length() {
-    return Math.max(0, ...this.videos.map(({ duration }) => duration || 0));
-  }
+	#length() {
+		return Math.max(0, ...this.videos.map(({ duration }) => duration || 0));
+	}
 
-  #toggle() {
-    const [first] = this.videos;
-    const play = Boolean(first?.paused);
-    for (const each of this.videos) {
-      if (play) each.play().catch(() => {});
-      else each.pause();
-    }
-    this.playing.replaceChildren(icon(play ? "pause" : "play"), t(play ? "compare.pause" : "compare.play"));
-    if (!play) this.#seek(first?.currentTime ?? 0);
-  }
+	#toggle() {
+		const [first] = this.videos;
+		const play = Boolean(first?.paused);
+		for (const each of this.videos) {
+			if (play) each.play().catch(() => {});
+			else each.pause();
+		}
+		this.playing.replaceChildren(icon(play ? "pause" : "play"), t(play ? "compare.pause" : "compare.play"));
+		if (!play) this.#seek(first?.currentTime ?? 0);
+	}
 
-  /** @param {number} seconds */
-  #seek(seconds) {
-    for (const each of this.videos) each.currentTime = Math.min(seconds, each.duration || 0);
-  }
+	/** @param {number} seconds */
+	#seek(seconds) {
+		for (const each of this.videos) each.currentTime = Math.min(seconds, each.duration || 0);
+	}
 
-  /** @param {number} frames */
-  #step(frames) {
-    const [first] = this.videos;
-    if (first && !first.paused) this.#toggle();
-    this.#seek(Math.max(0, (first?.currentTime ?? 0) + frames * FRAME_SECONDS));
-  }
+	/** @param {number} frames */
+	#step(frames) {
+		const [first] = this.videos;
+		if (first && !first.paused) this.#toggle();
+		this.#seek(Math.max(0, (first?.currentTime ?? 0) + frames * FRAME_SECONDS));
+	}
 
-  /** All follow the first. */
-  #tick() {
-    this.frame = requestAnimationFrame(() => this.#tick());
-    const [first, ...others] = this.videos;
-    if (!first?.duration) return;
-    for (const other of others) {
-      const apart = Math.abs(other.currentTime - first.currentTime);
-      if (!first.paused && apart > APART_SECONDS && !other.seeking) other.currentTime = first.currentTime;
-    }
-    this.clock.value = String((1000 * first.currentTime) / this.#length());
-  }
+	/** All follow the first. */
+	#tick() {
+		this.frame = requestAnimationFrame(() => this.#tick());
+		const [first, ...others] = this.videos;
+		if (!first?.duration) return;
+		for (const other of others) {
+			const apart = Math.abs(other.currentTime - first.currentTime);
+			if (!first.paused && apart > APART_SECONDS && !other.seeking) other.currentTime = first.currentTime;
+		}
+		this.clock.value = String((1000 * first.currentTime) / this.#length());
+	}
 
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    const target = /** @type {HTMLElement} */ (event.target);
-    if (target.matches("input[type=range]")) return;
-    if (event.key === "ArrowLeft") this.#step(-1);
-    else if (event.key === "ArrowRight") this.#step(1);
-    else if (event.key === " " && !target.matches("button, input")) this.#toggle();
-    else return;
-    event.preventDefault();
-  }
+	/** @param {KeyboardEvent} event */
+	#key(event) {
+		const target = /** @type {HTMLElement} */ (event.target);
+		if (target.matches("input[type=range]")) return;
+		if (event.key === "ArrowLeft") this.#step(-1);
+		else if (event.key === "ArrowRight") this.#step(1);
+		else if (event.key === " " && !target.matches("button, input")) this.#toggle();
+		else return;
+		event.preventDefault();
+	}
 
-  #end() {
-    cancelAnimationFrame(this.frame);
-    for (const each of this.videos) {
-      each.removeAttribute("src");
-      each.load();
-    }
-    this.dialog.remove();
-  }
+	#end() {
+		cancelAnimationFrame(this.frame);
+		for (const each of this.videos) {
+			each.removeAttribute("src");
+			each.load();
+		}
+		this.dialog.remove();
+	}
 }

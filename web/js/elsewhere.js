@@ -11,62 +11,62 @@ const PLAIN_HTTP_HEADER = "X-APIMall-Plain-HTTP";
 
 /** @returns {boolean} whether what is typed here can be read on the way */
 export function isPlain() {
-  return location.protocol !== "https:";
+	return location.protocol !== "https:";
 }
 
 export class Elsewhere {
-  /** @param {() => void} changed called when a code may be typed from now on */
-  constructor(changed) {
-    this.changed = changed;
-    this.printed = false;
-    this.code = h("input", {
-      type: "text",
-      autocomplete: "off",
-      spellcheck: "false",
-      maxlength: "20",
-      "aria-label": t("elsewhere.code"),
-      placeholder: t("elsewhere.code"),
-    });
-    this.known = h("input", { type: "checkbox" });
-    this.told = h("p", { class: "small quiet", role: "status" });
-    this.element = h(
-      "div",
-      { class: "elsewhere" },
-      h("p", { class: "small" }, t("elsewhere.about")),
-      h("button", { type: "button", click: () => this.#print() }, t("elsewhere.print")),
-      this.told,
-    );
-  }
+	/** @param {() => void} changed called when a code may be typed from now on */
+	constructor(changed) {
+		this.changed = changed;
+		this.printed = false;
+		this.code = h("input", {
+			type: "text",
+			autocomplete: "off",
+			spellcheck: "false",
+			maxlength: "20",
+			"aria-label": t("elsewhere.code"),
+			placeholder: t("elsewhere.code"),
+		});
+		this.known = h("input", { type: "checkbox" });
+		this.told = h("p", { class: "small quiet", role: "status" });
+		this.element = h(
+			"div",
+			{ class: "elsewhere" },
+			h("p", { class: "small" }, t("elsewhere.about")),
+			h("button", { type: "button", click: () => this.#print() }, t("elsewhere.print")),
+			this.told,
+		);
+	}
 
-  /** The headers that show the code; empty while none is typed. */
-  get headers() {
-    /** @type {Record<string, string>} */
-    const shown = this.code.value.trim() ? { [CODE_HEADER]: this.code.value.trim() } : {};
-    return this.known.checked ? { ...shown, [PLAIN_HTTP_HEADER]: "known" } : shown;
-  }
+	/** The headers that show the code; empty while none is typed. */
+	get headers() {
+		/** @type {Record<string, string>} */
+		const shown = this.code.value.trim() ? { [CODE_HEADER]: this.code.value.trim() } : {};
+		return this.known.checked ? { ...shown, [PLAIN_HTTP_HEADER]: "known" } : shown;
+	}
 
-  /** The code was spent. */
-  clear() {
-    this.code.value = "";
-    this.known.checked = false;
-  }
+	/** The code was spent. */
+	clear() {
+		this.code.value = "";
+		this.known.checked = false;
+	}
 
-  async #print() {
-    try {
-      const { seconds } = await ask("code", {});
-      this.told.replaceChildren(t("elsewhere.printed", { minutes: number(Math.ceil(seconds / 60)) }));
-    } catch (refused) {
-      this.told.replaceChildren(/** @type {Error} */ (refused).message);
-      return;
-    }
-    if (!this.printed) {
-      this.printed = true;
-      this.element.append(
-        this.code,
-        ...(isPlain() ? [h("label", { class: "plain-http small" }, this.known, t("elsewhere.plain"))] : []),
-      );
-      this.changed();
-    }
-    this.code.focus();
-  }
+	async #print() {
+		try {
+			const { seconds } = await ask("code", {});
+			this.told.replaceChildren(t("elsewhere.printed", { minutes: number(Math.ceil(seconds / 60)) }));
+		} catch (refused) {
+			this.told.replaceChildren(/** @type {Error} */ (refused).message);
+			return;
+		}
+		if (!this.printed) {
+			this.printed = true;
+			this.element.append(
+				this.code,
+				...(isPlain() ? [h("label", { class: "plain-http small" }, this.known, t("elsewhere.plain"))] : []),
+			);
+			this.changed();
+		}
+		this.code.focus();
+	}
 }

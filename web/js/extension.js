@@ -1,5 +1,5 @@
 // @ts-check
-/** Hangs the browser half into ComfyUI: a sidebar tab, a line on each node, a few words. Without it all nodes work alike. */
+/** Hangs the browser half into ComfyUI. Without it all nodes work alike. */
 
 import { app } from "../../../scripts/app.js";
 import { isOurs } from "./canvas.js";
@@ -22,110 +22,113 @@ const messenger = new Messenger({ open: openPanel, show: (job) => panel.show(job
 
 /** ComfyUI's keeper of side bar tabs; older front ends have its verbs on the manager itself. */
 function tabs() {
-  const manager = /** @type {any} */ (app.extensionManager);
-  return manager?.sidebarTab?.registerSidebarTab ? manager.sidebarTab : manager;
+	const manager = /** @type {any} */ (app.extensionManager);
+	return manager?.sidebarTab?.registerSidebarTab ? manager.sidebarTab : manager;
 }
 
-/** @param {number} unfinished on the tab's icon; the tab as ComfyUI keeps it redraws itself when it is changed. */
+/** @param {number} unfinished on the tab's icon, which redraws itself when its tab is changed */
 function showCount(unfinished) {
-  const keeper = tabs();
-  /** @type {any[]} */
-  const known = keeper?.sidebarTabs ?? keeper?.getSidebarTabs?.() ?? [];
-  const tab = known.find(({ id }) => id === TAB);
-  if (tab) tab.iconBadge = () => (unfinished ? String(unfinished) : null);
+	const keeper = tabs();
+	/** @type {any[]} */
+	const known = keeper?.sidebarTabs ?? keeper?.getSidebarTabs?.() ?? [];
+	const tab = known.find(({ id }) => id === TAB);
+	if (tab) tab.iconBadge = () => (unfinished ? String(unfinished) : null);
+}
+
+/**
+ * @param {string} id
+ * @param {[string, string]} where
+ * @param {string} name
+ * @param {string} tooltip
+ */
+function toggle(id, where, name, tooltip) {
+	const type = /** @type {const} */ ("boolean");
+	return { id, name, tooltip, category: ["API Mall Video", ...where], type, defaultValue: true };
 }
 
 function openPanel() {
-  if (!panel.isOpen) app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`);
+	if (!panel.isOpen) app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`);
 }
 
+// At once, and not when ComfyUI calls `setup`: after a reload a run that goes on is spoken of before that.
+onTold(async (told) => {
+	await loadWords();
+	lines.hear(told);
+	messenger.told(told);
+});
+onJob(async ({ job, unfinished, awaited }) => {
+	await loadWords();
+	showCount(unfinished);
+	lines.moved(job);
+	messenger.moved(job, awaited);
+});
+
 app.registerExtension({
-  name: "apimallvideo.panel",
-  settings: [
-    {
-      id: SHOW_LINE,
-      name: "Show price, state and result on the node",
-      tooltip: "A line on each node of this pack. It is not saved with the workflow.",
-      category: ["API Mall Video", "Nodes", "Line"],
-      type: "boolean",
-      defaultValue: true,
-    },
-    {
-      id: "apimallvideo.Messages.Paying",
-      name: "Say what a prompt will newly pay",
-      tooltip: "When it is queued, from what such jobs cost before.",
-      category: ["API Mall Video", "Messages", "Paying"],
-      type: "boolean",
-      defaultValue: true,
-    },
-    {
-      id: "apimallvideo.Messages.Failed",
-      name: "Say when a job failed",
-      tooltip: "With what it cost and what to do now.",
-      category: ["API Mall Video", "Messages", "Failed"],
-      type: "boolean",
-      defaultValue: true,
-    },
-    {
-      id: "apimallvideo.Messages.Stopped",
-      name: "Say what becomes of a job after an interrupt",
-      tooltip: "A job that was sent goes on and is paid for.",
-      category: ["API Mall Video", "Messages", "Stopped"],
-      type: "boolean",
-      defaultValue: true,
-    },
-    {
-      id: "apimallvideo.Messages.Arrived",
-      name: "Say when a clip came that nobody waited for",
-      tooltip: "It is in the panel, and was paid for already.",
-      category: ["API Mall Video", "Messages", "Arrived"],
-      type: "boolean",
-      defaultValue: true,
-    },
-    {
-      id: DAILY_CREDITS,
-      name: "Most credits a day (0: no limit)",
-      tooltip: "A job that would pass this is refused before it is sent. Days end at midnight of the ComfyUI machine.",
-      category: ["API Mall Video", "Budget", "Credits"],
-      type: "number",
-      attrs: { min: 0, step: 10 },
-      defaultValue: 0,
-    },
-  ],
-  setup() {
-    tabs()?.registerSidebarTab?.({
-      id: TAB,
-      title: "API Mall",
-      tooltip: "API Mall",
-      icon: "pi pi-video",
-      iconBadge: () => null,
-      type: "custom",
-      render: (/** @type {HTMLElement} */ host) => panel.render(host),
-      destroy: () => panel.destroy(),
-    });
-    onTold(async (told) => {
-      await loadWords();
-      lines.hear(told);
-      messenger.told(told);
-    });
-    onJob(async ({ job, unfinished, awaited }) => {
-      await loadWords();
-      showCount(unfinished);
-      lines.moved(job);
-      messenger.moved(job, awaited);
-    });
-    onQueueing(() => messenger.queueing(lines.paying()));
-    onQueued(() => messenger.queued(lines.paying()));
-    setInterval(() => lines.tick(), 1000);
-  },
-  nodeCreated(node) {
-    if (!isOurs(node)) return;
-    if (app.extensionManager?.setting?.get(SHOW_LINE) !== false) lines.add(node);
-    const prompt = node.widgets?.find(({ name }) => name === "prompt");
-    // Room to write in; a node of a workflow gets its own size back after this.
-    if (prompt) node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1] + FRESH_ROWS_PX]);
-  },
-  afterConfigureGraph() {
-    lines.settle();
-  },
+	name: "apimallvideo.panel",
+	settings: [
+		toggle(
+			SHOW_LINE,
+			["Nodes", "Line"],
+			"Show price, state and result on the node",
+			"A line on each node of this pack. It is not saved with the workflow.",
+		),
+		toggle(
+			"apimallvideo.Messages.Paying",
+			["Messages", "Paying"],
+			"Say what a prompt will newly pay",
+			"When it is queued, from what such jobs cost before.",
+		),
+		toggle(
+			"apimallvideo.Messages.Failed",
+			["Messages", "Failed"],
+			"Say when a job failed",
+			"With what it cost and what to do now.",
+		),
+		toggle(
+			"apimallvideo.Messages.Stopped",
+			["Messages", "Stopped"],
+			"Say what becomes of a job after an interrupt",
+			"A job that was sent goes on and is paid for.",
+		),
+		toggle(
+			"apimallvideo.Messages.Arrived",
+			["Messages", "Arrived"],
+			"Say when a clip came that nobody waited for",
+			"It is in the panel, and was paid for already.",
+		),
+		{
+			id: DAILY_CREDITS,
+			name: "Most credits a day (0: no limit)",
+			tooltip: "A job that would pass this is refused before it is sent. Days end at midnight of the ComfyUI machine.",
+			category: ["API Mall Video", "Budget", "Credits"],
+			type: "number",
+			attrs: { min: 0, step: 10 },
+			defaultValue: 0,
+		},
+	],
+	setup() {
+		tabs()?.registerSidebarTab?.({
+			id: TAB,
+			title: "API Mall",
+			tooltip: "API Mall",
+			icon: "pi pi-video",
+			iconBadge: () => null,
+			type: "custom",
+			render: (/** @type {HTMLElement} */ host) => panel.render(host),
+			destroy: () => panel.destroy(),
+		});
+		onQueueing(() => messenger.queueing(lines.paying()));
+		onQueued(() => messenger.queued(lines.paying()));
+		setInterval(() => lines.tick(), 1000);
+	},
+	nodeCreated(node) {
+		if (!isOurs(node)) return;
+		if (app.extensionManager?.setting?.get(SHOW_LINE) !== false) lines.add(node);
+		const prompt = node.widgets?.find(({ name }) => name === "prompt");
+		// Room to write in; a node of a workflow gets its own size back after this.
+		if (prompt) node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1] + FRESH_ROWS_PX]);
+	},
+	afterConfigureGraph() {
+		lines.settle();
+	},
 });

@@ -19,14 +19,14 @@ const WIDGET_PX = LINE_PX + 2 * MARGIN_PX;
 const WIDGET = "apimallvideo_state";
 const WORTH_ASKING = ["prompt", "model", "duration", "resolution", "take"];
 const LIVE = new Set([
-  "starting",
-  "uploading",
-  "waiting",
-  "submitting",
-  "pending",
-  "processing",
-  "downloading",
-  "elsewhere",
+	"starting",
+	"uploading",
+	"waiting",
+	"submitting",
+	"pending",
+	"processing",
+	"downloading",
+	"elsewhere",
 ]);
 
 /**
@@ -39,86 +39,86 @@ const LIVE = new Set([
 
 /** @param {Told} told does the run still go on? */
 export function isLive(told) {
-  return LIVE.has(told.phase);
+	return LIVE.has(told.phase);
 }
 
 /** The lines of all nodes; what the server said is kept until a job moves or the account changes. */
 export class Lines {
-  /** @param {() => void} openPanel */
-  constructor(openPanel) {
-    this.openPanel = openPanel;
-    this.memory = new Memory();
-    /** @type {Set<Line>} */
-    this.all = new Set();
-    /** @type {Map<string, Promise<Standing>>} */
-    this.answers = new Map();
-  }
+	/** @param {() => void} openPanel */
+	constructor(openPanel) {
+		this.openPanel = openPanel;
+		this.memory = new Memory();
+		/** @type {Set<Line>} */
+		this.all = new Set();
+		/** @type {Map<string, Promise<Standing>>} */
+		this.answers = new Map();
+	}
 
-  /** @param {AnyNode} plain one of ours */
-  add(plain) {
-    const node = /** @type {GraphNode} */ (plain);
-    if (typeof node.addDOMWidget !== "function") return;
-    const line = new Line(node, this);
-    this.all.add(line);
-    const removed = node.onRemoved;
-    const all = this.all;
-    node.onRemoved = function (...given) {
-      line.end();
-      all.delete(line);
-      return removed?.apply(this, given);
-    };
-  }
+	/** @param {AnyNode} plain one of ours */
+	add(plain) {
+		const node = /** @type {GraphNode} */ (plain);
+		if (typeof node.addDOMWidget !== "function") return;
+		const line = new Line(node, this);
+		this.all.add(line);
+		const removed = node.onRemoved;
+		const all = this.all;
+		node.onRemoved = function (...given) {
+			line.end();
+			all.delete(line);
+			return removed?.apply(this, given);
+		};
+	}
 
-  /**
-   * The server speaks of a node in the workflow `workflow`; null is one that no browser queued.
-   * @param {Told & { node: string, workflow: string | null }} told
-   */
-  hear({ node: id, workflow, ...told }) {
-    const here = !workflow || workflow === String(rootGraph()?.id);
-    const node = here ? nodeAt(id) : undefined;
-    const line = [...this.all].find((each) => each.node === node);
-    const place = node ? placeOf(node) : `${workflow}:${id}`;
-    this.memory.keep(place, told, line?.valuesOf(told) ?? settingsOf(told));
-    line?.show();
-  }
+	/**
+	 * The server speaks of a node in the workflow `workflow`; null is one that no browser queued.
+	 * @param {Told & { node: string, workflow: string | null }} told
+	 */
+	hear({ node: id, workflow, ...told }) {
+		const here = !workflow || workflow === String(rootGraph()?.id);
+		const node = here ? nodeAt(id) : undefined;
+		const line = [...this.all].find((each) => each.node === node);
+		const place = node ? placeOf(node) : `${workflow}:${id}`;
+		this.memory.keep(place, told, line?.valuesOf(told) ?? settingsOf(told));
+		line?.show();
+	}
 
-  /** @param {import("./card.js").Job} job it has moved */
-  moved(job) {
-    this.memory.moved(job);
-    this.forget();
-  }
+	/** @param {import("./card.js").Job} job it has moved */
+	moved(job) {
+		this.memory.moved(job);
+		this.forget();
+	}
 
-  /** What was true may not be so any more. */
-  forget() {
-    this.answers.clear();
-    for (const line of this.all) line.settle(true);
-  }
+	/** What was true may not be so any more. */
+	forget() {
+		this.answers.clear();
+		for (const line of this.all) line.settle(true);
+	}
 
-  /** The nodes have got their values. */
-  settle() {
-    for (const line of this.all) line.settle();
-  }
+	/** The nodes have got their values. */
+	settle() {
+		for (const line of this.all) line.settle();
+	}
 
-  /** A second has passed. */
-  tick() {
-    for (const line of this.all) line.tick();
-  }
+	/** A second has passed. */
+	tick() {
+		for (const line of this.all) line.tick();
+	}
 
-  /** The clips that the workflow would newly pay, as far as that is known; equal nodes make one. */
-  paying() {
-    const active = [...this.all].filter(({ node }) => node.graph && node.mode === 0);
-    return [...new Map(active.flatMap((line) => line.price() ?? [])).values()];
-  }
+	/** The clips that the workflow would newly pay, as far as that is known; equal nodes make one. */
+	paying() {
+		const active = [...this.all].filter(({ node }) => node.graph && node.mode === 0);
+		return [...new Map(active.flatMap((line) => line.price() ?? [])).values()];
+	}
 
-  /** @param {Record<string, unknown>} question */
-  ask(question) {
-    const key = JSON.stringify(question);
-    /** @type {Promise<Standing>} */
-    const answer = this.answers.get(key) ?? ask("standing", { ...question, client: clientId() });
-    this.answers.set(key, answer);
-    answer.catch(() => this.answers.delete(key));
-    return answer;
-  }
+	/** @param {Record<string, unknown>} question */
+	ask(question) {
+		const key = JSON.stringify(question);
+		/** @type {Promise<Standing>} */
+		const answer = this.answers.get(key) ?? ask("standing", { ...question, client: clientId() });
+		this.answers.set(key, answer);
+		answer.catch(() => this.answers.delete(key));
+		return answer;
+	}
 }
 
 /**
@@ -127,205 +127,204 @@ export class Lines {
  * @returns {Record<string, unknown>}
  */
 function settingsOf({ job }) {
-  if (!job?.type) return {};
-  const { prompt, model, duration, resolution, take } = job;
-  return { prompt, model, duration, resolution, take };
+	if (!job?.type) return {};
+	const { prompt, model, duration, resolution, take } = job;
+	return { prompt, model, duration, resolution, take };
 }
 
 class Line {
-  /**
-   * @param {GraphNode} node
-   * @param {Lines} lines
-   */
-  constructor(node, lines) {
-    this.node = node;
-    this.lines = lines;
-    this.asked = "";
-    this.said = "";
-    /** @type {Standing | undefined} */
-    this.standing = undefined;
-    this.element = document.createElement("div");
-    this.element.dataset.apimallLine = "";
-    Object.assign(this.element.style, { pointerEvents: "none", height: `${LINE_PX}px`, overflow: "hidden" });
-    this.body = h("div", { class: "line" });
-    const root = shadowOf(this.element);
-    keepKeys(root);
-    root.append(this.body);
-    this.#hang();
-    this.settle();
-  }
+	/**
+	 * @param {GraphNode} node
+	 * @param {Lines} lines
+	 */
+	constructor(node, lines) {
+		this.node = node;
+		this.lines = lines;
+		this.asked = "";
+		this.said = "";
+		/** @type {Standing | undefined} */
+		this.standing = undefined;
+		this.element = document.createElement("div");
+		this.element.dataset.apimallLine = "";
+		Object.assign(this.element.style, { pointerEvents: "none", height: `${LINE_PX}px`, overflow: "hidden" });
+		this.body = h("div", { class: "line" });
+		const root = shadowOf(this.element);
+		keepKeys(root);
+		root.append(this.body);
+		this.#hang();
+		this.settle();
+	}
 
-  #hang() {
-    const options = {
-      serialize: false,
-      hideOnZoom: true,
-      margin: MARGIN_PX,
-      getMinHeight: () => WIDGET_PX,
-      getMaxHeight: () => WIDGET_PX,
-      getHeight: () => WIDGET_PX,
-      getValue: () => "",
-      setValue: () => {},
-      // Values set by a program call nothing back; the next drawing sees them.
-      onDraw: () => this.settle(),
-    };
-    const widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
-    widget.serialize = false;
-    for (const own of this.node.widgets ?? []) {
-      if (own === widget || !own.name) continue;
-      const before = own.callback;
-      own.callback = (/** @type {any[]} */ ...given) => {
-        this.settle();
-        return /** @type {any} */ (before)?.apply(own, given);
-      };
-    }
-  }
+	#hang() {
+		const options = {
+			serialize: false,
+			hideOnZoom: true,
+			margin: MARGIN_PX,
+			getMinHeight: () => WIDGET_PX,
+			getMaxHeight: () => WIDGET_PX,
+			getHeight: () => WIDGET_PX,
+			getValue: () => "",
+			setValue: () => {},
+			// Values set by a program call nothing back; the next drawing sees them.
+			onDraw: () => this.settle(),
+		};
+		const widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
+		widget.serialize = false;
+		for (const own of this.node.widgets ?? []) {
+			if (own === widget || !own.name) continue;
+			const before = own.callback;
+			own.callback = (/** @type {any[]} */ ...given) => {
+				this.settle();
+				return /** @type {any} */ (before)?.apply(own, given);
+			};
+		}
+	}
 
-  end() {
-    clearTimeout(this.timer);
-  }
+	end() {
+		clearTimeout(this.timer);
+	}
 
-  /** Looks again when the values have stopped changing, and only if they did. */
-  settle(anew = false) {
-    const values = JSON.stringify(this.values());
-    if (values === this.asked && !anew) return;
-    const changed = values !== this.asked;
-    this.asked = values;
-    if (changed) {
-      this.standing = undefined;
-      this.show();
-    }
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#ask().catch((refused) => this.#say(problem(refused))), SETTLED_MS);
-  }
+	/** Looks again when the values have stopped changing, and only if they did. */
+	settle(anew = false) {
+		const values = JSON.stringify(this.values());
+		if (values === this.asked && !anew) return;
+		const changed = values !== this.asked;
+		this.asked = values;
+		if (changed) {
+			this.standing = undefined;
+			this.show();
+		}
+		clearTimeout(this.timer);
+		this.timer = setTimeout(() => this.#ask().catch((refused) => this.#say(problem(refused))), SETTLED_MS);
+	}
 
-  /**
-   * The widget values; those that come over a link are not known here and are left out.
-   * @returns {Record<string, any>}
-   */
-  values() {
-    const linked = linkedInputs(this.node);
-    const known = (this.node.widgets ?? []).filter(({ name }) => name && name !== WIDGET && !linked.has(name));
-    return Object.fromEntries(
-      known.filter(({ value }) => typeof value !== "object").map(({ name, value }) => [name, value]),
-    );
-  }
+	/**
+	 * The widget values; those that come over a link are not known here and are left out.
+	 * @returns {Record<string, any>}
+	 */
+	values() {
+		const linked = linkedInputs(this.node);
+		const known = (this.node.widgets ?? []).filter(({ name }) => name && name !== WIDGET && !linked.has(name));
+		return Object.fromEntries(
+			known.filter(({ value }) => typeof value !== "object").map(({ name, value }) => [name, value]),
+		);
+	}
 
-  /**
-   * The values that `told` is true for: those of its job, where it has one that this node made.
-   * @param {Told} told
-   */
-  valuesOf(told) {
-    return isPaid(this.node) ? { ...this.values(), ...settingsOf(told) } : this.values();
-  }
+	/**
+	 * The values that `told` is true for: those of its job, where it has one that this node made.
+	 * @param {Told} told
+	 */
+	valuesOf(told) {
+		return isPaid(this.node) ? { ...this.values(), ...settingsOf(told) } : this.values();
+	}
 
-  /** What is remembered of this node, if it was said of the values it has now. */
-  #lastWord() {
-    const word = this.lines.memory.get(placeOf(this.node));
-    if (!word) return undefined;
-    const values = this.values();
-    const differs = Object.entries(word.values).some(
-      ([name, value]) => name in values && name !== "wait" && values[name] !== value,
-    );
-    return differs ? undefined : word.told;
-  }
+	/** What is remembered of this node, if it was said of the values it has now. */
+	#lastWord() {
+		const word = this.lines.memory.get(placeOf(this.node));
+		if (!word) return undefined;
+		const values = this.values();
+		const differs = Object.entries(word.values).some(
+			([name, value]) => name in values && name !== "wait" && values[name] !== value,
+		);
+		return differs ? undefined : word.told;
+	}
 
-  /** Says what is known without asking. */
-  show() {
-    const told = this.#lastWord();
-    if (told) this.#say(ofRun(told, Date.now() / 1000));
-    // Until the answer for new values is there, the old one stays in grey: an empty line would flicker while one types.
-    else if (this.standing || !isPaid(this.node)) this.#say(estimated(this.standing, isPaid(this.node)));
-    else this.body.classList.add("stale");
-  }
+	/** Says what is known without asking. */
+	show() {
+		const told = this.#lastWord();
+		if (told) this.#say(ofRun(told, Date.now() / 1000));
+		// While one types, the old answer stays in grey.
+		else if (this.standing || !isPaid(this.node)) this.#say(estimated(this.standing, isPaid(this.node)));
+		else this.body.classList.add("stale");
+	}
 
-  tick() {
-    if (this.#lastWord()?.some(isLive)) this.show();
-  }
+	tick() {
+		if (this.#lastWord()?.some(isLive)) this.show();
+	}
 
-  async #ask() {
-    // A node that was made for a preview never gets onto a canvas: it is not worth a question.
-    if (!this.node.graph) {
-      this.asked = "";
-      return;
-    }
-    await loadWords();
-    const question = this.#question();
-    if (question) {
-      const standing = await this.lines.ask(question);
-      this.standing = standing;
-      if (standing.job) this.lines.memory.moved(standing.job);
-    }
-    this.show();
-  }
+	async #ask() {
+		// A node made for a preview is never on a canvas.
+		if (!this.node.graph) {
+			this.asked = "";
+			return;
+		}
+		await loadWords();
+		const question = this.#question();
+		if (question) {
+			const standing = await this.lines.ask(question);
+			this.standing = standing;
+			if (standing.job) this.lines.memory.moved(standing.job);
+		}
+		this.show();
+	}
 
-  /** One question for all that is to be known; none for what costs nothing, unless its job was not done. */
-  #question() {
-    const live = this.#lastWord()?.find((told) => told.job && (isPaid(this.node) || isLive(told)))?.job?.id;
-    const type = TYPE_OF_NODE[this.node.comfyClass ?? ""];
-    const values = this.values();
-    const given = Object.fromEntries(WORTH_ASKING.flatMap((name) => (name in values ? [[name, values[name]]] : [])));
-    if (!type) return live && { job: live };
-    return { ...given, type, ...(live && { job: live }) };
-  }
+	/** All in one question; none for what costs nothing, unless its job was not done. */
+	#question() {
+		const live = this.#lastWord()?.find((told) => told.job && (isPaid(this.node) || isLive(told)))?.job?.id;
+		const type = TYPE_OF_NODE[this.node.comfyClass ?? ""];
+		const values = this.values();
+		const given = Object.fromEntries(WORTH_ASKING.flatMap((name) => (name in values ? [[name, values[name]]] : [])));
+		if (!type) return live && { job: live };
+		return { ...given, type, ...(live && { job: live }) };
+	}
 
-  /**
-   * What queueing would newly cost, under what makes it one job with another node; nothing where it would not pay.
-   * @returns {[[string | Line, import("./messenger.js").Price]] | undefined}
-   */
-  price() {
-    const { standing } = this;
-    if (!isPaid(this.node) || standing?.standing !== "new" || !standing.ready) return undefined;
-    // A link may bring what was paid for already: then the last run is the best that is known.
-    if (this.#lastWord()?.some(({ trouble }) => !trouble)) return undefined;
-    const price = { credits: standing.credits, rehearsal: standing.rehearsal };
-    return [[this.node.comfyClass === NODE_OF_TYPE["text-to-video"] ? this.asked : this, price]];
-  }
+	/**
+	 * What queueing would newly cost, under what makes it one job with another node; nothing where it would not pay.
+	 * @returns {[[string | Line, import("./messenger.js").Price]] | undefined}
+	 */
+	price() {
+		const { standing } = this;
+		if (!isPaid(this.node) || standing?.standing !== "new" || !standing.ready) return undefined;
+		// A link may bring what was paid for already: then the last run is the best that is known.
+		if (this.#lastWord()?.some(({ trouble }) => !trouble)) return undefined;
+		const price = { credits: standing.credits, rehearsal: standing.rehearsal };
+		return [[this.node.comfyClass === NODE_OF_TYPE["text-to-video"] ? this.asked : this, price]];
+	}
 
-  /** @param {Saying} saying */
-  #say(saying) {
-    this.body.classList.remove("stale");
-    const key = JSON.stringify(saying);
-    if (key === this.said) return;
-    this.said = key;
-    const { tone, head, note, fraction, rehearsal, trouble, job, setUp } = saying;
-    const full = [head, note, ...(saying.remarks ?? [])].filter(Boolean).join("\n");
-    const open = () => (setUp ? this.lines.openPanel() : showTrouble(job ?? 0, this.body, trouble));
-    const button =
-      (trouble || setUp) && h("button", { type: "button", click: open }, t(setUp ? "line.set_up" : "line.details"));
-    this.body.className = `line ${tone}`;
-    this.body.replaceChildren(
-      h(
-        "div",
-        { class: "words", title: full },
-        h(
-          "p",
-          { class: "head" },
-          rehearsal && h("span", { class: "rehearsal-mark" }, t("rehearsal.mark")),
-          h("b", {}, head),
-        ),
-        h("p", { class: "note" }, note),
-      ),
-      button || "",
-      fraction !== null && fraction !== undefined ? bar(fraction) : "",
-    );
-    // Only what does not fit needs the pointer, for its full text; the rest leaves it to the canvas.
-    requestAnimationFrame(() => {
-      const rows = [...this.body.querySelectorAll("p")];
-      this.body.classList.toggle("long", Boolean(saying.remarks?.length) || rows.some(isCut));
-    });
-  }
+	/** @param {Saying} saying */
+	#say(saying) {
+		this.body.classList.remove("stale");
+		const key = JSON.stringify(saying);
+		if (key === this.said) return;
+		this.said = key;
+		const { tone, head, note, fraction, rehearsal, trouble, job, setUp } = saying;
+		const full = [head, note, ...(saying.remarks ?? [])].filter(Boolean).join("\n");
+		const open = () => (setUp ? this.lines.openPanel() : showTrouble(job ?? 0, this.body, trouble));
+		const button = (trouble || setUp) && h("button", { click: open }, t(setUp ? "line.set_up" : "line.details"));
+		this.body.className = `line ${tone}`;
+		this.body.replaceChildren(
+			h(
+				"div",
+				{ class: "words", title: full },
+				h(
+					"p",
+					{ class: "head" },
+					rehearsal && h("span", { class: "rehearsal-mark" }, t("rehearsal.mark")),
+					h("b", {}, head),
+				),
+				h("p", { class: "note" }, note),
+			),
+			button || "",
+			fraction !== null && fraction !== undefined ? bar(fraction) : "",
+		);
+		// What fits leaves the pointer to the canvas; the rest needs it for its full text.
+		requestAnimationFrame(() => {
+			const rows = [...this.body.querySelectorAll("p")];
+			this.body.classList.toggle("long", Boolean(saying.remarks?.length) || rows.some(isCut));
+		});
+	}
 }
 
 /** @param {HTMLElement} row */
 function isCut(row) {
-  return row.scrollWidth > row.clientWidth;
+	return row.scrollWidth > row.clientWidth;
 }
 
 /** @param {number} fraction */
 function bar(fraction) {
-  const filled = h("i");
-  filled.style.width = `${Math.round(100 * Math.min(1, Math.max(0, fraction)))}%`;
-  return h("div", { class: "bar" }, filled);
+	const filled = h("i");
+	filled.style.width = `${Math.round(100 * Math.min(1, Math.max(0, fraction)))}%`;
+	return h("div", { class: "bar" }, filled);
 }
 
 /**
@@ -333,5 +332,5 @@ function bar(fraction) {
  * @returns {Saying}
  */
 function problem(refused) {
-  return { tone: "warn", head: refused instanceof Error ? refused.message : String(refused), note: "" };
+	return { tone: "warn", head: refused instanceof Error ? refused.message : String(refused), note: "" };
 }

@@ -7,23 +7,23 @@ let loading;
 
 /** Fetches the style sheet, once; roots that are there already take it on. */
 export function loadLook() {
-  loading ??= fetch(new URL("../css/look.css", import.meta.url))
-    .then((answer) => (answer.ok ? answer.text() : ""))
-    .then((text) => sheet.replaceSync(text));
-  return loading;
+	loading ??= fetch(new URL("../css/look.css", import.meta.url))
+		.then((answer) => (answer.ok ? answer.text() : ""))
+		.then((text) => sheet.replaceSync(text));
+	return loading;
 }
 
 /** @type {Record<string, string>} Outlines in a square of 16. */
 const SHAPES = {
-  play: "M5 3l8 5-8 5z",
-  pause: "M5 3v10M11 3v10",
-  clock: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M8 4.6V8l2.4 1.6",
-  question:
-    "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M6.2 6.2a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.6-.8 1.2M8 11.4v.1",
-  cross: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4",
-  fetch: "M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11",
-  tune: "M2.5 5h4M10.5 5h3M2.5 11h3M9.5 11h4M8.5 3a2 2 0 1 0 0 4a2 2 0 1 0 0-4M7.5 9a2 2 0 1 0 0 4a2 2 0 1 0 0-4",
-  film: "M2 3.5h12v9H2zM5 3.5v9M11 3.5v9M2 8h3M11 8h3",
+	play: "M5 3l8 5-8 5z",
+	pause: "M5 3v10M11 3v10",
+	clock: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M8 4.6V8l2.4 1.6",
+	question:
+		"M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M6.2 6.2a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.6-.8 1.2M8 11.4v.1",
+	cross: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4",
+	fetch: "M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11",
+	tune: "M2.5 5h4M10.5 5h3M2.5 11h3M9.5 11h4M8.5 3a2 2 0 1 0 0 4a2 2 0 1 0 0-4M7.5 9a2 2 0 1 0 0 4a2 2 0 1 0 0-4",
+	film: "M2 3.5h12v9H2zM5 3.5v9M11 3.5v9M2 8h3M11 8h3",
 };
 
 /**
@@ -32,10 +32,10 @@ const SHAPES = {
  * @returns {ShadowRoot}
  */
 export function shadowOf(host) {
-  const root = host.attachShadow({ mode: "open" });
-  root.adoptedStyleSheets = [sheet];
-  loadLook();
-  return root;
+	const root = host.attachShadow({ mode: "open" });
+	root.adoptedStyleSheets = [sheet];
+	loadLook();
+	return root;
 }
 
 /**
@@ -44,18 +44,18 @@ export function shadowOf(host) {
  * @param {ShadowRoot} root
  */
 export function keepKeys(root) {
-  const isKept = (/** @type {Event} */ event) => {
-    const target = /** @type {HTMLElement} */ (event.composedPath()[0]);
-    if (target.closest?.("dialog") || target.matches?.("textarea, input:not([type=radio], [type=checkbox])"))
-      return true;
-    const { key, ctrlKey, metaKey } = /** @type {KeyboardEvent} */ (event);
-    return !ctrlKey && !metaKey && /^(Enter| |Tab|Arrow.*|Home|End|Page.*)$/.test(key ?? "");
-  };
-  for (const name of ["keydown", "keyup", "keypress", "copy", "cut", "paste"]) {
-    root.addEventListener(name, (event) => {
-      if (isKept(event)) event.stopPropagation();
-    });
-  }
+	const isKept = (/** @type {Event} */ event) => {
+		const target = /** @type {HTMLElement} */ (event.composedPath()[0]);
+		if (target.closest?.("dialog") || target.matches?.("textarea, input:not([type=radio], [type=checkbox])"))
+			return true;
+		const { key, ctrlKey, metaKey } = /** @type {KeyboardEvent} */ (event);
+		return !ctrlKey && !metaKey && /^(Enter| |Tab|Arrow.*|Home|End|Page.*)$/.test(key ?? "");
+	};
+	for (const name of ["keydown", "keyup", "keypress", "copy", "cut", "paste"]) {
+		root.addEventListener(name, (event) => {
+			if (isKept(event)) event.stopPropagation();
+		});
+	}
 }
 
 /**
@@ -64,7 +64,7 @@ export function keepKeys(root) {
  */
 
 /**
- * An element. A function is a listener, `true` an attribute without a value, null and false are left out.
+ * An element; a button submits no form unless that is its type. A function is a listener, `true` an attribute without a value, null and false are left out.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Given} [given]
@@ -72,14 +72,15 @@ export function keepKeys(root) {
  * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(tag, given = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(given)) {
-    if (typeof value === "function") element.addEventListener(name, value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, String(value));
-  }
-  for (const child of children) if (child) element.append(child);
-  return element;
+	const element = document.createElement(tag);
+	if (element instanceof HTMLButtonElement) element.type = "button";
+	for (const [name, value] of Object.entries(given)) {
+		if (typeof value === "function") element.addEventListener(name, value);
+		else if (value === true) element.setAttribute(name, "");
+		else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, String(value));
+	}
+	for (const child of children) if (child) element.append(child);
+	return element;
 }
 
 /**
@@ -87,12 +88,12 @@ export function h(tag, given = {}, ...children) {
  * @returns {SVGElement}
  */
 export function icon(name) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const path = document.createElementNS(space, "path");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  path.setAttribute("d", SHAPES[name] ?? "");
-  svg.append(path);
-  return svg;
+	const space = "http://www.w3.org/2000/svg";
+	const svg = document.createElementNS(space, "svg");
+	const path = document.createElementNS(space, "path");
+	svg.setAttribute("viewBox", "0 0 16 16");
+	svg.setAttribute("aria-hidden", "true");
+	path.setAttribute("d", SHAPES[name] ?? "");
+	svg.append(path);
+	return svg;
 }

@@ -29,70 +29,70 @@ const MOST_NODES = 300;
  */
 
 export class Memory {
-  constructor() {
-    /** @type {Map<string, LastWord>} */
-    this.words = new Map(read());
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.timer = undefined;
-  }
+	constructor() {
+		/** @type {Map<string, LastWord>} */
+		this.words = new Map(read());
+		/** @type {ReturnType<typeof setTimeout> | undefined} */
+		this.timer = undefined;
+	}
 
-  /** @param {string} place */
-  get(place) {
-    return this.words.get(place);
-  }
+	/** @param {string} place */
+	get(place) {
+		return this.words.get(place);
+	}
 
-  /**
-   * Keeps what was told of a node, with the widget values that it is true for.
-   * @param {string} place
-   * @param {Told} told
-   * @param {Record<string, unknown>} values
-   */
-  keep(place, told, values) {
-    const before = this.words.get(place)?.told ?? [];
-    const same = before.filter((each) => each.prompt_id === told.prompt_id && each.job && told.job);
-    const others = same.filter((each) => each.job?.id !== told.job?.id);
-    this.words.delete(place);
-    this.words.set(place, { values, told: [...others, told] });
-    if (this.words.size > MOST_NODES) this.words.delete(String(this.words.keys().next().value));
-    this.save();
-  }
+	/**
+	 * Keeps what was told of a node, with the widget values that it is true for.
+	 * @param {string} place
+	 * @param {Told} told
+	 * @param {Record<string, unknown>} values
+	 */
+	keep(place, told, values) {
+		const before = this.words.get(place)?.told ?? [];
+		const same = before.filter((each) => each.prompt_id === told.prompt_id && each.job && told.job);
+		const others = same.filter((each) => each.job?.id !== told.job?.id);
+		this.words.delete(place);
+		this.words.set(place, { values, told: [...others, told] });
+		if (this.words.size > MOST_NODES) this.words.delete(String(this.words.keys().next().value));
+		this.save();
+	}
 
-  /**
-   * A job has moved: whatever node spoke of it speaks of it as it is now. True when one did.
-   * @param {import("./card.js").Job} job
-   */
-  moved(job) {
-    let found = false;
-    for (const word of this.words.values()) {
-      for (const told of word.told) {
-        if (told.job?.id !== job.id) continue;
-        told.job = { ...job, prompt: job.prompt ?? told.job.prompt };
-        found = true;
-      }
-    }
-    if (found) this.save();
-    return found;
-  }
+	/**
+	 * A job has moved: whatever node spoke of it speaks of it as it is now. True when one did.
+	 * @param {import("./card.js").Job} job
+	 */
+	moved(job) {
+		let found = false;
+		for (const word of this.words.values()) {
+			for (const told of word.told) {
+				if (told.job?.id !== job.id) continue;
+				told.job = { ...job, prompt: job.prompt ?? told.job.prompt };
+				found = true;
+			}
+		}
+		if (found) this.save();
+		return found;
+	}
 
-  /** Many words come a second; they are written down when it is quiet for a moment, and before the page goes. */
-  save() {
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
-      try {
-        localStorage.setItem(KEY, JSON.stringify([...this.words]));
-      } catch {
-        // A full or forbidden storage costs no more than the words after a reload.
-      }
-    }, 200);
-  }
+	/** Many words come a second; they are written down when it is quiet for a moment, and before the page goes. */
+	save() {
+		this.timer ??= setTimeout(() => {
+			this.timer = undefined;
+			try {
+				localStorage.setItem(KEY, JSON.stringify([...this.words]));
+			} catch {
+				// Without storage, the words end with the page.
+			}
+		}, 200);
+	}
 }
 
 /** @returns {[string, LastWord][]} */
 function read() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(kept) ? kept.filter(([place, word]) => typeof place === "string" && word?.told?.length) : [];
-  } catch {
-    return [];
-  }
+	try {
+		const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+		return Array.isArray(kept) ? kept.filter(([place, word]) => typeof place === "string" && word?.told?.length) : [];
+	} catch {
+		return [];
+	}
 }

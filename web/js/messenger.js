@@ -17,82 +17,82 @@ const GOES_ON = new Set(["Detached", "StillRunning"]);
 
 /** @param {"Paying" | "Failed" | "Stopped" | "Arrived"} kind */
 function wanted(kind) {
-  return app.extensionManager?.setting?.get(`apimallvideo.Messages.${kind}`) !== false;
+	return app.extensionManager?.setting?.get(`apimallvideo.Messages.${kind}`) !== false;
 }
 
 export class Messenger {
-  /** @param {{ open: () => void, show: (job: number) => void }} panel */
-  constructor(panel) {
-    this.panel = panel;
-    /** @type {Set<string>} */
-    this.said = new Set();
-    /** @type {Price[] | undefined} */
-    this.before = undefined;
-  }
+	/** @param {{ open: () => void, show: (job: number) => void }} panel */
+	constructor(panel) {
+		this.panel = panel;
+		/** @type {Set<string>} */
+		this.said = new Set();
+		/** @type {Price[] | undefined} */
+		this.before = undefined;
+	}
 
-  /** @param {Told & { node: string }} told the end of a run, said once */
-  told({ phase, trouble, job, prompt_id, node }) {
-    if (!trouble || (phase !== "failed" && phase !== "stopped") || !wanted(phase === "failed" ? "Failed" : "Stopped")) {
-      return;
-    }
-    const which = `${prompt_id} ${job?.id ?? node} ${phase}`;
-    if (this.said.has(which)) return;
-    this.said.add(which);
-    const show = job ? { label: t("message.show"), onClick: () => this.#show(job.id) } : undefined;
-    if (phase === "stopped") {
-      const sent = trouble.charge !== "not_sent";
-      notice(
-        "info",
-        t(sent ? "message.stopped" : "line.unsent"),
-        sent ? t("message.arrives") : chargeOf(trouble),
-        show,
-      );
-    } else if (GOES_ON.has(trouble.kind)) {
-      notice("warn", titleOf(trouble.kind), `${chargeOf(trouble)} ${t("message.same_again")}`, show);
-    } else {
-      notice("error", titleOf(trouble.kind), `${chargeOf(trouble)} ${adviceOf(trouble)}`, show);
-    }
-  }
+	/** @param {Told & { node: string }} told the end of a run, said once */
+	told({ phase, trouble, job, prompt_id, node }) {
+		if (!trouble || (phase !== "failed" && phase !== "stopped") || !wanted(phase === "failed" ? "Failed" : "Stopped")) {
+			return;
+		}
+		const which = `${prompt_id} ${job?.id ?? node} ${phase}`;
+		if (this.said.has(which)) return;
+		this.said.add(which);
+		const show = job ? { label: t("message.show"), onClick: () => this.#show(job.id) } : undefined;
+		if (phase === "stopped") {
+			const sent = trouble.charge !== "not_sent";
+			notice(
+				"info",
+				t(sent ? "message.stopped" : "line.unsent"),
+				sent ? t("message.arrives") : chargeOf(trouble),
+				show,
+			);
+		} else if (GOES_ON.has(trouble.kind)) {
+			notice("warn", titleOf(trouble.kind), `${chargeOf(trouble)} ${t("message.same_again")}`, show);
+		} else {
+			notice("error", titleOf(trouble.kind), `${chargeOf(trouble)} ${adviceOf(trouble)}`, show);
+		}
+	}
 
-  /**
-   * @param {import("./card.js").Job} job
-   * @param {boolean} awaited by a node, somewhere
-   */
-  moved(job, awaited) {
-    if (!job.file || awaited || !wanted("Arrived")) return;
-    const which = `${job.id} arrived`;
-    if (this.said.has(which)) return;
-    this.said.add(which);
-    const beginning = (job.prompt ?? "").trim().slice(0, BEGINNING_LENGTH);
-    notice("success", t("message.arrived"), beginning || t("card.foreign"), {
-      label: t("message.show"),
-      onClick: () => this.#show(job.id),
-    });
-  }
+	/**
+	 * @param {import("./card.js").Job} job
+	 * @param {boolean} awaited by a node, somewhere
+	 */
+	moved(job, awaited) {
+		if (!job.file || awaited || !wanted("Arrived")) return;
+		const which = `${job.id} arrived`;
+		if (this.said.has(which)) return;
+		this.said.add(which);
+		const beginning = (job.prompt ?? "").trim().slice(0, BEGINNING_LENGTH);
+		notice("success", t("message.arrived"), beginning || t("card.foreign"), {
+			label: t("message.show"),
+			onClick: () => this.#show(job.id),
+		});
+	}
 
-  /** @param {Price[]} prices before the run changes what is known of its nodes; older front ends do not say this */
-  queueing(prices) {
-    this.before = prices;
-  }
+	/** @param {Price[]} prices before the run changes what is known of its nodes; older front ends do not say this */
+	queueing(prices) {
+		this.before = prices;
+	}
 
-  /** @param {Price[]} now of the clips that the prompt will newly pay */
-  async queued(now) {
-    const prices = this.before ?? now;
-    this.before = undefined;
-    if (!prices.length || !wanted("Paying")) return;
-    await loadWords();
-    const known = prices.flatMap(({ credits }) => credits ?? []);
-    const sum = number(known.reduce((total, each) => total + each, 0));
-    const clips = t(prices.length === 1 ? "message.new_clip" : "message.new_clips", { clips: prices.length });
-    const about =
-      known.length === prices.length ? "message.about" : known.length ? "message.at_least" : "message.unknown";
-    const mark = prices.some(({ rehearsal }) => rehearsal) ? `${t("rehearsal.mark")} \u00b7 ` : "";
-    notice("info", mark + clips, t(about, { credits: sum }));
-  }
+	/** @param {Price[]} now of the clips that the prompt will newly pay */
+	async queued(now) {
+		const prices = this.before ?? now;
+		this.before = undefined;
+		if (!prices.length || !wanted("Paying")) return;
+		await loadWords();
+		const known = prices.flatMap(({ credits }) => credits ?? []);
+		const sum = number(known.reduce((total, each) => total + each, 0));
+		const clips = t(prices.length === 1 ? "message.new_clip" : "message.new_clips", { clips: prices.length });
+		const about =
+			known.length === prices.length ? "message.about" : known.length ? "message.at_least" : "message.unknown";
+		const mark = prices.some(({ rehearsal }) => rehearsal) ? `${t("rehearsal.mark")} \u00b7 ` : "";
+		notice("info", mark + clips, t(about, { credits: sum }));
+	}
 
-  /** @param {number} job */
-  #show(job) {
-    this.panel.open();
-    this.panel.show(job);
-  }
+	/** @param {number} job */
+	#show(job) {
+		this.panel.open();
+		this.panel.show(job);
+	}
 }

@@ -17,10 +17,10 @@ const KINDS = { success: "success", info: "info", warn: "warning", error: "error
  * @param {{ label: string, onClick: () => void }} [action] a button, where the front end has such
  */
 export function notice(severity, summary, detail, action) {
-  const corner = /** @type {any} */ (app.extensionManager?.toast);
-  const life = severity === "error" || severity === "warn" || action ? LONG_MS : SHORT_MS;
-  const kind = KINDS[severity];
-  if (action && typeof corner?.[kind] === "function") {
-    corner[kind](summary, { description: detail, duration: life, action });
-  } else corner?.add({ severity, summary, detail, life });
+	const corner = /** @type {any} */ (app.extensionManager?.toast);
+	const life = severity === "error" || severity === "warn" || action ? LONG_MS : SHORT_MS;
+	const kind = KINDS[severity];
+	if (action && typeof corner?.[kind] === "function") {
+		corner[kind](summary, { description: detail, duration: life, action });
+	} else corner?.add({ severity, summary, detail, life });
 }

@@ -34,28 +34,28 @@ const GENTLE = new Set(["Detached", "StillRunning", "NotHome"]);
 
 /** @param {(string | null | undefined | false)[]} parts */
 function joined(...parts) {
-  return parts.filter(Boolean).join(DOT);
+	return parts.filter(Boolean).join(DOT);
 }
 
 /** @param {string} kind the class of an error */
 export function titleOf(kind) {
-  const key = `error.${kind}`;
-  return t(knows(key) ? key : "error.APIMallError");
+	const key = `error.${kind}`;
+	return t(knows(key) ? key : "error.APIMallError");
 }
 
 /** @param {Pick<Trouble, "kind" | "advice">} trouble */
 export function adviceOf({ kind, advice }) {
-  const key = `advice.${kind}`;
-  return knows(key) ? t(key) : advice;
+	const key = `advice.${kind}`;
+	return knows(key) ? t(key) : advice;
 }
 
 /** @param {Pick<Trouble, "charge" | "credits_used" | "credits_refunded">} trouble */
 export function chargeOf({ charge, credits_used, credits_refunded }) {
-  const stated = credits_used !== null || !knows(`charge.${charge}.unstated`);
-  return t(stated ? `charge.${charge}` : `charge.${charge}.unstated`, {
-    used: number(credits_used ?? 0),
-    refunded: number(credits_refunded ?? 0),
-  });
+	const stated = credits_used !== null || !knows(`charge.${charge}.unstated`);
+	return t(stated ? `charge.${charge}` : `charge.${charge}.unstated`, {
+		used: number(credits_used ?? 0),
+		refunded: number(credits_refunded ?? 0),
+	});
 }
 
 /**
@@ -63,15 +63,15 @@ export function chargeOf({ charge, credits_used, credits_refunded }) {
  * @param {Pick<Trouble, "charge" | "credits_used" | "credits_refunded">} of
  */
 export function cost({ charge, credits_used, credits_refunded }) {
-  const used = credits_used === null ? null : number(credits_used);
-  if (charge === "running" || charge === "charged") {
-    return used === null ? t("cost.unstated") : t("cost.used", { used });
-  }
-  if (charge === "refunded" && !credits_refunded) {
-    return used === null ? t("cost.unstated") : t("cost.no_refund", { used });
-  }
-  if (charge === "refunded") return t("cost.refunded", { refunded: number(credits_refunded ?? 0), used: used ?? "?" });
-  return t(`cost.${charge}`);
+	const used = credits_used === null ? null : number(credits_used);
+	if (charge === "running" || charge === "charged") {
+		return used === null ? t("cost.unstated") : t("cost.used", { used });
+	}
+	if (charge === "refunded" && !credits_refunded) {
+		return used === null ? t("cost.unstated") : t("cost.no_refund", { used });
+	}
+	if (charge === "refunded") return t("cost.refunded", { refunded: number(credits_refunded ?? 0), used: used ?? "?" });
+	return t(`cost.${charge}`);
 }
 
 /**
@@ -81,31 +81,31 @@ export function cost({ charge, credits_used, credits_refunded }) {
  * @returns {Saying}
  */
 export function estimated(standing, paid) {
-  if (!paid) return { tone: "", head: t("line.costs_nothing"), note: "" };
-  if (!standing) return { tone: "", head: "", note: "" };
-  const { rehearsal } = standing;
-  if (!standing.ready) return { tone: "warn", head: t("account.no_key"), note: t("line.no_key"), setUp: true };
-  if (standing.standing !== "new") {
-    return {
-      tone: "good",
-      head: t(`estimate.${standing.standing}`),
-      note: t(`estimate.${standing.standing}.note`),
-      rehearsal,
-    };
-  }
-  const { runs, credits, seconds } = standing;
-  if (!runs || (credits === null && seconds === null)) {
-    return { tone: "", head: t("estimate.none"), note: t("estimate.none.note"), rehearsal };
-  }
-  return {
-    tone: "",
-    head: joined(
-      credits !== null && t("estimate.credits", { credits: number(credits) }),
-      seconds !== null && t("estimate.time", { time: span(seconds) }),
-    ),
-    note: runs === 1 ? t("estimate.run") : t("estimate.runs", { runs }),
-    rehearsal,
-  };
+	if (!paid) return { tone: "", head: t("line.costs_nothing"), note: "" };
+	if (!standing) return { tone: "", head: "", note: "" };
+	const { rehearsal } = standing;
+	if (!standing.ready) return { tone: "warn", head: t("account.no_key"), note: t("line.no_key"), setUp: true };
+	if (standing.standing !== "new") {
+		return {
+			tone: "good",
+			head: t(`estimate.${standing.standing}`),
+			note: t(`estimate.${standing.standing}.note`),
+			rehearsal,
+		};
+	}
+	const { runs, credits, seconds } = standing;
+	if (!runs || (credits === null && seconds === null)) {
+		return { tone: "", head: t("estimate.none"), note: t("estimate.none.note"), rehearsal };
+	}
+	return {
+		tone: "",
+		head: joined(
+			credits !== null && t("estimate.credits", { credits: number(credits) }),
+			seconds !== null && t("estimate.time", { time: span(seconds) }),
+		),
+		note: runs === 1 ? t("estimate.run") : t("estimate.runs", { runs }),
+		rehearsal,
+	};
 }
 
 /**
@@ -115,30 +115,30 @@ export function estimated(standing, paid) {
  * @returns {Saying}
  */
 export function ofRun(told, now) {
-  const last = /** @type {Told} */ (told.at(-1));
-  if (told.length === 1) return { ...ofJob(last, now), remarks: last.remarks };
-  const failed = told.filter(({ trouble, job }) => trouble && !job?.file);
-  const done = told.filter(({ job }) => job?.file);
-  const credits = told.reduce((sum, { job }) => sum + (job?.credits_used ?? 0) - (job?.credits_refunded ?? 0), 0);
-  const all = told.length;
-  const note = t("cost.used", { used: number(credits) });
-  if (failed.length) {
-    const [first] = failed;
-    return {
-      tone: "bad",
-      head: t("line.some_failed", { failed: failed.length, all }),
-      note: joined(note, titleOf(first?.trouble?.kind ?? "")),
-      trouble: first?.trouble ?? undefined,
-      job: first?.job?.id,
-    };
-  }
-  const whole = done.length === all;
-  return {
-    tone: whole ? "good" : "busy",
-    head: t("line.some_done", { done: done.length, all }),
-    note,
-    fraction: whole ? null : done.length / all,
-  };
+	const last = /** @type {Told} */ (told.at(-1));
+	if (told.length === 1) return { ...ofJob(last, now), remarks: last.remarks };
+	const failed = told.filter(({ trouble, job }) => trouble && !job?.file);
+	const done = told.filter(({ job }) => job?.file);
+	const credits = told.reduce((sum, { job }) => sum + (job?.credits_used ?? 0) - (job?.credits_refunded ?? 0), 0);
+	const all = told.length;
+	const note = t("cost.used", { used: number(credits) });
+	if (failed.length) {
+		const [first] = failed;
+		return {
+			tone: "bad",
+			head: t("line.some_failed", { failed: failed.length, all }),
+			note: joined(note, titleOf(first?.trouble?.kind ?? "")),
+			trouble: first?.trouble ?? undefined,
+			job: first?.job?.id,
+		};
+	}
+	const whole = done.length === all;
+	return {
+		tone: whole ? "good" : "busy",
+		head: t("line.some_done", { done: done.length, all }),
+		note,
+		fraction: whole ? null : done.length / all,
+	};
 }
 
 /**
@@ -147,18 +147,18 @@ export function ofRun(told, now) {
  * @returns {Saying}
  */
 function ofJob(told, now) {
-  const { phase, job } = told;
-  if (phase === "loaded") return ofClip(told);
-  // The job may have gone on after the run: what became of it is the last word.
-  if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, phase === "done" && !told.fetched);
-  const trouble = endOf(job) ?? told.trouble;
-  if (!trouble) return live(told, now);
-  const saying = { trouble, job: job?.id, note: cost(trouble) };
-  if (phase === "stopped") {
-    if (trouble.charge === "not_sent") return { ...saying, tone: "", head: t("line.unsent") };
-    return { ...saying, tone: "warn", head: t("line.stopped"), note: joined(cost(trouble), t("line.to_panel")) };
-  }
-  return { ...saying, tone: GENTLE.has(trouble.kind) ? "warn" : "bad", head: titleOf(trouble.kind) };
+	const { phase, job } = told;
+	if (phase === "loaded") return ofClip(told);
+	// The job may have gone on after the run: what became of it is the last word.
+	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, phase === "done" && !told.fetched);
+	const trouble = endOf(job) ?? told.trouble;
+	if (!trouble) return live(told, now);
+	const saying = { trouble, job: job?.id, note: cost(trouble) };
+	if (phase === "stopped") {
+		if (trouble.charge === "not_sent") return { ...saying, tone: "", head: t("line.unsent") };
+		return { ...saying, tone: "warn", head: t("line.stopped"), note: joined(cost(trouble), t("line.to_panel")) };
+	}
+	return { ...saying, tone: GENTLE.has(trouble.kind) ? "warn" : "bad", head: titleOf(trouble.kind) };
 }
 
 /**
@@ -167,9 +167,9 @@ function ofJob(told, now) {
  * @returns {Trouble | null}
  */
 function endOf(job) {
-  if (!job?.error || job.unfinished) return null;
-  const { error: kind, charge, credits_used, credits_refunded } = job;
-  return { kind, what: "", advice: "", charge, credits_used, credits_refunded };
+	if (!job?.error || job.unfinished) return null;
+	const { error: kind, charge, credits_used, credits_refunded } = job;
+	return { kind, what: "", advice: "", charge, credits_used, credits_refunded };
 }
 
 /**
@@ -178,9 +178,9 @@ function endOf(job) {
  * @returns {Saying}
  */
 function done(job, before) {
-  const took = !before && job.seconds !== null && span(job.seconds);
-  const head = before ? t("estimate.paid") : joined(t("state.delivered"), cost(job), took);
-  return { tone: "good", head, note: t("estimate.paid.note") };
+	const took = !before && job.seconds !== null && span(job.seconds);
+	const head = before ? t("estimate.paid") : joined(t("state.delivered"), cost(job), took);
+	return { tone: "good", head, note: t("estimate.paid.note") };
 }
 
 /**
@@ -189,17 +189,17 @@ function done(job, before) {
  * @returns {Saying}
  */
 function live({ phase, job, fraction, running, limit }, now) {
-  const percent =
-    fraction !== null && phase !== "pending" && t("line.percent", { percent: Math.round(100 * fraction) });
-  const places = phase === "waiting" && limit !== null && t("line.places", { running: running ?? 0, limit });
-  const time = job?.accepted_at ? t("card.for", { time: span(now - job.accepted_at) }) : "";
-  const paid = job && job.charge !== "not_sent" && cost(job);
-  return {
-    tone: "busy",
-    head: joined(t(`phase.${phase}`), percent, places),
-    note: joined(paid, time),
-    fraction: phase === "pending" || phase === "processing" || phase === "downloading" ? fraction : null,
-  };
+	const percent =
+		fraction !== null && phase !== "pending" && t("line.percent", { percent: Math.round(100 * fraction) });
+	const places = phase === "waiting" && limit !== null && t("line.places", { running: running ?? 0, limit });
+	const time = job?.accepted_at ? t("card.for", { time: span(now - job.accepted_at) }) : "";
+	const paid = job && job.charge !== "not_sent" && cost(job);
+	return {
+		tone: "busy",
+		head: joined(t(`phase.${phase}`), percent, places),
+		note: joined(paid, time),
+		fraction: phase === "pending" || phase === "processing" || phase === "downloading" ? fraction : null,
+	};
 }
 
 /**
@@ -207,15 +207,15 @@ function live({ phase, job, fraction, running, limit }, now) {
  * @returns {Saying}
  */
 function ofClip({ clip }) {
-  if (!clip) return { tone: "", head: t("line.costs_nothing"), note: "" };
-  const { frames, fps, width, height, seconds, sound } = clip;
-  return {
-    tone: "good",
-    head: joined(t("line.frames", { frames: number(frames) }), t("line.fps", { fps: number(fps) })),
-    note: joined(
-      `${width}\u00d7${height}`,
-      t("time.s", { s: number(seconds) }),
-      t(sound ? "line.sound" : "line.silent"),
-    ),
-  };
+	if (!clip) return { tone: "", head: t("line.costs_nothing"), note: "" };
+	const { frames, fps, width, height, seconds, sound } = clip;
+	return {
+		tone: "good",
+		head: joined(t("line.frames", { frames: number(frames) }), t("line.fps", { fps: number(fps) })),
+		note: joined(
+			`${width}\u00d7${height}`,
+			t("time.s", { s: number(seconds) }),
+			t(sound ? "line.sound" : "line.silent"),
+		),
+	};
 }

@@ -13,19 +13,19 @@ export class Refused extends Error {}
  * @returns {Promise<any>}
  */
 export async function ask(path, body, shown = {}) {
-  const headers = { "Content-Type": "application/json", ...shown };
-  const answer = await api.fetchApi(
-    `/apimall/${path}`,
-    body === undefined ? { cache: "no-store" } : { method: "POST", headers, body: JSON.stringify(body) },
-  );
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(told.problem ?? `HTTP ${answer.status}`);
-  return told;
+	const headers = { "Content-Type": "application/json", ...shown };
+	const answer = await api.fetchApi(
+		`/apimall/${path}`,
+		body === undefined ? { cache: "no-store" } : { method: "POST", headers, body: JSON.stringify(body) },
+	);
+	const told = await answer.json().catch(() => ({}));
+	if (!answer.ok) throw new Refused(told.problem ?? `HTTP ${answer.status}`);
+	return told;
 }
 
 /** What ComfyUI calls this browser. */
 export function clientId() {
-  return api.clientId ?? "";
+	return api.clientId ?? "";
 }
 
 /**
@@ -33,7 +33,7 @@ export function clientId() {
  * @param {string} file
  */
 export function clipAddress(file) {
-  return api.apiURL(`/view?${new URLSearchParams({ filename: file, subfolder: "apimall", type: "output" })}`);
+	return api.apiURL(`/view?${new URLSearchParams({ filename: file, subfolder: "apimall", type: "output" })}`);
 }
 
 /**
@@ -41,12 +41,12 @@ export function clipAddress(file) {
  * @param {number} job
  */
 export function posterAddress(job) {
-  return api.apiURL(`/apimall/posters/${job}`);
+	return api.apiURL(`/apimall/posters/${job}`);
 }
 
 /** The address of the export. */
 export function exportAddress() {
-  return api.apiURL("/apimall/jobs.csv");
+	return api.apiURL("/apimall/jobs.csv");
 }
 
 /**
@@ -55,31 +55,31 @@ export function exportAddress() {
  * @param {(detail: any) => void} listener
  */
 function on(name, listener) {
-  const heard = (/** @type {any} */ event) => listener(event.detail);
-  // The types know only ComfyUI's own events; any name a server sends may be listened to.
-  const events = /** @type {EventTarget} */ (/** @type {unknown} */ (api));
-  events.addEventListener(name, heard);
-  return () => events.removeEventListener(name, heard);
+	const heard = (/** @type {any} */ event) => listener(event.detail);
+	// The types know only ComfyUI's own events; any name a server sends may be listened to.
+	const events = /** @type {EventTarget} */ (/** @type {unknown} */ (api));
+	events.addEventListener(name, heard);
+	return () => events.removeEventListener(name, heard);
 }
 
 /** @param {(told: { job: import("./card.js").Job, unfinished: number, awaited: boolean }) => void} listener */
 export function onJob(listener) {
-  return on("apimallvideo.jobs", listener);
+	return on("apimallvideo.jobs", listener);
 }
 
 /** @param {(told: import("./memory.js").Told & { node: string, workflow: string | null }) => void} listener */
 export function onTold(listener) {
-  return on("apimallvideo.node", listener);
+	return on("apimallvideo.node", listener);
 }
 
 /** @param {() => void} listener called when this browser is about to queue a prompt */
 export function onQueueing(listener) {
-  return on("promptQueueing", listener);
+	return on("promptQueueing", listener);
 }
 
 /** @param {() => void} listener called when it has */
 export function onQueued(listener) {
-  return on("promptQueued", listener);
+	return on("promptQueued", listener);
 }
 
 /**
@@ -87,9 +87,9 @@ export function onQueued(listener) {
  * @param {() => void} listener
  */
 export function onDoubt(listener) {
-  const names = /** @type {const} */ (["execution_error", "execution_interrupted", "execution_success", "reconnected"]);
-  for (const name of names) api.addEventListener(name, listener);
-  return () => {
-    for (const name of names) api.removeEventListener(name, listener);
-  };
+	const names = /** @type {const} */ (["execution_error", "execution_interrupted", "execution_success", "reconnected"]);
+	for (const name of names) api.addEventListener(name, listener);
+	return () => {
+		for (const name of names) api.removeEventListener(name, listener);
+	};
 }

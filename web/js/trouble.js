@@ -13,35 +13,35 @@ import { t } from "./words.js";
  * @param {import("./memory.js").Trouble} [known] what was told of it already
  */
 export async function showTrouble(jobId, near, known) {
-  const nothing = { trouble: null, report: "", job: null };
-  const found = jobId ? await ask(`jobs/${jobId}`).catch(() => nothing) : nothing;
-  const { report, job } = found;
-  const trouble = found.trouble ?? known;
-  if (!trouble) return;
-  const close = () => dialog.close();
-  const dialog = h(
-    "dialog",
-    { "aria-labelledby": "apimall-trouble", close: () => dialog.remove() },
-    h(
-      "div",
-      { class: "sheet" },
-      h("h2", { id: "apimall-trouble" }, titleOf(trouble.kind)),
-      part("trouble.what", trouble.what),
-      part("trouble.charged", chargeOf(trouble)),
-      part("trouble.now", adviceOf(trouble)),
-      ids(trouble),
-      report && h("details", {}, h("summary", {}, t("trouble.report")), h("pre", { tabindex: 0 }, report)),
-      h(
-        "footer",
-        {},
-        job?.task_id && h("button", { type: "button", click: () => copy(job.task_id, dialog) }, t("verb.copy")),
-        report && h("button", { type: "button", click: () => copy(report, dialog) }, t("trouble.copy")),
-        h("button", { type: "button", class: "main", autofocus: true, click: close }, t("trouble.close")),
-      ),
-    ),
-  );
-  near.getRootNode().appendChild(dialog);
-  dialog.showModal();
+	const nothing = { trouble: null, report: "", job: null };
+	const found = jobId ? await ask(`jobs/${jobId}`).catch(() => nothing) : nothing;
+	const { report, job } = found;
+	const trouble = found.trouble ?? known;
+	if (!trouble) return;
+	const close = () => dialog.close();
+	const dialog = h(
+		"dialog",
+		{ "aria-labelledby": "apimall-trouble", close: () => dialog.remove() },
+		h(
+			"div",
+			{ class: "sheet" },
+			h("h2", { id: "apimall-trouble" }, titleOf(trouble.kind)),
+			part("trouble.what", trouble.what),
+			part("trouble.charged", chargeOf(trouble)),
+			part("trouble.now", adviceOf(trouble)),
+			ids(trouble),
+			report && h("details", {}, h("summary", {}, t("trouble.report")), h("pre", { tabindex: 0 }, report)),
+			h(
+				"footer",
+				{},
+				job?.task_id && h("button", { click: () => copy(job.task_id, dialog) }, t("verb.copy")),
+				report && h("button", { click: () => copy(report, dialog) }, t("trouble.copy")),
+				h("button", { class: "main", autofocus: true, click: close }, t("trouble.close")),
+			),
+		),
+	);
+	near.getRootNode().appendChild(dialog);
+	dialog.showModal();
 }
 
 /**
@@ -49,19 +49,19 @@ export async function showTrouble(jobId, near, known) {
  * @param {string} text
  */
 function part(key, text) {
-  return text ? h("section", {}, h("h3", {}, t(key)), h("p", {}, text)) : null;
+	return text ? h("section", {}, h("h3", {}, t(key)), h("p", {}, text)) : null;
 }
 
 /** @param {Record<string, string | number | null>} trouble */
 function ids(trouble) {
-  const named = [
-    ["card.task", trouble.task_id],
-    ["trouble.request", trouble.request_id],
-    ["trouble.provider_request", trouble.provider_request_id],
-    ["trouble.http", trouble.http_status],
-    ["trouble.code", trouble.code],
-  ].filter(([, value]) => value);
-  if (!named.length) return null;
-  const rows = named.flatMap(([label, value]) => [h("dt", {}, t(String(label))), h("dd", {}, String(value))]);
-  return h("dl", { class: "ids" }, ...rows);
+	const named = [
+		["card.task", trouble.task_id],
+		["trouble.request", trouble.request_id],
+		["trouble.provider_request", trouble.provider_request_id],
+		["trouble.http", trouble.http_status],
+		["trouble.code", trouble.code],
+	].filter(([, value]) => value);
+	if (!named.length) return null;
+	const rows = named.flatMap(([label, value]) => [h("dt", {}, t(String(label))), h("dd", {}, String(value))]);
+	return h("dl", { class: "ids" }, ...rows);
 }
