@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import sha256_of
+from ..files import rename, sha256_of
 from ..progress import Stopped
 from . import host
 from .host import StoredSpan
@@ -60,7 +60,7 @@ def _write(video: Input.Video, stop: Stop) -> Path:
         else:
             part.write_bytes(data)
         path = folder / f"{sha256_of(part, stop)[:24]}.mp4"
-        part.replace(path)
+        rename(part, path)
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -12,7 +12,7 @@ import pytest
 from nodes.gateway import network
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.errors import APIMallError, Charge, NotReached, SetupError
-from tests.support.elsewhere import CDN, GATEWAY, TLS, ConnectProxy, Front, Tunnel, tunnel
+from tests.support.elsewhere import CDN, GATEWAY, TLS, ConnectProxy, Front, SocksProxy, Tunnel, tunnel
 from tests.support.gateway import ScriptedGateway, answer
 
 __all__ = ["tunnel"]
@@ -64,7 +64,7 @@ def test_a_proxy_is_used_in_every_usual_spelling(
     between = ConnectProxy({GATEWAY: gateway.port})
     monkeypatch.setenv(variable, spelling.format(PASSWORD, between.address))
     assert ask() == "vid_1"
-    assert between.heads[0].startswith(f"CONNECT {GATEWAY}:443 ")
+    assert between.asked == [GATEWAY]
     assert tunnel.asked == [], "the proxy looks names up"
     between.close()
 
@@ -121,10 +121,17 @@ def test_a_socks_proxy_without_its_package_says_what_is_missing(kind: str, monke
     assert "PySocks" in failure.advice
 
 
-def test_a_socks_proxy_looks_names_up_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["socks5", "socks5h", "SOCKS5"])
+def test_a_socks_proxy_is_used_and_looks_names_up_itself(
+    kind: str, gateway: Front, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("socks", reason="PySocks is not installed")
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
-    assert network.proxies_for("https://gateway.example") == {"https": "socks5h://127.0.0.1:1080"}
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "authority.pem"))
+    between = SocksProxy({GATEWAY: gateway.port})
+    monkeypatch.setenv("ALL_PROXY", f"{kind}://{between.address}")
+    assert ask() == "vid_1"
+    assert (between.asked, tunnel.asked) == ([GATEWAY], [])
+    between.close()
 
 
 # Certificates

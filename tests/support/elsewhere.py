@@ -58,12 +58,12 @@ class Front:
                 threading.Thread(target=self.serve, args=(line,), daemon=True).start()
 
 
-class ConnectProxy:
-    """An http proxy that looks names up by itself: in `known`, and nowhere else. `heads`: what it was asked."""
+class Between:
+    """A proxy that looks names up by itself: in `known`, and nowhere else. `asked`: the names it was to connect to."""
 
     def __init__(self, known: dict[str, int]) -> None:
         self._known = known
-        self.heads: list[str] = []
+        self.asked: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -81,20 +81,62 @@ class ConnectProxy:
 
     def _serve(self, line: socket.socket) -> None:
         with contextlib.suppress(OSError), line:
-            head = read_head(line).decode("latin-1")
-            self.heads.append(head)
-            name = head.split()[1].rpartition(":")[0]
+            name = self._read_name(line)
+            self.asked.append(name)
             if name not in self._known:
-                line.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                line.sendall(self._no)
                 return
             with socket.create_connection(("127.0.0.1", self._known[name]), 10) as behind:
-                line.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                line.sendall(self._yes)
                 there = threading.Thread(target=_pour, args=(line, behind), daemon=True)
                 there.start()
                 _pour(behind, line)
                 # A number of a closed connection may be a file's in the next moment: nobody may still read by it.
                 line.shutdown(socket.SHUT_RDWR)
                 there.join()
+
+    _yes = b""
+    _no = b""
+
+    def _read_name(self, line: socket.socket) -> str:
+        raise NotImplementedError
+
+
+class ConnectProxy(Between):
+    """An http proxy."""
+
+    _yes = b"HTTP/1.1 200 Connected\r\n\r\n"
+    _no = b"HTTP/1.1 502 Bad Gateway\r\n\r\n"
+
+    def _read_name(self, line: socket.socket) -> str:
+        method, name, _ = read_head(line).decode("latin-1").split(maxsplit=2)
+        return name.removesuffix(":443") if method == "CONNECT" else ""
+
+
+class SocksProxy(Between):
+    """A SOCKS5 proxy without a password (RFC 1928); an address in place of a name is asked for as it is written."""
+
+    _yes = b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+    _no = b"\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"
+
+    def _read_name(self, line: socket.socket) -> str:
+        _, methods = _exactly(line, 2)
+        _exactly(line, methods)
+        line.sendall(b"\x05\x00")
+        _, _, _, kind = _exactly(line, 4)
+        name = _exactly(line, _exactly(line, 1)[0]) if kind == 3 else _exactly(line, 4 if kind == 1 else 16)
+        _exactly(line, 2)
+        return name.decode() if kind == 3 else name.hex()
+
+
+def _exactly(line: socket.socket, count: int) -> bytes:
+    found = b""
+    while len(found) < count:
+        piece = line.recv(count - len(found))
+        if not piece:
+            raise ConnectionError("hung up")
+        found += piece
+    return found
 
 
 def read_head(line: socket.socket) -> bytes:
