@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.guard.addresses import check_url, is_public, parse_url
+from nodes.guard.addresses import check_url, is_public, made_up_ranges, parse_url, require_public
 from nodes.guard.downloads import download
 from nodes.guard.errors import DownloadRefused, GuardError
 
@@ -342,3 +342,20 @@ def _assert_fit_to_be_shown(message: str) -> None:
     assert len(message) < 400
     assert not [character for character in message if unicodedata.category(character) in ("Cc", "Cf", "Cs")]
     assert message.endswith(".")
+
+
+def test_a_made_up_range_is_for_names_alone() -> None:
+    ranges = made_up_ranges(["198.18.0.1", "fc00::1"])
+    require_public("cdn.example.com", ["198.18.0.7", "fc00::7", "8.8.8.8"], ranges)
+    for literal in ("198.18.0.7", "fc00::7"):
+        with pytest.raises(DownloadRefused):
+            require_public(literal, [literal], ranges)
+    with pytest.raises(DownloadRefused):
+        require_public("cdn.example.com", ["fc00::7"], made_up_ranges(["198.18.0.1"]))
+
+
+@pytest.mark.parametrize(
+    "addresses", [[], ["8.8.8.8"], ["10.0.0.1"], ["127.0.0.1", "::1"], ["no address"], ["fe80::1"]]
+)
+def test_other_addresses_are_no_sign_of_made_up_ones(addresses: list[str]) -> None:
+    assert made_up_ranges(addresses) == ()
