@@ -1,1 +1,1 @@
-"""The paid work: what is asked for, the journal that remembers it, and the runner that sees it through."""
+"""The paid work: what is asked for, and the runner that sees it through to a file on this disk."""
