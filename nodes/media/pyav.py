@@ -56,7 +56,6 @@ def close(container: InputContainer) -> None:
     for stream in (*container.streams.video, *container.streams.audio):
         decoder: Any = stream.codec_context  # None if there is none for it
         if decoder is not None and decoder.is_open:
-            decoder.skip_frame = "ALL"
             decoder.flush_buffers()
     container.close()
 
