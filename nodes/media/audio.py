@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import InputContainer
 
 from ..progress import Stop, Stopped, never_stop
 from . import forecast, pyav
@@ -61,7 +62,7 @@ def decode_audio(
     return _silence(path, start_seconds, seconds, stop)
 
 
-def _zero_seconds(container: Any, track: Any) -> Fraction:
+def _zero_seconds(container: InputContainer, track: Any) -> Fraction:
     """The time of the first picture, by which everything is counted; without pictures, the start of the sound."""
     video = moving_stream(container)
     for stream in (video, track):
@@ -78,7 +79,7 @@ def _zero_seconds(container: Any, track: Any) -> Fraction:
     return Fraction(0)
 
 
-def _rewound(container: Any, track: Any) -> bool:
+def _rewound(container: InputContainer, track: Any) -> bool:
     """Go back to the first block of the track; only MP4 has the table that makes this certain. Opening takes longer."""
     if "mp4" not in container.format.name or track.start_time is None:
         return False
@@ -101,7 +102,9 @@ def _silence(path: Path, start_seconds: float, seconds: float | None, stop: Stop
     return Sound(np.zeros((1, SILENCE_CHANNELS, samples), np.float32), SILENCE_RATE)
 
 
-def _track_sound(container: Any, track: Any, begin: Fraction, seconds: float | None, stop: Stop) -> Sound | None:
+def _track_sound(
+    container: InputContainer, track: Any, begin: Fraction, seconds: float | None, stop: Stop
+) -> Sound | None:
     """The track from `begin` (its own clock, seconds) on; None if nothing of it decodes."""
     pieces: list[Array] = []
     position = 0  # samples written, counted from `begin`
@@ -136,7 +139,9 @@ def _track_sound(container: Any, track: Any, begin: Fraction, seconds: float | N
     return Sound(samples[np.newaxis], rate)
 
 
-def _blocks(container: Any, track: Any, begin: Fraction, stop: Stop) -> Iterator[tuple[Fraction | None, Array, int]]:
+def _blocks(
+    container: InputContainer, track: Any, begin: Fraction, stop: Stop
+) -> Iterator[tuple[Fraction | None, Array, int]]:
     """Decoded blocks from a little before `begin` on: their time in seconds, [channels, samples], sample rate."""
     if not track.time_base or track.time_base <= 0:
         return
@@ -173,7 +178,7 @@ def _resampler(layout: Any, rate: int) -> Any:
     return av.AudioResampler(format="flt", layout=layout, rate=rate)
 
 
-def _decoded(container: Any, track: Any, stop: Stop) -> Iterator[Any]:
+def _decoded(container: InputContainer, track: Any, stop: Stop) -> Iterator[Any]:
     with suppress(av.error.FFmpegError):
         track.codec_context.open(strict=False)  # once: to try again after it has failed is an error of another kind
         for packet in container.demux(track):

@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from .pyav import display_matrix, one_scaler_thread
@@ -68,7 +69,7 @@ class Turn:
         return plane
 
 
-def turn_of(frame: Any, decoder: str) -> Turn:
+def turn_of(frame: VideoFrame, decoder: str) -> Turn:
     """Read a frame's display matrix: rotation and mirroring, in steps of 90 degrees. Others are left alone."""
     matrix = display_matrix(frame, decoder)
     if matrix is None:
@@ -116,7 +117,7 @@ def shape_for(width: int, height: int, aspect: Fraction | None, turn: Turn, max_
     return Shape(max(1, math.floor(wide + Fraction(1, 2))), max(1, math.floor(high + Fraction(1, 2))), turn)
 
 
-def matrix_of(frame: Any) -> int:
+def matrix_of(frame: VideoFrame) -> int:
     """libswscale's number for the frame's matrix; untagged: bt709 from 720 lines up, else bt601."""
     tagged = _SWS_MATRICES.get(int(frame.colorspace))
     if tagged is not None:
@@ -124,7 +125,7 @@ def matrix_of(frame: Any) -> int:
     return _SWS_BT709 if frame.height >= _HD_LINES else _SWS_BT601
 
 
-def range_of(frame: Any) -> int:
+def range_of(frame: VideoFrame) -> int:
     """AVColorRange of the frame; untagged is limited for YUV, and full for RGB and the yuvj formats."""
     tagged = int(frame.color_range)
     if tagged in (_LIMITED, _FULL):
@@ -132,12 +133,12 @@ def range_of(frame: Any) -> int:
     return _FULL if frame.format.is_rgb or frame.format.name.startswith("yuvj") else _LIMITED
 
 
-def depth_of(frame: Any) -> int:
+def depth_of(frame: VideoFrame) -> int:
     """Bits of the deepest component."""
     return max((component.bits for component in frame.format.components), default=8)
 
 
-def _white_of(frame: Any) -> int:
+def _white_of(frame: VideoFrame) -> int:
     """The number that libswscale writes into gbrp16 for white.
 
     It shifts what it holds up to 16 bits and does not stretch it: limited range ends at 255 << 8, full range of n bits
@@ -149,7 +150,7 @@ def _white_of(frame: Any) -> int:
     return ((1 << bits) - 1) << (16 - bits)
 
 
-def _evened(frame: Any) -> Any:
+def _evened(frame: VideoFrame) -> VideoFrame:
     """A frame of odd size with its last column or line repeated, if its chroma is coarser than its luma.
 
     libswscale stretches the chroma of 49 columns over the 97 of the luma, which moves it by up to one pixel; over 98
@@ -163,7 +164,8 @@ def _evened(frame: Any) -> Any:
     even = av.VideoFrame(wide, high, form.name)
     kind = np.uint16 if depth_of(frame) > _BYTE_BITS else np.uint8
     for old, new in zip(frame.planes, even.planes, strict=True):
-        old_lines = np.frombuffer(old, kind).reshape(old.height, -1)[:, : old.width]
+        stored: Any = old  # a buffer, which the stubs of some releases do not say
+        old_lines = np.frombuffer(stored, kind).reshape(old.height, -1)[:, : old.width]
         new_lines = np.zeros((new.height, new.line_size // kind().itemsize), kind)
         more = ((0, new.height - old.height), (0, new.width - old.width))
         new_lines[:, : new.width] = np.pad(old_lines, more, mode="edge")
@@ -183,7 +185,7 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._block: Pixels = np.empty((0, 0, 3), np.uint8)
 
-    def write(self, frame: Any, row: Pixels) -> None:
+    def write(self, frame: VideoFrame, row: Pixels) -> None:
         """Write the frame's pixels into float32 [height, width, 3], 0..1; 8 bit values as exactly value / 255.
 
         In blocks of lines: what is interleaved is still in the processor's cache when it becomes floats.
@@ -199,7 +201,7 @@ class Converter:
             if white not in _NOTHING_ABOVE:
                 np.minimum(out, 1, out=out)
 
-    def rgb(self, frame: Any) -> Pixels:
+    def rgb(self, frame: VideoFrame) -> Pixels:
         """Upright uint8 or, from sources above 8 bits, float32 pixels [height, width, 3]: 0..255 or 0..1."""
         shape = (self._shape.height, self._shape.width, 3)
         if depth_of(frame) > _BYTE_BITS:
@@ -217,7 +219,7 @@ class Converter:
             self._block = np.empty(shape, kind)
         return self._block[: shape[0]]
 
-    def _upright(self, frame: Any) -> tuple[list[Pixels], int]:
+    def _upright(self, frame: VideoFrame) -> tuple[list[Pixels], int]:
         """Red, green and blue as uint8 or uint16 [height, width], views of one scaled frame, and the value of white."""
         shape = self._shape
         width, height = shape.scaled_width, shape.scaled_height

@@ -19,6 +19,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av import VideoFrame
 
 from ..progress import Stop, Tell, never_stop, tell_nobody
 from . import forecast
@@ -185,18 +186,18 @@ def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop, room: int) -
             yield to_bytes(converter.rgb(picture))
 
 
-def _single(picture: Any, source: Source, span: Span, room: int) -> Array:
+def _single(picture: VideoFrame, source: Source, span: Span, room: int) -> Array:
     shape = _shape_of(picture, source, span)
     pixels = _allocate(1, shape, picture, span, room, clip_frames=1)
     Converter(shape).write(picture, pixels[0])
     return pixels
 
 
-def _shape_of(picture: Any, source: Source, span: Span) -> Shape:
+def _shape_of(picture: VideoFrame, source: Source, span: Span) -> Shape:
     return shape_for(picture.width, picture.height, source.aspect, turn_of(picture, source.decoder), span.max_side)
 
 
-def _allocate(frames: int, shape: Shape, picture: Any, span: Span, room: int, *, clip_frames: int) -> Array:
+def _allocate(frames: int, shape: Shape, picture: VideoFrame, span: Span, room: int, *, clip_frames: int) -> Array:
     """The one array. numpy's own memory, because numpy asks Linux for huge pages, which halves the first touch."""
     need = forecast.Forecast(frames, shape.width, shape.height, picture.width * picture.height)
     forecast.require_fit(need, span, room, clip_frames=clip_frames)
@@ -242,12 +243,12 @@ class _Converters:
             for future in self._pending:
                 future.result()
 
-    def submit(self, picture: Any, row: Array) -> None:
+    def submit(self, picture: VideoFrame, row: Array) -> None:
         while len(self._pending) >= _CONVERTERS + _PICTURES_AHEAD:
             self._pending.popleft().result()
         self._pending.append(self._pool.submit(self._convert, picture, row))
 
-    def _convert(self, picture: Any, row: Array) -> None:
+    def _convert(self, picture: VideoFrame, row: Array) -> None:
         converter = getattr(self._own, "converter", None)
         if converter is None:
             assert self.shape is not None
@@ -255,7 +256,7 @@ class _Converters:
         converter.write(picture, row)
 
 
-def _last_picture(source: Source, stop: Stop) -> Any:
+def _last_picture(source: Source, stop: Stop) -> VideoFrame:
     start = int(source.video.start_time or 0)
     end = start + int(source.video.duration) if source.video.duration else _UNKNOWN_END
     for back in _STEPS_BACK_SECONDS:
@@ -273,7 +274,7 @@ def _last_picture(source: Source, stop: Stop) -> Any:
     return picture
 
 
-def _last_from(source: Source, target: int, stop: Stop) -> Any:
+def _last_from(source: Source, target: int, stop: Stop) -> VideoFrame | None:
     """The last picture after the key frame before `target`: by what it needs alone, or if that fails, by all."""
 
     def packets() -> Iterator[Any]:
@@ -288,10 +289,10 @@ def _last_from(source: Source, target: int, stop: Stop) -> Any:
     return _last_whole(source, packets(), stop)
 
 
-def _last_whole(source: Source, packets: Iterator[Any], stop: Stop) -> Any:
+def _last_whole(source: Source, packets: Iterator[Any], stop: Stop) -> VideoFrame | None:
     """The last whole picture of these packets; a damaged one only if there is no whole one."""
-    whole: Any = None
-    damaged: Any = None
+    whole: VideoFrame | None = None
+    damaged: VideoFrame | None = None
     for picture in source.pictures(packets, stop=stop):
         if picture.is_corrupt:
             damaged = picture

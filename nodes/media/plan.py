@@ -9,6 +9,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+from av import VideoFrame
+
 from ..progress import Stop, never_stop
 from .colour import Turn, shape_for
 from .errors import EmptySpan, NotAClip
@@ -75,12 +77,14 @@ def plan(source: Source, span: Span, *, free_bytes: int | None = None, stop: Sto
     )
 
 
-def wanted_pictures(source: Source, chosen: Plan, *, stop: Stop = never_stop) -> Iterator[tuple[int | None, Any]]:
+def wanted_pictures(
+    source: Source, chosen: Plan, *, stop: Stop = never_stop
+) -> Iterator[tuple[int | None, VideoFrame]]:
     """Decode and give (number among the wanted ones or None, picture); ends with the last wanted one.
 
     Pictures that no other needs are not decoded at all where the codec marks them (see Source.skips_exactly).
     """
-    rows = {time: row for row, time in enumerate(chosen.times)}
+    rows: dict[int | None, int] = {time: row for row, time in enumerate(chosen.times)}
     target = chosen.times[0] if chosen.times else chosen.zero
     packets = source.packets_from(target, chosen.zero, stop=stop)
     if rows and source.skips_exactly:
@@ -96,7 +100,7 @@ def wanted_pictures(source: Source, chosen: Plan, *, stop: Stop = never_stop) ->
             return
 
 
-def _skipping(source: Source, packets: Iterator[Any], wanted: dict[int, int]) -> Iterator[Any]:
+def _skipping(source: Source, packets: Iterator[Any], wanted: dict[int | None, int]) -> Iterator[Any]:
     for packet in packets:
         source.video.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         yield packet

@@ -10,14 +10,12 @@ import functools
 import io
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
+from av import VideoFrame, VideoStream
+from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
-
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.frame import VideoFrame
 
 # Decoders that give no side data with a name of its own. Reading a named one (the ICC profile of a PNG picture) makes
 # PyAV free the name twice, at some later garbage collection: a segmentation fault. What is not known not to, may.
@@ -78,13 +76,13 @@ def one_scaler_thread() -> dict[str, Any]:
     """The argument of VideoReformatter.reformat for one thread, from 17 on: the default there is one for every core."""
     alone: dict[str, Any] = {"threads": 1}
     try:
-        VideoReformatter().reformat(av.VideoFrame(2, 2, "yuv420p"), **alone)
+        VideoReformatter().reformat(VideoFrame(2, 2, "yuv420p"), **alone)
     except TypeError:
         return {}
     return alone
 
 
-def is_cover(stream: Any) -> bool:
+def is_cover(stream: VideoStream) -> bool:
     """Whether a video stream is a picture attached to the file, as album covers are, and not the film."""
     # The flag itself: what it prints, and whether it is a number, depends on PyAV and on Python.
     return av.stream.Disposition.attached_pic in stream.disposition

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Any
 
 import av
+from av import VideoFrame
+from av.container import InputContainer
 
 from ..progress import Stop, Stopped, never_stop
 from . import pyav
@@ -74,7 +76,7 @@ class Source:
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
         self.path = path
         self._threads = threads
-        self.container: Any = open_container(path)
+        self.container: InputContainer = open_container(path)
         try:
             self.video: Any = self._find_video()
             self._prepare()
@@ -199,7 +201,7 @@ class Source:
         self.reopen()
         yield from self.packets(stop=stop)
 
-    def decode(self, packet: Any) -> list[Any]:
+    def decode(self, packet: Any) -> list[VideoFrame]:
         """The pictures that are ready after this packet; a damaged one gives none.
 
         None: what is held after the last packet. Raises FFmpegError if damage hid some of it.
@@ -222,11 +224,11 @@ class Source:
         except av.error.FFmpegError as error:
             raise self._undecodable() from error
 
-    def pictures(self, packets: Iterator[Any], *, stop: Stop = never_stop) -> Iterator[Any]:
+    def pictures(self, packets: Iterator[Any], *, stop: Stop = never_stop) -> Iterator[VideoFrame]:
         """Decode packets, and what the decoder still holds after the last. Damaged pictures are left out."""
         begun = time.monotonic()
         barren = 0
-        latest: Any = None
+        latest: VideoFrame | None = None
         for packet in packets:
             if stop():
                 raise Stopped
@@ -241,7 +243,7 @@ class Source:
         except av.error.FFmpegError:
             yield from self._behind(latest, stop)
 
-    def _behind(self, latest: Any, stop: Stop) -> Iterator[Any]:
+    def _behind(self, latest: VideoFrame | None, stop: Stop) -> Iterator[VideoFrame]:
         """Decode again, by one thread, what comes after the picture `latest` (None: all).
 
         Many threads hand in their last pictures together, and for one damaged picture among them PyAV gives none.
@@ -251,11 +253,13 @@ class Source:
         zero = int(self.video.start_time or 0)
         self._threads = ONE_THREAD
         self.reopen()
-        for picture in self.pictures(self.packets_from(latest.pts if latest else zero, zero, stop=stop), stop=stop):
-            if latest is None or (picture.pts is not None and picture.pts > latest.pts):
+        after = None if latest is None else latest.pts
+        packets = self.packets_from(zero if after is None else after, zero, stop=stop)
+        for picture in self.pictures(packets, stop=stop):
+            if after is None or (picture.pts is not None and picture.pts > after):
                 yield picture
 
-    def first_picture(self) -> Any:
+    def first_picture(self) -> VideoFrame:
         """The first picture that decodes; the file must stand at its start. Raises NotAClip."""
         with suppress(av.error.FFmpegError):
             for picture in self.pictures(self.packets()):
@@ -315,7 +319,7 @@ def first_shown(packets: Iterator[Any]) -> int | None:
     return min(seen, default=None)
 
 
-def moving_stream(container: Any) -> Any:
+def moving_stream(container: InputContainer) -> Any:
     """The first video stream that is not a cover picture, or None."""
     for stream in container.streams.video:
         if not pyav.is_cover(stream):
@@ -323,7 +327,7 @@ def moving_stream(container: Any) -> Any:
     return None
 
 
-def open_container(path: Path) -> Any:
+def open_container(path: Path) -> InputContainer:
     """Open a clip for reading. Raises NotAClip."""
     if not path.is_file():
         raise NotAClip(f"{path.name} is not there, or not a file.")
@@ -336,6 +340,7 @@ def open_container(path: Path) -> Any:
         raise NotAClip(why) from error
 
 
-def sound_stream(container: Any) -> Any:
+def sound_stream(container: InputContainer) -> Any:
     """The first sound track that this PyAV has a decoder for, or None."""
-    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+    tracks: tuple[Any, ...] = container.streams.audio
+    return next((track for track in tracks if track.codec_context is not None), None)

@@ -183,7 +183,7 @@ def last_frame(path: str, tiny: str) -> dict[str, Any]:
         pictures += len(ready)
         return ready
 
-    source.open_container = lambda path: Counted(open_container(path))
+    source.open_container = lambda path: Counted(open_container(path))  # type: ignore[assignment, return-value]
     source.Source.decode = counted_decode  # type: ignore[method-assign]
     decode.decode_last_frame(Path(path))
     with av.open(path) as container:
