@@ -13,8 +13,9 @@ from contextlib import suppress
 from typing import Any
 
 import av
-from av import VideoFrame, VideoStream
+from av import VideoFrame
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.reformatter import VideoReformatter
 
 # Decoders that give no side data with a name of its own. Reading a named one (the ICC profile of a PNG picture) makes
@@ -82,7 +83,7 @@ def one_scaler_thread() -> dict[str, Any]:
     return alone
 
 
-def is_cover(stream: VideoStream) -> bool:
+def is_cover(stream: Stream) -> bool:
     """Whether a video stream is a picture attached to the file, as album covers are, and not the film."""
     # The flag itself: what it prints, and whether it is a number, depends on PyAV and on Python.
     return av.stream.Disposition.attached_pic in stream.disposition
