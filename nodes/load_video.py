@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from comfy_api.latest import Input
 
 NO_FILE = "(none)"
+"""What workflows of earlier versions say where they mean none."""
 
 
 class LoadVideo(io.ComfyNode):
@@ -20,6 +21,8 @@ class LoadVideo(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
+        # Of a file that is not there, front ends show a broken player; of no file, nothing.
+        videos = host.input_videos() or [""]
         return io.Schema(
             node_id="APIMall_LoadVideo",
             display_name="Load Video (API Mall)",
@@ -28,8 +31,8 @@ class LoadVideo(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=[NO_FILE, *host.input_videos()],
-                    default=NO_FILE,
+                    options=videos,
+                    default=videos[0],
                     upload=io.UploadType.video,
                     tooltip="A video of ComfyUI's input folder; the button uploads one.",
                 ),

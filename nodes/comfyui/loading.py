@@ -112,18 +112,14 @@ def _load(
 
 
 def _find(wanted: Wanted, asked: addresses.Asked, tell: Any, stop: Stop) -> Found:
-    """The one clip that is meant. Raises InputError when there is none, or more than one."""
-    given = [name for name in ("file", "url", "video") if getattr(wanted, name) not in ("", None)]
-    if len(given) != 1:
-        listed = f"{', '.join(given[:-1])} and {given[-1]} are {'both' if len(given) == 2 else 'all'}" if given else ""
-        problem = f"{listed} given" if given else "No video is given"
-        raise InputError(problem, advice="Choose a file, write a url, or link a video: exactly one of the three.")
-    if wanted.file:
-        return Found(probe(host.input_file(wanted.file)), wanted.span)
+    """The clip that is meant: a linked video before a url, a url before a file. Raises InputError for none."""
+    if wanted.video is not None:
+        return _linked_clip(wanted.video, wanted.span, stop)
     if wanted.url:
         return Found(probe(addresses.kept(wanted.url, tell, stop, asked)), wanted.span)
-    assert wanted.video is not None
-    return _linked_clip(wanted.video, wanted.span, stop)
+    if wanted.file:
+        return Found(probe(host.input_file(wanted.file)), wanted.span)
+    raise InputError("No video is given", advice="Choose a file, write a url, or link a video.")
 
 
 def _linked_clip(video: Input.Video, span: Span, stop: Stop) -> Found:

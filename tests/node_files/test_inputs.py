@@ -118,10 +118,6 @@ WRONG = {
     "poll nothing unfinished": Wrong("There is no unfinished job of this account", poll("")),
     "load nothing": Wrong("No video is given", load_video()),
     "load blank url": Wrong("No video is given", load_video(url="   ")),
-    "load file and url": Wrong("file and url are both given", load_video(file="a.mp4", url=HTTPS)),
-    "load file and video": Wrong("file and video are both given", load_video(file="a.mp4", video=GIVEN), CLIP),
-    "load url and video": Wrong("url and video are both given", load_video(url=HTTPS, video=GIVEN), CLIP),
-    "load all three": Wrong("file, url and video are all given", load_video(file="a", url=HTTPS, video=GIVEN), CLIP),
     "load missing file": Wrong("There is no file", load_video(file="gone.mp4")),
     "load foreign file": Wrong("leads out of its folder", load_video(file="../user/secret.mp4")),
     "load absolute file": Wrong(

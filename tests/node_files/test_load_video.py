@@ -87,6 +87,12 @@ def test_a_file_of_the_input_folder_is_loaded_whole(comfy: Comfy) -> None:
     assert outcome.history["outputs"]["1"]["images"][0]["filename"] == "clip.mp4"
 
 
+def test_what_is_linked_counts_before_a_file_that_stands_in_the_widget(comfy: Comfy) -> None:
+    linked = stored(comfy, clip_bytes(count=3), "linked.mp4")
+    stored(comfy, name="file.mp4")
+    assert load(comfy, file_video(linked), file="file.mp4").ok().kept("15") == 3
+
+
 def test_it_costs_nothing_and_asks_nobody(comfy: Comfy) -> None:
     stored(comfy)
     load(comfy, file="clip.mp4").ok()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from comfy_api.latest import io
 
+from nodes.comfyui import host
 from nodes.comfyui.outputs import Slot
 from nodes.load_video import LoadVideo
 from tests.support.node_files import OUR_NODES, Comfy
@@ -53,7 +54,7 @@ INPUTS: dict[str, list[Entry]] = {
     ],
     "APIMall_PollResult": [("task_id", "STRING", ""), ("wait", "BOOLEAN", True)],
     "APIMall_LoadVideo": [
-        ("file", "COMBO", "(none)", ["(none)"]),
+        ("file", "COMBO", "", [""]),
         ("url", "STRING", ""),
         ("video", "VIDEO", "optional"),
         ("start", "FLOAT", 0.0, 0.0, 86_400.0),
@@ -91,12 +92,20 @@ def described(entry: Any) -> Entry:
     return tuple(facts)
 
 
+def test_load_video_begins_with_the_first_video_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "input_videos", lambda: ["a.mp4", "b.mp4"])
+    assert described(LoadVideo.GET_SCHEMA().inputs[0]) == ("file", "COMBO", "a.mp4", ["a.mp4", "b.mp4"])
+
+
 def test_there_are_five_nodes() -> None:
     assert {node.GET_SCHEMA().node_id: node.GET_SCHEMA().display_name for node in NODES} == DISPLAY_NAMES
 
 
 @pytest.mark.parametrize("node", NODES, ids=IDS)
-def test_inputs_keep_their_ids_order_types_and_defaults(node: type[io.ComfyNode]) -> None:
+def test_inputs_keep_their_ids_order_types_and_defaults(
+    node: type[io.ComfyNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "input_videos", list)
     schema = node.GET_SCHEMA()
     assert [described(entry) for entry in schema.inputs] == INPUTS[schema.node_id]
 
