@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 JOURNAL_FILE = "journal.sqlite3"
 PACE_FILE = "pace.sqlite3"
+_RETENTION_PAUSE_SECONDS = 0.05
 REHEARSAL_CREDITS = 100_000
 """Enough for a few thousand pretend clips; the balance falls all the same."""
 
@@ -127,6 +131,10 @@ class Service:
                 # Anew with the next job when it fails: what was paid for is not forgotten over a locked file.
                 runner.resume()
                 self._resumed.add(settings.account)
+                if settings.keep_days < math.inf:
+                    since = (self._clocks.wall if self._clocks else time.time)() - settings.keep_days * 86_400
+                    forget = functools.partial(_forget, self.journal(), settings.account, since)
+                    threading.Thread(target=forget, name="apimall-retention", daemon=True).start()
             runner.max_jobs = settings.max_jobs
             return runner
 
@@ -273,7 +281,7 @@ def wire(
         uploads=Uploads(
             journal,
             account,
-            folders.state / "uploads",
+            folders.state / "uploads" / holders.own,
             put=outside.put,
             readable=outside.readable,
             wall=clocks.wall,
@@ -283,6 +291,15 @@ def wire(
         clocks=clocks,
         **more,
     )
+
+
+def _forget(journal: Journal, account: str, moment: float) -> None:
+    """Drop settled jobs from before `moment`, a few at a time: others want to write in between."""
+    from .journal.errors import JournalError
+
+    with contextlib.suppress(JournalError):
+        while journal.forget_before(account, moment):
+            time.sleep(_RETENTION_PAUSE_SECONDS)
 
 
 _threads = threading.local()

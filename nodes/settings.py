@@ -39,6 +39,7 @@ CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
 DAILY_CREDITS_VARIABLE = "APIMALL_DAILY_CREDITS"
 ACCOUNT_VARIABLE = "APIMALL_ACCOUNT"
+KEEP_DAYS_VARIABLE = "APIMALL_KEEP_DAYS"
 
 ENVIRON: Mapping[str, str] = os.environ
 """The process's own environment, for whoever hands it on: nobody else reads it."""
@@ -52,6 +53,8 @@ SwitchSource = Literal["environment", "panel", "default"]
 _LARGEST_KEY_CHARACTERS = 512
 _LARGEST_KEY_FILE_BYTES = 4096
 _LARGEST_NAME_CHARACTERS = 80
+_FEWEST_KEEP_DAYS = 14
+"""For as long a gateway may keep results (`docs/gateway.md`, "Result links"): before that, no job is history."""
 _SHORTEST_MASKED_KEY = 12
 _LARGEST_MAX_JOBS = 1000
 _LARGEST_WAIT_MINUTES = 7 * 24 * 60.0
@@ -101,6 +104,7 @@ class Settings:
     wait_minutes: float = DEFAULT_WAIT_MINUTES
     daily_credits: float = 0.0
     account_name: str = ""
+    keep_days: float = math.inf
     rehearsal_source: SwitchSource = field(default="default", compare=False)
 
     @property
@@ -176,6 +180,7 @@ def load(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> Settings:
         max_jobs=max_jobs,
         wait_minutes=wait_minutes,
         daily_credits=daily_credits,
+        keep_days=_read_keep_days(_given(environ, KEEP_DAYS_VARIABLE)),
         account_name=_read_account_name(_given(environ, ACCOUNT_VARIABLE)),
         rehearsal_source=rehearsal_source,
     )
@@ -348,6 +353,17 @@ def _read_daily_credits(text: str) -> float:
             advice="Correct it, or leave it unset for no limit of its own.",
         )
     return credits
+
+
+def _read_keep_days(text: str) -> float:
+    if not text:
+        return math.inf
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < _FEWEST_KEEP_DAYS:
+        raise SetupError(
+            f"{KEEP_DAYS_VARIABLE} is not a whole number of days from {_FEWEST_KEEP_DAYS} on.",
+            advice="Correct it, or leave it unset to keep the history for ever.",
+        )
+    return float(text)
 
 
 def _read_account_name(text: str) -> str:

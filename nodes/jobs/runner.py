@@ -155,7 +155,9 @@ class Runner:
         """Follow what the gateway has and this disk has not; gives how many. Only polls, never pays."""
         since = self._clocks.wall() - RESUME_SECONDS
         with _journal_errors(), self._lock:
-            self._journal.tidy(self.account, self._holders.alive())
+            alive = self._holders.alive()
+            self._uploads.clear_leftovers(alive)
+            self._journal.tidy(self.account, alive)
             for failed in self._journal.refunds_due(self.account, since):
                 self._plan_refund(failed, ())
             waiting = [job for job in self._journal.resumable(self.account, since) if job.id not in self._works]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +87,20 @@ class Uploads:
                 cached.append(reference.digest)
             urls.append(earlier or self._upload(uploader, reference, stop, tell))
         return Uploaded(tuple(urls), tuple(cached))
+
+    def clear_leftovers(self, alive: Collection[str]) -> None:
+        """Remove what processes that died left half-way; each has a folder of its own, named as its holder."""
+        try:
+            left = [path for path in self._folder.parent.iterdir() if path.name not in alive]
+        except OSError:
+            return
+        for path in left:
+            with contextlib.suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif self._wall() - path.stat().st_mtime > KEEP_SECONDS:
+                    # Of a version that had one folder for all; it may be at work still.
+                    path.unlink()
 
     def forget(self, digests: tuple[str, ...]) -> None:
         """The gateway could not use these: upload them anew next time."""

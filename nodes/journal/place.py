@@ -12,6 +12,9 @@ import os
 import re
 import secrets
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,7 +53,40 @@ _NETWORK = frozenset(
         *("fuse.mfsmount", "fuse.davfs", "fuse.davfs2", "fuse.curlftpfs", "fuse.seaweedfs", "fuse.lizardfs"),
     )
 )
+_LOCK_SECONDS = 20.0
+_LOCK_PAUSE_SECONDS = 0.01
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOTTY)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Alone among all processes with the journal's file itself: to open it, or to put another in its place.
+
+    Held for moments. Who has waited too long, or where nothing can be locked, goes on without.
+    """
+    file = _locked(path.with_name(f"{path.stem}.lock"))
+    try:
+        yield
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    try:
+        file = path.open("ab")
+    except OSError:
+        return None
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            lock(file)
+        except OSError as refusal:
+            if lacks_locks(refusal) or time.monotonic() > deadline:
+                return file
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return file
 
 
 def require_own_disk(folder: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..gateway.errors import SetupError
 from . import tables
 from .errors import JournalDamaged, JournalError
-from .place import require_own_disk, unusable
+from .place import exclusive, require_own_disk, unusable
+
+_log = logging.getLogger("apimall_video.jobs")
 
 Row = Any
 """A row by column name; plain values inside."""
@@ -24,35 +27,40 @@ _READER_WAITS_SECONDS = 5.0
 class Database:
     """One connection for all threads of a process. What SQLite raises leaves it as JournalError.
 
-    WAL with `synchronous=FULL`: what was committed survives a power cut. Raises SetupError for a file of a newer
-    version, one on a network drive and one that cannot be opened, JournalDamaged for a damaged one.
+    WAL with `synchronous=FULL`: what was committed survives a power cut. A damaged file is given to `repair`, which
+    puts another in its place, whenever the damage is found: on opening, by a check in the background, or in use (that
+    call fails, the next one finds the new file). Raises SetupError for a file of a newer version, one on a network
+    drive and one that cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, repair: Callable[[JournalDamaged], None]) -> None:
         require_own_disk(path.parent)
+        self._path = path
+        self._repair = repair
         self._lock = threading.RLock()
-        try:
-            with _told():
-                self._connection = _open(path)
-        except JournalDamaged:
-            raise
-        except JournalError as problem:
-            raise unusable(path, problem.__cause__ or problem) from None
+        self._damage: JournalDamaged | None = None
+        with exclusive(path):
+            try:
+                self._connect()
+            except JournalDamaged as damage:
+                repair(damage)
+                self._connect()
+        self._check = Check(path, self._note)
 
     def select(self, statement: str, values: Sequence[object] | dict[str, object] = ()) -> list[Row]:
         """All rows of a question."""
-        with self._lock, _told():
+        with self._ready():
             return self._connection.execute(statement, values).fetchall()
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> int:
         """Change something, inside `transaction`; gives the id of a row that was inserted."""
-        with self._lock, _told():
+        with self._ready():
             return int(self._connection.execute(statement, values).lastrowid or 0)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and no other process in between."""
-        with self._lock, _told():
+        with self._ready():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -63,23 +71,113 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def require_sound(self) -> None:
+        """Wait until the whole file was read once; a damaged one is replaced before this returns."""
+        self._check.wait()
+        with self._ready():
+            pass
+
     def close(self) -> None:
-        with self._lock, _told():
+        self._check.stop()
+        with self._lock, told():
             self._connection.close()
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        with self._lock:
+            if not self._connection.in_transaction:
+                self._refresh()
+            try:
+                with told():
+                    yield
+            except JournalDamaged as damage:
+                self._note(damage)
+                raise
+
+    def _note(self, damage: JournalDamaged) -> None:
+        self._damage = damage
+
+    def _refresh(self) -> None:
+        """Go on with another file where ours is damaged, or was replaced by another process that found it so."""
+        if self._damage is None and not self._is_replaced():
+            return
+        with exclusive(self._path):
+            damage, self._damage = self._damage, None
+            replaced = self._is_replaced()
+            with told():
+                self._connection.close()
+            if damage is not None and not replaced:
+                self._repair(damage)
+            self._connect()
+
+    def _connect(self) -> None:
+        try:
+            with told():
+                self._connection = _open(self._path)
+        except JournalDamaged:
+            raise
+        except JournalError as problem:
+            raise unusable(self._path, problem.__cause__ or problem) from None
+        self._opened = _identity(self._path)
+
+    def _is_replaced(self) -> bool:
+        now = _identity(self._path)
+        return now is not None and now != self._opened
+
+
+class Check:
+    """Reads a whole file once, in the background and on a connection of its own; `tell` hears of damage."""
+
+    def __init__(self, path: Path, tell: Callable[[JournalDamaged], None]) -> None:
+        self._path = path
+        self._tell = tell
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="journal-check", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until it is known whether the file is sound."""
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Nobody wants to know any more."""
+        with self._lock:
+            self._stopped = True
+            if self._connection is not None:
+                self._connection.interrupt()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with told(), closing(_connect_to_read(self._path)) as connection:
+                with self._lock:
+                    if self._stopped:
+                        return
+                    self._connection = connection
+                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                with self._lock:
+                    self._connection = None
+                if verdict != "ok":
+                    self._tell(JournalDamaged(verdict))
+        except JournalDamaged as damage:
+            self._tell(damage)
+        except JournalError as problem:
+            _log.debug("the journal was not checked to its end: %s", problem)
 
 
 class Reader:
     """The file as it is, never written: in WAL mode that neither waits for a writer nor holds one up."""
 
     def __init__(self, path: Path) -> None:
-        address = path.absolute().as_uri() + "?mode=ro"
-        with _told():
-            self._connection = sqlite3.connect(address, uri=True, timeout=_READER_WAITS_SECONDS, isolation_level=None)
+        with told():
+            self._connection = _connect_to_read(path)
             self._connection.row_factory = sqlite3.Row
 
     def select(self, statement: str, values: Sequence[object] | dict[str, object] = ()) -> list[Row]:
         """All rows of a question."""
-        with _told():
+        with told():
             return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
@@ -96,13 +194,30 @@ def marks(values: Collection[object]) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
+    """What SQLite raises, as JournalError."""
     try:
         yield
     except sqlite3.Error as problem:
         # A malformed file is told by the bare class; its children are locks, full disks and mistakes.
         kind = JournalDamaged if type(problem) is sqlite3.DatabaseError else JournalError
         raise kind(str(problem)) from problem
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there, None when none does."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    address = path.absolute().as_uri() + "?mode=ro"
+    return sqlite3.connect(
+        address, uri=True, timeout=_READER_WAITS_SECONDS, isolation_level=None, check_same_thread=False
+    )
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -113,10 +228,6 @@ def _open(path: Path) -> sqlite3.Connection:
         if mode != "wal":
             raise sqlite3.OperationalError(f"the journal mode stays {mode}")
         connection.execute("PRAGMA synchronous = FULL")
-        # Before anything is written: a damaged file is kept as it was found.
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
         _migrate(connection, path)
     except BaseException:
         connection.close()

@@ -19,7 +19,7 @@ from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError
 from . import accounts
 from .accounts import Other
-from .errors import JournalDamaged
+from .errors import JournalDamaged, JournalError
 from .place import make_folder
 from .reads import REFUND_DUE, UNFINISHED, deliveries, job_of, latest, one, runs
 from .rows import (
@@ -59,7 +59,7 @@ class Journal:
         self.set_aside: Path | None = None
         self.salvaged = 0
         self._clock = clock
-        self._database = self._open()
+        self._database = Database(path, self._begin_anew)
 
     @property
     def notice(self) -> str | None:
@@ -71,6 +71,10 @@ class Journal:
             "Jobs that it no longer tells of would be paid again."
         )
 
+    def require_sound(self) -> None:
+        """Wait until the whole file was read once, and what is damaged has been replaced."""
+        self._database.require_sound()
+
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
         self._database.close()
@@ -81,7 +85,7 @@ class Journal:
         """The row as it is now."""
         found = self._one("SELECT * FROM jobs WHERE id = ?", job_id)
         if found is None:
-            raise KeyError(job_id)
+            raise JournalError(f"it does not tell of job {job_id} any more")
         return found
 
     def by_task(self, account: str, task_id: str) -> Job | None:
@@ -250,8 +254,10 @@ class Journal:
         """Commit that the POST is about to leave, or say what keeps it here: nothing is promised before this.
 
         `limit`: slots of the plan. `allowance`: what may still be spent, None for anything. `uptime` and `boot`: a
-        second clock, by which its age can be told.
+        second clock, by which its age can be told. Waits until the whole file is known to be sound: what a damaged one
+        does not tell of would be paid again.
         """
+        self._database.require_sound()
         with self._database.transaction():
             now = self.get(job.id)
             if now.state is State.INTENDED:
@@ -372,6 +378,25 @@ class Journal:
             detail = "" if problem is None else problem.what
             return self._change(now.id, step="parked", detail=detail, holder=None, parked=why, **told)
 
+    def forget_before(self, account: str, moment: float, most: int = 500) -> int:
+        """Drop up to `most` jobs written down before `moment` that are settled; gives how many. Queued again they would
+        be paid again. What is unfinished, uncertain or not refunded stays.
+        """
+        settled = "(state IN ('expired', 'rejected', 'closed') OR state = 'completed' AND delivered_at IS NOT NULL)"
+        ids = [
+            row["id"]
+            for row in self._database.select(
+                f"SELECT id FROM jobs WHERE account = ? AND created_at < ? AND"
+                f" ({settled} OR state = 'failed' AND NOT {REFUND_DUE}) ORDER BY id LIMIT ?",
+                (account, moment, most),
+            )
+        ]
+        if ids:
+            with self._database.transaction():
+                for table, column in (("steps", "job_id"), ("deliveries", "job_id"), ("jobs", "id")):
+                    self._database.execute(f"DELETE FROM {table} WHERE {column} IN ({marks(ids)})", ids)
+        return len(ids)
+
     # Uploads
 
     def uploaded(self, account: str, digest: str, since: float) -> str | None:
@@ -397,20 +422,16 @@ class Journal:
     def _latest(self, intent: Intent) -> Job | None:
         return latest(self._database.select, intent.account, (intent.identity, *intent.earlier))
 
-    def _open(self) -> Database:
-        try:
-            return Database(self.path)
-        except JournalDamaged as damage:
-            kept = set_aside(self.path, self._clock())
-            self.salvaged = rebuild(kept, self.path)
-            self.set_aside = kept
-            _log.error(
-                "the journal was damaged (%s); it is kept as %s, a new one begins with the %s jobs it still gave out",
-                damage,
-                kept,
-                self.salvaged,
-            )
-            return Database(self.path)
+    def _begin_anew(self, damage: JournalDamaged) -> None:
+        kept = set_aside(self.path, self._clock())
+        self.salvaged = rebuild(kept, self.path)
+        self.set_aside = kept
+        _log.error(
+            "the journal was damaged (%s); it is kept as %s, a new one begins with the %s jobs it still gave out",
+            damage,
+            kept,
+            self.salvaged,
+        )
 
     def _one(self, statement: str, *values: object) -> Job | None:
         return one(self._database.select(statement, values))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import Charge, PromptBlocked, ReplyLost, SetupError, TaskFailed
-from nodes.journal import tables
+from nodes.journal import sqlite_file, tables
 from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
 from nodes.journal.rows import Delivery, Held, Hindrance, Job, Parking, State
@@ -280,12 +281,17 @@ def forty_jobs(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+def with_page_spoilt(whole: bytes, page: int) -> bytes:
+    return whole[: page * 4096] + b"\xff" * 4096 + whole[(page + 1) * 4096 :]
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: Path, forty_jobs: bytes) -> None:
     broken = DAMAGES[damage](forty_jobs)
     path.parent.mkdir()
     path.write_bytes(broken)
     again = Journal(path)
+    again.require_sound()
     assert again.set_aside is not None
     assert again.set_aside.read_bytes() == broken, "kept, byte for byte"
     assert again.intend(text_order(take=1000).intent("a")).attempt == 1
@@ -294,8 +300,9 @@ def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: 
 @pytest.mark.parametrize("page", (2, 5, 8, 11, 16, 17, 20, 23))
 def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, path: Path, forty_jobs: bytes) -> None:
     path.parent.mkdir()
-    path.write_bytes(forty_jobs[: page * 4096] + b"\xff" * 4096 + forty_jobs[(page + 1) * 4096 :])
+    path.write_bytes(with_page_spoilt(forty_jobs, page))
     again = Journal(path)
+    again.require_sound()
     states_now = [again.intend(text_order(take=take).intent("a")).state for take in range(40)]
     if again.set_aside is not None:
         # A page holds a handful of rows; all others are known as before.
@@ -308,7 +315,9 @@ def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, 
 
 def test_a_sound_file_is_not_set_aside(path: Path) -> None:
     finished(Journal(path))
-    assert Journal(path).set_aside is None
+    again = Journal(path)
+    again.require_sound()
+    assert again.set_aside is None
 
 
 def test_a_full_disk_is_told_before_anything_changes(journal: Journal) -> None:
@@ -444,3 +453,86 @@ def test_the_rows_property_and_the_journals_own_count_agree_on_what_is_unfinishe
     journal.intend(text_order(take=4).intent("a"))
     jobs = jobs_of(journal, "a")
     assert sum(job.unfinished for job in jobs) == Records(journal.path).unfinished("a") == 2
+
+
+# Damage that is found later
+
+
+def test_damage_that_shows_only_in_use_is_handled_as_damage_found_at_once(
+    path: Path, forty_jobs: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Blind(sqlite_file.Check):
+        def _run(self) -> None:
+            """Finds nothing."""
+
+    path.parent.mkdir()
+    path.write_bytes(with_page_spoilt(forty_jobs, 14))
+    monkeypatch.setattr(sqlite_file, "Check", Blind)
+    journal = Journal(path)
+    with pytest.raises(JournalError):
+        for take in range(40):
+            journal.intend(text_order(take=take).intent("a"))
+    assert journal.intend(text_order(take=1).intent("a")).attempt == 1
+    assert journal.set_aside is not None
+    assert journal.notice is not None
+
+
+def test_a_process_goes_on_with_the_file_that_another_one_began_anew(path: Path, forty_jobs: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(forty_jobs)
+    first = Journal(path)
+    first.require_sound()
+    with path.open("r+b") as file:
+        file.seek(16 * 4096)
+        file.write(b"\xff" * 4096)
+    second = Journal(path)
+    second.require_sound()
+    assert second.set_aside is not None
+    job = first.intend(text_order(take=500).intent("a"))
+    assert second.get(job.id).identity == job.identity
+
+
+def test_nothing_is_sent_before_the_file_is_known_to_be_sound(path: Path, forty_jobs: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(with_page_spoilt(forty_jobs, 16))
+    journal = Journal(path)
+    with contextlib.suppress(JournalError):
+        journal.begin_post(journal.intend(text_order(take=700).intent("a")), 9, [])
+    assert journal.set_aside is not None
+
+
+def test_two_first_openings_at_the_same_moment_both_succeed(path: Path) -> None:
+    opened: list[Journal] = []
+    start = threading.Barrier(6)
+
+    def open_it() -> None:
+        start.wait()
+        opened.append(Journal(path))
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 6
+
+
+# Retention
+
+
+def test_only_what_is_settled_and_old_is_forgotten(path: Path) -> None:
+    now = 1_000_000.0
+    journal = Journal(path, clock=lambda: now)
+    finished(journal, 0)
+    journal.rejected(sent(journal, 1), PromptBlocked("no"))
+    failed = journal.accepted(sent(journal, 2), Accepted("vid_2", credits_used=30.0))
+    journal.failed(failed, Task("vid_2", "failed", credits_refunded=10.0), TaskFailed("no"))
+    sent(journal, 3)
+    journal.accepted(sent(journal, 4), Accepted("vid_4"))
+    now += 100.0
+    finished(journal, 5)
+    assert journal.forget_before("another", now) == 0
+    assert journal.forget_before("a", now) == 2
+    assert sorted(job.take for job in jobs_of(journal, "a")) == [2, 3, 4, 5]
+    assert Records(path).steps(1) == []
+    assert journal.deliveries(1) == []
