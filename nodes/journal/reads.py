@@ -203,7 +203,8 @@ class Records:
 
 def latest(select: Select, account: str, identities: Sequence[str]) -> Job | None:
     """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
-    statement = f"SELECT * FROM jobs WHERE account = ? AND identity IN ({marks(identities)}) ORDER BY id DESC LIMIT 1"
+    # The sign keeps SQLite from walking the account from its newest job back.
+    statement = f"SELECT * FROM jobs WHERE account = ? AND identity IN ({marks(identities)}) ORDER BY +id DESC LIMIT 1"
     return one(select(statement, (account, *identities)))
 
 
