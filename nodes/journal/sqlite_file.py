@@ -85,10 +85,10 @@ class Database:
     @contextmanager
     def _ready(self) -> Iterator[None]:
         with self._lock:
-            if not self._connection.in_transaction:
-                self._refresh()
             try:
                 with told():
+                    if not self._connection.in_transaction:
+                        self._refresh()
                     yield
             except JournalDamaged as damage:
                 self._note(damage)

@@ -496,8 +496,10 @@ def test_nothing_is_sent_before_the_file_is_known_to_be_sound(path: Path, forty_
     path.parent.mkdir()
     path.write_bytes(with_page_spoilt(forty_jobs, 16))
     journal = Journal(path)
-    with contextlib.suppress(JournalError):
-        journal.begin_post(journal.intend(text_order(take=700).intent("a")), 9, [])
+    # Who comes upon the damage before the check does fails, and finds the new file the next time.
+    for _ in range(2):
+        with contextlib.suppress(JournalError):
+            journal.begin_post(journal.intend(text_order(take=700).intent("a")), 9, [])
     assert journal.set_aside is not None
 
 
@@ -536,3 +538,10 @@ def test_only_what_is_settled_and_old_is_forgotten(path: Path) -> None:
     assert sorted(job.take for job in jobs_of(journal, "a")) == [2, 3, 4, 5]
     assert Records(path).steps(1) == []
     assert journal.deliveries(1) == []
+
+
+def test_a_closed_journal_says_so_in_its_own_words(path: Path) -> None:
+    journal = Journal(path)
+    journal.close()
+    with pytest.raises(JournalError):
+        journal.forget_before("a", 1.0)
