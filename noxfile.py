@@ -137,7 +137,7 @@ def versions(session: nox.Session, exactly: list[str], only: list[str]) -> None:
     if only:
         session.run(*PYTEST, "-m", ELSEWHERE, *only)
         return
-    session.run(*DEMO, str(Path(session.create_tmp()).resolve() / "demo"))
+    session.run(*DEMO, str(Path(session.virtualenv.location).resolve() / "demo"))
     session.run(*PYTEST, "-m", ELSEWHERE, *WITHOUT_TORCH, *(session.posargs or ["tests"]))
     if session.posargs:
         return
