@@ -50,6 +50,14 @@ class LoadVideo(io.ComfyNode):
                 io.Int.Input(
                     "max_side", default=0, min=0, max=16_384, tooltip="The longest side in pixels. 0: as it is."
                 ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.01,
+                    tooltip="Frames a second, chosen by time; the duration stays. 0: as they come. Wan graphs take 16.",
+                ),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="The part asked for, as a clip with its sound."),
@@ -88,12 +96,13 @@ class LoadVideo(io.ComfyNode):
         every_nth: int,
         max_frames: int,
         max_side: int,
+        fps: float = 0.0,
         video: Input.Video | None = None,
     ) -> io.NodeOutput:
         from .comfyui.loading import Wanted, load
 
         name = "" if file == NO_FILE else file
-        return await load(cls.hidden, Wanted(name, url.strip(), video, start, every_nth, max_frames, max_side))
+        return await load(cls.hidden, Wanted(name, url.strip(), video, start, every_nth, max_frames, max_side, fps))
 
 
 def _text(value: object) -> str:

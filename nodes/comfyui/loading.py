@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,11 +43,12 @@ class Wanted:
     every_nth: int
     max_frames: int
     max_side: int
+    fps: float
 
     @property
     def span(self) -> Span:
         """The part asked for."""
-        return Span(self.start, self.every_nth, self.max_frames, self.max_side)
+        return Span(self.start, self.every_nth, self.max_frames, self.max_side, self.fps)
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,10 @@ def _linked_clip(video: Input.Video, span: Span, stop: Stop) -> Found:
     clip = probe(stored.path)
     if stored.seconds:
         # A trimmed VIDEO ends early; what is asked for must end with it.
-        left = max(0, round((stored.seconds - span.start_seconds) * clip.fps))
-        most = math.ceil(left / span.every_nth)
-        if not most:
+        left = stored.seconds - span.start_seconds
+        if left <= 0:
             raise InputError(f"start {span.start_seconds:g} s lies behind the end of the linked video")
-        span = replace(span, max_frames=min(span.max_frames or most, most))
+        span = replace(span, seconds=left)
     return Found(clip, replace(span, start_seconds=stored.start_seconds + span.start_seconds))
 
 

@@ -20,7 +20,7 @@ from ..gateway.contract import LARGEST_UPLOAD_BYTES
 from ..gateway.errors import InputError
 from ..gateway.models import VIDEO_TO_VIDEO
 from ..media.bare import Copyable, copy_bare, copyable
-from ..media.decode import measure
+from ..media.decode import measure, usual_rate
 from ..media.encode import trim_clip
 from ..media.probe import Clip, probe
 from ..media.span import WHOLE, Span
@@ -78,9 +78,7 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
         if why is None:
             copy_bare(path, out, stop=stop)
             return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
-        count = round(seconds * clip.fps) if seconds else 0
-        every_nth = math.ceil((clip.fps - _RATE_ROUNDING) / _MOST_PICTURES_A_SECOND)
-        span = Span(start_seconds, max(1, every_nth), count, _LARGEST_SIDE_PIXELS)
+        span = Span(start_seconds, max_side=_LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
         trim_clip(path, out, span, stop=stop, most_bits_a_second=most_bits_a_second(length))
         return MediumFile(out, _MP4, ours=True, notes=(*notes, f"encoded as H.264: {why}"))
 
@@ -111,6 +109,12 @@ def why_encoded(clip: Clip) -> str | None:
         f"it has {clip.size_bytes / 1e6:.0f} MB": clip.size_bytes > LARGEST_UPLOAD_BYTES,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _rate_of(path: Path, clip: Clip) -> float:
+    """A constant rate for what is sent: the clip's own, or where its pictures keep to none, that of most of them."""
+    rate = usual_rate(path) or clip.fps
+    return rate / math.ceil((rate - _RATE_ROUNDING) / _MOST_PICTURES_A_SECOND)
 
 
 def most_bits_a_second(seconds: float) -> int:

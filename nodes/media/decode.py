@@ -27,7 +27,7 @@ from .audio import Sound, decode_audio
 from .colour import Converter, Shape, shape_for, turn_of
 from .errors import NotAClip, TooLarge
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
-from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source
+from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source, usual_step
 from .span import WHOLE, Span
 from .stills import to_bytes
 
@@ -87,7 +87,7 @@ def decode_frames(
                     tell((row + 1) / chosen.frames)
         if pixels is None or not any(filled):
             raise NotAClip(f"No picture of {path.name} can be decoded there: it is damaged. Use another file or part.")
-        pixels = _without_holes(pixels, filled)
+        pixels = _repeated(pixels, filled) if span.fps else _without_holes(pixels, filled)
     return Frames(pixels, chosen.fps, chosen.start_seconds, len(pixels) / chosen.fps)
 
 
@@ -121,8 +121,7 @@ def decode_last_of(
         room = free_bytes()
         forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
         chosen = plan(source, span, stop=stop)
-        skipped = chosen.skipped + (chosen.frames - 1) * chosen.every_nth
-        last = replace(chosen, frames=1, times=chosen.times[-1:], skipped=skipped, every_nth=1)
+        last = replace(chosen, keys=chosen.keys[-1:])
         for row, picture in wanted_pictures(source, last, stop=stop):
             if row is not None:
                 return _single(picture, source, span, room)
@@ -135,14 +134,22 @@ def measure(path: Path, span: Span, *, stop: Stop = never_stop) -> Plan:
         return plan(source, span, stop=stop)
 
 
+def usual_rate(path: Path) -> float | None:
+    """How many pictures a second most of a clip has, None where all of it keeps to one rate. Raises NotAClip."""
+    with Source(path) as source:
+        whole = plan(source, WHOLE)
+        steps = usual_step(whole.keys) if whole.moments else 0.0
+        return float(1 / (steps * source.tick)) if steps else None
+
+
 def iterate_pictures(
     path: Path,
     span: Span = WHOLE,
     *,
     stop: Stop = never_stop,
     free_bytes: Callable[[], int] = forecast.free_memory_bytes,
-) -> tuple[int, float, float, Iterator[Pictures8]]:
-    """A part of a clip, one upright uint8 picture [height, width, 3] at a time: (count, fps, start, pictures).
+) -> tuple[Plan, Iterator[Pictures8]]:
+    """A part of a clip: what it is, and its frames, one upright uint8 picture [height, width, 3] at a time.
 
     Nothing is held but the picture at hand. Raises NotAClip, TooLarge, EmptySpan; the iterator also Stopped.
     """
@@ -154,7 +161,7 @@ def iterate_pictures(
     except BaseException:
         source.close()
         raise
-    return chosen.frames, chosen.fps, chosen.start_seconds, _bytes_of(source, chosen, span, stop, room)
+    return chosen, _bytes_of(source, chosen, span, stop, room)
 
 
 def spread_pictures(path: Path, count: int, *, max_side: int = 0) -> list[Pictures8]:
@@ -162,7 +169,7 @@ def spread_pictures(path: Path, count: int, *, max_side: int = 0) -> list[Pictur
     with Source(path) as source:
         available = plan(source, WHOLE).frames
     span = Span(every_nth=max(1, available // count), max_frames=count, max_side=max_side)
-    pictures = list(iterate_pictures(path, span)[3])
+    pictures = list(iterate_pictures(path, span)[1])
     if not pictures:
         raise NotAClip(f"No picture of {path.name} can be decoded: it is damaged. Use another file.")
     return pictures
@@ -174,16 +181,22 @@ def _threads_for(span: Span) -> int:
 
 def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop, room: int) -> Iterator[Pictures8]:
     converter: Converter | None = None
+    before: Any = None
+    pixels: Pictures8 | None = None
     with source:
         for row, picture in wanted_pictures(source, chosen, stop=stop):
             if row is None:
+                continue
+            if picture is before and pixels is not None:
+                yield pixels
                 continue
             if converter is None:
                 shape = _shape_of(picture, source, span)
                 need = forecast.Forecast(1, shape.width, shape.height, picture.width * picture.height)
                 forecast.require_fit(need, span, room, clip_frames=1)
                 converter = Converter(shape)
-            yield to_bytes(converter.rgb(picture))
+            before, pixels = picture, to_bytes(converter.rgb(picture))
+            yield pixels
 
 
 def _single(picture: VideoFrame, source: Source, span: Span, room: int) -> Array:
@@ -208,6 +221,17 @@ def _allocate(frames: int, shape: Shape, picture: VideoFrame, span: Span, room: 
             f"The system refused {forecast.readable(need.bytes)} for {need.frames} frames of "
             f"{need.width}x{need.height}. Set max_frames, max_side or every_nth."
         ) from error
+
+
+def _repeated(pixels: Array, filled: list[bool]) -> Array:
+    """At a constant rate, a picture that did not decode is the one before it once more, as players show it."""
+    shown = filled.index(True)
+    for row, there in enumerate(filled):
+        if there:
+            shown = row
+        else:
+            pixels[row] = pixels[shown]
+    return pixels
 
 
 def _without_holes(pixels: Array, filled: list[bool]) -> Array:

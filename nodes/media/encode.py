@@ -8,8 +8,9 @@ frames and back would shift the colours by half a pixel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -60,19 +61,21 @@ def encode_clip(
     preset: str = "veryfast",
     crf: int = 18,
     most_bits_a_second: int | None = None,
+    moments: Sequence[float] = (),
 ) -> Clip:
     """Write pictures (float 0..1 or uint8 [height, width, 3], all of one size) to `out` as an MP4, streamed.
 
     H.264 yuv420p, bt709 limited range, faststart; sound as AAC. Odd sizes get their last row or column twice. Written
     beside `out` and renamed when whole. The sound ends with the pictures. most_bits_a_second: of the pictures, where
-    the file must not grow beyond a size; None for as many as crf takes. tell is told only if the pictures have a
-    length. Raises BadPicture, NoRoom, Stopped; in each case nothing is left behind.
+    the file must not grow beyond a size; None for as many as crf takes. moments: when each picture is shown, in seconds
+    from the first, where they do not keep to fps; together they last as long as so many pictures at fps. tell is told
+    only if the pictures have a length. Raises BadPicture, NoRoom, Stopped; in each case nothing is left behind.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with whole(out) as part:
             settings = {"preset": preset, "crf": str(crf), "x264-params": _x264_params(most_bits_a_second)}
-            _write(part, pictures, exact_fps(fps), sound, stop, tell, settings)
+            _write(part, pictures, _Timing(exact_fps(fps), moments), sound, stop, tell, settings)
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
@@ -86,9 +89,10 @@ def trim_clip(
 
     settings: preset, crf, most_bits_a_second, as for encode_clip. Raises NotAClip, EmptySpan, NoRoom, Stopped.
     """
-    count, fps, start_seconds, pictures = iterate_pictures(path, span, stop=stop)
-    sound = decode_audio(path, start_seconds, count / fps, stop=stop) if probe(path).has_audio else None
-    return encode_clip(_Counted(pictures, count), fps, out, sound=sound, stop=stop, tell=tell, **settings)
+    part, pictures = iterate_pictures(path, span, stop=stop)
+    sound = decode_audio(path, part.start_seconds, part.seconds, stop=stop) if probe(path).has_audio else None
+    counted = _Counted(pictures, part.frames)
+    return encode_clip(counted, part.fps, out, sound=sound, stop=stop, tell=tell, moments=part.moments, **settings)
 
 
 def exact_fps(fps: Fraction | float) -> Fraction:
@@ -107,6 +111,29 @@ def exact_fps(fps: Fraction | float) -> Fraction:
     return exact
 
 
+@dataclass(frozen=True)
+class _Timing:
+    """When pictures are shown: every 1 / fps, or at these moments."""
+
+    fps: Fraction
+    moments: Sequence[float]
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds a tick of the track."""
+        return Fraction(1, _TIME_BASE_TICKS) if self.moments else 1 / self.fps
+
+    def begin(self, number: int) -> int:
+        """Of a picture, in ticks."""
+        return round(self.moments[number] / self.tick) if self.moments else number
+
+    def end(self, number: int) -> Fraction:
+        """Of a picture, in seconds."""
+        if number + 1 < len(self.moments):
+            return Fraction(self.moments[number + 1])
+        return (len(self.moments) or number + 1) / self.fps
+
+
 class _Counted(Sized, Iterable[Pixels]):
     """An iterator whose length is known."""
 
@@ -123,7 +150,7 @@ class _Counted(Sized, Iterable[Pixels]):
 def _write(
     part: Path,
     pictures: Iterable[Pixels],
-    fps: Fraction,
+    timing: _Timing,
     sound: Sound | None,
     stop: Stop,
     tell: Tell,
@@ -139,25 +166,33 @@ def _write(
         ThreadPoolExecutor(1, thread_name_prefix="apimall-clip") as helper,
         av.open(str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        video = _video_stream(container, first.shape, fps, settings)
+        video = _video_stream(container, first.shape, timing, settings)
         track = _SoundTrack(container, sound) if sound is not None and sound.samples.shape[2] else None
         for number, frame in enumerate(_converted(chain([first], todo), first.shape, helper)):
             if stop():
                 raise Stopped
-            frame.pts, frame.time_base = number, 1 / fps
-            container.mux(video.encode(frame))
+            frame.pts, frame.time_base = timing.begin(number), timing.tick
+            _mux(container, video, video.encode(frame), timing)
             if track is not None:
-                track.write_until((number + 1) / fps, stop)
+                track.write_until(timing.end(number), stop)
             if count:
                 tell(min(1.0, (number + 1) / count))
         # One at a time: what x264 still holds of large pictures takes longer than a stop may.
         for packet in video.codec_context.encode_lazy(None):
             if stop():
                 raise Stopped
-            packet.stream = video
-            container.mux(packet)
+            _mux(container, video, [packet], timing)
         if track is not None:
             track.finish()
+
+
+def _mux(container: Any, video: Any, packets: Iterable[Any], timing: _Timing) -> None:
+    for packet in packets:
+        if timing.moments and packet.pts == timing.begin(len(timing.moments) - 1):
+            # The last one's length is told by no picture after it.
+            packet.duration = round(timing.end(len(timing.moments) - 1) / timing.tick) - packet.pts
+        packet.stream = video
+        container.mux(packet)
 
 
 def _converted(pictures: Iterable[Pixels], shape: tuple[int, ...], helper: Executor) -> Iterator[Any]:
@@ -183,13 +218,13 @@ def _check(picture: Pixels, shape: tuple[int, ...]) -> None:
         raise BadPicture(f"{picture.shape[1]}x{picture.shape[0]} is too large for H.264. Scale the frames down.")
 
 
-def _video_stream(container: Any, shape: tuple[int, ...], fps: Fraction, settings: dict[str, str]) -> Any:
-    stream = container.add_stream("libx264", rate=fps, options=settings)
+def _video_stream(container: Any, shape: tuple[int, ...], timing: _Timing, settings: dict[str, str]) -> Any:
+    stream = container.add_stream("libx264", rate=timing.fps, options=settings)
     stream.width, stream.height = shape[1] + shape[1] % 2, shape[0] + shape[0] % 2
     stream.pix_fmt = "yuv420p"
-    stream.time_base = 1 / fps
+    stream.time_base = timing.tick
     context = stream.codec_context
-    context.time_base = 1 / fps
+    context.time_base = timing.tick
     context.color_primaries = context.color_trc = context.colorspace = _BT709
     context.color_range = _LIMITED
     return stream

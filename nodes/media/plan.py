@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -15,28 +16,30 @@ from ..progress import Stop, never_stop
 from .colour import Turn, shape_for
 from .errors import EmptySpan, NotAClip
 from .forecast import Forecast, require_fit
-from .source import Source, usual_step
+from .source import JITTER_TICKS, Source, Timeline, usual_step
 from .span import START_TOLERANCE_SECONDS, Span
-
-_JITTER_TICKS = 2  # containers that count milliseconds round each time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The pictures wanted from a source.
+    """The pictures wanted from a source, a frame each, in the order they are shown.
 
-    frames: how many. times: when each is shown, in ticks, rising; empty if the packets carry no times, and pictures are
-    then counted as they come: `skipped` are passed over and each `every_nth` taken. fps: after every_nth; frames / fps
-    is the time they cover. start_seconds: of the first one, from the clip's first picture.
+    keys: which picture each frame shows, never falling; one stands twice where a rate repeats it. A key is a time in
+    ticks of the stream if `timed`, else the number of the picture, counted from the clip's first. fps: of the frames;
+    frames / fps is the time they cover. start_seconds: of the first frame, from the clip's first picture. moments: when
+    each is shown, in seconds from the first; empty if they keep to fps.
     """
 
-    frames: int
-    times: tuple[int, ...]
-    skipped: int
-    every_nth: int
+    keys: tuple[int, ...]
+    timed: bool
     zero: int
     fps: float
     start_seconds: float
+    moments: tuple[float, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        return len(self.keys)
 
     @property
     def seconds(self) -> float:
@@ -48,18 +51,23 @@ def plan(source: Source, span: Span, *, free_bytes: int | None = None, stop: Sto
 
     With free_bytes (of memory) also makes sure that the frames will fit. Raises TooLarge, EmptySpan, NotAClip.
     """
+    return (_at_rate if span.fps else _as_they_are)(source, span, free_bytes, stop)
+
+
+def _as_they_are(source: Source, span: Span, free_bytes: int | None, stop: Stop) -> Plan:
     claimed = claimed_forecast(source, span)
     most = span.max_frames * span.every_nth if span.max_frames else None
     if free_bytes is not None:
         # One more than fits is enough to refuse; a header's lie is found out at the same time.
         enough = (claimed.frames_that_fit(free_bytes) + 1) * span.every_nth
         most = enough if most is None else min(most, enough)
-    timeline = source.timeline(span.start_seconds, most, stop=stop)
-    skipped = 0
+    timeline = source.timeline(span.start_seconds, most, seconds=span.seconds, stop=stop)
+    skipped, available = 0, len(timeline.times)
     if not timeline.times:
         # Without times, pictures are counted from the clip's first; the count starts there too.
-        skipped = math.ceil((span.start_seconds - START_TOLERANCE_SECONDS) * source.rate) if span.start_seconds else 0
-    available = len(timeline.times) or max(0, timeline.count - skipped)
+        skipped = _number_at(source, span.start_seconds)
+        end = _number_at(source, span.start_seconds + span.seconds) if span.seconds else timeline.count
+        available = max(0, min(timeline.count, end) - skipped)
     frames = -(-available // span.every_nth)
     if span.max_frames:
         frames = min(frames, span.max_frames)
@@ -70,11 +78,39 @@ def plan(source: Source, span: Span, *, free_bytes: int | None = None, stop: Sto
         shown = min(span.max_frames or full, -(-full // span.every_nth))
         forecast = replace(claimed, frames=max(frames, shown))
         require_fit(forecast, span, free_bytes, clip_frames=full)
-    times = tuple(timeline.times[:: span.every_nth][:frames])
-    start = (times[0] - timeline.zero) * source.tick if times else Fraction(skipped) / source.rate
-    return Plan(
-        frames, times, skipped, span.every_nth, timeline.zero, _true_rate(source, timeline.times, span), float(start)
-    )
+    fps, steady = _true_rate(source, timeline, span)
+    if not timeline.times:
+        numbers = range(skipped, skipped + frames * span.every_nth, span.every_nth)
+        return Plan(tuple(numbers), False, timeline.zero, fps, float(skipped / source.rate))
+    keys = tuple(timeline.times[:: span.every_nth][:frames])
+    moments = () if steady else tuple(float((key - keys[0]) * source.tick) for key in keys)
+    return Plan(keys, True, timeline.zero, fps, float((keys[0] - timeline.zero) * source.tick), moments)
+
+
+def _at_rate(source: Source, span: Span, free_bytes: int | None, stop: Stop) -> Plan:
+    """Frames a constant time apart: each shows the picture that is on the screen then, which may stand twice."""
+    timeline = source.timeline(0.0, stop=stop)
+    ticks = timeline.times or [round(number / (source.rate * source.tick)) for number in range(timeline.count)]
+    if not ticks:
+        raise _nothing(source, span)
+    zero = timeline.zero if timeline.times else 0
+    step = max(1.0, usual_step(ticks)) if len(ticks) > 1 else float(1 / (source.rate * source.tick))
+    length = float((ticks[-1] - zero + step) * source.tick) - span.start_seconds
+    if length <= 0:
+        raise _nothing(source, span)
+    count = max(1, round(min(length, span.seconds or length) * span.fps))
+    numbers = range(0, count, span.every_nth)[: span.max_frames or None]
+    if free_bytes is not None:
+        require_fit(replace(claimed_forecast(source, span), frames=len(numbers)), span, free_bytes, clip_frames=count)
+    first = span.start_seconds + START_TOLERANCE_SECONDS
+    moments = (zero + (first + number / span.fps) / float(source.tick) for number in numbers)
+    shown = [max(0, bisect_right(ticks, moment) - 1) for moment in moments]
+    keys = tuple(ticks[index] for index in shown) if timeline.times else tuple(shown)
+    return Plan(keys, bool(timeline.times), timeline.zero, span.fps / span.every_nth, span.start_seconds)
+
+
+def _number_at(source: Source, seconds: float) -> int:
+    return math.ceil((seconds - START_TOLERANCE_SECONDS) * source.rate) if seconds else 0
 
 
 def wanted_pictures(
@@ -84,23 +120,24 @@ def wanted_pictures(
 
     Pictures that no other needs are not decoded at all where the codec marks them (see Source.skips_exactly).
     """
-    rows: dict[int | None, int] = {time: row for row, time in enumerate(chosen.times)}
-    target = chosen.times[0] if chosen.times else chosen.zero
-    packets = source.packets_from(target, chosen.zero, stop=stop)
-    if rows and source.skips_exactly:
+    rows: dict[int | None, list[int]] = {}
+    for row, key in enumerate(chosen.keys):
+        rows.setdefault(key, []).append(row)
+    packets = source.packets_from(chosen.keys[0] if chosen.timed else chosen.zero, chosen.zero, stop=stop)
+    if chosen.timed and source.skips_exactly:
         packets = _skipping(source, packets, rows)
     for number, picture in enumerate(source.pictures(packets, stop=stop)):
-        if rows:
-            row = rows.get(picture.pts)
-        else:
-            row, rest = divmod(number - chosen.skipped, chosen.every_nth)
-            row = None if rest or row < 0 else row
-        yield row, picture
-        if row is not None and row + 1 == chosen.frames:
+        wanted = rows.get(picture.pts if chosen.timed else number)
+        if wanted is None:
+            yield None, picture
+            continue
+        for row in wanted:
+            yield row, picture
+        if wanted[-1] + 1 == chosen.frames:
             return
 
 
-def _skipping(source: Source, packets: Iterator[Any], wanted: dict[int | None, int]) -> Iterator[Any]:
+def _skipping(source: Source, packets: Iterator[Any], wanted: Mapping[int | None, object]) -> Iterator[Any]:
     for packet in packets:
         source.video.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         yield packet
@@ -135,16 +172,27 @@ def _nothing(source: Source, span: Span) -> Exception:
     )
 
 
-def _true_rate(source: Source, times: list[int], span: Span) -> float:
-    """Pictures a second after every_nth: the header's rate if the pictures keep to it, else their true mean."""
-    step = usual_step(times)
-    if not step:
-        return float(source.rate / span.every_nth)
+def _true_rate(source: Source, timeline: Timeline, span: Span) -> tuple[float, bool]:
+    """Pictures a second after every_nth, and whether all keep to it: the header's rate, else their true mean."""
+    times, end = timeline.times, timeline.end
     told = 1 / (source.rate * source.tick)
-    steady = all(abs(b - a - told) <= _JITTER_TICKS for a, b in pairwise(times))
-    if steady:
-        return float(source.rate / span.every_nth)
+    # A part may end in the middle of its last picture's time; only one that stands longer is out of step.
+    stands = end is not None and end - times[-1] > told + START_TOLERANCE_SECONDS / source.tick + JITTER_TICKS
+    known = [*times, end] if end is not None and stands else times
+    if len(known) < 2 or _is_steady(known, told):
+        return float(source.rate / span.every_nth), True
     kept = times[:: span.every_nth][: span.max_frames or None]
     after = len(kept) * span.every_nth
-    end = times[after] if after < len(times) else kept[-1] + step * span.every_nth
-    return float(len(kept) / ((end - kept[0]) * source.tick))
+    if after < len(times):
+        ends = float(times[after])
+    else:
+        ends = float(end) if end is not None else kept[-1] + usual_step(times) * span.every_nth
+    return float(len(kept) / ((ends - kept[0]) * source.tick)), False
+
+
+def _is_steady(times: list[int], told: Fraction) -> bool:
+    """Each step, and their sum: a tick too few each time is a rounding once, and another rate after a minute."""
+    whole = told * (len(times) - 1)
+    return abs(times[-1] - times[0] - whole) <= JITTER_TICKS and all(
+        abs(b - a - told) <= JITTER_TICKS for a, b in pairwise(times)
+    )

@@ -19,7 +19,7 @@ _INTO_SECONDS = 0.5
 def poster(path: Path) -> bytes:
     """A JPEG of a picture near the beginning, where a fade from black is over. Raises MediaError."""
     start = min(_INTO_SECONDS, probe(path).seconds / 4)
-    picture = next(iterate_pictures(path, Span(start_seconds=start, max_frames=1, max_side=POSTER_SIDE_PIXELS))[3])
+    picture = next(iterate_pictures(path, Span(start_seconds=start, max_frames=1, max_side=POSTER_SIDE_PIXELS))[1])
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=_QUALITY, optimize=True)
     return out.getvalue()

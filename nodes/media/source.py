@@ -10,7 +10,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -45,6 +45,7 @@ REORDER_PACKETS = 32
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif"
 _HIDDEN_PICTURES = frozenset({"vp8"})  # its packets may hold pictures that are never shown, each with a time of its own
 _STOP_EVERY_PACKETS = 64
+JITTER_TICKS = 2  # containers that count milliseconds round each time
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,15 @@ class Timeline:
     """When the pictures of a part of a clip are shown, from its packets alone.
 
     times: in ticks of the stream, rising; empty if the packets carry no usable times. count: packets that make a
-    picture. zero: the time of the clip's first picture. complete: the part was read to its end.
+    picture. zero: the time of the clip's first picture. complete: the part was read to its end. end: when its last
+    picture gives way, to another or to the end of the part; None where the clip ends with it.
     """
 
     times: list[int]
     count: int
     zero: int
     complete: bool
+    end: int | None = None
 
     def seconds(self, source: Source) -> float:
         """From the clip's first picture to the end of the last one known."""
@@ -272,19 +275,29 @@ class Source:
             f"No picture of {self.path.name} can be decoded: it is damaged or not a clip. Use another file."
         )
 
-    def timeline(self, start_seconds: float, most: int | None = None, *, stop: Stop = never_stop) -> Timeline:
-        """Read packets, decoding none, until `most` pictures from the start are known or the file ends."""
+    def timeline(
+        self, start_seconds: float, most: int | None = None, *, seconds: float = 0.0, stop: Stop = never_stop
+    ) -> Timeline:
+        """Read packets, decoding none, until `most` pictures from the start, or those of so many seconds, are known."""
         timed = self.decoder not in _HIDDEN_PICTURES
         times: list[int] = []
-        zero = first_shown(self.packets()) if start_seconds > 0 and timed else None
+        zero = first_shown(self.packets()) if (start_seconds > 0 or seconds) and timed else None
+        first = last = None
         if zero is None:
-            packets, first = self.packets(stop=stop), None
+            packets = self.packets(stop=stop)
         else:
-            first = zero + math.ceil(max(0.0, start_seconds - START_TOLERANCE_SECONDS) / float(self.tick))
+            first = zero + self._ticks_at(start_seconds)
+            last = zero + self._ticks_at(start_seconds + seconds) if seconds else None
             packets = self.packets_from(first, zero, stop=stop)
         count, complete = 0, True
+        beyond: list[int] = []
         for packet in packets:
             if packet.is_discard or (first is not None and packet.pts is not None and packet.pts < first):
+                continue
+            if last is not None and packet.pts is not None and packet.pts >= last:
+                beyond.append(packet.pts)
+                if len(beyond) > REORDER_PACKETS:
+                    break
                 continue
             count += 1
             if timed and packet.pts is not None:
@@ -296,14 +309,26 @@ class Source:
         usable = timed and len(rising) == count and count > 0
         if zero is None:
             zero = rising[0] if usable else int(self.video.start_time or 0)
+        end = last if beyond else None
         if usable and not complete:
-            rising = rising[:most]
-        return Timeline(rising if usable else [], count if complete else count - REORDER_PACKETS, zero, complete)
+            assert most is not None, "broken off by the number alone"
+            end, rising = rising[most], rising[:most]
+        return Timeline(rising if usable else [], count if complete else count - REORDER_PACKETS, zero, complete, end)
+
+    def _ticks_at(self, seconds: float) -> int:
+        return math.ceil(max(0.0, seconds - START_TOLERANCE_SECONDS) / float(self.tick))
 
 
-def usual_step(times: list[int]) -> float:
-    """The median distance between pictures, in ticks; 0 if there are fewer than two."""
-    return float(statistics.median(b - a for a, b in pairwise(times))) if len(times) > 1 else 0.0
+def usual_step(times: Sequence[int]) -> float:
+    """The distance between most pictures, in ticks; 0 if there are fewer than two.
+
+    The mean of those that differ from the median by rounding: in milliseconds, 30 a second are 33, 33 and 34 apart.
+    """
+    steps = [b - a for a, b in pairwise(times)]
+    if not steps:
+        return 0.0
+    median = statistics.median(steps)
+    return statistics.fmean(step for step in steps if abs(step - median) <= JITTER_TICKS)
 
 
 def first_shown(packets: Iterator[Any]) -> int | None:

@@ -17,12 +17,16 @@ class Span:
 
     start_seconds: counted from the first picture shown. every_nth: 1 takes each picture, 2 every other one.
     max_frames: after every_nth, 0 takes all. max_side: the longer side in pixels at most, 0 leaves the size alone.
+    fps: frames at this constant rate, chosen by time, before every_nth; 0 takes the pictures as they come. seconds: how
+    long the part is, 0 to the clip's end.
     """
 
     start_seconds: float = 0.0
     every_nth: int = 1
     max_frames: int = 0
     max_side: int = 0
+    fps: float = 0.0
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.start_seconds) or self.start_seconds < 0:
@@ -31,6 +35,10 @@ class Span:
             raise EmptySpan(f"every_nth is {self.every_nth}: give 1 for every frame, 2 for every other one, and so on.")
         if self.max_frames < 0:
             raise EmptySpan(f"max_frames is {self.max_frames}: give 0 for all frames, or the number wanted.")
+        if not math.isfinite(self.fps) or self.fps < 0:
+            raise EmptySpan(f"fps is {self.fps}: give 0 for the clip's own, or frames a second.")
+        if not math.isfinite(self.seconds) or self.seconds < 0:
+            raise EmptySpan(f"The part is {self.seconds} s long: give seconds from 0 up.")
         if self.max_side < 0:
             raise EmptySpan(f"max_side is {self.max_side}: give 0 to keep the size, or the longer side in pixels.")
 

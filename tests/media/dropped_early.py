@@ -38,7 +38,7 @@ def stop_at(question: int) -> Stop:
 
 def first_of(path: Path) -> None:
     """One picture, then the iterator is dropped."""
-    _, _, _, shown = iterate_pictures(path)
+    _, shown = iterate_pictures(path)
     next(shown, None)
 
 

@@ -163,6 +163,17 @@ def test_a_silent_clip_gives_silence_of_the_parts_length(comfy: Comfy) -> None:
     assert sound["waveform"].shape == (1, 2, round(0.25 * sound["sample_rate"])) and not sound["waveform"].any()
 
 
+@pytest.mark.parametrize("fps", [16.0, 30.0])
+def test_a_target_rate_keeps_the_duration_of_pictures_and_sound(comfy: Comfy, fps: float) -> None:
+    stored(comfy)
+    outcome = load(comfy, file="clip.mp4", start=0.5, fps=fps).ok()
+    count = round((LONG / FPS - 0.5) * fps)
+    assert (outcome.kept("11").shape[0], outcome.kept("14"), outcome.kept("15")) == (count, fps, count)
+    assert seconds_of(outcome.kept("13")) == pytest.approx(count / fps, abs=1 / SOUND_RATE)
+    path = stored_file(outcome.kept("10"))
+    assert path is not None and decode_frames(path).fps == fps
+
+
 def test_frames_are_scaled_to_the_longest_side(comfy: Comfy) -> None:
     stored(comfy)
     assert load(comfy, file="clip.mp4", max_side=32).ok().kept("11").shape == (LONG, 24, 32, 3)

@@ -61,6 +61,7 @@ INPUTS: dict[str, list[Entry]] = {
         ("every_nth", "INT", 1, 1, 1000),
         ("max_frames", "INT", 0, 0, 1_000_000),
         ("max_side", "INT", 0, 0, 16_384),
+        ("fps", "FLOAT", 0.0, 0.0, 240.0),
     ],
 }
 OUTPUTS = {

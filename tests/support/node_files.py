@@ -254,7 +254,7 @@ def poll(task_id: object = "", wait: bool = True) -> Node:
 
 
 def load_video(**inputs: Any) -> Node:
-    usual = {"file": "(none)", "url": "", "start": 0.0, "every_nth": 1, "max_frames": 0, "max_side": 0}
+    usual = {"file": "(none)", "url": "", "start": 0.0, "every_nth": 1, "max_frames": 0, "max_side": 0, "fps": 0.0}
     return {"class_type": "APIMall_LoadVideo", "inputs": {**usual, **inputs}}
 
 
