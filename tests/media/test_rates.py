@@ -80,7 +80,7 @@ def test_a_cut_keeps_the_times_of_its_pictures(screen: Path, tmp_path: Path) -> 
 
 def test_a_part_that_ends_in_the_stillness_is_as_long_as_was_asked(screen: Path) -> None:
     part = measure(screen, Span(seconds=3.0))
-    assert (part.frames, part.seconds) == (60, pytest.approx(3.0, abs=0.01))
+    assert part.frames == 60 and part.seconds == pytest.approx(3.0, abs=0.01)
     constant = measure(screen, Span(seconds=3.0, fps=30))
     assert (constant.frames, constant.fps) == (90, 30)
 
