@@ -83,10 +83,10 @@ export function linkedInputs(node) {
  * @param {string} name
  * @param {Record<string, unknown>} [values]
  * @param {[number, number]} [at] in the canvas's own measure; else what is seen of it decides
- * @param {number} [beside] room for what is to come to the right of it
+ * @param {[number, number]} [wish] there or near there, where nothing lies
  * @returns {AnyNode | undefined}
  */
-export function addNode(name, values = {}, at, beside = 0) {
+export function addNode(name, values = {}, at, wish) {
 	const node = LiteGraph.createNode(name);
 	const graph = app.canvas?.graph ?? rootGraph();
 	if (!node || !graph) {
@@ -159,7 +159,7 @@ export function giveKeyboardBack() {
  * @param {string} input its name
  */
 export function linkNew(source, output, name, input) {
-	const node = addNode(name, {}, [source.pos[0] + source.size[0] + GAP_PX, source.pos[1]]);
+	const node = addNode(name, {}, undefined, [source.pos[0] + source.size[0] + GAP_PX, source.pos[1]]);
 	const from = source.outputs?.findIndex((each) => each.name === output) ?? -1;
 	const to = node?.inputs?.findIndex((each) => each.name === input) ?? -1;
 	if (!node || from < 0 || to < 0) return undefined;

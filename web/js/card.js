@@ -53,7 +53,6 @@ const FACES = {
 	stalled: ["warn", "question"],
 };
 const MOST_COMPARED = 4;
-const NEXT_NODE_PX = 420;
 
 /** @param {Job} job */
 function face(job) {
@@ -326,7 +325,7 @@ export class Card {
 
 	#continue() {
 		const { job } = this;
-		const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, undefined, NEXT_NODE_PX);
+		const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) });
 		const { model, duration, resolution } = job;
 		const next = source && linkNew(source, "last_frame", NODE_OF_TYPE["image-to-video"] ?? "", "image");
 		for (const widget of next?.widgets ?? []) {
