@@ -247,7 +247,7 @@ def guarded(reach: Callable[[], Reach]) -> Outside:
     from .media.probe import verify
 
     return Outside(
-        download=lambda url, part, tell: download(url, part, tell=tell, **reach()),
+        download=lambda url, part, tell: download(url, part, tell=tell, keep=True, **reach()),
         put=lambda url, file, content_type: put(url, file, content_type, **reach()),
         readable=lambda url: is_readable(url, **reach()),
         verify=verify,

@@ -16,8 +16,8 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import urljoin
@@ -26,6 +26,7 @@ import requests
 import urllib3
 
 from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
+from . import partial
 from .addresses import Target, parse_url
 from .connections import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
 from .errors import DiskRefused, DownloadFailed, DownloadRefused, LinkGone, NotModified
@@ -72,6 +73,7 @@ def download(
     stop: Stop = never_stop,
     tell: Tell = tell_nobody,
     validators: Validators = (None, None),
+    keep: bool = False,
     resolver: Resolver = resolve,
     dial: Dial = dial,
 ) -> Downloaded:
@@ -81,25 +83,29 @@ def download(
     `gateway_hosts` are the gateway's names, which tell whether this network makes addresses up (`connections.py`).
     `deadline_seconds` covers everything from the look-up to the last byte. With `validators` an unchanged file gives
     NotModified. Raises DownloadRefused, LinkGone, DownloadFailed, NotModified, Stopped or DiskRefused; `part` is
-    gone then.
+    gone then, unless it was to `keep` what had come: the next download from this address continues it.
     """
     target = parse_url(url, loopback_origin)
     line = Line(gateway_hosts, resolver, dial)
-    network = _Network(line, target, loopback_origin, validators, largest_bytes)
+    earlier = partial.read(part, target) if keep else None
+    network = _Network(line, target, loopback_origin, validators, largest_bytes, earlier)
     watch = _Watch(stop, time.monotonic() + deadline_seconds, target.host)
+    head: _Head | None = None
     try:
         watch.check()
         network.start()
         head = network.head(watch)
-        with _fresh_file(part) as file:
-            size_bytes, sha256 = _save(network, head, file, watch, tell, largest_bytes)
+        with _begin(part, earlier if head.begins_at else None) as (file, digest):
+            size_bytes, sha256 = _save(network, head, file, digest, watch, tell, largest_bytes)
     except BaseException as problem:
         network.leave()
-        with contextlib.suppress(OSError):
-            part.unlink()
+        if not (keep and _is_worth_keeping(problem, part, target, head, earlier)):
+            partial.drop(part)
         if isinstance(problem, OSError):
             raise DiskRefused(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
         raise
+    with contextlib.suppress(OSError):
+        partial.note_of(part).unlink()
     return Downloaded(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
 
 
@@ -112,6 +118,7 @@ class _Head:
     content_type: str
     etag: str | None
     last_modified: str | None
+    begins_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,17 +134,43 @@ class _Watch:
             raise DownloadFailed(f"The download from {self.host} took too long. Try again later.")
 
 
-def _fresh_file(part: Path) -> BinaryIO:
-    # Made anew, so that a link planted under this name is not written through.
-    part.unlink(missing_ok=True)
-    return part.open("xb")
+@contextlib.contextmanager
+def _begin(part: Path, earlier: partial.Partial | None) -> Iterator[tuple[BinaryIO, hashlib._Hash]]:
+    if earlier is not None:
+        file, digest = partial.reopen(part, earlier)
+    else:
+        # Made anew, so that a link planted under this name is not written through.
+        partial.drop(part)
+        file, digest = part.open("xb"), hashlib.sha256()
+    with file:
+        yield file, digest
+
+
+def _is_worth_keeping(
+    problem: BaseException, part: Path, target: Target, head: _Head | None, earlier: partial.Partial | None
+) -> bool:
+    """Whether what has come lies there for the next time: what broke, or was stopped, and did not turn out wrong."""
+    if head is None and not isinstance(problem, _Other):
+        # Nobody answered, or a fresh link is needed: what was kept before is as good as it was.
+        return earlier is not None and isinstance(problem, (DownloadFailed, LinkGone, Stopped))
+    if head is None or not isinstance(problem, (DownloadFailed, Stopped)):
+        return False
+    try:
+        return partial.keep(part, target, head.etag)
+    except OSError:
+        return False
 
 
 def _save(
-    network: _Network, head: _Head, file: BinaryIO, watch: _Watch, tell: Tell, largest_bytes: int
+    network: _Network,
+    head: _Head,
+    file: BinaryIO,
+    digest: hashlib._Hash,
+    watch: _Watch,
+    tell: Tell,
+    largest_bytes: int,
 ) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    size_bytes = 0
+    size_bytes = head.begins_at
     while piece := network.piece(watch):
         size_bytes += len(piece)
         if size_bytes > largest_bytes:
@@ -158,17 +191,28 @@ def _save(
     return size_bytes, digest.hexdigest()
 
 
+class _Other(DownloadFailed):
+    """Not the file whose beginning was kept: that is dropped."""
+
+
 class _Network:
     """The half of a download that waits: it runs in a thread of its own and hands over head, pieces and end."""
 
     def __init__(
-        self, line: Line, target: Target, loopback_origin: str | None, validators: Validators, largest_bytes: int
+        self,
+        line: Line,
+        target: Target,
+        loopback_origin: str | None,
+        validators: Validators,
+        largest_bytes: int,
+        earlier: partial.Partial | None,
     ) -> None:
         self._line = line
         self._target = target
         self._loopback_origin = loopback_origin
         self._validators = validators
         self._largest_bytes = largest_bytes
+        self._earlier = earlier
         self._heads: queue.Queue[_Head | Exception] = queue.Queue()
         self._pieces: queue.Queue[bytes | Exception] = queue.Queue(_WAITING_PIECES)
         self._left = threading.Event()
@@ -229,18 +273,27 @@ class _Network:
             headers["If-None-Match"] = etag
         if last_modified:
             headers["If-Modified-Since"] = last_modified
+        if self._earlier is not None:
+            headers["Range"] = f"bytes={self._earlier.size_bytes}-"
+            headers["If-Range"] = self._earlier.etag
         return headers
 
     def _receive(self, response: requests.Response) -> None:
-        _require_ok(response, self._target.host, asked_for_changes=any(map(_validator, self._validators)))
+        if response.status_code == 416 and self._earlier is not None:
+            # The file is shorter than what was kept of it: another one.
+            raise _Other(f"{self._target.host} gives out another file than before. Try again.")
+        if response.status_code != 206 or self._earlier is None:
+            _require_ok(response, self._target.host, asked_for_changes=any(map(_validator, self._validators)))
         head = _read_head(response, self._target)
+        if response.status_code == 206 and self._earlier is not None:
+            head = _continued(head, response.headers.get("Content-Range"), self._earlier, self._target.host)
         if head.length is not None and head.length > self._largest_bytes:
             raise _too_large(self._target.host, self._largest_bytes)
         self._heads.put(head)
         self._line.stage = "the transfer"
         # Beneath urllib3, whose older releases read a chunk's size line without bound.
         read = getattr(response.raw, "_original_response", None) or response.raw
-        remaining = head.length if head.length is not None else self._largest_bytes + 1
+        remaining = self._largest_bytes + 1 if head.length is None else head.length - head.begins_at
         while remaining > 0 and not self._left.is_set():
             piece = read.read1(min(_PIECE_BYTES, remaining))
             if not piece:
@@ -307,6 +360,16 @@ def _read_head(response: requests.Response, target: Target) -> _Head:
         etag=_validator(headers.get("ETag")),
         last_modified=_validator(headers.get("Last-Modified")),
     )
+
+
+def _continued(head: _Head, content_range: str | None, earlier: partial.Partial, host: str) -> _Head:
+    """The head of the whole file, from that of its rest."""
+    told = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", (content_range or "").strip())
+    first, last, whole = map(int, told.groups()) if told else (-1, -1, -1)
+    wrong = first != earlier.size_bytes or last != whole - 1 or head.length not in (None, whole - first)
+    if wrong or head.etag not in (None, earlier.etag):
+        raise _Other(f"{host} contradicts itself about the rest of the file. Try again.")
+    return replace(head, length=whole, begins_at=first, etag=earlier.etag)
 
 
 def _validator(value: str | None) -> str | None:

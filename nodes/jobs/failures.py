@@ -17,6 +17,7 @@ from ..gateway.errors import (
     NotReached,
     Parked,
     Refused,
+    ResultGone,
     SetupError,
     StillRunning,
     TaskFailed,
@@ -29,7 +30,6 @@ _NOT_ALL_BACK = (
     "Refunds may come later. Queueing it again asks for them, and makes a new attempt only when all credits are back; "
     "another `take` pays again."
 )
-_GONE = "Only another `take` makes a new one, and pays again."
 _CLOSED = "Only another `take` makes it again, and pays for it."
 
 JOURNAL_ADVICE = "Check free space and rights of ComfyUI's user folder, then queue again."
@@ -68,7 +68,7 @@ def recall(job: Job) -> APIMallError:
     kind = known.get(told.kind if told else "", TaskFailed if job.state is State.FAILED else Refused)
     advice = _NOT_ALL_BACK if job.state is State.FAILED and not job.refunded_in_full else None
     if job.state is State.EXPIRED:
-        return about(NotHome, "The video was made and paid for, and the gateway no longer has it", job, advice=_GONE)
+        return about(ResultGone, (told and told.text) or "The gateway made the video and no longer has it", job)
     if job.state is State.CLOSED:
         return about(kind, "You closed this job", job, advice=_CLOSED)
     error = about(kind, (told and told.text) or "The job failed", job, advice=advice)
@@ -102,6 +102,13 @@ def task_failed(job: Job, task: Task) -> TaskFailed:
 def not_home(job: Job, what: str) -> NotHome:
     """The gateway has the video, this disk has not."""
     return about(NotHome, what, job, charge=Charge.CHARGED)
+
+
+def gone(job: Job, what: str) -> ResultGone:
+    """The gateway made the video, and no longer has it."""
+    return about(
+        ResultGone, f"The video was made and paid, and is no longer to be had: {what}", job, charge=Charge.CHARGED
+    )
 
 
 def stalled(job: Job, failure: APIMallError) -> APIMallError:

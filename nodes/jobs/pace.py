@@ -14,6 +14,8 @@ _FIRST_SILENCE_SECONDS = 30.0
 _CLOSE_PAUSE_SECONDS = 6.0
 _MOST_SPREAD_SECONDS = 2.0
 _ENOUGH_RUNS = 3
+_OVERDUE_TIMES = 8
+_SHORTEST_OVERDUE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def _next_poll_of_unknown(elapsed_seconds: float, usual_seconds: float) -> float
     if to_usual > _CLOSE_PAUSE_SECONDS:
         return min(max(elapsed_seconds, SHORTEST_PAUSE_SECONDS), to_usual)
     return min(max(-to_usual / 8, _CLOSE_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
+def is_overdue(elapsed_seconds: float, learned: Learned | None, usual_seconds: float) -> bool:
+    """Whether a job has run so much longer than others of its kind that it may never end."""
+    usual = usual_seconds if learned is None else learned.late
+    return elapsed_seconds > max(usual * _OVERDUE_TIMES, _SHORTEST_OVERDUE_SECONDS)
 
 
 def spread(seconds: float, chance: float) -> float:

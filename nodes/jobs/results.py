@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ..files import require_writable, sha256_of, whole
 from ..gateway.errors import SetupError
+from ..guard import partial
 from ..guard.downloads import Downloaded
 from ..guard.errors import DiskRefused, DownloadRefused, GuardError, LinkGone
 from ..guard.paths import result_name, result_path
@@ -23,6 +24,7 @@ FOLDER_FILE = ".apimall-folder"
 """Holds the id of a results folder, so that a journal knows it again wherever it is mounted."""
 
 _LONGEST_ID = "x" * 1000
+_MOST_ADDRESSES = 4
 
 
 class Expired(Exception):
@@ -42,7 +44,7 @@ class Unwelcome(Exception):
 
 
 class Downloader(Protocol):
-    """A guarded download to `part`; raises GuardError, as `guard.errors` tells."""
+    """A guarded download to `part`, continued where it broke; raises GuardError, as `guard.errors` tells."""
 
     def __call__(self, url: str, part: Path, *, tell: Callable[[float], None]) -> Downloaded: ...
 
@@ -127,9 +129,9 @@ class Results:
         Raises NotYet when one broke, else Expired when one is gone, else Unwelcome; NoRoom when this disk refuses.
         """
         problem: Exception | None = None
-        for url in urls:
+        for number, url in enumerate(urls[:_MOST_ADDRESSES]):
             try:
-                return Download(self._download_one(job, url, tell, observe), url)
+                return Download(self._download_one(job, url, number, tell, observe), url)
             except LinkGone as gone:
                 problem = problem if isinstance(problem, NotYet) else Expired(str(gone))
             except DownloadRefused as refused:
@@ -146,16 +148,19 @@ class Results:
         raise problem or Expired("The gateway names no address")
 
     def _download_one(
-        self, job: Job, url: str, tell: Callable[[float], None], observe: Callable[[Event], None]
+        self, job: Job, url: str, number: int, tell: Callable[[float], None], observe: Callable[[Event], None]
     ) -> Delivery:
         self._folder.mkdir(parents=True, exist_ok=True)
         target = self._target(job)
-        # One name for each job, which only its holder downloads: what a kill left is written over.
-        with whole(target, target.with_name(f".{target.name}.part")) as part:
-            downloaded = self._download(url, part, tell=tell)
-            self._verify(part)
+        # One name for each of its addresses, and only its holder downloads: what broke there is continued there.
+        part = _part(target, number)
+        downloaded = self._download(url, part, tell=tell)
+        with whole(target) as checked:
+            part.replace(checked)
+            self._verify(checked)
             observe(Event.DOWNLOADED)
         observe(Event.RENAMED)
+        self.forget(job)
         return Delivery(
             self._folder_id(), target.name, downloaded.size_bytes, target.stat().st_mtime_ns, downloaded.sha256
         )
@@ -163,6 +168,11 @@ class Results:
     def path_of(self, delivery: Delivery) -> Path:
         """Where a delivery lies."""
         return self._folder / Path(delivery.file).name
+
+    def forget(self, job: Job) -> None:
+        """What was kept of broken downloads is of no use any more."""
+        for number in range(_MOST_ADDRESSES):
+            partial.drop(_part(self._target(job), number))
 
     def _target(self, job: Job) -> Path:
         owner = f"{job.account}/{job.identity}/{job.attempt}/"
@@ -181,3 +191,7 @@ class Results:
         except OSError:
             return ""
         return known if re.fullmatch(r"[0-9a-f]{32}", known) else ""
+
+
+def _part(target: Path, number: int) -> Path:
+    return target.with_name(f".{target.name}.part{number}")

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from ..gateway.client import Gateway
 from ..gateway.contract import COMPLETED as TASK_COMPLETED
@@ -42,7 +43,7 @@ from .budget import Budget, Share
 from .events import Event, Observer, unobserved
 from .limits import over_limit
 from .order import Order
-from .pace import Learned, next_poll, spread
+from .pace import Learned, is_overdue, next_poll, spread
 from .results import Expired, NoRoom, NotYet, Results, Unwelcome
 from .scheduler import Lane, Scheduled, Scheduler
 from .uploads import Uploads, Withdrawn
@@ -67,8 +68,14 @@ _REFUND_PAUSES_SECONDS = (30.0, 300.0, 3600.0)
 _JOURNAL_PAUSE_SECONDS = 1.0
 _MOST_CLAIMS = 3
 _MOST_BLANKS = 5
-_MOST_DOWNLOADS = 5
 _MOST_REFRESHES = 3
+_LINK_SECONDS = 24 * 3600.0
+"""As long as a link is good at the least (`docs/gateway.md`, "Result links"): one refused before that is no end."""
+
+_WATCHED_PAUSE_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 3600.0
+_STRANGE_POLLS = 5
+_NO_ADDRESS = "The gateway completed the job but gives no address for the video"
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ class Runner:
         self._scheduler = Scheduler(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._lock = threading.RLock()
         self._works: dict[int, Work] = {}
+        self._closed = False
 
     # What nodes ask for
 
@@ -210,6 +218,7 @@ class Runner:
         """Start no further step; jobs go on at the gateway, and from the journal next time."""
         self._scheduler.close()
         with self._lock:
+            self._closed = True
             for work in list(self._works.values()):
                 work.error = failures.detached(work.job, reason, sent=work.committed)
                 self._end(work)
@@ -510,15 +519,27 @@ class Runner:
             self._task_failed(work, job, task)
         else:
             phase = Phase.PENDING if task.status == Phase.PENDING.value else Phase.PROCESSING
-            known = task.status in (Phase.PENDING.value, Phase.PROCESSING.value)
-            work.say(phase, None if known else f"{phase.value} (the gateway says: {task.status})")
-            self._plan_poll(work)
+            work.say(phase, None if task.status in _KNOWN else f"{phase.value} (the gateway says: {task.status})")
+            if self._may_be_finished(work, task):
+                self._plan(work, _TRY)
+            else:
+                self._plan_poll(work)
+
+    def _may_be_finished(self, work: Work, task: Task) -> bool:
+        """A word nobody knows, given again and again with one and the same address: the file there will tell."""
+        strange = None if task.status in _KNOWN or not task.video_urls else (task.status, task.video_urls)
+        work.strange_polls = work.strange_polls + 1 if strange is not None and strange == work.strange else 1
+        work.strange = strange
+        return strange is not None and work.strange_polls >= _STRANGE_POLLS
 
     def _plan_poll(self, work: Work) -> None:
         elapsed = self._clocks.monotonic() - (work.accepted_at or 0.0)
-        seconds = self._pace(
-            elapsed, work.learned, usual_seconds(work.job.model, work.job.type), watched=bool(work.tickets)
-        )
+        usual = usual_seconds(work.job.model, work.job.type)
+        watched = bool(work.tickets)
+        if not watched and work.job.yielded_at is None and is_overdue(elapsed, work.learned, usual):
+            work.job = self._journal.yield_slot(work.job)
+            self._call_next()
+        seconds = self._pace(elapsed, work.learned, usual, watched=watched)
         self._plan(work, _POLL, spread(seconds, self._clocks.chance()))
 
     def _poll_failed(self, work: Work, job: Job, failure: APIMallError) -> None:
@@ -532,7 +553,12 @@ class Runner:
         if isinstance(failure, Throttled) and pause is not None:
             self._scheduler.hold_off(Share.POLL, pause.seconds)
         if pause is None:
-            raise failures.stalled(job, failure)
+            if isinstance(failure, TaskUnknown) and self._is_old(job):
+                self._expire(work, job, failure.what)
+            if job.state is not State.COMPLETED:
+                raise failures.stalled(job, failure)
+            self._set_back(work, job, failures.stalled(job, failure))
+            return
         work.say(work.phase, f"{work.phase.value}; asking again soon: {failure.what}")
         self._plan(work, _POLL, self._seconds(pause))
 
@@ -547,8 +573,9 @@ class Runner:
         # The copy to the CDN may lag behind the status.
         work.refreshes += 1
         if work.refreshes > _MOST_BLANKS:
-            raise failures.not_home(work.job, "The gateway completed the job but gives no address for the video")
-        self._plan(work, _POLL, self._seconds(Pause(3.0)))
+            self._set_back(work, work.job, failures.not_home(work.job, _NO_ADDRESS))
+        else:
+            self._plan(work, _POLL, self._seconds(Pause(3.0)))
 
     def _task_failed(self, work: Work, job: Job, task: Task) -> None:
         failure = failures.task_failed(job, task)
@@ -585,6 +612,11 @@ class Runner:
             raise failures.recall(job)
         self._replace(work, work.order, lambda: self._journal.get(job.id))
 
+    def _try_download(self, work: Work, job: Job) -> None:
+        assert work.strange is not None, "planned only with an address"
+        work.urls = work.strange[1]
+        self._download(work, job)
+
     def _download(self, work: Work, job: Job) -> None:
         work.say(Phase.DOWNLOADING)
 
@@ -596,19 +628,11 @@ class Runner:
                 job, work.urls, tell=tell, observe=lambda event: self._observe(event, job)
             )
         except Expired as expired:
-            work.refreshes += 1
-            if work.refreshes > _MOST_REFRESHES:
-                raise failures.not_home(job, str(expired)) from None
-            work.say(Phase.DOWNLOADING, "asking for a fresh download link")
-            self._plan(work, _POLL, self._seconds(Pause(2.0 * work.refreshes)))
+            self._links_refused(work, job, str(expired))
         except NotYet as broken:
-            work.failures += 1
-            if work.failures >= _MOST_DOWNLOADS:
-                raise failures.not_home(job, str(broken)) from None
-            work.say(Phase.DOWNLOADING, f"downloading again soon: {broken}")
-            self._plan(work, _DOWNLOAD, self._seconds(Pause(2.0**work.failures)))
-        except (NoRoom, Unwelcome) as final:
-            raise failures.not_home(job, str(final)) from None
+            self._not_yet(work, job, str(broken))
+        except (NoRoom, Unwelcome) as obstacle:
+            self._set_back(work, job, failures.not_home(job, str(obstacle)))
         else:
             delivered = self._journal.delivered(job, download.delivery, download.url)
             self._observe(Event.DELIVERED, delivered)
@@ -620,6 +644,53 @@ class Runner:
                 downloaded=True,
             )
             self._finish(work, result)
+
+    def _not_yet(self, work: Work, job: Job, what: str) -> None:
+        if job.state is State.RUNNING:
+            # It was no clip, or not for us: what the gateway means is still its own to say.
+            work.strange = None
+            self._plan_poll(work)
+            return
+        work.failures += 1
+        longest = _WATCHED_PAUSE_SECONDS if work.tickets else _LONGEST_PAUSE_SECONDS
+        work.say(Phase.DOWNLOADING, f"downloading again soon: {what}")
+        self._plan(work, _DOWNLOAD, self._seconds(Pause(min(2.0 ** min(work.failures, 20), longest))))
+
+    def _links_refused(self, work: Work, job: Job, what: str) -> None:
+        if job.state is State.RUNNING:
+            self._not_yet(work, job, what)
+            return
+        work.refreshes += 1
+        if work.refreshes <= _MOST_REFRESHES:
+            work.say(Phase.DOWNLOADING, "asking for a fresh download link")
+            self._plan(work, _POLL, self._seconds(Pause(2.0 * work.refreshes)))
+        elif self._is_old(job):
+            self._expire(work, job, what)
+        else:
+            self._set_back(work, job, failures.not_home(job, what))
+
+    def _is_old(self, job: Job) -> bool:
+        """Completed so long ago that its links may have run out for good."""
+        return job.state is State.COMPLETED and self._clocks.wall() - (job.ended_at or math.inf) > _LINK_SECONDS
+
+    def _expire(self, work: Work, job: Job, what: str) -> NoReturn:
+        failure = failures.gone(job, what)
+        work.job = self._journal.expired(job, failure)
+        self._results.forget(job)
+        self._observe(Event.EXPIRED, work.job)
+        raise failure
+
+    def _set_back(self, work: Work, job: Job, failure: APIMallError) -> None:
+        """Tell those who wait that the clip is not to be had now, and try again later, for whoever comes."""
+        age = self._clocks.wall() - (job.ended_at or self._clocks.wall())
+        with self._lock:
+            self._fail(work, failure)
+            if age <= RESUME_SECONDS and not self._closed:
+                later = Work(job, None, work.learned)
+                later.setbacks = work.setbacks + 1
+                self._works[job.id] = later
+                seconds = min(_WATCHED_PAUSE_SECONDS * 2.0 ** min(work.setbacks, 10), _LONGEST_PAUSE_SECONDS)
+                self._plan(later, _BEGIN, self._seconds(Pause(seconds)))
 
     # Endings
 
@@ -735,6 +806,8 @@ _POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, Share.CRE
 _POLL = Step(Runner._poll, (State.RUNNING, State.COMPLETED), Lane.CALL, 1, Share.POLL)
 _REFUND = Step(Runner._ask_refund, (State.FAILED,), Lane.CALL, 1, Share.POLL)
 _DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0)
+_TRY = Step(Runner._try_download, (State.RUNNING,), Lane.TRANSFER, 1)
+_KNOWN = (TASK_COMPLETED, TASK_FAILED, "pending", "processing", "unknown")
 
 
 class _journal_errors:

@@ -76,7 +76,6 @@ class Work:
         self.phase = Phase.STARTING
         self.text = Phase.STARTING.value
         self.transfer_fraction: float | None = None
-        self.slots: Slots | None = None
         self.committed = job.charge is not Charge.NOT_SENT
         self.accepted_at: float | None = None
         self.polls = 0
@@ -84,6 +83,10 @@ class Work:
         self.waits = 0
         self.claims = 0
         self.refreshes = 0
+        self.setbacks = 0
+        self.strange: tuple[str, tuple[str, ...]] | None = None
+        self.strange_polls = 0
+        self.slots: Slots | None = None
         self.urls: tuple[str, ...] = ()
         self.cached_uploads: tuple[str, ...] = ()
         self.result: Result | None = None

@@ -119,7 +119,8 @@ class Job:
 
     `holder`: who follows it now. `parked`: why nobody does. `problem`: the last thing that went wrong, which decides
     nothing. `ending`: why the gateway failed or rejected it. `request_id`, `provider_request_id` and `task_id` are
-    those of the create, for ever. `file`: the name of its clip in whatever results folder.
+    those of the create, for ever. `yielded_at`: when it gave
+    its slot of the plan back, running on. `file`: the name of its clip in whatever results folder.
     """
 
     id: int
@@ -155,6 +156,7 @@ class Job:
     ended_at: float | None
     delivered_at: float | None
     collected_at: float | None
+    yielded_at: float | None
 
     @property
     def unfinished(self) -> bool:
@@ -261,9 +263,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Slots:
-    """Whether the account's plan has a free slot: `running` of `limit` are taken, `ahead` jobs wait before us."""
+    """Whether the account's plan has a free slot: `running` of `limit` are taken, `ahead` jobs wait before us.
+
+    `holders`: of the jobs that take one, oldest first, as (job id, task id, holder).
+    """
 
     free: bool
     running: int
     limit: int
     ahead: int
+    holders: tuple[tuple[int, str | None, str], ...] = ()

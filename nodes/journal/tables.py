@@ -111,6 +111,7 @@ MIGRATIONS = (
         ended_at REAL,
         delivered_at REAL,
         collected_at REAL,
+        yielded_at REAL,
         UNIQUE (account, identity, attempt)
     );
     INSERT INTO jobs_2 (

@@ -102,11 +102,15 @@ class Journal:
         )
 
     def resumable(self, account: str, since: float) -> list[Job]:
-        """Jobs that the gateway has and that were never brought home, begun after `since`, oldest first."""
+        """Jobs that the gateway has and that were never brought home, begun after `since`, oldest first.
+
+        Also those whose create it knows already (a 409): the same create asks for their task, and buys nothing.
+        """
         statement = (
-            f"SELECT * FROM jobs WHERE account = ? AND state IN (?, ?) AND {UNFINISHED} AND created_at >= ? ORDER BY id"
+            f"SELECT * FROM jobs WHERE account = ? AND (state IN (?, ?) OR state = ? AND parked = ?) AND {UNFINISHED}"
+            f" AND created_at >= ? ORDER BY id"
         )
-        return self._all(statement, account, State.RUNNING, State.COMPLETED, since)
+        return self._all(statement, account, State.RUNNING, State.COMPLETED, State.SENT, Parking.UNCERTAIN, since)
 
     def refunds_due(self, account: str, since: float) -> list[Job]:
         """Jobs that failed after `since` and whose credits have not all come back, oldest first."""
@@ -219,15 +223,21 @@ class Journal:
 
     def slots(self, job: Job, limit: int, alive: Collection[str]) -> Slots:
         """Whether `job` may be sent now: slots go to the oldest waiting job first."""
-        row = self._database.select(
-            f"SELECT COALESCE(SUM(state IN ('sent', 'running')), 0) AS running,"
-            f" COALESCE(SUM(state = 'intended' AND body IS NOT NULL AND id < ?), 0) AS ahead"
-            f" FROM jobs WHERE account = ? AND state IN ('intended', 'sent', 'running') AND {UNFINISHED} AND id != ?"
-            f" AND holder IN ({marks(alive)})",
-            (job.id, job.account, job.id, *alive),
-        )[0]
-        running, ahead = row["running"], row["ahead"]
-        return Slots(free=running + ahead < limit, running=running, limit=limit, ahead=ahead)
+        rows = self._database.select(
+            f"SELECT id, task_id, holder, state FROM jobs WHERE account = ? AND id != ?"
+            f" AND state IN ('intended', 'sent', 'running') AND {UNFINISHED} AND holder IN ({marks(alive)})"
+            f" AND (state = 'intended' AND body IS NOT NULL AND id < ? OR state != 'intended' AND yielded_at IS NULL)"
+            f" ORDER BY id",
+            (job.account, job.id, *alive, job.id),
+        )
+        holders = tuple((row["id"], row["task_id"], row["holder"]) for row in rows if row["state"] != State.INTENDED)
+        running, ahead = len(holders), len(rows) - len(holders)
+        return Slots(running + ahead < limit, running, limit, ahead, holders)
+
+    def yield_slot(self, job: Job) -> Job:
+        """The job takes no slot of the plan any more, and is followed as ever."""
+        with self._database.transaction():
+            return self._change(job.id, step="slot given back", yielded_at=self._clock())
 
     def clear_body(self, job: Job) -> Job:
         """Forget the body of a job that was certainly not sent: its uploads may have expired since."""
@@ -333,10 +343,12 @@ class Journal:
                 delivered_at=now.delivered_at or self._clock(),
             )
 
-    def expired(self, job: Job) -> Job:
+    def expired(self, job: Job, failure: APIMallError) -> Job:
         """The gateway made the clip and no longer has it; what was delivered stays where it is."""
         with self._database.transaction():
-            return self._move(job, State.EXPIRED, step="expired", holder=None)
+            return self._move(
+                job, State.EXPIRED, step="expired", detail=failure.what, holder=None, **self._problem("ending", failure)
+            )
 
     def failed(self, job: Job, task: Task, failure: APIMallError) -> Job:
         """The gateway ended the job."""

@@ -248,29 +248,22 @@ def download() -> Iterator[Cell]:
     def kept_waiting(told: str) -> Outcome:
         return failed("NotHome", CHARGED, 1, told, Again.RESUME)
 
-    for fault, told in {
-        "refused": "the connection failed",
-        "dns": "the look-up of its name failed",
-        "tls": "TLS failed",
-        "reset": "the answer failed",
-        "drop-before": "the answer failed",
-        "stall-before": "took too long",
-        "stall": "took too long",
-    }.items():
-        yield Cell(DOWNLOAD, fault, delivered(), kept_waiting(told))
+    forever = left(CHARGED, 1, "Nothing is lost", Again.RESUME)
+    for fault in ("refused", "dns", "tls", "reset", "drop-before", "stall-before", "stall", "drip", "cut"):
+        yield Cell(DOWNLOAD, fault, delivered(), forever)
     for fault in (*REFUSED, "404", "409", "expired"):
         yield Cell(DOWNLOAD, fault, delivered(), kept_waiting("does not give out this file"))
     for fault in ("408", *THROTTLED, "500", "html:502", "503", "504"):
-        yield Cell(DOWNLOAD, fault, delivered(), kept_waiting("cannot give out the file now"))
+        yield Cell(DOWNLOAD, fault, delivered(), forever)
     yield Cell(DOWNLOAD, HUGE, delivered(), kept_waiting("larger than"))
     yield Cell(DOWNLOAD, AWAY, delivered(), kept_waiting("redirects to an address that is not fetched"))
-    yield Cell(DOWNLOAD, "drip", delivered(), kept_waiting("took too long"))
-    yield Cell(DOWNLOAD, "cut", delivered(), kept_waiting("Try again"))
     yield Cell(DOWNLOAD, "long", delivered(), delivered())
     for fault in ("truncate", "html:200", "broken"):
-        yield Cell(DOWNLOAD, fault, delivered(), kept_waiting("no video that can be played"))
+        yield Cell(DOWNLOAD, fault, delivered(), forever)
     yield Cell(DOWNLOAD, "disk full", kept_waiting("could not be written"), None)
-    yield Cell(DOWNLOAD, "read-only", kept_waiting("could not be written"), None)
+    # Asked before anything is paid.
+    unwritable = failed("SetupError", NOT_SENT, 0, "could not be written", Again.SEND)
+    yield Cell(DOWNLOAD, "read-only", unwritable, None)
     for fault in CLOCKS:
         yield Cell(DOWNLOAD, fault, delivered(), None)
 

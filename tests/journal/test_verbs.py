@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nodes.gateway.contract import Accepted, Task
-from nodes.gateway.errors import Charge, PromptBlocked, ReplyLost, SetupError, TaskFailed
+from nodes.gateway.errors import Charge, PromptBlocked, ReplyLost, ResultGone, SetupError, TaskFailed
 from nodes.journal import sqlite_file, tables
 from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
@@ -36,6 +36,9 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def journal(path: Path) -> Journal:
     return Journal(path)
+
+
+GONE = ResultGone("The link has run out")
 
 
 def sent(journal: Journal, take: int = 0) -> Job:
@@ -393,7 +396,7 @@ def test_a_state_never_goes_back(journal: Journal) -> None:
     assert journal.not_sent(job).state is State.COMPLETED
     assert journal.accepted(job, Accepted("vid_2", "req_2")).task_id == "vid_1"
     assert journal.rejected(job, PromptBlocked("no")).state is State.COMPLETED
-    ended = journal.expired(done)
+    ended = journal.expired(done, GONE)
     assert journal.completed(done, COMPLETED).state is State.EXPIRED
     assert ended.charge is Charge.CHARGED
 
@@ -447,7 +450,7 @@ def test_what_was_withdrawn_before_it_was_sent_is_not_unfinished(journal: Journa
 
 def test_the_rows_property_and_the_journals_own_count_agree_on_what_is_unfinished(journal: Journal) -> None:
     finished(journal, 0)
-    journal.expired(journal.completed(journal.accepted(sent(journal, 1), ACCEPTED), COMPLETED))
+    journal.expired(journal.completed(journal.accepted(sent(journal, 1), ACCEPTED), COMPLETED), GONE)
     journal.completed(journal.accepted(sent(journal, 2), Accepted("vid_2")), COMPLETED)
     journal.rejected(sent(journal, 3), PromptBlocked("no"))
     journal.intend(text_order(take=4).intent("a"))

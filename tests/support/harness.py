@@ -189,7 +189,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
         outside=replace(
             guard,
             download=lambda url, part, tell: wiring.download(
-                url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell
+                url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell, keep=True
             ),
             put=lambda url, file, kind: wiring.put(url, file, kind, loopback_origin=base_url),
             verify=wiring.verify,
