@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .jobs.runner import Clocks, Runner
     from .journal.pace import PaceFile
     from .journal.presence import Holders
+    from .journal.reads import Records
     from .journal.rows import Job
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
@@ -78,7 +79,7 @@ class Service:
         self._holders: Holders | None = None
         self._pace: PaceFile | None = None
         self._runners: dict[str, Runner] = {}
-        self._resumed: set[str] = set()
+        self._resumed: dict[str, Settings] = {}
         self._introduced: set[str] = set()
         self._rehearsal: RehearsalGateway | None = None
 
@@ -115,7 +116,7 @@ class Service:
             if (before := self._runners.pop(other, None)) is not None:
                 before.close("The account has a new key")
             self.journal().same_account(settings.account, other)
-            self._resumed.discard(settings.account)
+            self._resumed.pop(settings.account, None)
             self.runner()
 
     def runner(self) -> Runner:
@@ -127,16 +128,38 @@ class Service:
             runner = self._runners.get(settings.account)
             if runner is None:
                 runner = self._runners[settings.account] = self._wire(settings)
-            if settings.account not in self._resumed:
-                # Anew with the next job when it fails: what was paid for is not forgotten over a locked file.
+            if self._resumed.get(settings.account) != settings:
+                # Anew with the next job when it fails: what was paid for is not forgotten over a locked file. And when
+                # settings change: what the gateway refused to speak of may have been for want of them.
                 runner.resume()
-                self._resumed.add(settings.account)
+                self._resumed[settings.account] = settings
                 if settings.keep_days < math.inf:
                     since = (self._clocks.wall if self._clocks else time.time)() - settings.keep_days * 86_400
                     forget = functools.partial(_forget, self.journal(), settings.account, since)
                     threading.Thread(target=forget, name="apimall-retention", daemon=True).start()
             runner.max_jobs = settings.max_jobs
             return runner
+
+    def records(self) -> Records:
+        """The journal for reading only: opens nothing to write, waits for no writer."""
+        from .journal.reads import Records
+
+        return Records(self.folders.state / JOURNAL_FILE)
+
+    def follow_unfinished(self) -> None:
+        """Have the account's unfinished jobs followed; nothing is opened or asked when there are none, or no key."""
+        from .journal.errors import JournalError
+
+        settings = self.settings()
+        if not (settings.rehearsal or settings.key) or not (self.folders.state / JOURNAL_FILE).exists():
+            return
+        try:
+            due = self.records().is_anything_due(settings.account)
+        except JournalError:
+            # Of an older version, perhaps, or damaged: opened to write, it is mended.
+            due = True
+        if due:
+            self.runner()
 
     def is_awaited(self, job: Job) -> bool:
         """Does a node of this process wait for the job? Asked by observers, who hold a runner's lock: takes none."""
@@ -214,7 +237,7 @@ class Service:
             journal,
             self._holders,
             self.folders,
-            gateway=lambda: self._gateway(settings),
+            gateway=lambda: self._gateway(self._resumed.get(settings.account, settings)),
             outside=guarded(lambda: self.reach(settings)),
             max_jobs=settings.max_jobs,
             way=way,

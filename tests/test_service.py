@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWaiting
 from pathlib import Path
 
 import pytest
@@ -148,3 +151,66 @@ def test_a_name_for_the_account_answers_for_servers_and_outlives_every_key(
     finally:
         later.close()
     assert len(gateway.record.posts) == 1
+
+
+def test_unfinished_jobs_are_followed_before_anything_is_asked_of_the_pack(
+    service: Service, gateway: RehearsalGateway, tmp_path: Path
+) -> None:
+    gateway.always("poll", "status:processing")
+    ticket = service.runner().submit(harness.text_order())
+    harness.eventually(lambda: ticket.status().accepted, "the gateway has it")
+    service.close()
+    gateway.faults.clear()
+    service.follow_unfinished()
+    harness.eventually(lambda: service.journal().get(1).delivered_at, "home")
+    assert len(gateway.record.tasks) == 1
+
+
+def test_a_start_asks_nothing_when_nothing_is_unfinished_or_there_is_no_key(
+    service: Service, gateway: RehearsalGateway, tmp_path: Path
+) -> None:
+    service.follow_unfinished()
+    assert not (tmp_path / "state").exists(), "nothing is even opened"
+    harness.ended(service.runner().submit(harness.text_order())).result()
+    service.close()
+    before = gateway.record.count()
+    service.follow_unfinished()
+    Service(Folders(tmp_path / "state", tmp_path / "results"), {}).follow_unfinished()
+    assert service._runners == {}
+    assert gateway.record.count() == before
+
+
+def test_what_the_gateway_refused_to_speak_of_is_asked_again_when_settings_change(
+    tmp_path: Path, gateway: RehearsalGateway
+) -> None:
+    environ = {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url, "APIMALL_ACCOUNT": "ours"}
+    service = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, clocks=harness.quick_clocks())
+    gateway.always("poll", "403")
+    ticket = harness.ended(service.runner().submit(harness.text_order()))
+    assert ticket.work.error is not None
+    gateway.faults.clear()
+    service.runner()
+    assert gateway.record.count("poll") == 3, "nothing has changed"
+    environ["APIMALL_API_KEY"] = KEYS[1]
+    service.runner()
+    harness.eventually(lambda: service.journal().get(1).delivered_at, "home")
+    last = gateway.record.of("poll")[-1].headers["Authorization"]
+    assert last == f"Bearer {KEYS[1]}"
+    service.close()
+
+
+def test_a_ticket_answers_at_once_while_the_journal_is_locked(service: Service, gateway: RehearsalGateway) -> None:
+    gateway.always("poll", "status:processing")
+    ticket = service.runner().submit(harness.text_order())
+    harness.eventually(lambda: ticket.status().accepted, "the gateway has it")
+    with sqlite3.connect(service.journal().path, isolation_level=None) as other, ThreadPoolExecutor(1) as stuck:
+        other.execute("BEGIN IMMEDIATE")
+        waits = stuck.submit(service.runner().submit, harness.text_order(take=1))
+        with pytest.raises(StillWaiting):
+            waits.result(0.2)
+        for ask in (ticket.status, ticket.poll_now, lambda: ticket.leave("enough")):
+            with ThreadPoolExecutor(1) as loop:
+                loop.submit(ask).result(5)
+        assert not waits.done(), "and the journal is locked still"
+        other.execute("ROLLBACK")
+        waits.result(30).leave("enough")

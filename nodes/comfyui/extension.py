@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from comfy_api.latest import ComfyExtension, io
 
 from ..panel import routes
@@ -23,4 +25,6 @@ def load(nodes: list[type[io.ComfyNode]]) -> APIMallVideo:
     host.watch_links()
     routes.register(instance.current, shared=host.keeps_users_apart())
     instance.observed_by(routes.announce)
+    # Beside ComfyUI's own start, which waits for nobody's disk.
+    threading.Thread(target=instance.follow_unfinished, name="apimall-start", daemon=True).start()
     return APIMallVideo(nodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from . import host
 if TYPE_CHECKING:
     from ..jobs.events import Event, Observer
     from ..journal.rows import Job
+
+_log = logging.getLogger("apimall_video")
 
 _in_use: list[Service] = []
 _in_use_lock = threading.Lock()
@@ -25,6 +28,19 @@ def current() -> Service:
             folders = Folders(settings.state_folder() or host.state_folder(), host.results_folder())
             _in_use.append(Service(folders, observe=_tell_observers, daily_limit=host.daily_limit))
         return _in_use[0]
+
+
+def follow_unfinished() -> None:
+    """Go on with what was left unfinished, before any node of ours runs (rule 5 of `docs/rules.md`)."""
+    from ..gateway.errors import APIMallError
+
+    try:
+        current().follow_unfinished()
+    except APIMallError as problem:
+        _log.warning("unfinished jobs are not followed yet: %s", problem)
+    except Exception:  # noqa: BLE001
+        # The boundary of the thread: ComfyUI starts all the same, and the first node tries again and says why.
+        _log.exception("unfinished jobs are not followed yet")
 
 
 def observed_by(observer: Observer) -> None:

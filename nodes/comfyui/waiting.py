@@ -42,9 +42,10 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
     line = Line(hidden)
     with reported(line):
         wanted = await off_loop(order)
-        remarks = [*wanted.warnings, *filter(None, [instance.current().journal().notice])]
+        remarks = list(wanted.warnings)
         wanted = _noting_uploads(wanted, remarks)
         ticket = await off_loop(lambda stop: instance.current().runner().submit(wanted), unwanted=_leave)
+        remarks += filter(None, [await off_loop(lambda stop: instance.current().journal().notice)])
         await follow(ticket, line, until=_done if wait else _accepted, remarks=remarks)
         return await _outputs(ticket, hidden, line, remarks)
 
@@ -68,11 +69,11 @@ def collected(task_id: object) -> str:
 
     with suppress(APIMallError, OSError, JournalError, UnicodeError):
         current = instance.current()
-        job = current.journal().by_task(
-            current.settings().account, _given_id(task_id if isinstance(task_id, str) else "")
-        )
+        # Not the journal itself: whoever writes it holds up nobody who only reads.
+        records = current.records()
+        job = records.by_task(current.settings().account, _given_id(task_id if isinstance(task_id, str) else ""))
         if job is not None and job.file and (current.folders.results / Path(job.file).name).is_file():
-            return "".join(sorted({delivery.sha256 for delivery in current.journal().deliveries(job.id)}))
+            return "".join(sorted({delivery.sha256 for delivery in records.deliveries(job.id)}))
     return uuid.uuid4().hex
 
 
@@ -143,17 +144,19 @@ async def follow(ticket: Ticket, line: Line, *, until: Callable[[Status], bool],
 
     minutes = instance.current().settings().wait_minutes
     deadline = time.monotonic() + minutes * 60
+    place: tuple[int, ...] | None = None
     tick = _FIRST_TICK_SECONDS
     try:
         while not (status := ticket.status()).done and not until(status):
             if host.interrupted():
                 line.left(ticket, "You stopped the wait")
                 raise host.interrupt_exception()
-            if status.phase is Phase.WAITING:
-                # Its turn comes when others are done, however many they are: that is no silence.
+            before, place = place, _place(status) if status.phase is Phase.WAITING else None
+            if place != before:
+                # Its turn comes when others are done, however many: as long as they get on, that is no silence.
                 deadline = time.monotonic() + minutes * 60
             if time.monotonic() > deadline and not await _one_more_poll(ticket):
-                raise ticket.leave(f"No result after {minutes:g} minutes of waiting")
+                raise ticket.leave(_no_result(status, minutes))
             line.status(status, remarks)
             if status.fraction is not None:
                 host.show_progress(line.node_id, status.fraction, 1.0)
@@ -166,6 +169,23 @@ async def follow(ticket: Ticket, line: Line, *, until: Callable[[Status], bool],
         raise
     finally:
         ticket.leave("The node stopped waiting")
+
+
+def _place(status: Status) -> tuple[int, ...]:
+    """Where a job stands that waits for a slot: how many are before it, and which jobs have the slots."""
+    return () if status.slots is None else (status.slots.ahead, *(job_id for job_id, _, _ in status.slots.holders))
+
+
+def _no_result(status: Status, minutes: float) -> str:
+    from ..journal.presence import whose
+
+    if status.slots is None or not status.slots.holders:
+        return f"No result after {minutes:g} minutes of waiting"
+    holders = [
+        f"job {job_id}{f' (task {task_id})' if task_id else ''} of {whose(holder)}"
+        for job_id, task_id, holder in status.slots.holders
+    ]
+    return f"No place became free in {minutes:g} minutes. They are taken by {', '.join(holders)}"
 
 
 async def _one_more_poll(ticket: Ticket) -> bool:

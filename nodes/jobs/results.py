@@ -155,7 +155,7 @@ class Results:
         # One name for each of its addresses, and only its holder downloads: what broke there is continued there.
         part = _part(target, number)
         downloaded = self._download(url, part, tell=tell)
-        with whole(target) as checked:
+        with whole(target, target.with_name(f".{target.name}.part")) as checked:
             part.replace(checked)
             self._verify(checked)
             observe(Event.DOWNLOADED)

@@ -266,7 +266,8 @@ class Runner:
             self._scheduler.hasten(work.scheduled)
         work.order = work.order or (order if job.task_id is None or job.state is State.FAILED else None)
         ticket = Ticket(work, self._status, self._poll_now, self._leave)
-        work.tickets.add(ticket)
+        with work.lock:
+            work.tickets.add(ticket)
         return ticket
 
     def _served(self, kept: Result) -> Ticket:
@@ -276,23 +277,26 @@ class Runner:
         work.finished.set()
         return Ticket(work, self._status, self._poll_now, self._leave)
 
+    # What a ticket asks for comes from an event loop: it may wait for no database, and so not for the runner's lock.
+
     def _status(self, work: Work) -> Status:
-        with self._lock:
-            return work.status(self._clocks.monotonic())
+        return work.status(self._clocks.monotonic())
 
     def _poll_now(self, work: Work) -> None:
-        with self._lock:
-            if work.scheduled is not None and not work.finished.is_set():
-                self._scheduler.hasten(work.scheduled)
+        scheduled = work.scheduled
+        if scheduled is not None and not work.finished.is_set():
+            self._scheduler.hasten(scheduled)
 
     def _leave(self, ticket: Ticket) -> bool:
-        with self._lock:
-            work = ticket.work
+        work = ticket.work
+        with work.lock:
             work.tickets.discard(ticket)
-            if not work.tickets and not work.committed and work.scheduled is not None:
-                # Nobody wants it: it leaves the queue now, not when its turn comes.
-                self._scheduler.hasten(work.scheduled)
-            return work.committed
+            unwanted = not work.tickets and not work.committed
+            committed = work.committed
+        if unwanted:
+            # It leaves the queue now, not when its turn comes.
+            self._poll_now(work)
+        return committed
 
     def _learned(self, job: Job) -> Learned | None:
         runs = self._journal.runs(self.account, job.kind)
@@ -733,24 +737,24 @@ class Runner:
 
     def _call_next(self) -> None:
         """A slot may have become free: the first in line asks at once."""
-        waiting = [work for work in self._works.values() if work.phase is Phase.WAITING and work.scheduled is not None]
+        works = list(self._works.values())
+        waiting = [work for work in works if work.phase is Phase.WAITING and work.scheduled is not None]
         if waiting:
             self._poll_now(min(waiting, key=lambda work: work.job.id))
 
     # Small questions
 
     def _require_wanted(self, work: Work) -> None:
-        with self._lock:
-            if not work.tickets:
-                raise Withdrawn
+        if not work.tickets:
+            raise Withdrawn
 
     def _commit(self, work: Work) -> None:
         """From here on the job is sent, even if every waiter leaves in this moment."""
-        with self._lock:
-            if not work.committed and not work.tickets:
-                self._scheduler.give_back(Share.CREATE)
-                raise Withdrawn
-            work.committed = True
+        with work.lock:
+            work.committed = work.committed or bool(work.tickets)
+        if not work.committed:
+            self._scheduler.give_back(Share.CREATE)
+            raise Withdrawn
 
     def _require_fresh(self, job: Job) -> None:
         age = self._age(job)

@@ -65,7 +65,10 @@ class Result:
 
 
 class Work:
-    """One job in this process's hands, shared by everybody who waits for it. Guarded by the runner's lock."""
+    """One job in this process's hands, shared by everybody who waits for it.
+
+    Written by the thread that takes its step; `lock`, held for a moment, guards `tickets` and `committed`.
+    """
 
     def __init__(self, job: Job, order: Order | None, learned: Learned | None) -> None:
         self.job = job
@@ -92,6 +95,7 @@ class Work:
         self.result: Result | None = None
         self.error: APIMallError | None = None
         self.finished = threading.Event()
+        self.lock = threading.Lock()
 
     def say(self, phase: Phase, text: str | None = None, fraction: float | None = None) -> None:
         """Change what waiters see."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import re
 import uuid
+import weakref
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +26,7 @@ class Holders:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.own, self._file = self._enter()
+        _open_here.add(self)
 
     def alive(self) -> frozenset[str]:
         """The holders that live now, this one included; files of dead ones are removed."""
@@ -35,9 +39,13 @@ class Holders:
         self._file.close()
         self._path(self.own).unlink(missing_ok=True)
 
+    def leave_to_parent(self) -> None:
+        """In a forked child: what it inherited must not keep alive what its parent held."""
+        self._file.close()
+
     def _enter(self) -> tuple[str, BinaryIO]:
         for _ in range(_MOST_TRIES):
-            name = f"{os.getpid()}-{uuid.uuid4().hex}"
+            name = f"{os.getpid()}-{_machine()}-{uuid.uuid4().hex}"
             file = self._path(name).open("wb")
             try:
                 lock(file)
@@ -71,3 +79,27 @@ class Holders:
             return True
         path.unlink(missing_ok=True)
         return False
+
+
+def whose(holder: str) -> str:
+    """A holder in words."""
+    process, _, rest = holder.partition("-")
+    machine = rest.rpartition("-")[0]
+    return f"process {process} on {machine}" if machine else f"process {process}"
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "_", platform.node())[:40] or "this_machine"
+
+
+_open_here: weakref.WeakSet[Holders] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for holders in _open_here:
+        holders.leave_to_parent()
+    _open_here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -130,6 +130,19 @@ class Records:
         """One job, if it is this account's."""
         return one(self._select("SELECT * FROM jobs WHERE id = ? AND account = ?", (job_id, account)))
 
+    def by_task(self, account: str, task_id: str) -> Job | None:
+        """The job with this task id."""
+        statement = "SELECT * FROM jobs WHERE account = ? AND task_id = ? ORDER BY id DESC LIMIT 1"
+        return one(self._select(statement, (account, task_id)))
+
+    def is_anything_due(self, account: str) -> bool:
+        """Whether there is something to ask the gateway: a job that has not ended, a refund that is not complete."""
+        statement = (
+            f"SELECT EXISTS ({_UNFINISHED_IDS}) OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_refund_due"
+            f" WHERE account = :account AND {REFUND_DUE}) AS due"
+        )
+        return bool(self._select(statement, {"account": account})[0]["due"])
+
     def latest(self, account: str, *identities: str) -> Job | None:
         """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
         return latest(self._select, account, identities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from nodes.comfyui.line import Line
 from nodes.comfyui.waiting import follow, off_loop
 from nodes.gateway.errors import Detached
 from nodes.jobs.work import Phase, Status, Ticket
-from nodes.journal.rows import Job
+from nodes.journal.rows import Job, Slots
 from tests.support.harness import eventually
 from tests.support.node_files import (
     Comfy,
@@ -150,16 +151,36 @@ def test_one_more_look_after_the_deadline_may_find_the_clip(slow_comfy: Comfy) -
     assert ticket.polls == 2
 
 
-def test_waiting_for_a_place_does_not_use_up_the_wait(slow_comfy: Comfy) -> None:
-    slow_comfy.environ.update(APIMALL_MAX_JOBS="1", APIMALL_WAIT_MINUTES="0.005")
-    slow_comfy.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
-    prompt_id = slow_comfy.queue({"1": text_to_video("two"), "2": save("1")})
-    slow_comfy.comfy.await_text("1", "waiting for a place")
-    threading.Event().wait(2 * 0.005 * 60)
-    slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "60"
-    assert not slow_comfy.comfy.texts()[-1][1].startswith("No result")
-    slow_comfy.comfy.interrupt()
-    assert "execution_interrupted" in slow_comfy.wait(prompt_id).events
+def test_waiting_for_a_place_that_never_comes_has_an_end_that_names_who_has_it(slow_comfy: Comfy) -> None:
+    slow_comfy.environ.update(APIMALL_MAX_JOBS="1", APIMALL_WAIT_MINUTES="0.02")
+    running = slow_comfy.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
+    outcome = slow_comfy.run({"1": text_to_video("two"), "2": save("1")})
+    assert "No place became free in 0.02 minutes" in outcome.error
+    assert f"job 1 (task {running.kept('2')}) of process {os.getpid()} on " in outcome.error
+    assert "Nothing was sent" in outcome.error
+    assert slow_comfy.count("create") == 1
+
+
+class MovingLine(LateNews):
+    """A ticket that waits for a slot, and is one place further at each look."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.ahead = 20
+
+    def status(self) -> Status:
+        self.ahead -= 1
+        slots = Slots(False, 1, 1, self.ahead, ((1, None, "4711-here-0"),))
+        return Status(Phase.WAITING, "waiting", None, None, 0, self.ahead < 1, self._job, slots)
+
+
+def test_waiting_for_a_place_does_not_use_up_the_wait_while_others_get_on(slow_comfy: Comfy) -> None:
+    task_id = slow_comfy.run({"1": text_to_video(wait=False), "2": keep("1", 4)}).ok().kept("2")
+    job = slow_comfy.service.journal().by_task(slow_comfy.service.settings().account, task_id)
+    assert job is not None
+    slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.001"
+    hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({}))
+    asyncio.run(follow(cast(Ticket, MovingLine(job)), Line(hidden), until=lambda status: False))
 
 
 def test_what_comes_when_nobody_waits_is_on_disk_when_somebody_asks(slow_comfy: Comfy) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from nodes.journal.presence import Holders
+import pytest
+
+from nodes.journal.presence import Holders, whose
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -56,3 +59,36 @@ def test_being_looked_at_does_not_end_a_holder(tmp_path: Path) -> None:
     first, second = Holders(tmp_path), Holders(tmp_path)
     for _ in range(3):
         assert second.own in first.alive()
+
+
+FORKS = """
+import os, sys
+from pathlib import Path
+from nodes.journal.presence import Holders
+holders = Holders(Path(sys.argv[1]))
+if os.fork() == 0:
+    print(holders.own, flush=True)
+    sys.stdin.read()
+else:
+    os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_child_keeps_no_dead_parent_alive(tmp_path: Path) -> None:
+    ours = Holders(tmp_path)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FORKS, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    theirs = parent.stdout.readline().strip()
+    assert ours.alive() == {ours.own, theirs}, "the parent lives"
+    parent.kill()
+    parent.wait()
+    assert ours.alive() == {ours.own}
+    parent.communicate()
+
+
+def test_a_holder_is_told_as_a_process_on_a_machine(tmp_path: Path) -> None:
+    assert whose(Holders(tmp_path).own).startswith(f"process {os.getpid()} on ")
+    assert whose("4711-0123456789abcdef") == "process 4711", "as versions before wrote them"
