@@ -60,10 +60,8 @@ ALLOWED = {
     ("nodes/guard/connections.py", "http"): "the guarded connection under each download and upload: one request",
     ("nodes/guard/connections.py", "socket"): "connects to the very address that was checked (no second look-up)",
     ("nodes/guard/downloads.py", "http"): "names the exceptions of http.client that a broken download raises",
-    (
-        "nodes/gateway/network.py",
-        "http",
-    ): "asks requests for the proxy and certificates that are set up; sends nothing",
+    ("nodes/gateway/network.py", "http"): "asks requests which proxy and certificates are set up",
+    ("nodes/gateway/network.py", "socket"): "the adapter of requests with other certificates: hands a request on",
     ("nodes/gateway/client.py", "http"): "the one client of the gateway; its docstring speaks of http.client",
     ("nodes/gateway/deadlines.py", "http"): "gives the replies to the client a deadline; asks for nothing itself",
     ("nodes/gateway/deadlines.py", "socket"): "the same: bounds how long a connection's bytes are waited for",

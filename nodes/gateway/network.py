@@ -89,15 +89,12 @@ class VerifyingAdapter(HTTPAdapter):
             kwargs["proxy_ssl_context"] = self._context
         return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
 
-    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
-        """Newer releases of requests choose a context here, some of them their own."""
-        host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
-        pool.pop("ca_certs", None)
-        pool.pop("ca_cert_dir", None)
-        return host, {**pool, "ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """As every adapter does it. Told to verify, some releases of requests would bring a list of their own."""
+        return super().send(request, *args, **{**kwargs, "verify": None})
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Always; older releases of requests would add their own list here."""
+        """Always and by the context alone; this is where older releases would add their list."""
         conn.cert_reqs, conn.ca_certs, conn.ca_cert_dir = "CERT_REQUIRED", None, None
 
 
