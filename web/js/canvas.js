@@ -94,8 +94,11 @@ export function addNode(name, values = {}, at, wish) {
 		return undefined;
 	}
 	const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
-	node.pos =
-		at ?? freePlace(graph.nodes ?? [], [node.size[0] + beside, node.size[1]], [left + width / 2, top + height / 2]);
+	const [x, y] = node.size;
+	const middle = /** @type {[number, number]} */ (
+		wish ? [wish[0] + x / 2, wish[1] + y / 2] : [left + width / 2, top + height / 2]
+	);
+	node.pos = at ?? freePlace(graph.nodes ?? [], node.size, middle);
 	graph.add(node);
 	for (const widget of node.widgets ?? []) {
 		if (!(widget.name in values)) continue;
