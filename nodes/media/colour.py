@@ -2,7 +2,8 @@
 
 Accurate colours are the only mode. The matrix and the range are always passed explicitly, because PyAV before 17
 ignores the frame's own tags; chroma is interpolated (bicubic) and results are rounded (ACCURATE_RND), because the
-quicker forms darken every pass by about one level, which adds up over a chain of clips.
+quicker forms darken every pass by about one level, which adds up over a chain of clips. Clips for bright displays are
+brought to BT.709 on the way (see hdr.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from .hdr import WHITE16, Light, ToneMapper
 from .pyav import display_matrix, one_scaler_thread
 
 # libswscale's SWS_BICUBIC | SWS_ACCURATE_RND. PyAV's enum has no name for the second before 17.
@@ -26,6 +28,7 @@ _TO_RGB_FLAGS = 0x4 | 0x40000
 _SWS_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 _SWS_BT709 = 1
 _SWS_BT601 = 5
+_SWS_BT2020 = 9
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 _FULL = 2  # AVCOL_RANGE_JPEG
 _HD_LINES = 720
@@ -117,9 +120,9 @@ def shape_for(width: int, height: int, aspect: Fraction | None, turn: Turn, max_
     return Shape(max(1, math.floor(wide + Fraction(1, 2))), max(1, math.floor(high + Fraction(1, 2))), turn)
 
 
-def matrix_of(frame: VideoFrame) -> int:
-    """libswscale's number for the frame's matrix; untagged: bt709 from 720 lines up, else bt601."""
-    tagged = _SWS_MATRICES.get(int(frame.colorspace))
+def matrix_of(frame: VideoFrame, untagged: int | None = None) -> int:
+    """libswscale's number for the frame's matrix; `untagged` if it has none, or bt709 from 720 lines up, else bt601."""
+    tagged = _SWS_MATRICES.get(int(frame.colorspace), untagged)
     if tagged is not None:
         return tagged
     return _SWS_BT709 if frame.height >= _HD_LINES else _SWS_BT601
@@ -177,11 +180,14 @@ def _evened(frame: VideoFrame) -> VideoFrame:
 class Converter:
     """Turns decoded frames into RGB of one shape. Not thread-safe: one to a thread, reused for every frame.
 
-    Alpha, where a format has it, is dropped: the colours as they are stored.
+    light: of a clip for bright displays, None for others. Alpha, where a format has it, is dropped: the colours as they
+    are stored.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, light: Light | None = None) -> None:
         self._shape = shape
+        self._light = light
+        self._mapper: ToneMapper | None = None
         self._reformatter = VideoReformatter()
         self._block: Pixels = np.empty((0, 0, 3), np.uint8)
 
@@ -204,7 +210,7 @@ class Converter:
     def rgb(self, frame: VideoFrame) -> Pixels:
         """Upright uint8 or, from sources above 8 bits, float32 pixels [height, width, 3]: 0..255 or 0..1."""
         shape = (self._shape.height, self._shape.width, 3)
-        if depth_of(frame) > _BYTE_BITS:
+        if self._is_deep(frame):
             floats: Pixels = np.empty(shape, np.float32)
             self.write(frame, floats)
             return floats
@@ -213,6 +219,9 @@ class Converter:
         for channel, plane in enumerate(planes):
             pixels[..., channel] = plane
         return pixels
+
+    def _is_deep(self, frame: VideoFrame) -> bool:
+        return self._light is not None or depth_of(frame) > _BYTE_BITS
 
     def _block_for(self, shape: tuple[int, ...], kind: Any) -> Pixels:
         if self._block.shape[0] < shape[0] or self._block.shape[1:] != shape[1:] or self._block.dtype != kind:
@@ -227,11 +236,11 @@ class Converter:
         if (width, height) == (frame.width, frame.height):
             whole = _evened(frame)
             width, height = whole.width, whole.height
-        deep = depth_of(frame) > _BYTE_BITS
+        deep = self._is_deep(frame)
         if frame.format.is_rgb:
             matrix = other = _SWS_BT601  # not used, but libswscale takes some RGB through YUV: the same way back
         else:
-            matrix = matrix_of(frame)
+            matrix = matrix_of(frame, _SWS_BT2020 if self._light else None)
             # RGB has no matrix, but PyAV before 17 passes ours on only if the two differ.
             other = _SWS_BT601 if matrix == _SWS_BT709 else _SWS_BT709
         scaled: Any = self._reformatter.reformat(
@@ -246,7 +255,16 @@ class Converter:
             dst_color_range=_FULL,
             **one_scaler_thread(),
         )
+        white = _white_of(frame) if deep else 255
+        if self._light is not None:
+            scaled, white = self._mapped(scaled, self._light, white)
         kind: np.dtype[Any] = np.dtype("<u2") if deep else np.dtype(np.uint8)
         green, blue, red = (np.frombuffer(plane, kind).reshape(plane.height, -1) for plane in scaled.planes)
         planes = [shape.turn.apply(plane[: shape.scaled_height, : shape.scaled_width]) for plane in (red, green, blue)]
-        return planes, _white_of(frame) if deep else 255
+        return planes, white
+
+    def _mapped(self, scaled: VideoFrame, light: Light, white: int) -> tuple[VideoFrame, int]:
+        form = (scaled.width, scaled.height, white)
+        if self._mapper is None or self._mapper.form != form:
+            self._mapper = ToneMapper(light, *form)
+        return self._mapper.frame(scaled), WHITE16

@@ -26,6 +26,7 @@ from . import forecast
 from .audio import Sound, decode_audio
 from .colour import Converter, Shape, shape_for, turn_of
 from .errors import NotAClip, TooLarge
+from .hdr import Light
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
 from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source, usual_step
 from .span import WHOLE, Span
@@ -80,7 +81,7 @@ def decode_frames(
                     pixels = _allocate(
                         chosen.frames, shape, picture, span, room, clip_frames=chosen.frames * span.every_nth
                     )
-                    converters.shape = shape
+                    converters.shape, converters.light = shape, source.light
                 if row is not None and not filled[row]:
                     converters.submit(picture, pixels[row])
                     filled[row] = True
@@ -194,7 +195,7 @@ def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop, room: int) -
                 shape = _shape_of(picture, source, span)
                 need = forecast.Forecast(1, shape.width, shape.height, picture.width * picture.height)
                 forecast.require_fit(need, span, room, clip_frames=1)
-                converter = Converter(shape)
+                converter = Converter(shape, source.light)
             before, pixels = picture, to_bytes(converter.rgb(picture))
             yield pixels
 
@@ -202,7 +203,7 @@ def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop, room: int) -
 def _single(picture: VideoFrame, source: Source, span: Span, room: int) -> Array:
     shape = _shape_of(picture, source, span)
     pixels = _allocate(1, shape, picture, span, room, clip_frames=1)
-    Converter(shape).write(picture, pixels[0])
+    Converter(shape, source.light).write(picture, pixels[0])
     return pixels
 
 
@@ -252,6 +253,7 @@ class _Converters:
 
     def __init__(self) -> None:
         self.shape: Shape | None = None
+        self.light: Light | None = None
         self._pool = ThreadPoolExecutor(_CONVERTERS, thread_name_prefix="apimall-frames")
         self._own = threading.local()
         self._pending: deque[Future[None]] = deque()
@@ -276,7 +278,7 @@ class _Converters:
         converter = getattr(self._own, "converter", None)
         if converter is None:
             assert self.shape is not None
-            converter = self._own.converter = Converter(self.shape)
+            converter = self._own.converter = Converter(self.shape, self.light)
         converter.write(picture, row)
 
 

@@ -18,7 +18,7 @@ class Clip:
 
     width, height: as shown: turned upright, pixels square. frame_count and seconds: what the header claims, a hint;
     frame_count is None where it claims nothing. rotation: clockwise degrees that were applied; upright: neither turned
-    nor mirrored. codec: FFmpeg's name.
+    nor mirrored. codec: FFmpeg's name. hdr: HLG or PQ for a clip made for bright displays, None for others.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Clip:
     upright: bool
     container: str
     size_bytes: int
+    hdr: str | None
 
 
 def probe(path: Path) -> Clip:
@@ -61,6 +62,7 @@ def probe(path: Path) -> Clip:
             upright=turn.is_identity,
             container=source.container.format.name,
             size_bytes=path.stat().st_size,
+            hdr=source.light.transfer.name if source.light else None,
         )
 
 

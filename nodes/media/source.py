@@ -26,6 +26,7 @@ from av.container import InputContainer
 from ..progress import Stop, Stopped, never_stop
 from . import pyav
 from .errors import NotAClip
+from .hdr import Light, light_of
 from .span import START_TOLERANCE_SECONDS
 
 LARGEST_PICTURE_PIXELS = 8192 * 8192
@@ -141,6 +142,11 @@ class Source:
         """Width of a pixel over its height, None if untold."""
         aspect = self.video.sample_aspect_ratio
         return Fraction(aspect) if aspect else None
+
+    @property
+    def light(self) -> Light | None:
+        """What the colours of a clip for bright displays mean, None for an ordinary one."""
+        return light_of(self.video.codec_context)
 
     @property
     def seconds(self) -> float:
