@@ -79,7 +79,8 @@ class Line:
             "sound": clip.has_audio,
         }
         text = f"{count} frames, {fps:g} a second, of {size}, {clip.seconds:.2f} s, {sound}"
-        self._say(text, phase="loaded", clip=told)
+        self._remarks = clip.remarks
+        self._say(_lines(text, *clip.remarks), phase="loaded", clip=told)
 
     def _say(self, text: str, **facts: Any) -> None:
         # Where both were seen, the text would push down what is under it, and go when the run ends.

@@ -80,7 +80,7 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
             return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
         span = Span(start_seconds, max_side=_LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
         trim_clip(path, out, span, stop=stop, most_bits_a_second=most_bits_a_second(length))
-        return MediumFile(out, _MP4, ours=True, notes=(*notes, f"encoded as H.264: {why}"))
+        return MediumFile(out, _MP4, ours=True, notes=(*notes, f"encoded as H.264: {why}", *clip.remarks))
 
     return Medium(digest, write)
 
@@ -101,6 +101,7 @@ def why_encoded(clip: Clip) -> str | None:
     reasons = {
         f"it is {clip.codec}": clip.codec != "h264",
         f"its pictures are {clip.pixel_format}": clip.pixel_format not in _PIXEL_FORMATS,
+        f"it is made for HDR ({clip.hdr})": clip.hdr is not None,
         "it is interlaced": clip.interlaced,
         "it is turned": not clip.upright,
         "its pixels are not square": not clip.square_pixels,

@@ -38,6 +38,11 @@ class Clip:
     size_bytes: int
     hdr: str | None
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is done to its pictures wherever they are decoded, as a user may want to know."""
+        return (f"{self.hdr} (HDR) toned down to BT.709",) if self.hdr else ()
+
 
 def probe(path: Path) -> Clip:
     """Read a clip's facts. Raises NotAClip."""

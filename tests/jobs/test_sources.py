@@ -20,6 +20,7 @@ from nodes.media.bare import copyable
 from nodes.media.encode import encode_clip
 from nodes.media.probe import probe
 from nodes.progress import never_stop
+from tests.support import clips
 
 FPS = 24
 CANARY = "sk-somebodys-own-key-0123456789"
@@ -147,6 +148,14 @@ def test_what_not_every_host_decodes_is_made_so_that_it_does(tmp_path: Path, mak
     assert sources.why_encoded(after) is None
     assert abs(after.seconds - probe(path).seconds) < 0.05, "never stretched"
     assert any(note.startswith("encoded as H.264: ") for note in sent.notes)
+
+
+def test_a_clip_for_bright_displays_is_sent_as_everybody_shows_it_and_said_to_be(tmp_path: Path) -> None:
+    path = clips.hdr_clip(tmp_path / "phone.mp4", [[0, 0, 0], [203, 203, 203]], clips.HLG, "libx264", 8)
+    sent = written(path, tmp_path)
+    assert probe(sent.path).hdr is None
+    assert "encoded as H.264: it is made for HDR (HLG)" in sent.notes
+    assert "HLG (HDR) toned down to BT.709" in sent.notes
 
 
 def test_sound_that_not_everybody_hears_is_made_aac(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +14,9 @@ from nodes.media.encode import trim_clip
 from nodes.media.probe import probe
 from nodes.media.span import WHOLE
 from tests.support import clips
+from tests.support.clips import HLG, PATCH, PQ, hdr_clip
 
-PQ, HLG = 16, 18
-BT2020 = 9
-PATCH = 32
 GREYS = (0.0, 0.1, 1.0, 10.0, 36.54, 100.0, 203.0, 400.0, 1000.0)
-
-
-def _signal(nits: Any, transfer: int, gamma: float = 1.2) -> Any:
-    """What a camera writes for light in cd/m2: SMPTE ST 2084, or HLG for a display of 1000 (BT.2100)."""
-    nits = np.asarray(nits, float)
-    if transfer == PQ:
-        y = (nits / 10_000) ** (2610 / 16384)
-        return ((3424 / 4096 + 2413 / 128 * y) / (1 + 2392 / 128 * y)) ** (2523 / 32)
-    luminance = nits @ np.array([0.2627, 0.6780, 0.0593]) / 1000
-    scene = nits / 1000 * np.where(luminance > 0, luminance, 1)[..., None] ** (1 / gamma - 1)
-    return np.where(
-        scene <= 1 / 12, np.sqrt(3 * scene), 0.17883277 * np.log(np.maximum(12 * scene, 1) - 0.28466892) + 0.55991073
-    )
-
-
-def _clip(path: Path, nits: Sequence[Sequence[float]], transfer: int, codec: str = "libx265", bits: int = 10) -> Path:
-    """Patches side by side, one for each [red, green, blue] of BT.2020 in cd/m2."""
-    red, green, blue = _signal(np.array(nits), transfer).T
-    luma = 0.2627 * red + 0.6780 * green + 0.0593 * blue
-    top = 1 << (bits - 8)
-    numbers = (16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8814, 128 + 224 * (red - luma) / 1.4746)
-    kind = np.uint8 if bits == 8 else np.dtype("<u2")
-    lines = [np.repeat(np.rint(plane * top), PATCH).astype(kind) for plane in numbers]
-    planes = [np.tile(line[::step], (PATCH // step, 1)) for line, step in zip(lines, (1, 2, 2), strict=True)]
-    form = "yuv420p" if bits == 8 else "yuv420p10le"
-    frame = clips.frame_of(planes, form, PATCH * len(nits), PATCH)
-    names = {PQ: "smpte2084", HLG: "arib-std-b67"}
-    if codec == "libx265":
-        told = f"lossless=1:log-level=none:colorprim=bt2020:transfer={names[transfer]}:colormatrix=bt2020nc"
-        options = {"x265-params": told, "preset": "ultrafast"}
-    else:
-        told = f"colorprim=bt2020:transfer={names[transfer]}:colormatrix=bt2020nc"
-        options = {"x264-params": told, "qp": "0", "preset": "ultrafast"}
-    return clips.write_clip(path, [frame] * 3, codec, colorspace=BT2020, color_range=clips.LIMITED, options=options)
 
 
 def _patches(pixels: Any) -> Any:
@@ -81,7 +44,7 @@ def _expected_grey(nits: float) -> float:
     [("libx265", ".mp4", 10), ("libx265", ".mkv", 10), ("libx264", ".mov", 10), ("libx264", ".ts", 8)],
 )
 def test_greys_follow_the_curve(transfer: int, codec: str, suffix: str, bits: int, tmp_path: Path) -> None:
-    path = _clip(tmp_path / f"clip{suffix}", _greys(*GREYS), transfer, codec, bits)
+    path = hdr_clip(tmp_path / f"clip{suffix}", _greys(*GREYS), transfer, codec, bits)
     found = _patches(decode_frames(path).pixels[1])
     assert np.ptp(found, axis=1).max() < 1.5 / 255  # grey stays grey
     step = 2.5 / 255 if bits == 10 else 6 / 255  # what one number of the signal is worth where it is worth most
@@ -92,7 +55,7 @@ def test_greys_follow_the_curve(transfer: int, codec: str, suffix: str, bits: in
 def test_black_is_black_diffuse_white_is_nearly_white_and_grey_lies_where_it_should(
     transfer: int, tmp_path: Path
 ) -> None:
-    path = _clip(tmp_path / "clip.mp4", _greys(0, 0.18 * 203, 203, 1000), transfer)
+    path = hdr_clip(tmp_path / "clip.mp4", _greys(0, 0.18 * 203, 203, 1000), transfer)
     black, grey, white, bright = _patches(decode_last_frame(path)[0]).mean(axis=1)
     assert black == pytest.approx(0, abs=0.5 / 255)
     assert grey == pytest.approx(0.46, abs=0.025)
@@ -105,13 +68,13 @@ def test_colours_of_bt709_come_out_as_themselves(transfer: int, tmp_path: Path) 
     """Linear BT.709 colours, told in the primaries of BT.2020 (the matrix of BT.2087), below the curve's bend."""
     to_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
     colours = np.array([[0.5, 0.1, 0.1], [0.1, 0.5, 0.1], [0.1, 0.1, 0.5], [0.45, 0.3, 0.22], [0.3, 0.3, 0.05]])
-    path = _clip(tmp_path / "clip.mp4", (203 * colours @ to_2020.T).tolist(), transfer)
+    path = hdr_clip(tmp_path / "clip.mp4", (203 * colours @ to_2020.T).tolist(), transfer)
     found = _patches(decode_frames(path).pixels[0])
     assert found == pytest.approx((0.95 * colours) ** (1 / 2.4), abs=4 / 255)
 
 
 def test_colours_beyond_bt709_keep_their_hue_and_their_luminance(tmp_path: Path) -> None:
-    path = _clip(tmp_path / "clip.mp4", [[150, 0.1, 0.1], [0.1, 150, 0.1], [0.1, 0.1, 150], [900, 100, 100]], PQ)
+    path = hdr_clip(tmp_path / "clip.mp4", [[150, 0.1, 0.1], [0.1, 150, 0.1], [0.1, 0.1, 150], [900, 100, 100]], PQ)
     found = _patches(decode_frames(path).pixels[0]).astype(float)
     linear = found**2.4
     assert linear.argmax(axis=1).tolist() == [0, 1, 2, 0]
@@ -121,7 +84,7 @@ def test_colours_beyond_bt709_keep_their_hue_and_their_luminance(tmp_path: Path)
 
 
 def test_a_cut_is_written_in_the_colours_that_frames_have(tmp_path: Path) -> None:
-    path = _clip(tmp_path / "clip.mp4", _greys(0, 36.54, 203, 1000), HLG)
+    path = hdr_clip(tmp_path / "clip.mp4", _greys(0, 36.54, 203, 1000), HLG)
     cut = trim_clip(path, tmp_path / "cut.mp4", WHOLE, crf=1)
     with av.open(str(cut.path)) as container:
         assert container.streams.video[0].codec_context.color_trc == 1
@@ -129,7 +92,7 @@ def test_a_cut_is_written_in_the_colours_that_frames_have(tmp_path: Path) -> Non
 
 
 def test_a_clip_says_what_it_was_made_for(tmp_path: Path) -> None:
-    assert probe(_clip(tmp_path / "pq.mp4", _greys(1, 2), PQ)).hdr == "PQ"
-    assert probe(_clip(tmp_path / "hlg.mp4", _greys(1, 2), HLG)).hdr == "HLG"
+    assert probe(hdr_clip(tmp_path / "pq.mp4", _greys(1, 2), PQ)).hdr == "PQ"
+    assert probe(hdr_clip(tmp_path / "hlg.mp4", _greys(1, 2), HLG)).hdr == "HLG"
     plain = clips.write_clip(tmp_path / "plain.mp4", clips.numbered_pictures(2), "libx264")
     assert probe(plain).hdr is None

@@ -21,6 +21,7 @@ from nodes.media.encode import trim_clip
 from nodes.media.forecast import Forecast
 from nodes.progress import Stopped
 from tests.host.outcomes import PromptRefused
+from tests.support import clips
 from tests.support.node_files import (
     FPS,
     FRAMES,
@@ -74,6 +75,15 @@ def near(images: torch.Tensor, numbers: range, most: int = 2) -> bool:
 
 def seconds_of(sound: dict[str, Any]) -> float:
     return float(sound["waveform"].shape[2] / sound["sample_rate"])
+
+
+def test_a_phones_hdr_is_toned_down_and_said_to_be(comfy: Comfy) -> None:
+    path = comfy.base / "input" / "phone.mov"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clips.hdr_clip(path, [[203, 203, 203]], clips.HLG)
+    outcome = load(comfy, file="phone.mov")
+    assert "HLG (HDR) toned down to BT.709" in outcome.said()
+    assert float(outcome.kept("11").mean()) == pytest.approx(0.944, abs=0.01)
 
 
 def test_a_file_of_the_input_folder_is_loaded_whole(comfy: Comfy) -> None:
