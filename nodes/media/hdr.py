@@ -93,8 +93,8 @@ class ToneMapper:
     def __init__(self, light: Light, width: int, height: int, white: int) -> None:
         self.form = (width, height, white)
         tick = Fraction(1, 1000)
-        self._graph: Any = av.filter.Graph()
-        self._in = self._graph.add_buffer(width=width, height=height, format="gbrp16le", time_base=tick)
+        self._graph = av.filter.Graph()
+        self._in = self._graph.add_buffer(width=width, height=height, format=av.VideoFormat("gbrp16le"), time_base=tick)
         with tempfile.TemporaryDirectory(prefix="apimall-colours-") as folder:
             cube = Path(folder) / "colours.cube"
             cube.write_bytes(_cube(light, white))
