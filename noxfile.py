@@ -4,6 +4,7 @@ nox -s tests        every test that needs neither a real ComfyUI nor a browser
 nox -s versions     demo and tests on each Python here, newest and oldest dependencies, each PyAV; takes a while
 nox -s lint         ruff, mypy in strict mode; for web/js tsc and biome (needs npm)
 nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (several: os.pathsep between them)
+nox -s radar        what of all we lean on holds in each ComfyUI and front end, as a table; `-- hosts`: no browser
 nox -s browser      the web half in the system's Chromium, on each ComfyUI named by COMFYUI_PATH
 nox -s soak         the long matrices whole, then 1,000 rehearsal jobs with faults and kills; takes a while
 nox -s screenshots  templates' thumbnails and docs/images, from the first ComfyUI of COMFYUI_PATH
@@ -188,6 +189,17 @@ def comfyui(session: nox.Session) -> None:
         session.skip("COMFYUI_PATH names no ComfyUI: nothing was tested against a real one")
     session.install(*TESTING)
     session.run(*PYTEST, "-m", "host", "-rs", *_folders("tests/contract", "tests/host"), *session.posargs)
+
+
+@nox.session
+def radar(session: nox.Session) -> None:
+    """A probe for every promise we lean on, in each ComfyUI of COMFYUI_PATH. `-- hosts`, `-- pages`: one half."""
+    if not os.environ.get("COMFYUI_PATH"):
+        session.skip("COMFYUI_PATH names no ComfyUI: nothing was looked at")
+    session.install(*TESTING)
+    if session.posargs != ["hosts"]:
+        session.install("-r", "tests/requirements-browser.txt")
+    session.run("python", "-m", "tests.radar", *session.posargs)
 
 
 @nox.session

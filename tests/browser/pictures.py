@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.browser.stage import JOB_MS, READY_MS, Stage, browser
+from tests.host import examples
 from tests.host.real_host import REPOSITORY, RealHost, installs
 
 TEMPLATES = REPOSITORY / "example_workflows"
@@ -110,7 +111,7 @@ def main(wanted: str) -> None:
         browser() as chromium,
     ):
         for template in sorted(TEMPLATES.glob("*.json")):
-            if wanted.lower() in template.stem.lower():
+            if wanted.lower() in template.stem.lower() and not examples.missing(host, template.stem):
                 thumbnail(host, chromium, template)
         if wanted.lower() in "readme":
             readme(host, chromium)

@@ -12,6 +12,7 @@ from typing import Any
 from tests.host.real_host import REPOSITORY, RealHost
 from tests.host.workflows import to_prompt
 
+NOTE = "MarkdownNote"
 FOLDER = REPOSITORY / "example_workflows"
 
 
@@ -31,6 +32,13 @@ def api_prompt(host: RealHost, name: str) -> dict[str, dict[str, Any]]:
             return None
 
     return to_prompt(workflow, object_info)
+
+
+def missing(host: RealHost, name: str) -> list[str]:
+    """Core nodes of the example that this ComfyUI does not have yet."""
+    known = host.get("/object_info")
+    workflow = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return [node["type"] for node in workflow["nodes"] if node["type"] not in known and node["type"] != NOTE]
 
 
 def give_inputs(host: RealHost) -> None:

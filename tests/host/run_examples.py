@@ -31,6 +31,9 @@ def _run_all(install: Install) -> int:
     ):
         examples.give_inputs(host)
         for name in examples.names():
+            if missing := examples.missing(host, name):
+                sys.stdout.write(f"ComfyUI {install.version}  {name}: left out, there is no {', '.join(missing)}\n")
+                continue
             begun = time.monotonic()
             history = host.run(examples.api_prompt(host, name))
             state = history["status"]["status_str"]

@@ -18,6 +18,7 @@ from tests.support.node_files import OUR_NODES
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "example_workflows"
 NAMES = [
+    "A list of shots",
     "Image to Video",
     "Load Video",
     "Poll Result",
@@ -31,7 +32,8 @@ NOTE = "MarkdownNote"
 
 Json = dict[str, Any]
 
-# Core nodes as ComfyUI 0.3.64 and 0.33 both describe them; tests/host asks the real ones.
+# Core nodes as ComfyUI 0.3.64 and 0.33 both describe them, but for the loop's; tests/host asks the real ones.
+OF_LOOPS = ("CreateList", "StartLoop", "EndLoop")
 CORE: dict[str, Json] = {
     "SaveVideo": {
         "required": {
@@ -58,6 +60,26 @@ CORE: dict[str, Json] = {
             "resize_source": ["BOOLEAN", {}],
         },
         "optional": {"mask": ["MASK", {}]},
+    },
+    "CreateList": {
+        "required": {"inputs.input0": ["*", {}]},
+        "optional": {"inputs.input1": ["*", {}], "inputs.input2": ["*", {}]},
+    },
+    "StartLoop": {
+        "required": {
+            "mode": ["COMBO", {"options": ["simple", "For", "List"]}],
+            "mode.list": ["*", {}],
+            "cache_iterations": ["BOOLEAN", {}],
+        },
+        "optional": {"parent_iteration": ["INT", {}], "initial_iteration_value": ["*", {}]},
+    },
+    "EndLoop": {
+        "required": {"accumulate": ["BOOLEAN", {}]},
+        "optional": {
+            "output_value": ["*", {}],
+            "next_iteration_value": ["*", {}],
+            "terminations.termination0": ["*", {}],
+        },
     },
     "PreviewImage": {"required": {"images": ["IMAGE", {}]}},
     "PreviewAny": {"required": {"source": ["*", {}]}},
@@ -151,7 +173,8 @@ def test_every_node_is_stamped_with_its_pack_and_version(workflow: Json) -> None
     version = re.search(r'^version = "(.+)"$', (REPOSITORY / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert version is not None
     for node in workflow["nodes"]:
-        pack = ("apimall-video", version[1]) if node["type"].startswith("APIMall_") else ("comfy-core", "0.3.64")
+        core = ("comfy-core", "0.41.0" if node["type"] in OF_LOOPS else "0.3.64")
+        pack = ("apimall-video", version[1]) if node["type"].startswith("APIMall_") else core
         stamped = node["properties"]
         assert (stamped["cnr_id"], stamped["ver"]) == pack
         assert stamped["Node name for S&R"] == node["type"]
