@@ -141,7 +141,7 @@ def file_elsewhere(place: Place) -> None:
 def _sends_what_it_shows(place: Place, how: str) -> None:
     if how not in kinds(place):
         raise Absent
-    clip = place.host.base.parent / "source.mp4"
+    clip = place.host.base / "input" / "source.mp4"
     write_clip(clip, count=54)
     count = place.since()
     whole = {"0": made(clip, ""), "1": video_to_video(f"{how} and whole", video=["0", 0]), "2": save("1")}
