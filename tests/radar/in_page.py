@@ -120,7 +120,7 @@ def tab(page: Page) -> None:
 
 @PROBES.that("console", "no warning and no error comes from our scripts")
 def quiet(page: Page) -> None:
-    heard = [words for words in page.stage.run("() => window.radarHeard") if "apimall" in words.lower()]
+    heard = [words for words in page.stage.run("() => window.radarHeard") if "/extensions/apimall" in words]
     loud = [words for words in (*heard, *page.stage.heard.complaints) if "rehearse-failed" not in words]
     assert not loud, loud[0]
 
