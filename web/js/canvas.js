@@ -24,6 +24,8 @@ export const LOAD_NODE = "APIMall_LoadVideo";
 
 const GAP_PX = 40;
 const TITLE_PX = 32;
+const PLAYER_WIDTH_PX = 320;
+const PLAYER_PX = 240;
 const MOST_NEIGHBOURS = 30;
 
 /** @param {{ comfyClass?: string }} node */
@@ -94,6 +96,8 @@ export function addNode(name, values = {}, at, wish) {
 		return undefined;
 	}
 	const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
+	// The player that is to come must not grow over what lies below.
+	if (values.file) node.setSize([Math.max(node.size[0], PLAYER_WIDTH_PX), node.size[1] + PLAYER_PX]);
 	const [x, y] = node.size;
 	const middle = /** @type {[number, number]} */ (
 		wish ? [wish[0] + x / 2, wish[1] + y / 2] : [left + width / 2, top + height / 2]
