@@ -34,6 +34,7 @@ _FULL = 2  # AVCOL_RANGE_JPEG
 _HD_LINES = 720
 
 _BYTE_BITS = 8
+_BYTE_WHITE = 255
 _BLOCK_LINES = 128  # fewer cost more: each step takes and gives back the interpreter's lock
 _NOTHING_ABOVE = (255, 65535)  # for these values of white; elsewhere limited range goes beyond it
 _LARGEST_ASPECT = 16
@@ -141,6 +142,11 @@ def depth_of(frame: VideoFrame) -> int:
     return max((component.bits for component in frame.format.components), default=8)
 
 
+def has_alpha(frame: VideoFrame) -> bool:
+    """Whether pictures of this form can be transparent; a palette may hold transparent colours."""
+    return frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
+
+
 def _white_of(frame: VideoFrame) -> int:
     """The number that libswscale writes into gbrp16 for white.
 
@@ -149,7 +155,10 @@ def _white_of(frame: VideoFrame) -> int:
     """
     if not frame.format.is_rgb and range_of(frame) == _LIMITED:
         return 255 << 8
-    bits = depth_of(frame)
+    return _full16(depth_of(frame))
+
+
+def _full16(bits: int) -> int:
     return ((1 << bits) - 1) << (16 - bits)
 
 
@@ -180,8 +189,7 @@ def _evened(frame: VideoFrame) -> VideoFrame:
 class Converter:
     """Turns decoded frames into RGB of one shape. Not thread-safe: one to a thread, reused for every frame.
 
-    light: of a clip for bright displays, None for others. Alpha, where a format has it, is dropped: the colours as they
-    are stored.
+    light: of a clip for bright displays, None for others. What is transparent is laid on white, as stills are.
     """
 
     def __init__(self, shape: Shape, light: Light | None = None) -> None:
@@ -196,7 +204,8 @@ class Converter:
 
         In blocks of lines: what is interleaved is still in the processor's cache when it becomes floats.
         """
-        planes, white = self._upright(frame)
+        (*planes, alpha), white = self._upright(frame)
+        opaque = _BYTE_WHITE if planes[0].dtype == np.uint8 else _full16(depth_of(frame))
         for top in range(0, len(row), _BLOCK_LINES):
             out = row[top : top + _BLOCK_LINES]
             block = self._block_for(out.shape, planes[0].dtype)
@@ -206,15 +215,17 @@ class Converter:
             np.divide(out, np.float32(white), out=out)
             if white not in _NOTHING_ABOVE:
                 np.minimum(out, 1, out=out)
+            if alpha is not None:
+                _lay_on_white(out, alpha[top : top + _BLOCK_LINES], opaque)
 
     def rgb(self, frame: VideoFrame) -> Pixels:
-        """Upright uint8 or, from sources above 8 bits, float32 pixels [height, width, 3]: 0..255 or 0..1."""
+        """Upright pixels [height, width, 3]: uint8, or from sources above 8 bits or with alpha float32, 0..1."""
         shape = (self._shape.height, self._shape.width, 3)
-        if self._is_deep(frame):
+        if self._is_deep(frame) or has_alpha(frame):
             floats: Pixels = np.empty(shape, np.float32)
             self.write(frame, floats)
             return floats
-        planes, _ = self._upright(frame)
+        (*planes, _), _ = self._upright(frame)
         pixels: Pixels = np.empty(shape, np.uint8)
         for channel, plane in enumerate(planes):
             pixels[..., channel] = plane
@@ -228,8 +239,11 @@ class Converter:
             self._block = np.empty(shape, kind)
         return self._block[: shape[0]]
 
-    def _upright(self, frame: VideoFrame) -> tuple[list[Pixels], int]:
-        """Red, green and blue as uint8 or uint16 [height, width], views of one scaled frame, and the value of white."""
+    def _upright(self, frame: VideoFrame) -> tuple[tuple[Any, ...], int]:
+        """Red, green, blue and alpha (None if there is none), and the value of white.
+
+        As uint8 or uint16 [height, width], views of one scaled frame.
+        """
         shape = self._shape
         width, height = shape.scaled_width, shape.scaled_height
         whole = frame
@@ -247,7 +261,7 @@ class Converter:
             whole,
             width=width,
             height=height,
-            format="gbrp16le" if deep else "gbrp",
+            format=("gbrap" if has_alpha(frame) else "gbrp") + ("16le" if deep else ""),
             interpolation=_TO_RGB_FLAGS,
             src_colorspace=matrix,
             dst_colorspace=other,
@@ -255,16 +269,27 @@ class Converter:
             dst_color_range=_FULL,
             **one_scaler_thread(),
         )
-        white = _white_of(frame) if deep else 255
+        white = _white_of(frame) if deep else _BYTE_WHITE
         if self._light is not None:
             scaled, white = self._mapped(scaled, self._light, white)
         kind: np.dtype[Any] = np.dtype("<u2") if deep else np.dtype(np.uint8)
-        green, blue, red = (np.frombuffer(plane, kind).reshape(plane.height, -1) for plane in scaled.planes)
-        planes = [shape.turn.apply(plane[: shape.scaled_height, : shape.scaled_width]) for plane in (red, green, blue)]
-        return planes, white
+        lines = [np.frombuffer(plane, kind).reshape(plane.height, -1) for plane in scaled.planes]
+        green, blue, red, *rest = (
+            shape.turn.apply(plane[: shape.scaled_height, : shape.scaled_width]) for plane in lines
+        )
+        return (red, green, blue, rest[0] if rest else None), white
 
     def _mapped(self, scaled: VideoFrame, light: Light, white: int) -> tuple[VideoFrame, int]:
-        form = (scaled.width, scaled.height, white)
+        form = (scaled.width, scaled.height, scaled.format.name, white)
         if self._mapper is None or self._mapper.form != form:
             self._mapper = ToneMapper(light, *form)
         return self._mapper.frame(scaled), WHITE16
+
+
+def _lay_on_white(colours: Pixels, alpha: Pixels, opaque: int) -> None:
+    """In place; where it is opaque, colours stay what they are to the bit."""
+    if alpha.min() >= opaque:
+        return
+    share = np.minimum(alpha / np.float32(opaque), 1, dtype=np.float32)[..., np.newaxis]
+    colours *= share
+    colours += 1 - share

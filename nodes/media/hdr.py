@@ -88,13 +88,16 @@ def to_bt709(signal: Values, light: Light) -> Values:
 
 
 class ToneMapper:
-    """Turns scaled gbrp16 frames of one size. white: the number that stands for the signal's 1. One to a thread."""
+    """Turns scaled frames of one size and form (gbrp16, or gbrap16, whose alpha stays). One to a thread.
 
-    def __init__(self, light: Light, width: int, height: int, white: int) -> None:
-        self.form = (width, height, white)
+    white: the number that stands for the signal's 1.
+    """
+
+    def __init__(self, light: Light, width: int, height: int, form: str, white: int) -> None:
+        self.form = (width, height, form, white)
         tick = Fraction(1, 1000)
         self._graph = av.filter.Graph()
-        self._in = self._graph.add_buffer(width=width, height=height, format=av.VideoFormat("gbrp16le"), time_base=tick)
+        self._in = self._graph.add_buffer(width=width, height=height, format=av.VideoFormat(form), time_base=tick)
         with tempfile.TemporaryDirectory(prefix="apimall-colours-") as folder:
             cube = Path(folder) / "colours.cube"
             cube.write_bytes(_cube(light, white))

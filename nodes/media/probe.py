@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .colour import shape_for, turn_of
+from .colour import has_alpha, shape_for, turn_of
 from .errors import NotAClip
 from .source import ONE_THREAD, Source, sound_stream
 
@@ -19,6 +19,7 @@ class Clip:
     width, height: as shown: turned upright, pixels square. frame_count and seconds: what the header claims, a hint;
     frame_count is None where it claims nothing. rotation: clockwise degrees that were applied; upright: neither turned
     nor mirrored. codec: FFmpeg's name. hdr: HLG or PQ for a clip made for bright displays, None for others.
+    transparent: its pictures may have transparent parts.
     """
 
     path: Path
@@ -37,11 +38,17 @@ class Clip:
     container: str
     size_bytes: int
     hdr: str | None
+    transparent: bool
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is done to its pictures wherever they are decoded, as a user may want to know."""
-        return (f"{self.hdr} (HDR) toned down to BT.709",) if self.hdr else ()
+        done = {
+            f"{self.hdr} (HDR) toned down to BT.709": self.hdr is not None,
+            "transparent parts, if any, are white": self.transparent,
+            "interlaced: each frame holds the lines of two moments": self.interlaced,
+        }
+        return tuple(remark for remark, holds in done.items() if holds)
 
 
 def probe(path: Path) -> Clip:
@@ -68,6 +75,7 @@ def probe(path: Path) -> Clip:
             container=source.container.format.name,
             size_bytes=path.stat().st_size,
             hdr=source.light.transfer.name if source.light else None,
+            transparent=has_alpha(picture),
         )
 
 

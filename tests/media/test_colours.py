@@ -177,7 +177,7 @@ def test_brighter_than_white_and_darker_than_black_are_cut_off(tmp_path: Path) -
     ("codec", "suffix", "pix_fmt", "bits", "chroma"),
     [("ffv1", ".mkv", "yuva420p", 8, (2, 2)), ("ffv1", ".mkv", "yuva444p10le", 10, (1, 1))],
 )
-def test_alpha_leaves_the_colours_as_they_are_stored(
+def test_alpha_lays_the_colours_on_white(
     codec: str, suffix: str, pix_fmt: str, bits: int, chroma: tuple[int, int], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(5)
@@ -185,17 +185,21 @@ def test_alpha_leaves_the_colours_as_they_are_stored(
     alpha = rng.integers(0, 1 << bits, planes[0].shape).astype(planes[0].dtype)
     frame = clips.frame_of([*planes, alpha], pix_fmt, 64, 48)
     path = clips.write_clip(tmp_path / f"alpha{suffix}", [frame], codec, colorspace=BT709, color_range=LIMITED)
-    expected = clips.reference_rgb(planes, matrix=BT709, full=False, bits=bits, left_sited=False)
+    colours = clips.reference_rgb(planes, matrix=BT709, full=False, bits=bits, left_sited=False)
+    share = (alpha / ((1 << bits) - 1))[..., np.newaxis]
+    expected = colours * share + 1 - share
     assert np.abs(decode_frames(path).pixels[0] - expected).max() <= LARGEST_ERROR
 
 
-def test_prores_with_alpha_gives_its_colours(tmp_path: Path) -> None:
+def test_prores_with_alpha_is_laid_on_white(tmp_path: Path) -> None:
     planes = clips.gentle_planes(np.random.default_rng(5), 96, 64, (1, 1), 10)
     frame = clips.frame_of([*planes, np.full_like(planes[0], 512)], "yuva444p10le", 96, 64)
     path = clips.write_clip(tmp_path / "alpha.mov", [frame], "prores_ks", colorspace=BT709)
     stored = _raw_frames(path)[0]
     bits = max(component.bits for component in stored.format.components)
-    expected = clips.reference_rgb(clips.planes_of(stored)[:3], matrix=BT709, full=False, bits=bits)
+    *planes, alpha = clips.planes_of(stored)
+    share = (alpha / ((1 << bits) - 1))[..., np.newaxis]
+    expected = clips.reference_rgb(planes, matrix=BT709, full=False, bits=bits) * share + 1 - share
     assert np.abs(decode_frames(path).pixels[0] - expected).max() <= LARGEST_ERROR
 
 
