@@ -51,10 +51,12 @@ from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
+from nodes.media.errors import NotAClip
 from nodes.service import Folders, Outside, wire
 from tests.support import harness
 
 SPEED = 3000.0
+SPOILT = b"spoilt"
 ORDERS = {
     "text": harness.text_order(),
     "another take": harness.text_order(take=1),
@@ -78,6 +80,11 @@ CREATES = (
 QUERIES = ("answer", "answer", "pending", "unknown", "unheard of", "lost", "broken", "404", "401", "no url", "fail")
 FETCHES = ("whole", "broken", "gone", "refused", "disk full")
 STEPS = tuple(Event)
+
+
+def _verify(path: Path) -> None:
+    if path.read_bytes() == SPOILT:
+        raise NotAClip(f"{path.name} is not an MP4")
 
 
 class Killed(BaseException):
@@ -186,7 +193,7 @@ class Process:
                 download=world.download,
                 put=lambda url, file, content_type: Stored(200),
                 readable=lambda url: True,
-                verify=lambda path: None,
+                verify=_verify,
             ),
             max_jobs=3,
             clocks=replace(clocks, sleep=lambda seconds: None),
@@ -296,7 +303,7 @@ class MoneyRules(RuleBasedStateMachine):
     @rule(spoil=st.booleans(), every=st.integers(1, 3))
     def lose_files(self, spoil: bool, every: int) -> None:
         for path in sorted((self.folder / "results").glob("*.mp4"))[::every]:
-            path.write_bytes(b"spoilt") if spoil else path.unlink()
+            path.write_bytes(SPOILT) if spoil else path.unlink()
 
     @rule(days=st.sampled_from((-400, -2, 2, 400)))
     def set_the_clock(self, days: int) -> None:
