@@ -21,7 +21,9 @@ class PollResult(io.ComfyNode):
             description="Collects the video of a job that was submitted earlier. Costs nothing.",
             inputs=[
                 io.String.Input(
-                    "task_id", default="", tooltip="The job's task id. Empty: the newest job that is not finished."
+                    "task_id",
+                    default="",
+                    tooltip="The job's task id. Empty: the newest job whose clip nobody was given yet.",
                 ),
                 widgets.wait("On: wait for the video. Off: look once and go on, with the state on the node."),
             ],

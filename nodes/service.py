@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .gateway.client import Gateway
     from .gateway.uploads import Put
     from .jobs.events import Observer
+    from .jobs.order import Order
     from .jobs.results import Downloader
     from .jobs.runner import Clocks, Runner
     from .journal.pace import PaceFile
@@ -53,11 +54,33 @@ class Folders:
     results: Path
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What a queued node will ask for. `prompt`: None when it, or a medium, is unknown. `written`: its kind is."""
+
+    type: str
+    model: str
+    duration: str
+    resolution: str
+    prompt: str | None
+    take: int
+    written: bool
+
+    def order(self) -> Order | None:
+        """The very job, where it is known."""
+        from .jobs.order import Order
+
+        if self.prompt is None:
+            return None
+        return Order(self.model, self.type, self.prompt, self.duration, self.resolution, self.take)
+
+
 class Service:
     """One journal, one runner for each account used, one rehearsal gateway if it is asked for.
 
     Opens and starts nothing before it is needed. `observe` is told of every step of every job;
-    `daily_limit` gives the credits that may be spent in a day, 0 for any number. Thread-safe.
+    `daily_limit` and `prompt_limit` give the credits that may be spent in a day and by a prompt, 0 for any number.
+    Thread-safe.
     """
 
     def __init__(
@@ -67,6 +90,7 @@ class Service:
         *,
         observe: Observer = lambda event, job: None,
         daily_limit: Callable[[], float] = lambda: 0.0,
+        prompt_limit: Callable[[], float] = lambda: 0.0,
         clocks: Clocks | None = None,
     ) -> None:
         self.folders = folders
@@ -74,6 +98,7 @@ class Service:
         self._clocks = clocks
         self._observe = observe
         self._daily_limit = daily_limit
+        self._prompt_limit = prompt_limit
         self._lock = threading.RLock()
         self._journal: Journal | None = None
         self._holders: Holders | None = None
@@ -119,12 +144,15 @@ class Service:
             self._resumed.pop(settings.account, None)
             self.runner()
 
-    def runner(self) -> Runner:
-        """The runner of the account in use; follows what that account left unfinished. Raises SetupError."""
+    def runner(self, *, bound_to_rehearsal: bool | None = None) -> Runner:
+        """The runner of the account in use; follows what that account left unfinished. Raises SetupError.
+
+        `bound_to_rehearsal`: what was true of the switch when the prompt was queued, None for what is true now.
+        """
         with self._lock:
-            settings = self.settings()
+            settings = settings_room.load(self.folders.state, self._environ, bound_to_rehearsal=bound_to_rehearsal)
             settings.require_key()
-            self.journal()
+            self._introduce(self.journal(), settings)
             runner = self._runners.get(settings.account)
             if runner is None:
                 runner = self._runners[settings.account] = self._wire(settings)
@@ -246,6 +274,36 @@ class Service:
             observe=self._observe,
             clocks=clocks,
         )
+
+    def over_prompt_limit(self, planned: Sequence[Planned]) -> str | None:
+        """Why a prompt that asks for all this may not pay, with the sum; None when it may. Raises SetupError.
+
+        Jobs that were paid already cost nothing in the sum. Reads the journal only.
+        """
+        from .jobs.limits import over_prompt_limit
+        from .journal.rows import Kind
+
+        settings = self.settings()
+        limits = [limit for limit in (self._prompt_limit(), settings.prompt_credits) if limit > 0]
+        if not limits:
+            return None
+        there = (self.folders.state / JOURNAL_FILE).exists()
+        prices: dict[object, float | None] = {}
+        for number, each in enumerate(planned):
+            order = each.order()
+            if order is not None and there and self._is_paid(settings.account, order):
+                continue
+            kind = Kind(each.model, each.type, each.duration, each.resolution)
+            known = each.written and there
+            # Two equal nodes are one job.
+            prices[order or number] = self.records().estimate(settings.account, kind).credits if known else None
+        return over_prompt_limit(min(limits), list(prices.values()))
+
+    def _is_paid(self, account: str, order: Order) -> bool:
+        from .gateway.errors import Charge
+
+        job = self.records().latest(account, order.identity(account))
+        return job is not None and not job.may_be_attempted_anew and job.charge is not Charge.NOT_SENT
 
     def _credits_a_day(self) -> float:
         """The smaller of what ComfyUI's settings and the environment allow, 0 for any number. Raises SetupError."""

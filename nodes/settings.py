@@ -38,6 +38,7 @@ STATE_DIR_VARIABLE = "APIMALL_STATE_DIR"
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 WAIT_MINUTES_VARIABLE = "APIMALL_WAIT_MINUTES"
 DAILY_CREDITS_VARIABLE = "APIMALL_DAILY_CREDITS"
+PROMPT_CREDITS_VARIABLE = "APIMALL_PROMPT_CREDITS"
 ACCOUNT_VARIABLE = "APIMALL_ACCOUNT"
 KEEP_DAYS_VARIABLE = "APIMALL_KEEP_DAYS"
 
@@ -103,6 +104,7 @@ class Settings:
     max_jobs: int = DEFAULT_MAX_JOBS
     wait_minutes: float = DEFAULT_WAIT_MINUTES
     daily_credits: float = 0.0
+    prompt_credits: float = 0.0
     account_name: str = ""
     keep_days: float = math.inf
     rehearsal_source: SwitchSource = field(default="default", compare=False)
@@ -161,16 +163,21 @@ class Settings:
 _NO_KEY: tuple[ApiKey | None, KeySource] = (None, "none")
 
 
-def load(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> Settings:
+def load(
+    state_folder: Path, environ: Mapping[str, str] = ENVIRON, *, bound_to_rehearsal: bool | None = None
+) -> Settings:
     """Everything the pack is told from outside; the environment wins over the state folder.
 
+    `bound_to_rehearsal`: what counts for a prompt instead of the switch (rule 12).
     In rehearsal the real key is not read at all. Raises SetupError, naming the variable or file, for what is wrong.
     """
     base_url = check_base_url(_given(environ, BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
     max_jobs = _read_max_jobs(_given(environ, MAX_JOBS_VARIABLE))
     wait_minutes = _read_wait_minutes(_given(environ, WAIT_MINUTES_VARIABLE))
-    daily_credits = _read_daily_credits(_given(environ, DAILY_CREDITS_VARIABLE))
+    daily_credits = _read_credits(DAILY_CREDITS_VARIABLE, environ)
+    prompt_credits = _read_credits(PROMPT_CREDITS_VARIABLE, environ)
     rehearsal, rehearsal_source = _read_rehearsal(state_folder, _given(environ, REHEARSAL_VARIABLE))
+    rehearsal = rehearsal if bound_to_rehearsal is None else bound_to_rehearsal
     key, key_source = _NO_KEY if rehearsal else read_key(state_folder, environ)
     return Settings(
         key=key,
@@ -180,6 +187,7 @@ def load(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> Settings:
         max_jobs=max_jobs,
         wait_minutes=wait_minutes,
         daily_credits=daily_credits,
+        prompt_credits=prompt_credits,
         keep_days=_read_keep_days(_given(environ, KEEP_DAYS_VARIABLE)),
         account_name=_read_account_name(_given(environ, ACCOUNT_VARIABLE)),
         rehearsal_source=rehearsal_source,
@@ -344,12 +352,13 @@ def _read_wait_minutes(text: str) -> float:
     return minutes
 
 
-def _read_daily_credits(text: str) -> float:
+def _read_credits(variable: str, environ: Mapping[str, str]) -> float:
+    text = _given(environ, variable)
     credits = float(text) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text) else 0.0
     if text and not credits:
         # Guessing would let more through than whoever set it meant.
         raise SetupError(
-            f"{DAILY_CREDITS_VARIABLE} is not a number of credits above 0.",
+            f"{variable} is not a number of credits above 0.",
             advice="Correct it, or leave it unset for no limit of its own.",
         )
     return credits

@@ -7,7 +7,7 @@ import threading
 from comfy_api.latest import ComfyExtension, io
 
 from ..panel import routes
-from . import host, instance
+from . import host, instance, queued
 
 
 class APIMallVideo(ComfyExtension):
@@ -23,6 +23,7 @@ class APIMallVideo(ComfyExtension):
 def load(nodes: list[type[io.ComfyNode]]) -> APIMallVideo:
     """Called once by ComfyUI, on every version; `on_load` is called by newer ones only."""
     host.watch_links()
+    queued.bind_prompts()
     routes.register(instance.current, shared=host.keeps_users_apart())
     instance.observed_by(routes.announce)
     # Beside ComfyUI's own start, which waits for nobody's disk.

@@ -51,6 +51,7 @@ RESULTS_FOLDER_NAME = "apimall"
 STATUS_TEXT_CHARACTERS = 600
 LINE_EVENT = "apimallvideo.node"
 DAILY_LIMIT_SETTING = "apimallvideo.Budget.DailyCredits"
+PROMPT_LIMIT_SETTING = "apimallvideo.Budget.PromptCredits"
 SETTINGS_TRIES = 5
 SAME_LENGTH_SECONDS = 0.001
 SAVED_CRF = 16
@@ -98,7 +99,17 @@ def results_folder() -> Path:
 
 
 def daily_limit() -> float:
-    """The credits a day that the user allows, from ComfyUI's own settings; 0 for any number.
+    """The credits a day that the user allows, from ComfyUI's own settings; 0 for any number. Raises SetupError."""
+    return _limit(DAILY_LIMIT_SETTING)
+
+
+def prompt_limit() -> float:
+    """The credits a prompt that the user allows; as `daily_limit`."""
+    return _limit(PROMPT_LIMIT_SETTING)
+
+
+def _limit(setting: str) -> float:
+    """A number of credits from ComfyUI's own settings; 0 for any.
 
     Raises SetupError when a limit may be set and cannot be read. With --multi-user, nodes do not learn whose prompt
     they run, and no limit is known.
@@ -107,7 +118,7 @@ def daily_limit() -> float:
     limit: object = None
     for _ in range(SETTINGS_TRIES):
         try:
-            limit = json.loads(path.read_text(encoding="utf-8")).get(DAILY_LIMIT_SETTING) or 0.0
+            limit = json.loads(path.read_text(encoding="utf-8")).get(setting) or 0.0
             break
         except FileNotFoundError:
             return 0.0
@@ -116,7 +127,7 @@ def daily_limit() -> float:
     if isinstance(limit, (int, float)) and 0 <= limit < float("inf"):
         return float(limit)
     raise SetupError(
-        "The limit of credits a day cannot be read from ComfyUI's settings",
+        "A limit of credits cannot be read from ComfyUI's settings",
         advice="Set it again under API Mall Video; 0 is no limit.",
     )
 
@@ -280,9 +291,19 @@ def watch_links() -> None:
     An undeclared input is part of the cache key and is not passed to `execute`: writing the links into one makes the
     node run again when they change. Safe to call more than once.
     """
+    on_prompt(_write_links)
+
+
+def on_prompt(handler: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Have `handler` see, and change, every prompt that is queued; once, however often it is asked for."""
     server = getattr(PromptServer, "instance", None)
-    if server is not None and _write_links not in server.on_prompt_handlers:
-        server.add_on_prompt_handler(_write_links)
+    if server is not None and handler not in server.on_prompt_handlers:
+        server.add_on_prompt_handler(handler)
+
+
+def undeclared(hidden: Any, name: str) -> object:
+    """An input of the running node (its `cls.hidden`) that its schema does not have; None when it was not written."""
+    return hidden.dynprompt.get_node(hidden.unique_id)["inputs"].get(name)
 
 
 def _write_links(json_data: dict[str, Any]) -> dict[str, Any]:
@@ -323,7 +344,7 @@ def linked_outputs(hidden: Any) -> frozenset[int]:
     anew, or the prompt was queued past `watch_links`, so that a link added later would not make the node run again.
     """
     graph, node_id = hidden.dynprompt, hidden.unique_id
-    noted = graph.get_node(node_id)["inputs"].get(LINKED_INPUT)
+    noted = undeclared(hidden, LINKED_INPUT)
     if not isinstance(noted, str):
         return frozenset(range(OUTPUT_SLOTS))
     now = _links({each: graph.get_node(each) for each in graph.all_node_ids()})
@@ -333,7 +354,7 @@ def linked_outputs(hidden: Any) -> frozenset[int]:
 def written_inputs(hidden: Any) -> dict[str, Any]:
     """The inputs of the running node (its `cls.hidden`) as its fingerprint is told them: linked ones are None."""
     inputs = hidden.dynprompt.get_node(hidden.unique_id)["inputs"]
-    return {name: None if _is_link(value) else value for name, value in inputs.items() if name != LINKED_INPUT}
+    return {name: None if _is_link(value) else value for name, value in inputs.items() if not name.startswith("_")}
 
 
 def shown_id(hidden: Any) -> str:

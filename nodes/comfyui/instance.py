@@ -26,7 +26,9 @@ def current() -> Service:
     with _in_use_lock:
         if not _in_use:
             folders = Folders(settings.state_folder() or host.state_folder(), host.results_folder())
-            _in_use.append(Service(folders, observe=_tell_observers, daily_limit=host.daily_limit))
+            _in_use.append(
+                Service(folders, observe=_tell_observers, daily_limit=host.daily_limit, prompt_limit=host.prompt_limit)
+            )
         return _in_use[0]
 
 

@@ -21,12 +21,13 @@ from ..gateway.errors import APIMallError, InputError, NotDecoded
 from ..journal.rows import State
 from ..media.errors import MediaError
 from ..progress import Stop, Stopped
-from . import handed_out, host, instance
+from . import handed_out, host, instance, queued
 from .line import Line
 from .outputs import decoded
 
 if TYPE_CHECKING:
     from ..jobs.order import Medium, MediumFile, Order
+    from ..jobs.runner import Runner
     from ..jobs.work import Result, Status, Ticket
 
 T = TypeVar("T")
@@ -44,7 +45,8 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
         wanted = await off_loop(order)
         remarks = list(wanted.warnings)
         wanted = _noting_uploads(wanted, remarks)
-        ticket = await off_loop(lambda stop: instance.current().runner().submit(wanted), unwanted=_leave)
+        bound = queued.binding(hidden)
+        ticket = await off_loop(lambda stop: _runner(bound).submit(wanted, bound.refusal), unwanted=_leave)
         remarks += filter(None, [await off_loop(lambda stop: instance.current().journal().notice)])
         await follow(ticket, line, until=_done if wait else _accepted, remarks=remarks)
         return await _outputs(ticket, hidden, line, remarks)
@@ -81,13 +83,20 @@ async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
     line = Line(hidden)
     with reported(line):
         wanted = task_id_of(task_id)
-        ticket = await off_loop(lambda stop: instance.current().runner().collect(wanted), unwanted=_leave)
+        bound = queued.binding(hidden)
+        ticket = await off_loop(lambda stop: _runner(bound).collect(wanted), unwanted=_leave)
         if ticket is None:
             raise InputError(
-                "There is no unfinished job of this account", advice="Paste the task id of the job you look for."
+                "There is no job of this account that was not collected yet",
+                advice="Paste the task id of the job you look for.",
             )
-        await follow(ticket, line, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS))
-        return await _outputs(ticket, hidden, line, ())
+        remarks = [] if wanted else [f"The newest job that was not collected yet: task {ticket.status().job.task_id}"]
+        await follow(ticket, line, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS), remarks=remarks)
+        return await _outputs(ticket, hidden, line, remarks)
+
+
+def _runner(bound: queued.Binding) -> Runner:
+    return instance.current().runner(bound_to_rehearsal=bound.rehearsal)
 
 
 def _leave(ticket: Ticket | None) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..gateway.errors import SetupError
 from ..journal.rows import Allowance, Held
 
 SETTLE_ADVICE = "Settle it in the API Mall panel, raise the limit, or queue it again tomorrow."
+PROMPT_ADVICE = (
+    "Raise the limit (ComfyUI's settings under API Mall Video, and APIMALL_PROMPT_CREDITS), or queue fewer new jobs at "
+    "once. What was paid already is still served."
+)
 _ADVICE = "Raise the limit in ComfyUI's settings under API Mall Video, or queue it again tomorrow."
 
 
@@ -26,6 +30,17 @@ class DailyLimit:
             return None
         now = self._clock()
         return Allowance(credits, _midnight(now, 0), _midnight(now, 1))
+
+
+def over_prompt_limit(limit: float, prices: Sequence[float | None]) -> str | None:
+    """Why a prompt may not pay, from the prices of its new jobs (None: not known yet); None when it may."""
+    known = sum(price for price in prices if price is not None)
+    unknown = sum(price is None for price in prices)
+    if not unknown and known <= limit:
+        return None
+    jobs = f"{len(prices)} new job{'s' if len(prices) > 1 else ''}"
+    more = f", and the price of {unknown} of them is not known yet" if unknown else ""
+    return f"This prompt would pass your limit of {limit:g} credits a prompt: {jobs}, about {known:g} credits{more}"
 
 
 def over_limit(held: Held, allowance: Allowance) -> SetupError:

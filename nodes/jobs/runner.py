@@ -41,7 +41,7 @@ from ..journal.verbs import Journal
 from . import failures
 from .budget import Budget, Share
 from .events import Event, Observer, unobserved
-from .limits import over_limit
+from .limits import PROMPT_ADVICE, over_limit
 from .order import Order
 from .pace import Learned, is_overdue, next_poll, spread
 from .results import Expired, NoRoom, NotYet, Results, Unwelcome
@@ -135,19 +135,22 @@ class Runner:
 
     # What nodes ask for
 
-    def submit(self, order: Order) -> Ticket:
-        """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3)."""
+    def submit(self, order: Order, refusal: str | None = None) -> Ticket:
+        """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3).
+
+        `refusal`: why nothing may be newly paid for it; what was paid is gone on with all the same.
+        """
         with _journal_errors(), self._lock:
             intent = self._intent(order)
             if self._journal.standing(intent) is None:
                 self._require_no_equal(order)
-            return self._pick_up(self._journal.intend(intent), order)
+            return self._pick_up(self._journal.intend(intent), order, refusal)
 
     def collect(self, task_id: str | None) -> Ticket | None:
-        """Follow a task by its id, from anywhere; without an id the newest unfinished job, None if there is none."""
+        """Follow a task by its id, from anywhere; without an id the newest job that nobody was handed."""
         with _journal_errors(), self._lock:
             if task_id is None:
-                job = self._journal.newest_unfinished(self.account)
+                job = self._journal.newest_uncollected(self.account)
                 if job is None:
                     return None
             else:
@@ -235,10 +238,14 @@ class Runner:
 
     # Tickets
 
-    def _pick_up(self, job: Job, order: Order | None) -> Ticket:
+    def _pick_up(self, job: Job, order: Order | None, refusal: str | None = None) -> Ticket:
         """From disk where the file is still the one that was paid for, else with the work that is left."""
         kept = self._on_disk(job, downloaded=False)
-        return self._served(kept) if kept is not None else self._join(job, order)
+        if kept is not None:
+            return self._served(kept)
+        if refusal is not None and job.charge is Charge.NOT_SENT and not self.is_awaited(job.id):
+            raise SetupError(refusal, advice=PROMPT_ADVICE)
+        return self._join(job, order)
 
     def _on_disk(self, job: Job, *, downloaded: bool) -> Result | None:
         """The clip of a job that lies in our results folder, whatever else its row says; None when it does not."""
@@ -270,7 +277,15 @@ class Runner:
             work.tickets.add(ticket)
         return ticket
 
+    def _note_collected(self, job: Job) -> None:
+        if job.collected_at is None:
+            try:
+                self._journal.collected(job)
+            except JournalError as problem:
+                _log.warning("that job %s was collected could not be written: %s", job.id, problem)
+
     def _served(self, kept: Result) -> Ticket:
+        self._note_collected(kept.job)
         work = Work(kept.job, None, None)
         work.result = kept
         work.say(Phase.DONE, "already paid: served from disk")
@@ -703,6 +718,8 @@ class Runner:
             work.job = result.job
             work.result = result
             work.say(Phase.DONE)
+            if work.tickets:
+                self._note_collected(work.job)
             self._end(work)
 
     def _fail(self, work: Work, failure: APIMallError) -> None:

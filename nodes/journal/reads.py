@@ -29,6 +29,7 @@ UNFINISHED = (
     "(state IN ('sent', 'running') OR state = 'completed' AND delivered_at IS NULL"
     " OR state = 'intended' AND parked IS NULL)"
 )
+UNCOLLECTED = "(state = 'completed' AND delivered_at IS NOT NULL AND collected_at IS NULL)"
 REFUND_DUE = (
     "(state = 'failed' AND (credits_refunded IS NULL OR credits_used IS NULL OR credits_refunded < credits_used))"
 )

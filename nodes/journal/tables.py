@@ -185,6 +185,9 @@ MIGRATIONS = (
     CREATE INDEX jobs_refund_due ON jobs (account, ended_at) WHERE (
         state = 'failed' AND (credits_refunded IS NULL OR credits_used IS NULL OR credits_refunded < credits_used)
     );
+    CREATE INDEX jobs_uncollected ON jobs (account, id) WHERE (
+        state = 'completed' AND delivered_at IS NOT NULL AND collected_at IS NULL
+    );
     CREATE INDEX jobs_by_account ON jobs (account, id);
     CREATE INDEX jobs_by_kind ON jobs (account, model, type, duration, resolution, id);
     CREATE INDEX jobs_by_acceptance ON jobs (account, accepted_at, credits_used, credits_refunded);

@@ -21,7 +21,7 @@ from . import accounts
 from .accounts import Other
 from .errors import JournalDamaged, JournalError
 from .place import make_folder
-from .reads import REFUND_DUE, UNFINISHED, deliveries, job_of, latest, one, runs
+from .reads import REFUND_DUE, UNCOLLECTED, UNFINISHED, deliveries, job_of, latest, one, runs
 from .rows import (
     COLUMNS,
     PROBLEM_COLUMNS,
@@ -92,14 +92,18 @@ class Journal:
         """The job with this task id."""
         return self._one("SELECT * FROM jobs WHERE account = ? AND task_id = ? ORDER BY id DESC", account, task_id)
 
-    def newest_unfinished(self, account: str) -> Job | None:
-        """The newest job of the account that has a task id and was never brought home."""
-        return self._one(
-            f"SELECT * FROM jobs WHERE account = ? AND state IN (?, ?) AND {UNFINISHED} ORDER BY id DESC LIMIT 1",
-            account,
-            State.RUNNING,
-            State.COMPLETED,
+    def newest_uncollected(self, account: str) -> Job | None:
+        """The newest job with a task id that nobody was handed: one that is not at home yet, else one that is."""
+        unfinished = (
+            f"SELECT * FROM jobs WHERE account = ? AND state IN (?, ?) AND {UNFINISHED} ORDER BY id DESC LIMIT 1"
         )
+        waiting = f"SELECT * FROM jobs WHERE account = ? AND {UNCOLLECTED} ORDER BY id DESC LIMIT 1"
+        return self._one(unfinished, account, State.RUNNING, State.COMPLETED) or self._one(waiting, account)
+
+    def collected(self, job: Job) -> Job:
+        """Somebody was handed its clip."""
+        with self._database.transaction():
+            return self._change(job.id, collected_at=self._clock())
 
     def resumable(self, account: str, since: float) -> list[Job]:
         """Jobs that the gateway has and that were never brought home, begun after `since`, oldest first.

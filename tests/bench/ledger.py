@@ -57,7 +57,7 @@ def measure(path: str, jobs: int) -> dict[str, Any]:
     found["intend: the row of a finished job, as a node asks"] = _each(
         orders, lambda order: journal.intend(order.intent(ACCOUNT))
     )
-    found["newest unfinished"] = _each([0] * _PAGES, lambda _: journal.newest_unfinished(ACCOUNT))
+    found["newest uncollected"] = _each([0] * _PAGES, lambda _: journal.newest_uncollected(ACCOUNT))
     found["what past runs took"] = _each(_KINDS * 10, lambda kind: journal.runs(ACCOUNT, kind))
     pages = [None, *(chance.randrange(1, 2 * jobs) for _ in range(_PAGES))]
     for only in Only:

@@ -246,7 +246,7 @@ def play(cell: Cell, goes_on: bool, folder: Path) -> None:
             assert bench.journal.get(ticket.work.job.id).charge is expected.charge
         provocation.heal()
         _queue_again(bench, order, expected, gateway)
-        _count_the_money(expected, gateway)
+        _count_the_money(expected, gateway, bench.journal.path)
 
 
 def _seen(provocation: Provocation, ticket: Ticket, expected: Outcome, gateway: RehearsalGateway) -> Seen:
@@ -302,7 +302,8 @@ def _queue_again(bench: harness.Bench, order: Order, expected: Outcome, gateway:
     assert result.path.read_bytes().startswith(harness.tiny_clip())
 
 
-def _count_the_money(expected: Outcome, gateway: RehearsalGateway) -> None:
+def _count_the_money(expected: Outcome, gateway: RehearsalGateway, journal: Path) -> None:
+    harness.eventually(lambda: harness.books_agree(journal, gateway), "the journal and the gateway's book agree")
     kept = [task for task in gateway.record.tasks if task.credits_refunded < task.credits_used]
     assert len(kept) == 1, "one job, one charge"
     refunded = expected.result == "TaskFailed" and expected.again is Again.NEW

@@ -274,7 +274,9 @@ def test_an_id_the_gateway_does_not_know_is_told_and_not_kept(bench: harness.Ben
     assert bench.journal.by_task(harness.ACCOUNT, "vid_nobody") is None
 
 
-def test_without_an_id_the_newest_unfinished_job_is_collected(bench: harness.Bench, gateway: RehearsalGateway) -> None:
+def test_without_an_id_the_newest_job_that_nobody_was_handed_is_collected(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
     assert bench.runner.collect(None) is None
     gateway.always("poll", "status:processing")
     tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(2)]

@@ -88,7 +88,7 @@ def test_two_accounts_never_meet(journal: Journal) -> None:
     assert ours.idempotency_key != theirs.idempotency_key
     journal.accepted(sent(journal), ACCEPTED)
     assert journal.by_task("b", "vid_1") is None
-    assert journal.newest_unfinished("b") is None
+    assert journal.newest_uncollected("b") is None
 
 
 def test_after_a_refusal_a_new_attempt_has_a_new_key(journal: Journal) -> None:

@@ -34,6 +34,7 @@ from nodes.journal.verbs import Journal
 from nodes.media.encode import encode_clip
 from nodes.media.probe import verify
 from nodes.progress import Stop
+from nodes.rehearsal.book import What
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, guarded, wire
@@ -212,6 +213,14 @@ def bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Iterator[Be
         yield opened
     finally:
         opened.close()
+
+
+def books_agree(journal: Path, gateway: RehearsalGateway) -> bool:
+    """Whether what the journal and the panel's sums tell of all jobs is what the gateway's own book says."""
+    told = Records(journal).sum_since(ACCOUNT, 0.0)
+    charged = sum(entry.credits for entry in gateway.record.entries if entry.what is What.CHARGE)
+    back = sum(entry.credits for entry in gateway.record.entries if entry.what is What.REFUND)
+    return (told.credits, told.refunded) == (charged - back, back)
 
 
 def eventually(truth: Callable[[], object], what: str) -> None:

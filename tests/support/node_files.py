@@ -21,7 +21,7 @@ from PIL import Image
 from standin_host import StandinHost
 from standin_nodes import CORE_NODES
 
-from nodes.comfyui import host, instance
+from nodes.comfyui import host, instance, queued
 from nodes.comfyui.host import StoredSpan
 from nodes.image_to_video import ImageToVideo
 from nodes.load_video import LoadVideo
@@ -165,6 +165,7 @@ class Comfy:
         """Start ComfyUI, and our service in it."""
         self.comfy = StandinHost(self.base, [*CORE_NODES, *OUR_NODES, *PROBES])
         host.watch_links()
+        queued.bind_prompts()
         folders = Folders(host.state_folder(), host.results_folder())
         self.service = Service(folders, self.environ, clocks=quick_clocks())
         instance.use(self.service)

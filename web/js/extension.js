@@ -105,6 +105,15 @@ app.registerExtension({
 			attrs: { min: 0, step: 10 },
 			defaultValue: 0,
 		},
+		{
+			id: "apimallvideo.Budget.PromptCredits",
+			name: "Most new credits a prompt (0: no limit)",
+			tooltip: "Above it, or while a price is not known, a prompt pays nothing.",
+			category: ["API Mall Video", "Budget", "Prompt"],
+			type: "number",
+			attrs: { min: 0, step: 10 },
+			defaultValue: 0,
+		},
 	],
 	setup() {
 		tabs()?.registerSidebarTab?.({

@@ -1,0 +1,85 @@
+"""What is bound when a prompt is queued, and not when its nodes come to run (rules 11 and 12 of `docs/rules.md`).
+
+It is written into inputs that no node declares: those are part of the cache key, and passed to no `execute`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..gateway.errors import APIMallError
+from ..gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
+from ..journal.errors import JournalError
+from ..service import Planned
+from . import host, instance
+
+BOUND_INPUT = "_bound"
+REFUSED_INPUT = "_refused"
+_REHEARSAL, _PAID = "rehearsal", "paid"
+_TYPES = {
+    "APIMall_TextToVideo": TEXT_TO_VIDEO,
+    "APIMall_ImageToVideo": IMAGE_TO_VIDEO,
+    "APIMall_VideoToVideo": VIDEO_TO_VIDEO,
+}
+_BOUND = (*_TYPES, "APIMall_PollResult")
+
+
+@dataclass(frozen=True)
+class Binding:
+    """`rehearsal`: whether the prompt plays or pays; None when it was queued past us. `refusal`: why it may not pay."""
+
+    rehearsal: bool | None
+    refusal: str | None
+
+
+def bind_prompts() -> None:
+    """Have every queued prompt say, in each node of ours, what counts for it. Safe to call more than once."""
+    host.on_prompt(_bind)
+
+
+def binding(hidden: Any) -> Binding:
+    """What was bound for the running node (its `cls.hidden`)."""
+    bound, refusal = (host.undeclared(hidden, name) for name in (BOUND_INPUT, REFUSED_INPUT))
+    known = isinstance(bound, str) and bound in (_REHEARSAL, _PAID)
+    return Binding(bound == _REHEARSAL if known else None, refusal if isinstance(refusal, str) else None)
+
+
+def _bind(json_data: dict[str, Any]) -> dict[str, Any]:
+    prompt = json_data.get("prompt")
+    nodes = [node for node in prompt.values() if _is_bound(node)] if isinstance(prompt, dict) else []
+    for node in nodes:
+        # What a workflow brings along counts for nothing.
+        node["inputs"].pop(BOUND_INPUT, None)
+        node["inputs"].pop(REFUSED_INPUT, None)
+    if not nodes:
+        return json_data
+    try:
+        service = instance.current()
+        bound = _REHEARSAL if service.settings().rehearsal else _PAID
+        refusal = service.over_prompt_limit([_planned(node) for node in nodes if node["class_type"] in _TYPES])
+    except (APIMallError, JournalError) as problem:
+        # Each node says by itself what is wrong with the settings; nothing is paid before that.
+        bound, refusal = "", str(problem)
+    for node in nodes:
+        node["inputs"][BOUND_INPUT] = bound
+        if refusal is not None:
+            node["inputs"][REFUSED_INPUT] = refusal
+    return json_data
+
+
+def _is_bound(node: object) -> bool:
+    return isinstance(node, dict) and node.get("class_type") in _BOUND and isinstance(node.get("inputs"), dict)
+
+
+def _planned(node: Mapping[str, Any]) -> Planned:
+    """What a node will ask for, as far as its inputs are written out; what is linked is not known yet."""
+    inputs, job_type = node["inputs"], _TYPES[node["class_type"]]
+    model, duration, resolution, prompt = (inputs.get(name) for name in ("model", "duration", "resolution", "prompt"))
+    take = inputs.get("take", 0)
+    written = all(isinstance(each, str) for each in (model, duration, resolution))
+    whole = written and isinstance(prompt, str) and isinstance(take, int) and job_type == TEXT_TO_VIDEO
+    return Planned(
+        job_type, str(model), str(duration), str(resolution), prompt if whole else None, take if whole else 0, written
+    )

@@ -1,0 +1,111 @@
+"""What is bound when a prompt is queued: rehearsal or not, and what it may cost (rules 11 and 12)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.comfyui import host, queued
+from nodes.settings import set_rehearsal
+from tests.support.harness import eventually
+from tests.support.node_files import Comfy, give, image_to_video, keep, poll, save, text_to_video
+
+
+def state(comfy: Comfy) -> Path:
+    return comfy.service.folders.state
+
+
+def test_switching_rehearsal_off_makes_no_queued_prompt_pay(slow_comfy: Comfy) -> None:
+    slow_comfy.environ["APIMALL_MAX_JOBS"] = "1"
+    first = slow_comfy.queue({"1": text_to_video("paid before"), "2": save("1")})
+    slow_comfy.comfy.await_text("1", "pending")
+    set_rehearsal(state(slow_comfy), True)
+    second = slow_comfy.queue({"1": text_to_video("to be rehearsed", wait=False), "2": keep("1", 4)})
+    set_rehearsal(state(slow_comfy), False)
+    slow_comfy.clock.advance(3600)
+    slow_comfy.wait(first).ok()
+    slow_comfy.wait(second).ok()
+    assert [task.prompt for task in slow_comfy.gateway.record.tasks] == ["paid before"]
+
+
+def test_switching_rehearsal_on_makes_no_queued_prompt_play(slow_comfy: Comfy) -> None:
+    first = slow_comfy.queue({"1": text_to_video("one"), "2": save("1")})
+    slow_comfy.comfy.await_text("1", "pending")
+    second = slow_comfy.queue({"1": text_to_video("two", wait=False), "2": keep("1", 4)})
+    set_rehearsal(state(slow_comfy), True)
+    slow_comfy.clock.advance(3600)
+    slow_comfy.wait(first).ok()
+    slow_comfy.wait(second).ok()
+    assert [task.prompt for task in slow_comfy.gateway.record.tasks] == ["one", "two"]
+
+
+def test_a_prompt_above_its_cap_is_refused_with_the_sum_before_anything_is_sent(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video("known price"), "2": save("1")}).ok()
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "50"
+    outcome = comfy.run(
+        {
+            "1": text_to_video("new one"),
+            "2": text_to_video("new two"),
+            "3": text_to_video("known price"),
+            "4": save("1"),
+            "5": save("2"),
+        }
+    )
+    assert "your limit of 50 credits a prompt: 2 new jobs, about 60 credits" in outcome.error
+    assert "Nothing was sent" in outcome.error
+    assert comfy.count("create") == 1
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "60"
+    comfy.run({"1": text_to_video("new one"), "2": text_to_video("new two"), "4": save("1"), "5": save("2")}).ok()
+
+
+def test_what_was_paid_already_costs_nothing_in_the_sum_and_is_served(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video("paid"), "2": save("1")}).ok()
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "1"
+    comfy.restart()
+    comfy.run({"1": text_to_video("paid"), "2": save("1")}).ok()
+    assert comfy.count("create") == 1
+
+
+def test_equal_nodes_are_one_job_in_the_sum(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video("known price"), "2": save("1")}).ok()
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "30"
+    comfy.run({"1": text_to_video("twin"), "2": text_to_video("twin"), "3": save("1"), "4": save("2")}).ok()
+
+
+@pytest.mark.parametrize("unknown", [{"duration": "10"}, {"prompt": ["9", 0]}])
+def test_under_a_cap_an_unknown_price_is_not_nothing(comfy: Comfy, unknown: dict[str, object]) -> None:
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "20"
+    outcome = comfy.run({"1": text_to_video(**unknown), "2": save("1"), "9": give("a prompt from elsewhere")})
+    assert "the price of 1 of them is not known yet" in outcome.error
+    assert comfy.count("create") == 0
+
+
+def test_what_a_workflow_brings_along_is_not_believed(comfy: Comfy) -> None:
+    node = text_to_video()
+    node["inputs"] |= {queued.BOUND_INPUT: "rehearsal", queued.REFUSED_INPUT: "by somebody"}
+    comfy.run({"1": node, "2": save("1")}).ok()
+    assert comfy.count("create") == 1
+
+
+def test_the_cap_of_the_settings_counts_too(comfy: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comfy.service, "_prompt_limit", lambda: 10.0)
+    assert (
+        "your limit of 10 credits a prompt"
+        in comfy.run({"1": image_to_video(image_urls="https://cdn.example.com/a.png"), "2": save("1")}).error
+    )
+    assert host.PROMPT_LIMIT_SETTING.startswith("apimallvideo.")
+
+
+def test_poll_result_takes_the_newest_clip_that_nobody_was_handed_and_says_which(slow_comfy: Comfy) -> None:
+    ids = [
+        slow_comfy.run({"1": text_to_video(prompt, wait=False), "2": keep("1", 4)}).ok().kept("2")
+        for prompt in ("older", "newer")
+    ]
+    slow_comfy.clock.advance(3600)
+    journal = slow_comfy.service.journal()
+    eventually(lambda: all(journal.get(number).delivered_at for number in (1, 2)), "fetched although no node waits")
+    for task_id in reversed(ids):
+        outcome = slow_comfy.run({"1": poll(), "2": keep("1", 4)}).ok()
+        assert outcome.kept("2") == task_id
+        assert f"The newest job that was not collected yet: task {task_id}" in outcome.said()
