@@ -401,18 +401,18 @@ def test_a_key_that_is_none_is_refused_without_repeating_it(site: Site) -> None:
     assert "two words" not in answer["problem"]
 
 
-def parked(site: Site) -> Job:
+def parked(site: Site, why: Parking = Parking.UNCERTAIN) -> Job:
     """A job that was sent, got no answer, and is followed by nobody."""
     job = site.sent()
     site.journal.claim(job.id, "us", ["us"])
-    held = site.journal.park(job, "us", Parking.UNCERTAIN, ReplyLost("No answer came"))
+    held = site.journal.park(job, "us", why, ReplyLost("No answer came"))
     assert held is not None
     return held
 
 
 def test_a_job_on_hold_is_closed_by_its_owner(site: Site) -> None:
-    job = parked(site)
-    assert site.get("/apimall/jobs")["jobs"][0]["parked"] == "uncertain"
+    job = parked(site, Parking.REFUSED)  # an uncertain one is taken up as soon as there is a runner
+    assert site.get("/apimall/jobs")["jobs"][0]["parked"] == "refused"
     status, answer = site.talk(lambda client: post(client, f"/apimall/jobs/{job.id}/close", {}))
     assert (status, answer["job"]["state"], answer["job"]["unfinished"]) == (200, "closed", False)
     status, answer = site.talk(lambda client: post(client, f"/apimall/jobs/{job.id}/close", {}))
