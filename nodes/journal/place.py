@@ -55,6 +55,7 @@ _NETWORK = frozenset(
 )
 _LOCK_SECONDS = 20.0
 _LOCK_PAUSE_SECONDS = 0.01
+_HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # by another; Windows says one of the latter two
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOTTY)
 
 
@@ -82,7 +83,7 @@ def _locked(path: Path) -> BinaryIO | None:
         try:
             lock(file)
         except OSError as refusal:
-            if lacks_locks(refusal) or time.monotonic() > deadline:
+            if refusal.errno not in _HELD or time.monotonic() > deadline:
                 return file
             time.sleep(_LOCK_PAUSE_SECONDS)
         else:
