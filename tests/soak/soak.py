@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,10 +21,15 @@ from nodes.journal.verbs import Journal
 from nodes.media.probe import verify
 from nodes.rehearsal.script import Dice
 from nodes.rehearsal.server import RehearsalGateway
+from tests.soak.worker import SPEED
 from tests.support import harness
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 2
+PLAN = 5
+"""Tasks at a time: fewer than each of the workers believes."""
+
+_BUDGETED = ("create", "poll", "upload_url", "base64")
 
 FAULTS: dict[str, list[str]] = {
     "create": [
@@ -75,7 +82,11 @@ FAULTS: dict[str, list[str]] = {
 
 @dataclass(frozen=True)
 class Balance:
-    """What a soak comes to. `lost`: paid and not on disk. `doubled`: paid more than once."""
+    """What a soak comes to. `lost`: paid and not on disk. `doubled`: paid more than once.
+
+    `busiest_minute`: requests of both workers together. `median_lateness_seconds`: from a clip's end to its download.
+    Minutes and seconds as the workers count them.
+    """
 
     jobs: int
     charges: int
@@ -83,6 +94,8 @@ class Balance:
     lost: int
     doubled: int
     requests_per_job: float
+    busiest_minute: int
+    median_lateness_seconds: float
     faults_played: int
     kills: int
     peak_threads: int
@@ -101,7 +114,11 @@ class Soak:
         self._folder, self._jobs, self._kills = folder, jobs, kills
         self._dice = random.Random(seed)
         self._gateway = harness.rehearsal(
-            folder / "gateway", credits=10**9, faults=Dice(FAULTS, percent / 100, seed), seconds_per_task=0.05
+            folder / "gateway",
+            credits=10**9,
+            faults=Dice(FAULTS, percent / 100, seed),
+            seconds_per_task=0.05,
+            most_running=PLAN,
         )
         self._reports: list[Path] = []
 
@@ -151,6 +168,8 @@ class Soak:
             refunded_in_full_or_part=sum(task.status == "failed" for task in tasks),
             lost=sum(prompt not in home for prompt in paid),
             doubled=sum(count > 1 for count in paid.values()),
+            busiest_minute=_busiest_minute(gateway),
+            median_lateness_seconds=round(_median_lateness(gateway), 1),
             requests_per_job=round(gateway.record.count() / self._jobs, 2),
             faults_played=sum(request.fault is not None for request in gateway.record.requests),
             kills=kills,
@@ -167,6 +186,22 @@ class Soak:
         for row in rows:
             verify(self._folder / "user" / "results" / str(row.file))
         return {row.prompt for row in rows}
+
+
+def _busiest_minute(gateway: RehearsalGateway) -> int:
+    times = sorted(request.at for request in gateway.record.requests if request.step in _BUDGETED)
+    minute = 60 / SPEED
+    return max(bisect_left(times, at + minute) - number for number, at in enumerate(times))
+
+
+def _median_lateness(gateway: RehearsalGateway) -> float:
+    fetched: dict[str, float] = {}
+    for request in gateway.record.of("download"):
+        for part in request.path.split("/"):
+            fetched.setdefault(part, request.at)
+    ended = {task.task_id: task.ended_at for task in gateway.record.tasks if task.ended_at is not None}
+    late = [(at - ended[name]) * SPEED for name, at in fetched.items() if name in ended]
+    return statistics.median(late) if late else 0.0
 
 
 def main(arguments: list[str]) -> int:

@@ -12,3 +12,4 @@ def test_faults_and_kills_lose_no_job_and_pay_none_twice(tmp_path: Path) -> None
     assert (balance.charges, balance.lost, balance.doubled) == (30, 0, 0), balance.lines()
     assert balance.faults_played > 5
     assert balance.peak_threads <= 12
+    assert balance.busiest_minute <= 60, "of both processes together"
