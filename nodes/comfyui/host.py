@@ -34,6 +34,7 @@ from ..gateway.contract import is_seen
 from ..gateway.errors import InputError, SetupError
 from ..guard.errors import PathRefused
 from ..guard.paths import find_media
+from ..media.kinds import is_clip
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,8 +138,9 @@ def input_videos() -> list[str]:
     folder = input_folder()
     if not folder.is_dir():
         return []
-    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    return sorted(folder_paths.filter_files_content_types(names, ["video"]))
+    files = [entry for entry in folder.iterdir() if entry.is_file()]
+    known = set(folder_paths.filter_files_content_types([file.name for file in files], ["video"]))
+    return sorted(file.name for file in files if file.name in known or is_clip(file))
 
 
 def input_file(name: str) -> Path:

@@ -27,6 +27,7 @@ from ..progress import Stop, Stopped, never_stop
 from . import pyav
 from .errors import NotAClip
 from .hdr import Light, light_of
+from .kinds import title_of
 from .span import START_TOLERANCE_SECONDS
 
 LARGEST_PICTURE_PIXELS = 8192 * 8192
@@ -43,7 +44,11 @@ SPARSE_THREADS = min(12, 4 * (os.cpu_count() or 2))
 # Reordering in H.264 and HEVC reaches at most 16 pictures: after this many packets no earlier time can turn up.
 REORDER_PACKETS = 32
 
-_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif"
+# None of these opens a second file, or an address, for what stands in the first.
+_DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,rm,mxf,dv,nut,wtv,yuv4mpegpipe,"
+    "ivf,obu,h264,hevc,mpegvideo,gif,apng,webp_anim"
+)
 _HIDDEN_PICTURES = frozenset({"vp8"})  # its packets may hold pictures that are never shown, each with a time of its own
 _STOP_EVERY_PACKETS = 64
 JITTER_TICKS = 2  # containers that count milliseconds round each time
@@ -277,9 +282,9 @@ class Source:
         raise self._undecodable()
 
     def _undecodable(self) -> NotAClip:
-        return NotAClip(
-            f"No picture of {self.path.name} can be decoded: it is damaged or not a clip. Use another file."
-        )
+        title = title_of(self.path)
+        why = f"it is {title}" if title else f"its {self.decoder} pictures are damaged, or not for this PyAV"
+        return NotAClip(f"No picture of {self.path.name} can be decoded: {why}. Use another file.")
 
     def timeline(
         self, start_seconds: float, most: int | None = None, *, seconds: float = 0.0, stop: Stop = never_stop
@@ -367,8 +372,9 @@ def open_container(path: Path) -> InputContainer:
         timeout = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         return pyav.open_for_reading(str(path.absolute()), demuxers=_DEMUXERS, timeout=timeout)
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
-        why = f"{path.name} cannot be opened as a video: it is damaged or not a clip. Use another file."
-        raise NotAClip(why) from error
+        title = title_of(path)
+        why = f"it is {title}" if title else "it is damaged or not a clip"
+        raise NotAClip(f"{path.name} cannot be opened as a video: {why}. Use another file.") from error
 
 
 def sound_stream(container: InputContainer) -> Any:

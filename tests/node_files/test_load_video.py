@@ -77,6 +77,15 @@ def seconds_of(sound: dict[str, Any]) -> float:
     return float(sound["waveform"].shape[2] / sound["sample_rate"])
 
 
+def test_the_list_offers_every_clip_and_no_still(comfy: Comfy) -> None:
+    for name in ("clip.mp4", "moving.GIF", "broadcast.mxf", "camcorder.dv", "stream.m2ts", "notes.txt", "still.jpg"):
+        stored(comfy, b"anything", name)
+    stored(comfy, b"\x89PNG\r\n\x1a\n" + bytes(25) + b"\0\0\0\x08acTL", "moving.png")
+    stored(comfy, b"\x89PNG\r\n\x1a\n" + bytes(25) + b"\0\0\0\x08IDAT", "still.png")
+    offered = ["broadcast.mxf", "camcorder.dv", "clip.mp4", "moving.GIF", "moving.png", "stream.m2ts"]
+    assert host.input_videos() == offered
+
+
 def test_a_phones_hdr_is_toned_down_and_said_to_be(comfy: Comfy) -> None:
     path = comfy.base / "input" / "phone.mov"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,83 @@
+"""Which files are clips, by their names and their first bytes, and what other files are called.
+
+Nothing is decoded: what these bytes promise is only found out when the clip is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CLIP_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"),
+        *(".mpg", ".mpeg", ".vob", ".m2v", ".flv", ".f4v", ".ogv", ".asf", ".wmv", ".rm", ".rmvb", ".mxf", ".gxf"),
+        *(".dv", ".dif", ".nut", ".y4m", ".ivf", ".obu", ".wtv", ".h264", ".264", ".hevc", ".h265", ".265", ".gif"),
+        *(".apng",),
+    )
+)
+"""Names, in small letters, of files that hold a clip."""
+
+_HEAD_BYTES = 2048
+_MAYBE_MOVING = frozenset((".png", ".webp"))
+_ANIMATED_WEBP = 0x02  # of the flags in a VP8X chunk
+_BEGINNINGS = (
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP picture"),
+    (b"II*\0", "a TIFF picture"),
+    (b"MM\0*", "a TIFF picture"),
+    (b"8BPS", "a Photoshop file"),
+    (b"%PDF-", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"7z\xbc\xaf'", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"ID3", "MP3 sound"),
+    (b"fLaC", "FLAC sound"),
+    (b"#EXTM3U", "a play list, not the clip itself"),
+    (b"ffconcat", "a list of clips, not a clip itself"),
+    (b"FWS", "a Flash programme"),
+    (b"CWS", "a Flash programme"),
+    (b"FORM", "an IFF file"),
+    (b"BIK", "a Bink video"),
+    (b"KB2", "a Bink video"),
+    (b"REDV", "REDCODE raw video"),
+    (b"BLENDER", "a Blender file"),
+)
+_PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<svg")
+
+
+def is_clip(path: Path) -> bool:
+    """Whether a file calls itself a clip; a PNG or a WebP is one if it says that it moves."""
+    suffix = path.suffix.lower()
+    return suffix in CLIP_SUFFIXES or (suffix in _MAYBE_MOVING and _moves(_head(path)))
+
+
+def title_of(path: Path) -> str | None:
+    """What a file is that is no clip, or one that nothing here reads: "a PDF". None if its bytes do not tell."""
+    head = _head(path)
+    if not head:
+        return "an empty file"
+    if head[:4] == b"RIFF":
+        forms = {b"WEBP": "an animated WebP" if _moves(head) else "a WebP picture", b"WAVE": "WAV sound"}
+        return forms.get(head[8:12])
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1"):
+        return "a HEIC picture"
+    if head.lstrip().lower().startswith(_PAGE):
+        return "a page or a text, not a video"
+    return next((title for beginning, title in _BEGINNINGS if head.startswith(beginning)), None)
+
+
+def _moves(head: bytes) -> bool:
+    if head[:4] == b"RIFF":
+        return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & _ANIMATED_WEBP)
+    return b"acTL" in head.split(b"IDAT", 1)[0]
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""
