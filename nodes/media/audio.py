@@ -16,7 +16,7 @@ from av.container import InputContainer
 from ..progress import Stop, Stopped, never_stop
 from . import forecast, pyav
 from .errors import TooLarge
-from .source import Source, first_shown, moving_stream, open_container, sound_stream
+from .source import Source, first_shown, moving_stream, open_container, sound_stream, whole_groups
 
 SILENCE_RATE = 44_100
 SILENCE_CHANNELS = 2
@@ -71,7 +71,8 @@ def _zero_seconds(container: InputContainer, track: Any) -> Fraction:
         first = None
         if stream is video:
             with suppress(av.error.FFmpegError):
-                first = first_shown(packet for packet in container.demux(video) if packet.size)
+                packets = (packet for packet in container.demux(video) if packet.size)
+                first = first_shown(whole_groups(packets, video.codec_context.name if video.codec_context else ""))
         if first is None:
             first = stream.start_time
         if first is not None:
@@ -98,7 +99,7 @@ def _silence(path: Path, start_seconds: float, seconds: float | None, stop: Stop
             if timeline.times:
                 seconds = max(0.0, timeline.seconds(source) - start_seconds)
     samples = round(seconds * SILENCE_RATE)
-    _require_room(samples, SILENCE_CHANNELS, 1)
+    _Room().require(samples, SILENCE_CHANNELS, 1)
     return Sound(np.zeros((1, SILENCE_CHANNELS, samples), np.float32), SILENCE_RATE)
 
 
@@ -106,6 +107,7 @@ def _track_sound(
     container: InputContainer, track: Any, begin: Fraction, seconds: float | None, stop: Stop
 ) -> Sound | None:
     """The track from `begin` (its own clock, seconds) on; None if nothing of it decodes."""
+    room = _Room()
     pieces: list[Array] = []
     position = 0  # samples written, counted from `begin`
     due: int | None = None  # where the next block belongs if its time is only rounding away from it
@@ -116,7 +118,8 @@ def _track_sound(
             rate, channels = block_rate, decoded.shape[0]
             total = None if seconds is None else round(seconds * rate)
         told = round((time - begin) * rate) if time is not None else due if due is not None else 0
-        place = due if due is not None and abs(told - due) <= _GAP_SECONDS * rate else told
+        # A block told for a time that is taken already follows the one before it.
+        place = due if due is not None and told - due <= _GAP_SECONDS * rate else told
         due = place + decoded.shape[1]
         if total is not None and place >= total:
             break
@@ -124,7 +127,7 @@ def _track_sound(
         gap = max(0, place - position)
         if not block.shape[1]:
             continue
-        _require_room(position + gap + block.shape[1], channels, 2)
+        room.require(position + gap + block.shape[1], channels, 2)
         if gap:
             pieces.append(np.zeros((channels, gap), np.float32))
         pieces.append(block)
@@ -132,7 +135,7 @@ def _track_sound(
     if not rate:
         return None
     if total is not None and position < total:
-        _require_room(total, channels, 2)
+        room.require(total, channels, 2)
         pieces.append(np.zeros((channels, total - position), np.float32))
     samples = np.concatenate(pieces, axis=1) if pieces else np.zeros((channels, 0), np.float32)
     np.nan_to_num(samples, copy=False)
@@ -184,17 +187,25 @@ def _decoded(container: InputContainer, track: Any, stop: Stop) -> Iterator[Any]
         for packet in container.demux(track):
             if stop():
                 raise Stopped
-            with suppress(av.error.InvalidDataError):
+            with suppress(av.error.FFmpegError):  # a block that does not decode is left out; the next one may
                 yield from packet.decode()
 
 
-def _require_room(samples: int, channels: int, copies: int) -> None:
-    need = samples * channels * 4 * copies
-    if need <= _SMALL_BYTES:
-        return
-    free = forecast.free_memory_bytes() - forecast.RESERVE_BYTES
-    if need > free:
-        raise TooLarge(
-            f"{samples} samples of sound in {channels} channels need {forecast.readable(need)} of memory; "
-            f"{forecast.readable(max(0, free))} can be used. Load a shorter part of the clip."
-        )
+class _Room:
+    """Memory for the sound: the system is asked again only when a good deal more is needed than it had then."""
+
+    def __init__(self) -> None:
+        self._granted = _SMALL_BYTES
+
+    def require(self, samples: int, channels: int, copies: int) -> None:
+        """Raises TooLarge."""
+        need = samples * channels * 4 * copies
+        if need <= self._granted:
+            return
+        free = forecast.free_memory_bytes() - forecast.RESERVE_BYTES
+        if need > free:
+            raise TooLarge(
+                f"{samples} samples of sound in {channels} channels need {forecast.readable(need)} of memory; "
+                f"{forecast.readable(max(0, free))} can be used. Load a shorter part of the clip."
+            )
+        self._granted = min(free, need + _SMALL_BYTES)

@@ -159,6 +159,7 @@ def _white_of(frame: VideoFrame) -> int:
 
 
 def _full16(bits: int) -> int:
+    bits = min(bits, 16)  # floats have more
     return ((1 << bits) - 1) << (16 - bits)
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ _DEMUXERS = (
     "ivf,obu,h264,hevc,mpegvideo,gif,apng,webp_anim"
 )
 _HIDDEN_PICTURES = frozenset({"vp8"})  # its packets may hold pictures that are never shown, each with a time of its own
+# Their pictures refer to others: what comes before the first key frame, or is shown before it, cannot be decoded.
+_GROUPED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
 _STOP_EVERY_PACKETS = 64
 JITTER_TICKS = 2  # containers that count milliseconds round each time
 
@@ -169,6 +172,8 @@ class Source:
         H.264 marks them (nal_ref_idc 0). HEVC's mark speaks of one temporal layer only, so it serves if there is one
         (hvcC's numTemporalLayers, ISO/IEC 14496-15).
         """
+        if self._is_timed_as_decoded:
+            return False
         if self.decoder == "h264":
             return True
         extra = bytes(self.video.codec_context.extradata or b"")
@@ -238,8 +243,32 @@ class Source:
         except av.error.FFmpegError as error:
             raise self._undecodable() from error
 
+    @property
+    def _is_timed_as_decoded(self) -> bool:
+        """AVI knows no times: packets are numbered as they lie, and H.264 and HEVC lie in another order than shown."""
+        return self.container.format.name == "avi" and self.decoder in ("h264", "hevc")
+
     def pictures(self, packets: Iterator[Any], *, stop: Stop = never_stop) -> Iterator[VideoFrame]:
         """Decode packets, and what the decoder still holds after the last. Damaged pictures are left out."""
+        if self._is_timed_as_decoded:
+            return self._renumbered(packets, stop)
+        return self._decoded(packets, stop)
+
+    def _renumbered(self, packets: Iterator[Any], stop: Stop) -> Iterator[VideoFrame]:
+        """Each picture, in the order shown, with the next of the times that the packets brought."""
+        due: deque[int | None] = deque()
+
+        def noted() -> Iterator[Any]:
+            for packet in packets:
+                due.append(packet.pts)
+                yield packet
+
+        for picture in self._decoded(noted(), stop):
+            if due:
+                picture.pts = due.popleft()
+            yield picture
+
+    def _decoded(self, packets: Iterator[Any], stop: Stop) -> Iterator[VideoFrame]:
         begun = time.monotonic()
         barren = 0
         latest: VideoFrame | None = None
@@ -292,7 +321,11 @@ class Source:
         """Read packets, decoding none, until `most` pictures from the start, or those of so many seconds, are known."""
         timed = self.decoder not in _HIDDEN_PICTURES
         times: list[int] = []
-        zero = first_shown(self.packets()) if (start_seconds > 0 or seconds) and timed else None
+        zero = (
+            first_shown(whole_groups(self.packets(), self.decoder))
+            if (start_seconds > 0 or seconds) and timed
+            else None
+        )
         first = last = None
         if zero is None:
             packets = self.packets(stop=stop)
@@ -302,7 +335,7 @@ class Source:
             packets = self.packets_from(first, zero, stop=stop)
         count, complete = 0, True
         beyond: list[int] = []
-        for packet in packets:
+        for packet in packets if first is not None else whole_groups(packets, self.decoder):
             if packet.is_discard or (first is not None and packet.pts is not None and packet.pts < first):
                 continue
             if last is not None and packet.pts is not None and packet.pts >= last:
@@ -340,6 +373,34 @@ def usual_step(times: Sequence[int]) -> float:
         return 0.0
     median = statistics.median(steps)
     return statistics.fmean(step for step in steps if abs(step - median) <= JITTER_TICKS)
+
+
+def whole_groups(packets: Iterator[Any], decoder: str) -> Iterator[Any]:
+    """Leave out the packets before the first key frame, and those shown before it: recordings begin anywhere.
+
+    All of them stay where there is no key frame: such clips refresh their pictures bit by bit.
+    """
+    if decoder not in _GROUPED:
+        yield from packets
+        return
+    lead_in = []
+    for packet in packets:
+        if packet.is_keyframe:
+            yield packet
+            yield from _not_before(packet, packets)
+            return
+        lead_in.append(packet)
+        if len(lead_in) > _FIRST_PICTURE_PACKETS:
+            break
+    yield from lead_in
+    yield from packets
+
+
+def _not_before(key: Any, packets: Iterator[Any]) -> Iterator[Any]:
+    for number, packet in enumerate(packets):
+        known = packet.pts is not None and key.pts is not None
+        if number >= REORDER_PACKETS or not known or packet.pts >= key.pts:
+            yield packet
 
 
 def first_shown(packets: Iterator[Any]) -> int | None:
