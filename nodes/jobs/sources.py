@@ -22,6 +22,7 @@ from ..gateway.models import VIDEO_TO_VIDEO
 from ..media.bare import Copyable, copy_bare, copyable
 from ..media.decode import measure, usual_rate
 from ..media.encode import trim_clip
+from ..media.errors import NotAClip
 from ..media.probe import Clip, probe
 from ..media.span import WHOLE, Span
 from ..media.stills import encode_still, pixel_digest
@@ -76,8 +77,11 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
         found = copyable(path, stop=stop)
         why = ("it is a part" if not whole else None) or why_encoded(clip) or found.why_not
         if why is None:
-            copy_bare(path, out, stop=stop)
-            return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
+            try:
+                copy_bare(path, out, stop=stop)
+                return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
+            except NotAClip:
+                why = "its packets cannot be copied"
         span = Span(start_seconds, max_side=_LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
         trim_clip(path, out, span, stop=stop, most_bits_a_second=most_bits_a_second(length))
         return MediumFile(out, _MP4, ours=True, notes=(*notes, f"encoded as H.264: {why}", *clip.remarks))

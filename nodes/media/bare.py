@@ -37,8 +37,8 @@ class Copyable:
 def copyable(path: Path, *, stop: Stop = never_stop) -> Copyable:
     """Read a clip's packets, decoding none. Raises NotAClip, Stopped.
 
-    Packets cannot be copied if the first is no key frame, if some are there only for the decoder (edit lists), if they
-    carry no times, or if the sound is in a form that an MP4 for everybody does not hold.
+    Packets cannot be copied if they are not H.264, if the first is no key frame, if some are there only for the decoder
+    (edit lists), if they carry no times, or if the sound is in a form that an MP4 for everybody does not hold.
     """
     with Source(path, threads=ONE_THREAD) as source:
         return Copyable(_why_not(source, stop), _extras(source))
@@ -52,13 +52,16 @@ def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
     try:
         with whole(out) as part, Source(path, threads=ONE_THREAD) as source:
             _copy(source, part, stop)
+    except (av.error.ArgumentError, av.error.InvalidDataError, ValueError) as error:
+        raise NotAClip(f"The packets of {path.name} cannot be copied as they lie.") from error
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
 
 
 def _copy(source: Source, part: Path, stop: Stop) -> None:
-    zero, end = _shown(source, stop)
+    shown = _shown(source, stop)
+    zero, end, decode_times = shown.zero, shown.end, iter(shown.decode_times)
     source.reopen()
     sound = sound_stream(source.container)
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
@@ -69,8 +72,8 @@ def _copy(source: Source, part: Path, stop: Stop) -> None:
             if packet.stream is not source.video and not zero - _pre_roll(packet) <= begin < end:
                 continue  # sound begins and ends with the pictures
             shift = round(zero / packet.time_base)
+            packet.dts = (next(decode_times) if packet.stream is source.video else packet.pts) - shift
             packet.pts -= shift
-            packet.dts = packet.pts if packet.dts is None else packet.dts - shift
             packet.stream = written[packet.stream.index]
             container.mux(packet)
 
@@ -95,17 +98,33 @@ def _packets(container: Any, streams: list[Any], stop: Stop) -> Iterator[Any]:
             yield packet
 
 
-def _shown(source: Source, stop: Stop) -> tuple[Fraction, Fraction]:
-    """When the first picture begins and the last one ends, in seconds of the file's own clock."""
+@dataclass(frozen=True)
+class _Shown:
+    """When the first picture begins and the last one ends, in seconds of the file's own clock.
+
+    decode_times: of each packet as it comes, in ticks. Containers tell them badly (Matroska none for the first), so
+    they are the times of the pictures in their order, all as much earlier as reordering needs.
+    """
+
+    zero: Fraction
+    end: Fraction
+    decode_times: list[int]
+
+
+def _shown(source: Source, stop: Stop) -> _Shown:
     times = [(packet.pts, packet.duration or 0) for packet in source.packets(stop=stop) if packet.pts is not None]
     if not times:
         raise NotAClip(f"{source.path.name} holds no picture with a time. Use another file.")
     last, duration = max(times)
-    length = duration * source.tick or 1 / source.rate
-    return min(times)[0] * source.tick, last * source.tick + length
+    rising = sorted(pts for pts, _ in times)
+    early = max(due - pts for due, (pts, _) in zip(rising, times, strict=True))
+    end = last * source.tick + (duration * source.tick or 1 / source.rate)
+    return _Shown(rising[0] * source.tick, end, [due - early for due in rising])
 
 
 def _why_not(source: Source, stop: Stop) -> str | None:
+    if source.decoder != "h264":
+        return f"it is {source.decoder}"
     sound = sound_stream(source.container)
     if sound is not None and sound.codec_context.name not in _SOUND_CODECS:
         return f"its sound is {sound.codec_context.name}"
@@ -139,4 +158,4 @@ def _extras(source: Source) -> tuple[str, ...]:
 
 def _is_told_something(container: Any) -> bool:
     tags = [container.metadata, *(stream.metadata for stream in container.streams)]
-    return any(name.lower() not in _OWN_TAGS | {"language"} for each in tags for name in each)
+    return any(name.lower() not in _OWN_TAGS | {"language", "duration"} for each in tags for name in each)

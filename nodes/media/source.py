@@ -426,8 +426,12 @@ def moving_stream(container: InputContainer) -> Any:
 
 def open_container(path: Path) -> InputContainer:
     """Open a clip for reading. Raises NotAClip."""
-    if not path.is_file():
-        raise NotAClip(f"{path.name} is not there, or not a file.")
+    try:
+        is_there = path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    if not is_there:
+        raise NotAClip(f"{path.name[:80]} is not there, or not a file.")
     try:
         # Absolute, so that a colon in a name cannot mean a protocol.
         timeout = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)

@@ -232,6 +232,27 @@ def test_the_limit_is_the_gateways() -> None:
     assert sources.most_bits_a_second(30.0) * 30 / 8 < LARGEST_UPLOAD_BYTES
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+@pytest.mark.parametrize("reordered", [0, 1, 3])
+def test_reordered_pictures_are_copied_from_every_container(tmp_path: Path, suffix: str, reordered: int) -> None:
+    """Matroska tells no decoding time of the first packets."""
+    path = tmp_path / f"reordered{suffix}"
+    noise = np.random.default_rng(5)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"bf": str(reordered)})
+        stream.width = stream.height = 64
+        for number in range(75):
+            picture = noise.integers(0, 32, (64, 64, 3), np.uint8) + np.uint8(2 * number)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    sent = written(path, tmp_path)
+    assert sent.notes == () and video_packets(sent.path) == video_packets(path)
+    with av.open(str(path)) as before, av.open(str(sent.path)) as after:
+        assert [picture.to_ndarray(format="gray").tobytes() for picture in before.decode(video=0)] == [
+            picture.to_ndarray(format="gray").tobytes() for picture in after.decode(video=0)
+        ]
+
+
 def test_a_clip_that_begins_with_a_lead_in_is_encoded(tmp_path: Path) -> None:
     """A recording of a stream: what comes before its first key frame cannot be decoded by anybody."""
     path = encode_clip(shades(96), FPS, tmp_path / "whole.mp4", preset="ultrafast").path
