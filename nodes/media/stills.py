@@ -1,4 +1,4 @@
-"""Single pictures: files for upload, a digest that names their content, and a sheet of a clip's pictures.
+"""Single pictures: files for upload, and a digest that names their content.
 
 PNG where it is small enough, because it is exact; level 1, because it is about four times as quick as Pillow's default
 for a sixth more bytes. Else JPEG with full chroma (4:4:4), which keeps 43 dB and more where 4:2:0 keeps 36 to 41.
