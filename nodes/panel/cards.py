@@ -201,11 +201,15 @@ def _shown(credits: float | None) -> str:
 
 
 def standing(job: Job | None, *, on_disk: bool) -> str:
-    """What queueing the very same job again would do: `new`, `paid`, `fetch`, `running`, `sent`."""
-    if job is None or job.state in (State.FAILED, State.REJECTED):
+    """What queueing the very same job again would do: `new`, `paid`, `fetch`, `running`, `sent`, `ended` (nothing)."""
+    if job is None or job.may_be_attempted_anew:
         return "new"
-    if job.state in (State.COMPLETED, State.EXPIRED):
-        return "paid" if on_disk else "fetch"
+    if job.state in (State.COMPLETED, State.EXPIRED) and on_disk:
+        return "paid"
+    if job.state in (State.EXPIRED, State.FAILED, State.CLOSED):
+        return "ended"
+    if job.state is State.COMPLETED:
+        return "fetch"
     if job.state is State.SENT:
         return "sent"
     return "running" if job.task_id else "new"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ pytest.importorskip("playwright", reason="no Playwright: install tests/requireme
 
 from playwright.sync_api import Browser, Locator, expect
 
+from nodes.gateway.errors import ReplyLost
+from nodes.jobs.order import Order
+from nodes.journal.rows import Job, Parking
+from nodes.service import Folders, Service
 from tests.browser.stage import JOB_MS, Stage
 from tests.host import examples
 from tests.host.real_host import REPOSITORY, Install, RealHost
@@ -275,3 +280,60 @@ def test_the_rehearsal_is_switched_on_in_the_panel(
         stage.text_job("a fox in the snow")
         stage.queue()
         await_done(stage, "a fox in the snow")
+
+
+ELSEWHERE = {"APIMALL_API_KEY": "sk-the-key-of-now-0123456789", "APIMALL_BASE_URL": "http://127.0.0.1:9"}
+
+
+def test_what_only_its_owner_knows_is_asked_and_answered_in_the_panel(
+    install: Install, tmp_path: Path, open_stage: OpenStage, shots: Path
+) -> None:
+    """A job of the key before, and two that are on hold: one without an answer, one that was never sent."""
+    base = tmp_path / "base"
+    folders = Folders(base / "user" / "__apimall_video", base / "output" / "apimall")
+    put_on_hold(folders, {**ELSEWHERE, "APIMALL_API_KEY": "sk-the-key-before-0123456789"}, "a job of the old key")
+    put_on_hold(folders, ELSEWHERE, "a lost answer", "never sent")
+    with RealHost(install, base, environ=ELSEWHERE) as fresh:
+        stage = open_stage(fresh)
+        question = stage.panel.get_by_role("group").filter(has_text="Same account, new key?")
+        expect(question).to_contain_text("1 jobs were made with another key", timeout=15_000)
+        expect(stage.card("a job of the old key")).to_have_count(0)
+        stage.shot(shots / "same-account.png")
+        question.get_by_role("button", name="Same account").click()
+        expect(question).to_be_hidden()
+        expect(stage.card("a job of the old key")).to_be_visible()
+        lost, unsent = stage.card("a lost answer"), stage.card("never sent")
+        # What the gateway does not confirm is told and changes nothing: there is none at this address.
+        lost.locator(".title").click()
+        lost.get_by_label("Task", exact=True).fill("vid_from_the_history")
+        lost.get_by_role("button", name="This task id answers it").click()
+        expect(stage.corner("Check the network")).to_be_visible(timeout=30_000)
+        stage.heard.complaints.clear()  # the browser itself notes the answer that the test wanted
+        stage.shot(shots / "on-hold.png")
+        # The first press asks.
+        close = lost.locator("[data-verb=close]")
+        close.click()
+        expect(close).to_have_text("Press again to close")
+        close.click()
+        expect(lost).to_contain_text("Closed by you")
+        expect(unsent).to_contain_text("Not sent")
+        unsent.locator(".title").click()
+        for _ in range(2):
+            unsent.locator("[data-verb=close]").click()
+        expect(unsent).to_contain_text("Closed by you")
+
+
+def put_on_hold(folders: Folders, environ: Mapping[str, str], lost: str, unsent: str = "") -> None:
+    """Write down a job of this key that was sent and got no answer, and one that was not sent."""
+    service = Service(folders, environ)
+    journal, account = service.journal(), service.settings().account
+    fields = {"model": "wan2-6", "type": "text-to-video", "duration": "5", "resolution": "720p"}
+    for prompt in filter(None, (lost, unsent)):
+        job = journal.intend(Order(prompt=prompt, **fields).intent(account))
+        if prompt == lost:
+            sent = journal.begin_post(job, 99, [])
+            assert isinstance(sent, Job)
+            job = sent
+        journal.claim(job.id, "us", ["us"])
+        assert journal.park(job, "us", Parking.UNCERTAIN, ReplyLost("No answer came")) is not None
+    service.close()

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from server import PromptServer
 
-from nodes.gateway.errors import KeyRefused, NotReached, ReplyLost
+from nodes.gateway.contract import Task
+from nodes.gateway.errors import KeyRefused, NotReached, ReplyLost, ResultGone, TaskFailed
 from nodes.jobs.events import Event
 from nodes.journal.rows import Job, Parking
 from nodes.media.encode import encode_clip
@@ -244,6 +245,25 @@ def test_a_paid_job_whose_file_is_gone_is_fetched_again(site: Site) -> None:
     job = site.delivered()
     (site.service.folders.results / str(job.file)).unlink()
     assert standing(site) == "fetch"
+
+
+def test_what_has_ended_and_is_not_to_be_had_is_not_promised_again(site: Site) -> None:
+    site.journal.expired(site.completed(), ResultGone("The link has gone"))
+    assert standing(site) == "ended"
+
+
+def test_a_job_that_was_closed_is_new_only_if_it_was_never_sent(site: Site) -> None:
+    site.journal.close_job(site.intended(), [])
+    assert standing(site) == "new"
+    site.journal.close_job(parked(site), [])
+    assert standing(site) == "ended"
+
+
+def test_a_failed_job_is_new_only_when_all_that_it_cost_came_back(site: Site) -> None:
+    site.journal.failed(
+        site.running(), Task("vid_1", "failed", credits_used=30.0, credits_refunded=10.0), TaskFailed("No")
+    )
+    assert standing(site) == "ended"
 
 
 @pytest.mark.parametrize(

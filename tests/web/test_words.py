@@ -32,10 +32,10 @@ COMPOSED: dict[str, tuple[str, ...]] = {
     "empty.": tuple(only.value for only in Only if only is not Only.ALL),
     "cost.": tuple(charge.value for charge in Charge),
     "charge.": tuple(charge.value for charge in Charge),
-    "verb.": ("collect", "load", "continue", "use", "download", "copy", "error", "compare"),
+    "verb.": ("collect", "load", "continue", "use", "download", "copy", "error", "compare", "close", "answer"),
     "account.key_from.": ("environment", "file"),
     "account.key.": ("right", "wrong", "unknown"),
-    "estimate.": ("paid", "fetch", "running", "sent"),
+    "estimate.": ("paid", "fetch", "running", "sent", "ended"),
     "phase.": tuple(phase.name.lower() for phase in Phase if phase is not Phase.DONE),
 }
 

@@ -2,7 +2,7 @@
 /** The account corner: key, balance, rehearsal. The key goes in and never comes out. */
 
 import { Elsewhere } from "./elsewhere.js";
-import { h, icon } from "./look.js";
+import { h, tool } from "./look.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
@@ -18,8 +18,10 @@ const BALANCE_MS = 31_000;
  * @property {"environment" | "panel" | "default"} rehearsal_source
  * @property {string} host
  * @property {boolean} writable may this browser set things without a code?
+ * @property {Other[]} [others] with jobs that may be of this account
  * @property {boolean} shared do several users of this ComfyUI use this account?
  *
+ * @typedef {{ account: string, jobs: number, unfinished: number }} Other
  * @typedef {"right" | "wrong" | "unknown"} Verdict what the gateway said of the key
  */
 
@@ -100,6 +102,7 @@ export class AccountCorner {
 			h("p", { class: "small verdict", role: "status" }),
 			h("p", { class: "small quiet", hidden: !account.shared }, t("account.shared")),
 			h("p", { class: "small problem balance-problem" }, account.problem ?? ""),
+			...(account.others ?? []).map((other) => this.#question(other)),
 			h("div", { class: "more", hidden: !this.open }, ...this.#settings(account)),
 		);
 		this.tell(account, changed);
@@ -122,16 +125,20 @@ export class AccountCorner {
 	}
 
 	#opener() {
+		const given = { "aria-expanded": String(Boolean(this.open)), click: () => this.#toggle() };
+		return tool(t("account.settings"), "tune", given);
+	}
+
+	/** @param {Other} other */
+	#question({ account, jobs, unfinished }) {
+		const answer = (/** @type {boolean} */ same, /** @type {string} */ words) =>
+			h("button", { click: () => this.#write("account/same", { other: account, same }) }, words);
 		return h(
-			"button",
-			{
-				class: "plain tool",
-				title: t("account.settings"),
-				"aria-label": t("account.settings"),
-				"aria-expanded": String(Boolean(this.open)),
-				click: () => this.#toggle(),
-			},
-			icon("tune"),
+			"div",
+			{ class: "asking small", role: "group" },
+			h("b", {}, t("account.same")),
+			h("p", {}, t("account.same.about", { jobs: number(jobs), unfinished: number(unfinished) })),
+			h("div", { class: "verbs" }, answer(true, t("account.same.yes")), answer(false, t("account.same.no"))),
 		);
 	}
 
@@ -201,13 +208,23 @@ export class AccountCorner {
 	}
 
 	/**
+	 * Has something done that not everybody may have done.
+	 * @param {string} path
+	 * @param {unknown} body
+	 */
+	async send(path, body) {
+		const told = await ask(path, body, this.elsewhere.headers);
+		this.elsewhere.clear();
+		return told;
+	}
+
+	/**
 	 * @param {string} path
 	 * @param {unknown} body
 	 */
 	async #write(path, body) {
 		try {
-			const account = await ask(path, body, this.elsewhere.headers);
-			this.elsewhere.clear();
+			const account = await this.send(path, body);
 			this.#show(account, true);
 			if (account.balance) this.#showVerdict(account.balance);
 		} catch (refused) {

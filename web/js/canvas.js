@@ -81,7 +81,7 @@ export function linkedInputs(node) {
 }
 
 /**
- * Adds a node with these widget values where there is room, and selects it. Says so and gives nothing when ComfyUI does not know it.
+ * Adds a node with these widget values where there is room, and selects it; nothing when ComfyUI does not know it.
  * @param {string} name
  * @param {Record<string, unknown>} [values]
  * @param {[number, number]} [at] in the canvas's own measure; else what is seen of it decides

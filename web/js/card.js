@@ -1,15 +1,15 @@
 // @ts-check
 /** The takes of one thing in the list: what was asked for, how each stands, what it cost, what can be done with it. */
 
-import { addNode, LOAD_NODE, linkNew, NODE_OF_TYPE, POLL_NODE } from "./canvas.js";
-import { asOutput, draggable, scrubbed, video } from "./clip.js";
+import { addNode, linkNew, NODE_OF_TYPE, POLL_NODE } from "./canvas.js";
+import { draggable, loadNode, scrubbed, video } from "./clip.js";
 import { copy } from "./clipboard.js";
 import { compare } from "./compare.js";
-import { h, icon } from "./look.js";
+import { armed, bar, h, icon, ids } from "./look.js";
 import { notice } from "./notices.js";
 import { cost } from "./saying.js";
-import { ask, clipAddress, posterAddress } from "./server.js";
-import { moreTakes } from "./takes.js";
+import { clipAddress, posterAddress } from "./server.js";
+import { moreTakes, newNode } from "./takes.js";
 import { showTrouble } from "./trouble.js";
 import { moment, span, t } from "./words.js";
 
@@ -24,6 +24,7 @@ import { moment, span, t } from "./words.js";
  * @property {string} resolution
  * @property {number} take
  * @property {string} state
+ * @property {string | null} parked why nobody goes on with it
  * @property {string} charge
  * @property {number | null} credits_used
  * @property {number | null} credits_refunded
@@ -40,7 +41,6 @@ import { moment, span, t } from "./words.js";
 
 /** @type {Record<string, [tone: string, shape: string]>} */
 const FACES = {
-	intended: ["", "clock"],
 	unsent: ["warn", "cross"],
 	sent: ["warn", "question"],
 	running: ["busy", "clock"],
@@ -55,18 +55,20 @@ const FACES = {
 const MOST_COMPARED = 4;
 
 /** @param {Job} job */
-function face(job) {
-	if (!job.unfinished || !job.error || job.state === "sent") return job.state;
-	return job.state === "intended" ? "unsent" : "stalled";
+function face({ state, parked }) {
+	if (!parked) return state;
+	return { intended: "unsent", running: "stalled", completed: "stalled" }[state] ?? state;
 }
 
 export class Card {
 	/**
 	 * @param {() => number} now seconds since the epoch by the server's clock
 	 * @param {Learned} learned
+	 * @param {(path: string, body: unknown) => Promise<unknown>} send
 	 */
-	constructor(now, learned) {
+	constructor(now, learned, send) {
 		this.now = now;
+		this.send = send;
 		this.learned = learned;
 		this.open = false;
 		/** @type {Job[]} newest first */
@@ -157,10 +159,7 @@ export class Card {
 
 	#bar() {
 		const fraction = this.#fraction();
-		if (fraction === null) return null;
-		const filled = h("i");
-		filled.style.width = `${Math.round(100 * fraction)}%`;
-		return h("div", { class: "bar" }, filled);
+		return fraction === null ? null : bar(fraction);
 	}
 
 	/** How far a running job would be if it took as long as such jobs did before; never whole. */
@@ -258,11 +257,14 @@ export class Card {
 		const { job } = this;
 		const made = all && job.file;
 		const verbs = [
-			job.task_id && (all || job.unfinished) && this.#verb("collect", () => this.#collect()),
-			made && this.#verb("load", () => this.#load()),
+			job.task_id &&
+				(all || job.unfinished) &&
+				this.#verb("collect", () => addNode(POLL_NODE, { task_id: job.task_id })),
+			made && this.#verb("load", () => loadNode(job)),
 			made && this.#verb("continue", () => this.#continue()),
-			all && job.type in NODE_OF_TYPE && this.#verb("use", () => useSettings(job)),
+			all && job.type in NODE_OF_TYPE && this.#verb("use", () => newNode(job, "toast.link_again.detail")),
 			made && this.#download(),
+			all && job.parked && job.state !== "completed" && this.#close(),
 			all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
 			job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
 		];
@@ -295,11 +297,6 @@ export class Card {
 			player.hidden = true;
 			gone.hidden = false;
 		});
-		const ids = [
-			["card.task", job.task_id],
-			["card.model", job.model],
-			["card.file", job.file],
-		];
 		return h(
 			"div",
 			{ class: "inside" },
@@ -307,25 +304,37 @@ export class Card {
 			gone,
 			this.#verbs(true),
 			job.type in NODE_OF_TYPE && !job.unfinished && moreTakes(job, this.jobs, this.learned(job).credits),
-			h(
-				"dl",
-				{ class: "ids" },
-				...ids.flatMap(([label, value]) => (value ? [h("dt", {}, t(String(label))), h("dd", {}, value)] : [])),
-			),
+			job.parked && job.state === "sent" && this.#answer(),
+			ids(["card.task", job.task_id], ["card.model", job.model], ["card.file", job.file]),
 		);
 	}
 
-	#collect() {
-		addNode(POLL_NODE, { task_id: this.job.task_id });
+	#close() {
+		const given = { "data-verb": "close", title: t("verb.close.tip") };
+		return armed(t("verb.close"), t("verb.close.sure"), () => this.#settle("close", {}), given);
 	}
 
-	#load() {
-		addNode(LOAD_NODE, { file: asOutput(String(this.job.file)) });
+	#answer() {
+		const field = h("input", { type: "text", "aria-label": t("card.task"), placeholder: "vid_\u2026" });
+		const answer = (/** @type {SubmitEvent} */ event) => {
+			event.preventDefault();
+			this.#settle("answer", { task_id: field.value });
+		};
+		const button = h("button", { type: "submit", title: t("verb.answer.tip") }, t("verb.answer"));
+		return h("form", { class: "search", submit: answer }, field, button);
+	}
+
+	/**
+	 * @param {string} verb
+	 * @param {unknown} body
+	 */
+	#settle(verb, body) {
+		this.send(`jobs/${this.job.id}/${verb}`, body).catch(({ message }) => notice("error", message));
 	}
 
 	#continue() {
 		const { job } = this;
-		const source = addNode(LOAD_NODE, { file: asOutput(String(job.file)) });
+		const source = loadNode(job);
 		const { model, duration, resolution } = job;
 		const next = source && linkNew(source, "last_frame", NODE_OF_TYPE["image-to-video"] ?? "", "image");
 		for (const widget of next?.widgets ?? []) {
@@ -346,16 +355,4 @@ function poster(job) {
 	});
 	image.addEventListener("error", () => image.replaceWith(icon("film")));
 	return image;
-}
-
-/** @param {Job} job */
-async function useSettings(job) {
-	const { addresses, uploads } = await ask(`jobs/${job.id}`);
-	/** @type {Record<string, unknown>} */
-	const values = { image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
-	for (const name of /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"])) {
-		values[name] = job[name];
-	}
-	if (addNode(NODE_OF_TYPE[job.type] ?? "", values) && uploads)
-		notice("info", t("toast.link_again"), t("toast.link_again.detail"));
 }

@@ -8,11 +8,12 @@ import { clipAddress } from "./server.js";
 const HOVER_MS = 150;
 
 /**
- * A clip of ours as the file widget of Load Video names it.
- * @param {string} file
+ * A Load Video with the clip of a job.
+ * @param {import("./card.js").Job} job
+ * @param {[number, number]} [at]
  */
-export function asOutput(file) {
-	return `apimall/${file} [output]`;
+export function loadNode(job, at) {
+	return addNode(LOAD_NODE, { file: `apimall/${job.file} [output]` }, at);
 }
 
 /**
@@ -76,6 +77,6 @@ export function draggable(handle, job) {
 	handle.addEventListener("dragend", (event) => {
 		const point = canvasPoint(event);
 		if (!point) return;
-		addNode(LOAD_NODE, { file: asOutput(String(job.file)) }, point);
+		loadNode(job, point);
 	});
 }

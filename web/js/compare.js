@@ -1,8 +1,7 @@
 // @ts-check
 /** Two or four takes side by side, on one clock. */
 
-import { addNode, LOAD_NODE } from "./canvas.js";
-import { asOutput, video } from "./clip.js";
+import { loadNode, video } from "./clip.js";
 import { h, icon } from "./look.js";
 import { cost } from "./saying.js";
 import { t } from "./words.js";
@@ -59,7 +58,7 @@ class LightTable {
 				this.#button("compare.forth", () => this.#step(1)),
 				this.clock,
 				jobs.length === 2 && this.#wiping(),
-				h("button", { click: close }, t("trouble.close")),
+				this.#button("trouble.close", close),
 			),
 		);
 		this.frame = requestAnimationFrame(() => this.#tick());
@@ -72,7 +71,7 @@ class LightTable {
 	#tile(job, place) {
 		const use = () => {
 			this.dialog.close();
-			addNode(LOAD_NODE, { file: asOutput(String(job.file)) });
+			loadNode(job);
 		};
 		const hear = (/** @type {Event} */ event) => {
 			const on = /** @type {HTMLInputElement} */ (event.currentTarget).checked;

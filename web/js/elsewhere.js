@@ -9,10 +9,8 @@ import { number, t } from "./words.js";
 const CODE_HEADER = "X-APIMall-Code";
 const PLAIN_HTTP_HEADER = "X-APIMall-Plain-HTTP";
 
-/** @returns {boolean} whether what is typed here can be read on the way */
-export function isPlain() {
-	return location.protocol !== "https:";
-}
+/** What is typed here can be read on the way. */
+const IS_PLAIN = location.protocol !== "https:";
 
 export class Elsewhere {
 	/** @param {() => void} changed called when a code may be typed from now on */
@@ -33,7 +31,7 @@ export class Elsewhere {
 			"div",
 			{ class: "elsewhere" },
 			h("p", { class: "small" }, t("elsewhere.about")),
-			h("button", { type: "button", click: () => this.#print() }, t("elsewhere.print")),
+			h("button", { click: () => this.#print() }, t("elsewhere.print")),
 			this.told,
 		);
 	}
@@ -63,7 +61,7 @@ export class Elsewhere {
 			this.printed = true;
 			this.element.append(
 				this.code,
-				...(isPlain() ? [h("label", { class: "plain-http small" }, this.known, t("elsewhere.plain"))] : []),
+				IS_PLAIN ? h("label", { class: "plain-http small" }, this.known, t("elsewhere.plain")) : "",
 			);
 			this.changed();
 		}

@@ -6,11 +6,10 @@ import { isOurs } from "./canvas.js";
 import { Lines } from "./line.js";
 import { Messenger } from "./messenger.js";
 import { Panel } from "./panel.js";
-import { onJob, onQueued, onQueueing, onTold } from "./server.js";
+import { on, onJob, onTold } from "./server.js";
 import { loadWords } from "./words.js";
 
 const TAB = "apimallvideo.jobs";
-const SHOW_LINE = "apimallvideo.Nodes.ShowEstimate";
 /** Read by the server before a job is sent. */
 const DAILY_CREDITS = "apimallvideo.Budget.DailyCredits";
 const FRESH_WIDTH_PX = 340;
@@ -37,13 +36,13 @@ function showCount(unfinished) {
 
 /**
  * @param {string} id
- * @param {[string, string]} where
  * @param {string} name
  * @param {string} tooltip
  */
-function toggle(id, where, name, tooltip) {
+function toggle(id, name, tooltip) {
 	const type = /** @type {const} */ ("boolean");
-	return { id, name, tooltip, category: ["API Mall Video", ...where], type, defaultValue: true };
+	const category = ["API Mall Video", ...id.split(".").slice(1)];
+	return { id, name, tooltip, category, type, defaultValue: true };
 }
 
 function openPanel() {
@@ -67,32 +66,23 @@ app.registerExtension({
 	name: "apimallvideo.panel",
 	settings: [
 		toggle(
-			SHOW_LINE,
-			["Nodes", "Line"],
+			"apimallvideo.Nodes.ShowEstimate",
 			"Show price, state and result on the node",
 			"A line on each node of this pack. It is not saved with the workflow.",
 		),
 		toggle(
 			"apimallvideo.Messages.Paying",
-			["Messages", "Paying"],
 			"Say what a prompt will newly pay",
 			"When it is queued, from what such jobs cost before.",
 		),
-		toggle(
-			"apimallvideo.Messages.Failed",
-			["Messages", "Failed"],
-			"Say when a job failed",
-			"With what it cost and what to do now.",
-		),
+		toggle("apimallvideo.Messages.Failed", "Say when a job failed", "With what it cost and what to do now."),
 		toggle(
 			"apimallvideo.Messages.Stopped",
-			["Messages", "Stopped"],
 			"Say what becomes of a job after an interrupt",
 			"A job that was sent goes on and is paid for.",
 		),
 		toggle(
 			"apimallvideo.Messages.Arrived",
-			["Messages", "Arrived"],
 			"Say when a clip came that nobody waited for",
 			"It is in the panel, and was paid for already.",
 		),
@@ -126,13 +116,13 @@ app.registerExtension({
 			render: (/** @type {HTMLElement} */ host) => panel.render(host),
 			destroy: () => panel.destroy(),
 		});
-		onQueueing(() => messenger.queueing(lines.paying()));
-		onQueued(() => messenger.queued(lines.paying()));
+		on("promptQueueing", () => messenger.queueing(lines.paying()));
+		on("promptQueued", () => messenger.queued(lines.paying()));
 		setInterval(() => lines.tick(), 1000);
 	},
 	nodeCreated(node) {
 		if (!isOurs(node)) return;
-		if (app.extensionManager?.setting?.get(SHOW_LINE) !== false) lines.add(node);
+		if (app.extensionManager?.setting?.get("apimallvideo.Nodes.ShowEstimate") !== false) lines.add(node);
 		const prompt = node.widgets?.find(({ name }) => name === "prompt");
 		// Room to write in; a node of a workflow gets its own size back after this.
 		if (prompt) node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1] + FRESH_ROWS_PX]);

@@ -5,7 +5,7 @@
  */
 
 import { isPaid, linkedInputs, NODE_OF_TYPE, nodeAt, placeOf, rootGraph, TYPE_OF_NODE } from "./canvas.js";
-import { h, keepKeys, shadowOf } from "./look.js";
+import { bar, h, keepKeys, shadowOf } from "./look.js";
 import { Memory } from "./memory.js";
 import { estimated, ofRun } from "./saying.js";
 import { ask, clientId } from "./server.js";
@@ -17,17 +17,8 @@ const LINE_PX = 44;
 const MARGIN_PX = 5;
 const WIDGET_PX = LINE_PX + 2 * MARGIN_PX;
 const WIDGET = "apimallvideo_state";
-const WORTH_ASKING = ["prompt", "model", "duration", "resolution", "take"];
-const LIVE = new Set([
-	"starting",
-	"uploading",
-	"waiting",
-	"submitting",
-	"pending",
-	"processing",
-	"downloading",
-	"elsewhere",
-]);
+const WORTH_ASKING = /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"]);
+const ENDS = ["done", "failed", "stopped", "loaded"];
 
 /**
  * @typedef {import("./canvas.js").AnyNode} AnyNode
@@ -39,7 +30,7 @@ const LIVE = new Set([
 
 /** @param {Told} told does the run still go on? */
 export function isLive(told) {
-	return LIVE.has(told.phase);
+	return !ENDS.includes(told.phase);
 }
 
 /** The lines of all nodes; what the server said is kept until a job moves or the account changes. */
@@ -127,9 +118,7 @@ export class Lines {
  * @returns {Record<string, unknown>}
  */
 function settingsOf({ job }) {
-	if (!job?.type) return {};
-	const { prompt, model, duration, resolution, take } = job;
-	return { prompt, model, duration, resolution, take };
+	return Object.fromEntries(job?.type ? WORTH_ASKING.map((name) => [name, job[name]]) : []);
 }
 
 class Line {
@@ -318,13 +307,6 @@ class Line {
 /** @param {HTMLElement} row */
 function isCut(row) {
 	return row.scrollWidth > row.clientWidth;
-}
-
-/** @param {number} fraction */
-function bar(fraction) {
-	const filled = h("i");
-	filled.style.width = `${Math.round(100 * Math.min(1, Math.max(0, fraction)))}%`;
-	return h("div", { class: "bar" }, filled);
 }
 
 /**

@@ -1,6 +1,9 @@
 // @ts-check
 /** How everything of ours looks, and the few pieces it is built from. Text is always set as text, never as markup. */
 
+import { t } from "./words.js";
+
+const ARMED_MS = 6000;
 const sheet = new CSSStyleSheet();
 /** @type {Promise<void> | undefined} */
 let loading;
@@ -64,7 +67,7 @@ export function keepKeys(root) {
  */
 
 /**
- * An element; a button submits no form unless that is its type. A function is a listener, `true` an attribute without a value, null and false are left out.
+ * A function is a listener, `true` an attribute without a value, null and false are left out.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Given} [given]
@@ -96,4 +99,54 @@ export function icon(name) {
 	path.setAttribute("d", SHAPES[name] ?? "");
 	svg.append(path);
 	return svg;
+}
+
+/**
+ * A button that is a picture.
+ * @param {string} title
+ * @param {string} shape
+ * @param {Given} given
+ */
+export function tool(title, shape, given) {
+	return h("button", { class: "plain tool", title, "aria-label": title, ...given }, icon(shape));
+}
+
+/**
+ * A button whose first press asks, and whose second acts.
+ * @param {string} label
+ * @param {string} question
+ * @param {() => void} act
+ * @param {Given} given
+ */
+export function armed(label, question, act, given) {
+	const calm = () => {
+		button.classList.remove("armed");
+		button.textContent = label;
+	};
+	const press = () => {
+		const sure = button.classList.contains("armed");
+		calm();
+		if (sure) return act();
+		button.classList.add("armed");
+		button.textContent = question;
+		setTimeout(calm, ARMED_MS);
+	};
+	const button = h("button", { ...given, click: press }, label);
+	return button;
+}
+
+/** @param {number} fraction */
+export function bar(fraction) {
+	const filled = h("i");
+	filled.style.width = `${Math.round(100 * Math.min(1, Math.max(0, fraction)))}%`;
+	return h("div", { class: "bar" }, filled);
+}
+
+/** @param {[key: string, value: unknown][]} rows what has no value is left out */
+export function ids(...rows) {
+	const known = rows.filter(([, value]) => value);
+	return (
+		known.length > 0 &&
+		h("dl", { class: "ids" }, ...known.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, String(value))]))
+	);
 }

@@ -57,21 +57,12 @@ export class Memory {
 		this.save();
 	}
 
-	/**
-	 * A job has moved: whatever node spoke of it speaks of it as it is now. True when one did.
-	 * @param {import("./card.js").Job} job
-	 */
+	/** @param {import("./card.js").Job} job it has moved: whatever node spoke of it speaks of it as it is now */
 	moved(job) {
-		let found = false;
-		for (const word of this.words.values()) {
-			for (const told of word.told) {
-				if (told.job?.id !== job.id) continue;
-				told.job = { ...job, prompt: job.prompt ?? told.job.prompt };
-				found = true;
-			}
+		for (const told of [...this.words.values()].flatMap((word) => word.told)) {
+			if (told.job?.id === job.id) told.job = { ...job, prompt: job.prompt ?? told.job.prompt };
 		}
-		if (found) this.save();
-		return found;
+		this.save();
 	}
 
 	/** Many words come a second; they are written down when it is quiet for a moment, and before the page goes. */

@@ -38,7 +38,7 @@ export class Messenger {
 		const which = `${prompt_id} ${job?.id ?? node} ${phase}`;
 		if (this.said.has(which)) return;
 		this.said.add(which);
-		const show = job ? { label: t("message.show"), onClick: () => this.#show(job.id) } : undefined;
+		const show = job ? this.#shower(job.id) : undefined;
 		if (phase === "stopped") {
 			const sent = trouble.charge !== "not_sent";
 			notice(
@@ -64,10 +64,7 @@ export class Messenger {
 		if (this.said.has(which)) return;
 		this.said.add(which);
 		const beginning = (job.prompt ?? "").trim().slice(0, BEGINNING_LENGTH);
-		notice("success", t("message.arrived"), beginning || t("card.foreign"), {
-			label: t("message.show"),
-			onClick: () => this.#show(job.id),
-		});
+		notice("success", t("message.arrived"), beginning || t("card.foreign"), this.#shower(job.id));
 	}
 
 	/** @param {Price[]} prices before the run changes what is known of its nodes; older front ends do not say this */
@@ -91,8 +88,11 @@ export class Messenger {
 	}
 
 	/** @param {number} job */
-	#show(job) {
-		this.panel.open();
-		this.panel.show(job);
+	#shower(job) {
+		const onClick = () => {
+			this.panel.open();
+			this.panel.show(job);
+		};
+		return { label: t("message.show"), onClick };
 	}
 }

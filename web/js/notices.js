@@ -5,8 +5,6 @@ import { app } from "../../../scripts/app.js";
 
 const SHORT_MS = 4000;
 const LONG_MS = 12_000;
-/** @type {Record<Severity, string>} what newer front ends call it */
-const KINDS = { success: "success", info: "info", warn: "warning", error: "error" };
 
 /** @typedef {"success" | "info" | "warn" | "error"} Severity */
 
@@ -19,7 +17,7 @@ const KINDS = { success: "success", info: "info", warn: "warning", error: "error
 export function notice(severity, summary, detail, action) {
 	const corner = /** @type {any} */ (app.extensionManager?.toast);
 	const life = severity === "error" || severity === "warn" || action ? LONG_MS : SHORT_MS;
-	const kind = KINDS[severity];
+	const kind = severity === "warn" ? "warning" : severity;
 	if (action && typeof corner?.[kind] === "function") {
 		corner[kind](summary, { description: detail, duration: life, action });
 	} else corner?.add({ severity, summary, detail, life });

@@ -5,8 +5,8 @@ import { AccountCorner } from "./account.js";
 import { addNode, giveKeyboardBack, NODE_OF_TYPE } from "./canvas.js";
 import { Card } from "./card.js";
 import { Ledger } from "./ledger.js";
-import { h, icon, keepKeys, loadLook, shadowOf } from "./look.js";
-import { ask, exportAddress, onDoubt, onJob } from "./server.js";
+import { h, icon, keepKeys, loadLook, shadowOf, tool } from "./look.js";
+import { ask, EXPORT_ADDRESS, onDoubt, onJob } from "./server.js";
 import { loadWords, number, t } from "./words.js";
 
 const FILTERS = /** @type {const} */ (["all", "unfinished", "uncertain", "failed"]);
@@ -20,7 +20,7 @@ const FITS = {
 	all: () => true,
 	unfinished: (job) => job.unfinished,
 	uncertain: (job) => job.unfinished && job.charge === "uncertain",
-	failed: (job) => job.state === "failed" || job.state === "rejected",
+	failed: (job) => ["failed", "rejected", "expired"].includes(job.state),
 };
 
 export class Panel {
@@ -57,13 +57,14 @@ export class Panel {
 		root.addEventListener("click", (event) => afterClick(/** @type {PointerEvent} */ (event)));
 		await Promise.all([loadWords(), loadLook()]);
 		root.append(this.#frame());
-		this.endings = [onJob((told) => this.#hear(told)), onDoubt(() => this.refresh())];
 		const clock = setInterval(() => this.#tick(), 1000);
-		this.endings.push(
+		this.endings = [
+			onJob((told) => this.#hear(told)),
+			onDoubt(() => this.refresh()),
 			() => clearInterval(clock),
 			() => clearTimeout(this.sumsTimer),
 			() => this.account?.end(),
-		);
+		];
 		await Promise.all([this.account?.refresh().catch((refused) => this.#complain(refused)), this.refresh()]);
 	}
 
@@ -125,7 +126,7 @@ export class Panel {
 						"a",
 						{
 							class: "button plain tool",
-							href: exportAddress(),
+							href: EXPORT_ADDRESS,
 							download: "apimall-jobs.csv",
 							title: t("jobs.csv"),
 							"aria-label": t("jobs.csv"),
@@ -186,17 +187,10 @@ export class Panel {
 			}, TYPED_MS);
 		};
 		const field = h("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), input: find });
-		const tiles = h(
-			"button",
-			{
-				class: "plain tool",
-				title: t("gallery"),
-				"aria-label": t("gallery"),
-				"aria-pressed": "false",
-				click: () => tiles.setAttribute("aria-pressed", String(this.list?.classList.toggle("gallery"))),
-			},
-			icon("film"),
-		);
+		const tiles = tool(t("gallery"), "film", {
+			"aria-pressed": "false",
+			click: () => tiles.setAttribute("aria-pressed", String(this.list?.classList.toggle("gallery"))),
+		});
 		return h("div", { class: "search" }, field, tiles);
 	}
 
@@ -282,6 +276,7 @@ export class Panel {
 				new Card(
 					() => Date.now() / 1000 + this.clockOffset,
 					(job) => this.#learn(job),
+					async (path, body) => this.account?.send(path, body),
 				);
 			this.cards.set(name, card);
 			card.update(jobs);
@@ -307,18 +302,11 @@ export class Panel {
 	 * What jobs like this one took, from those that are listed: asked of nobody.
 	 * @param {Job} job
 	 */
-	#learn({ type, model, duration, resolution }) {
-		const kind = [type, model, duration, resolution].join("\n");
+	#learn(job) {
+		const kind = kindOf(job);
 		const known = this.learned.get(kind);
 		if (known) return known;
-		const like = [...this.jobs.values()].filter(
-			(job) =>
-				job.file &&
-				job.type === type &&
-				job.model === model &&
-				job.duration === duration &&
-				job.resolution === resolution,
-		);
+		const like = [...this.jobs.values()].filter((other) => other.file && kindOf(other) === kind);
 		const learned = {
 			credits: middle(like.flatMap((job) => job.credits_used ?? [])),
 			seconds: middle(like.flatMap((job) => job.seconds ?? [])),
@@ -379,6 +367,11 @@ export class Panel {
 		const words = refused instanceof Error ? refused.message : String(refused);
 		this.rest?.replaceChildren(h("div", { class: "empty" }, h("p", { class: "problem", role: "alert" }, words)));
 	}
+}
+
+/** @param {Job} job what its price and its time are learned from */
+function kindOf({ type, model, duration, resolution }) {
+	return [type, model, duration, resolution].join("\n");
 }
 
 /** @param {number[]} values */

@@ -19,7 +19,7 @@ import { knows, number, span, t } from "./words.js";
  * @property {string[]} [remarks]
  *
  * @typedef {object} Standing what the server says of queueing with these values
- * @property {"new" | "paid" | "fetch" | "running" | "sent"} standing
+ * @property {"new" | "paid" | "fetch" | "running" | "sent" | "ended"} standing
  * @property {number} runs
  * @property {number | null} credits
  * @property {number | null} seconds
@@ -63,15 +63,11 @@ export function chargeOf({ charge, credits_used, credits_refunded }) {
  * @param {Pick<Trouble, "charge" | "credits_used" | "credits_refunded">} of
  */
 export function cost({ charge, credits_used, credits_refunded }) {
-	const used = credits_used === null ? null : number(credits_used);
-	if (charge === "running" || charge === "charged") {
-		return used === null ? t("cost.unstated") : t("cost.used", { used });
-	}
-	if (charge === "refunded" && !credits_refunded) {
-		return used === null ? t("cost.unstated") : t("cost.no_refund", { used });
-	}
-	if (charge === "refunded") return t("cost.refunded", { refunded: number(credits_refunded ?? 0), used: used ?? "?" });
-	return t(`cost.${charge}`);
+	if (!["running", "charged", "refunded"].includes(charge)) return t(`cost.${charge}`);
+	if (credits_used === null && !credits_refunded) return t("cost.unstated");
+	const values = { used: credits_used === null ? "?" : number(credits_used), refunded: number(credits_refunded ?? 0) };
+	if (charge !== "refunded") return t("cost.used", values);
+	return t(credits_refunded ? "cost.refunded" : "cost.no_refund", values);
 }
 
 /**
@@ -87,7 +83,7 @@ export function estimated(standing, paid) {
 	if (!standing.ready) return { tone: "warn", head: t("account.no_key"), note: t("line.no_key"), setUp: true };
 	if (standing.standing !== "new") {
 		return {
-			tone: "good",
+			tone: standing.standing === "ended" ? "warn" : "good",
 			head: t(`estimate.${standing.standing}`),
 			note: t(`estimate.${standing.standing}.note`),
 			rehearsal,
@@ -149,6 +145,7 @@ export function ofRun(told, now) {
 function ofJob(told, now) {
 	const { phase, job } = told;
 	if (phase === "loaded") return ofClip(told);
+	if (job?.state === "closed") return { tone: "", head: t("state.closed"), note: cost(job) };
 	// The job may have gone on after the run: what became of it is the last word.
 	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, phase === "done" && !told.fetched);
 	const trouble = endOf(job) ?? told.trouble;

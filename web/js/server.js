@@ -3,10 +3,8 @@
 
 import { api } from "../../../scripts/api.js";
 
-/** The server's answer was a no; the message is its own words. */
-export class Refused extends Error {}
-
 /**
+ * What the server answers; throws its own words when that is a no.
  * @param {string} path under /apimall/
  * @param {unknown} [body] makes it a POST of JSON
  * @param {Record<string, string>} [shown] headers that show who asks
@@ -19,7 +17,7 @@ export async function ask(path, body, shown = {}) {
 		body === undefined ? { cache: "no-store" } : { method: "POST", headers, body: JSON.stringify(body) },
 	);
 	const told = await answer.json().catch(() => ({}));
-	if (!answer.ok) throw new Refused(told.problem ?? `HTTP ${answer.status}`);
+	if (!answer.ok) throw new Error(told.problem ?? `HTTP ${answer.status}`);
 	return told;
 }
 
@@ -44,17 +42,14 @@ export function posterAddress(job) {
 	return api.apiURL(`/apimall/posters/${job}`);
 }
 
-/** The address of the export. */
-export function exportAddress() {
-	return api.apiURL("/apimall/jobs.csv");
-}
+export const EXPORT_ADDRESS = api.apiURL("/apimall/jobs.csv");
 
 /**
  * Calls `listener` with what an event of ours, or of ComfyUI's, brings; gives what ends that.
  * @param {string} name
  * @param {(detail: any) => void} listener
  */
-function on(name, listener) {
+export function on(name, listener) {
 	const heard = (/** @type {any} */ event) => listener(event.detail);
 	// The types know only ComfyUI's own events; any name a server sends may be listened to.
 	const events = /** @type {EventTarget} */ (/** @type {unknown} */ (api));
@@ -72,24 +67,14 @@ export function onTold(listener) {
 	return on("apimallvideo.node", listener);
 }
 
-/** @param {() => void} listener called when this browser is about to queue a prompt */
-export function onQueueing(listener) {
-	return on("promptQueueing", listener);
-}
-
-/** @param {() => void} listener called when it has */
-export function onQueued(listener) {
-	return on("promptQueued", listener);
-}
-
 /**
  * Calls `listener` when jobs may have changed without a word about it: a prompt ended, the server came back.
  * @param {() => void} listener
  */
 export function onDoubt(listener) {
-	const names = /** @type {const} */ (["execution_error", "execution_interrupted", "execution_success", "reconnected"]);
-	for (const name of names) api.addEventListener(name, listener);
+	const names = ["execution_error", "execution_interrupted", "execution_success", "reconnected"];
+	const ends = names.map((name) => on(name, listener));
 	return () => {
-		for (const name of names) api.removeEventListener(name, listener);
+		for (const end of ends) end();
 	};
 }

@@ -2,13 +2,12 @@
 /** More takes of a job: the same node, queued again with other numbers, as its user could by hand. */
 
 import { addNode, NODE_OF_TYPE, nodesOf, queue } from "./canvas.js";
-import { h } from "./look.js";
+import { armed, h } from "./look.js";
 import { notice } from "./notices.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
 const COUNTS = [1, 3, 5];
-const ARMED_MS = 6000;
 const SETTINGS = /** @type {const} */ (["prompt", "model", "duration", "resolution"]);
 
 /** @typedef {import("./card.js").Job} Job */
@@ -20,30 +19,14 @@ const SETTINGS = /** @type {const} */ (["prompt", "model", "duration", "resoluti
  * @param {number | null} price of one, as far as is known
  */
 export function moreTakes(job, takes, price) {
-	const buttons = COUNTS.map((count) => {
-		const label = `+${count}`;
-		const button = h(
-			"button",
-			{ "data-verb": `more-${count}`, "aria-label": t("takes.more", { count }), click: () => press() },
-			label,
-		);
-		const calm = () => {
-			button.classList.remove("armed");
-			button.textContent = label;
-		};
-		const press = async () => {
-			if (!button.classList.contains("armed")) {
-				button.classList.add("armed");
-				setTimeout(calm, ARMED_MS);
-				button.textContent =
-					price === null ? t("takes.sure", { count }) : t("takes.price", { count, credits: number(count * price) });
-				return;
-			}
-			calm();
-			await queueTakes(job, takes, count);
-		};
-		return button;
-	});
+	const buttons = COUNTS.map((count) =>
+		armed(
+			`+${count}`,
+			price === null ? t("takes.sure", { count }) : t("takes.price", { count, credits: number(count * price) }),
+			() => queueTakes(job, takes, count),
+			{ "data-verb": `more-${count}`, "aria-label": t("takes.more", { count }) },
+		),
+	);
 	return h("div", { class: "more-takes" }, h("span", { class: "quiet small" }, t("takes.title")), ...buttons);
 }
 
@@ -53,7 +36,7 @@ export function moreTakes(job, takes, price) {
  * @param {number} count
  */
 async function queueTakes(job, takes, count) {
-	const node = nodeOf(job) ?? (await newNode(job));
+	const node = nodeOf(job) ?? (await newNode(job, "takes.link_first"));
 	const widget = node?.widgets?.find(({ name }) => name === "take");
 	if (!node || !widget) return;
 	const before = widget.value;
@@ -72,13 +55,18 @@ function nodeOf(job) {
 	);
 }
 
-/** @param {Job} job nothing when pictures or a video have to be linked first */
-async function newNode(job) {
+/**
+ * A node with the settings of a job; nothing when pictures or a video have to be linked first.
+ * @param {Job} job
+ * @param {string} detail the key of what is said then
+ */
+export async function newNode(job, detail) {
 	const { addresses, uploads } = await ask(`jobs/${job.id}`);
-	const settings = Object.fromEntries(SETTINGS.map((name) => [name, job[name]]));
-	const values = { ...settings, take: job.take, image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
+	/** @type {Record<string, unknown>} */
+	const values = { take: job.take, image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
+	for (const name of SETTINGS) values[name] = job[name];
 	const node = addNode(NODE_OF_TYPE[job.type] ?? "", values);
-	if (!uploads) return node;
-	notice("info", t("toast.link_again"), t("takes.link_first"));
+	if (!node || !uploads) return node;
+	notice("info", t("toast.link_again"), t(detail));
 	return undefined;
 }

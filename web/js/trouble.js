@@ -2,7 +2,7 @@
 /** The dialog that answers: what happened, was I charged, what now. */
 
 import { copy } from "./clipboard.js";
-import { h } from "./look.js";
+import { h, ids } from "./look.js";
 import { adviceOf, chargeOf, titleOf } from "./saying.js";
 import { ask } from "./server.js";
 import { t } from "./words.js";
@@ -29,7 +29,13 @@ export async function showTrouble(jobId, near, known) {
 			part("trouble.what", trouble.what),
 			part("trouble.charged", chargeOf(trouble)),
 			part("trouble.now", adviceOf(trouble)),
-			ids(trouble),
+			ids(
+				["card.task", trouble.task_id],
+				["trouble.request", trouble.request_id],
+				["trouble.provider_request", trouble.provider_request_id],
+				["trouble.http", trouble.http_status],
+				["trouble.code", trouble.code],
+			),
 			report && h("details", {}, h("summary", {}, t("trouble.report")), h("pre", { tabindex: 0 }, report)),
 			h(
 				"footer",
@@ -50,18 +56,4 @@ export async function showTrouble(jobId, near, known) {
  */
 function part(key, text) {
 	return text ? h("section", {}, h("h3", {}, t(key)), h("p", {}, text)) : null;
-}
-
-/** @param {Record<string, string | number | null>} trouble */
-function ids(trouble) {
-	const named = [
-		["card.task", trouble.task_id],
-		["trouble.request", trouble.request_id],
-		["trouble.provider_request", trouble.provider_request_id],
-		["trouble.http", trouble.http_status],
-		["trouble.code", trouble.code],
-	].filter(([, value]) => value);
-	if (!named.length) return null;
-	const rows = named.flatMap(([label, value]) => [h("dt", {}, t(String(label))), h("dd", {}, String(value))]);
-	return h("dl", { class: "ids" }, ...rows);
 }
