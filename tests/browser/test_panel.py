@@ -296,7 +296,7 @@ def test_what_only_its_owner_knows_is_asked_and_answered_in_the_panel(
     with RealHost(install, base, environ=ELSEWHERE) as fresh:
         stage = open_stage(fresh)
         question = stage.panel.get_by_role("group").filter(has_text="Same account, new key?")
-        expect(question).to_contain_text("1 jobs were made with another key", timeout=15_000)
+        expect(question).to_contain_text("Jobs made with another key: 1", timeout=15_000)
         expect(stage.card("a job of the old key")).to_have_count(0)
         stage.shot(shots / "same-account.png")
         question.get_by_role("button", name="Same account").click()
