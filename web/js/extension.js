@@ -12,6 +12,7 @@ import { loadWords } from "./words.js";
 const TAB = "apimallvideo.jobs";
 /** Read by the server before a job is sent. */
 const DAILY_CREDITS = "apimallvideo.Budget.DailyCredits";
+const LIMIT = { type: /** @type {const} */ ("number"), attrs: { min: 0, step: 10 }, defaultValue: 0 };
 const FRESH_WIDTH_PX = 340;
 const FRESH_ROWS_PX = 40;
 
@@ -87,22 +88,18 @@ app.registerExtension({
 			"It is in the panel, and was paid for already.",
 		),
 		{
+			...LIMIT,
 			id: DAILY_CREDITS,
 			name: "Most credits a day (0: no limit)",
 			tooltip: "A job that would pass this is refused before it is sent. Days end at midnight of the ComfyUI machine.",
 			category: ["API Mall Video", "Budget", "Credits"],
-			type: "number",
-			attrs: { min: 0, step: 10 },
-			defaultValue: 0,
 		},
 		{
+			...LIMIT,
 			id: "apimallvideo.Budget.PromptCredits",
 			name: "Most new credits a prompt (0: no limit)",
 			tooltip: "Above it, or while a price is not known, a prompt pays nothing.",
 			category: ["API Mall Video", "Budget", "Prompt"],
-			type: "number",
-			attrs: { min: 0, step: 10 },
-			defaultValue: 0,
 		},
 	],
 	setup() {

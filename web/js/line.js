@@ -28,9 +28,9 @@ const ENDS = ["done", "failed", "stopped", "loaded"];
  * @typedef {import("./saying.js").Standing} Standing
  */
 
-/** @param {Told} told does the run still go on? */
-export function isLive(told) {
-	return !ENDS.includes(told.phase);
+/** @param {Told} told does its run go on? */
+function isLive({ phase }) {
+	return !ENDS.includes(phase);
 }
 
 /** The lines of all nodes; what the server said is kept until a job moves or the account changes. */

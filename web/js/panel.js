@@ -1,5 +1,5 @@
 // @ts-check
-/** The sidebar panel: account, sums, and all jobs, newest first. Live by what the server pushes; it asks nothing twice. */
+/** The sidebar panel: account, sums, and all jobs, newest first, live by what the server pushes. */
 
 import { AccountCorner } from "./account.js";
 import { addNode, giveKeyboardBack, NODE_OF_TYPE } from "./canvas.js";
