@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -327,7 +327,7 @@ def put_on_hold(folders: Folders, environ: Mapping[str, str], lost: str, unsent:
     """Write down a job of this key that was sent and got no answer, and one that was not sent."""
     service = Service(folders, environ)
     journal, account = service.journal(), service.settings().account
-    fields = {"model": "wan2-6", "type": "text-to-video", "duration": "5", "resolution": "720p"}
+    fields: dict[str, Any] = {"model": "wan2-6", "type": "text-to-video", "duration": "5", "resolution": "720p"}
     for prompt in filter(None, (lost, unsent)):
         job = journal.intend(Order(prompt=prompt, **fields).intent(account))
         if prompt == lost:
