@@ -212,7 +212,7 @@ export class AccountCorner {
 	 * @param {string} path
 	 * @param {unknown} body
 	 */
-	async send(path, body) {
+	async act(path, body) {
 		const told = await ask(path, body, this.elsewhere.headers);
 		this.elsewhere.clear();
 		return told;
@@ -224,7 +224,7 @@ export class AccountCorner {
 	 */
 	async #write(path, body) {
 		try {
-			const account = await this.send(path, body);
+			const account = await this.act(path, body);
 			this.#show(account, true);
 			if (account.balance) this.#showVerdict(account.balance);
 		} catch (refused) {

@@ -64,11 +64,11 @@ export class Card {
 	/**
 	 * @param {() => number} now seconds since the epoch by the server's clock
 	 * @param {Learned} learned
-	 * @param {(path: string, body: unknown) => Promise<unknown>} send
+	 * @param {(path: string, body: unknown) => Promise<unknown>} act
 	 */
-	constructor(now, learned, send) {
+	constructor(now, learned, act) {
 		this.now = now;
-		this.send = send;
+		this.act = act;
 		this.learned = learned;
 		this.open = false;
 		/** @type {Job[]} newest first */
@@ -329,7 +329,7 @@ export class Card {
 	 * @param {unknown} body
 	 */
 	#settle(verb, body) {
-		this.send(`jobs/${this.job.id}/${verb}`, body).catch(({ message }) => notice("error", message));
+		this.act(`jobs/${this.job.id}/${verb}`, body).catch(({ message }) => notice("error", message));
 	}
 
 	#continue() {

@@ -276,7 +276,7 @@ export class Panel {
 				new Card(
 					() => Date.now() / 1000 + this.clockOffset,
 					(job) => this.#learn(job),
-					async (path, body) => this.account?.send(path, body),
+					async (path, body) => this.account?.act(path, body),
 				);
 			this.cards.set(name, card);
 			card.update(jobs);
