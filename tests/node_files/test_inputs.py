@@ -115,7 +115,7 @@ WRONG = {
     "v2v no clip in memory": Wrong("cannot be sent: ", video_to_video(video=GIVEN), in_memory(b"not a clip" * 99)),
     "poll blanks": Wrong("That is not a task id", poll("vid 01 HQ")),
     "poll endless": Wrong("That is not a task id", poll("v" * 201)),
-    "poll nothing unfinished": Wrong("There is no unfinished job of this account", poll("")),
+    "poll nothing unfinished": Wrong("There is no job of this account that was not collected yet", poll("")),
     "load nothing": Wrong("No video is given", load_video()),
     "load blank url": Wrong("No video is given", load_video(url="   ")),
     "load missing file": Wrong("There is no file", load_video(file="gone.mp4")),
