@@ -146,7 +146,7 @@ def versions(session: nox.Session, exactly: list[str], only: list[str]) -> None:
         session.install(torch)
         session.run(*PYTEST, "-m", ELSEWHERE, *_folders(*TORCH_TESTS))
     else:
-        session.warn(f"SKIPPED {_NO_TORCH}")
+        session.warn(_NO_TORCH)
 
 
 @nox.session

@@ -58,7 +58,7 @@ class Demo:
         self.rows.append(
             Row(
                 step,
-                result.job.state,
+                result.job.state.value,
                 time.monotonic() - begun,
                 self._charged() - charged,
                 len(self._gateway.record.requests) - before,
