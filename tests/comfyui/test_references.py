@@ -19,6 +19,7 @@ from comfy_api.latest import InputImpl, Types
 from nodes.gateway import models
 from nodes.media.stills import pixel_digest
 from nodes.rehearsal.messages import Request
+from tests.support.clips import packets_of
 from tests.support.node_files import (
     FPS,
     HEIGHT,
@@ -294,13 +295,6 @@ def changed(video: Any, transform: str) -> Any:
     """The VIDEO after one of its public `as_...`, whatever that is."""
     method = getattr(video, transform)
     return method(**{name: ARGUMENTS[name] for name in inspect.signature(method).parameters if name in ARGUMENTS})
-
-
-def packets_of(data: bytes) -> list[tuple[str, bytes]]:
-    """Every packet of pictures and sound, track by track."""
-    with av.open(io.BytesIO(data)) as container:
-        found = [(packet.stream.type, bytes(packet)) for packet in container.demux() if packet.size]
-    return sorted(found, key=lambda packet: packet[0])
 
 
 def pixels_of(data: bytes) -> np.ndarray[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -266,3 +267,10 @@ def hdr_clip(
         told = f"colorprim=bt2020:transfer={names[transfer]}:colormatrix=bt2020nc"
         options = {"x264-params": told, "qp": "0", "preset": "ultrafast"}
     return write_clip(path, [frame] * 3, codec, colorspace=BT2020, color_range=LIMITED, options=options)
+
+
+def packets_of(data: bytes) -> list[tuple[str, bytes]]:
+    """Every packet of pictures and sound, track by track."""
+    with av.open(io.BytesIO(data)) as container:
+        found = [(packet.stream.type, bytes(packet)) for packet in container.demux() if packet.size]
+    return sorted(found, key=lambda packet: packet[0])
