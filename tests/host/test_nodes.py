@@ -124,7 +124,6 @@ WRONG = {
     "No video is given. Nothing was sent; no credits were spent. Link": video_to_video("x"),
     "That is not a task id": poll("no id"),
     "No video is given. Nothing was sent; no credits were spent. Choose": load_video(),
-    "file and url are both given": load_video(file="a.mp4", url="https://x.example/a.mp4"),
     "There is no file": load_video(file="gone.mp4"),
     "leads to an address that is not public": load_video(url="https://10.0.0.1/a.mp4"),
 }
