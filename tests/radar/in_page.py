@@ -49,7 +49,7 @@ class Page:
         self.stage.add("APIMall_TextToVideo", {"prompt": f"{prompt}, {'vue' if self.vue else 'canvas'}"}, (420, 120))
         known = set(self.host.get("/history"))
         self.stage.queue()
-        self.stage.wait_until(lambda: set(self.host.get("/history")) > known, JOB_MS)
+        self.stage.wait_until(lambda: set(self.host.get("/history")) > known, 2 * JOB_MS)
         (entry,) = (entry for name, entry in self.host.get("/history").items() if name not in known)
         self.stage.page.wait_for_timeout(_SETTLED_MS)
         self.stage.page.keyboard.press("Escape")
