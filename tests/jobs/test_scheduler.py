@@ -17,7 +17,7 @@ def scheduler(budget: Budget | None = None) -> Scheduler:
 def test_creates_go_before_polls_when_requests_are_scarce() -> None:
     clocks = quick_clocks()
     budget = Budget(60, burst=10)
-    budget.spend(Share.UPLOAD, clocks.monotonic(), 20)
+    budget.spend(Share.UPLOAD, clocks.monotonic(), 200)  # seconds of debt: all are waiting before the first may go
     running = scheduler(budget)
     order: list[str] = []
     done = threading.Event()
