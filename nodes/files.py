@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .progress import Stop, Stopped, never_stop
+from .stopping import Stop, Stopped, never_stop
 
 _CHUNK_BYTES = 1 << 20
 _STALE_PART_SECONDS = 3600.0

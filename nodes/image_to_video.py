@@ -76,7 +76,7 @@ class ImageToVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         from .comfyui.references import of_images
         from .jobs.order import Order
-        from .progress import Stop
+        from .stopping import Stop
 
         def order(stop: Stop) -> Order:
             references = of_images(image, image_urls, model, stop)

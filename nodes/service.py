@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from .jobs.order import Order
     from .jobs.results import Downloader
     from .jobs.runner import Clocks, Runner
-    from .journal.pace import PaceFile
     from .journal.presence import Holders
     from .journal.reads import Records
+    from .journal.request_budget import PaceFile
     from .journal.rows import Job
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
@@ -247,8 +247,8 @@ class Service:
         from .jobs.budget import Budget
         from .jobs.limits import DailyLimit
         from .jobs.runner import Clocks
-        from .journal.pace import PaceFile
         from .journal.presence import Holders
+        from .journal.request_budget import PaceFile
 
         def way() -> None:
             if not self.loopback_origin(settings):

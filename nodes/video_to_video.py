@@ -73,7 +73,7 @@ class VideoToVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         from .comfyui.references import of_video
         from .jobs.order import Order
-        from .progress import Stop
+        from .stopping import Stop
 
         def order(stop: Stop) -> Order:
             references = (of_video(video, video_url, model, stop),)

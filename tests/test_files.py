@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nodes.files import rename, require_writable, sha256_of, sync_folder, whole
-from nodes.progress import Stopped
+from nodes.stopping import Stopped
 
 
 def write(path: Path, text: str) -> None:

@@ -76,7 +76,7 @@ ALLOWED = {
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
     ("nodes/journal/sqlite_file.py", "database"): "the journal of paid jobs, in the state folder",
     (
-        "nodes/journal/pace.py",
+        "nodes/journal/request_budget.py",
         "database",
     ): "counts the requests of all processes that share a journal, in the state folder",
     ("nodes/rehearsal/book.py", "database"): "the stand-in gateway's own book, in the rehearsal's folder",
@@ -261,19 +261,19 @@ HOST_MODULES = {
 }
 NODE_FILES = ("image_to_video", "load_video", "poll_result", "text_to_video", "video_to_video")
 ARROWS = {
-    "progress": set(),
-    "files": {"progress"},
+    "stopping": set(),
+    "files": {"stopping"},
     "gateway": set(),
-    "media": {"files", "progress"},
-    "guard": {"gateway", "progress"},
+    "media": {"files", "stopping"},
+    "guard": {"gateway", "stopping"},
     "journal": {"gateway"},
-    "jobs": {"files", "gateway", "guard", "journal", "media", "progress"},
+    "jobs": {"files", "gateway", "guard", "journal", "media", "stopping"},
     "rehearsal": {"files", "gateway", "media"},
     "settings": {"files", "gateway"},
     "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "settings"},
     "panel": {"gateway", "files", "jobs", "journal", "media", "service", "settings"},
-    "comfyui": {"files", "gateway", "guard", "jobs", "journal", "media", "panel", "progress", "service", "settings"},
-    **{name: {"comfyui", "gateway", "jobs", "progress"} for name in NODE_FILES},
+    "comfyui": {"files", "gateway", "guard", "jobs", "journal", "media", "panel", "stopping", "service", "settings"},
+    **{name: {"comfyui", "gateway", "jobs", "stopping"} for name in NODE_FILES},
 }
 # The stand-in reads the header; the real gateway's is written in one place.
 REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("contract", "files")}
@@ -454,7 +454,7 @@ class Refusing:
 BLOCKED = set(sys.argv[1].split(","))
 sys.meta_path.insert(0, Refusing())
 import nodes
-for room in ("files", "gateway", "guard", "jobs", "journal", "media", "progress", "rehearsal", "settings", "service"):
+for room in ("files", "gateway", "guard", "jobs", "journal", "media", "stopping", "rehearsal", "settings", "service"):
     module = __import__(f"nodes.{room}", fromlist=["x"])
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
         if found.name != "__main__":

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import rename, sha256_of
-from ..progress import Stopped
+from ..stopping import Stopped
 from . import host
 from .host import StoredSpan
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
 
-    from ..progress import Stop
+    from ..stopping import Stop
 
 _FOLDER = "apimall"
 _LOOK_SECONDS = 0.1

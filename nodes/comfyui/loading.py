@@ -18,11 +18,11 @@ from ..media.encode import trim_clip
 from ..media.errors import MediaError
 from ..media.probe import Clip, probe
 from ..media.span import Span
-from ..progress import Stop
-from . import addresses, handed_out, host
-from .addresses import LOADED_FOLDER
+from ..stopping import Stop
+from . import handed_out, host, loaded_urls
 from .clips import alone_with, clip_of
-from .line import Line
+from .loaded_urls import LOADED_FOLDER
+from .node_text import NodeText
 from .outputs import Part, Slot, decoded
 from .waiting import off_loop, reported
 
@@ -66,7 +66,7 @@ class Found:
 
 async def fingerprint(file: str, url: str, inputs: Mapping[str, object]) -> str:
     """Changes when the file does, or what is behind the address, or when a clip that was handed out is gone. Total."""
-    return f"{_state_of(file)} {await addresses.changes(url)} {handed_out.losses(inputs)}"
+    return f"{_state_of(file)} {await loaded_urls.changes(url)} {handed_out.losses(inputs)}"
 
 
 def _state_of(file: str) -> str:
@@ -82,16 +82,16 @@ def _state_of(file: str) -> str:
 
 async def load(hidden: Any, wanted: Wanted) -> io.NodeOutput:
     """The outputs of Load Video: only what is linked is decoded or written."""
-    line = Line(hidden)
+    line = NodeText(hidden)
     with reported(line):
-        linked, asked = host.linked_outputs(hidden), addresses.asked_in_this_prompt()
+        linked, asked = host.linked_outputs(hidden), loaded_urls.asked_in_this_prompt()
         output, path = await off_loop(lambda stop: _load(wanted, linked, asked, line, stop))
         handed_out.remember(hidden, path)
         return output
 
 
 def _load(
-    wanted: Wanted, linked: frozenset[int], asked: addresses.Asked, line: Line, stop: Stop
+    wanted: Wanted, linked: frozenset[int], asked: loaded_urls.Asked, line: NodeText, stop: Stop
 ) -> tuple[io.NodeOutput, Path]:
     def tell(fraction: float) -> None:
         host.show_progress(line.node_id, fraction, 1.0)
@@ -111,12 +111,12 @@ def _load(
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=ui), shown or path
 
 
-def _find(wanted: Wanted, asked: addresses.Asked, tell: Any, stop: Stop) -> Found:
+def _find(wanted: Wanted, asked: loaded_urls.Asked, tell: Any, stop: Stop) -> Found:
     """The clip that is meant: a linked video before a url, a url before a file. Raises InputError for none."""
     if wanted.video is not None:
         return _linked_clip(wanted.video, wanted.span, stop)
     if wanted.url:
-        return Found(probe(addresses.kept(wanted.url, tell, stop, asked)), wanted.span)
+        return Found(probe(loaded_urls.kept(wanted.url, tell, stop, asked)), wanted.span)
     if wanted.file:
         return Found(probe(host.input_file(wanted.file)), wanted.span)
     raise InputError("No video is given", advice="Choose a file, write a url, or link a video.")

@@ -11,7 +11,7 @@ from . import host
 
 if TYPE_CHECKING:
     from ..media.span import Span
-    from ..progress import Stop
+    from ..stopping import Stop
 
 
 class Slot(IntEnum):

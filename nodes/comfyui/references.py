@@ -16,7 +16,7 @@ from ..media.audio import Sound
 from ..media.encode import encode_clip
 from ..media.errors import BadPicture, MediaError
 from ..media.stills import to_bytes
-from ..progress import Stop, Stopped
+from ..stopping import Stop, Stopped
 from . import host, instance
 from .checks import lines_of, no_open_line, no_open_url, require_images, require_video
 from .clips import clip_of

@@ -20,9 +20,9 @@ from comfy_api.latest import io
 from ..gateway.errors import APIMallError, InputError, NotDecoded
 from ..journal.rows import State
 from ..media.errors import MediaError
-from ..progress import Stop, Stopped
+from ..stopping import Stop, Stopped
 from . import handed_out, host, instance, queued
-from .line import Line
+from .node_text import NodeText
 from .outputs import decoded
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _PEEK_SECONDS = 10.0
 
 async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.NodeOutput:
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
-    line = Line(hidden)
+    line = NodeText(hidden)
     with reported(line):
         wanted = await off_loop(order)
         remarks = list(wanted.warnings)
@@ -80,7 +80,7 @@ def collected(task_id: object) -> str:
 
 
 async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
-    line = Line(hidden)
+    line = NodeText(hidden)
     with reported(line):
         wanted = task_id_of(task_id)
         bound = queued.binding(hidden)
@@ -121,7 +121,7 @@ def _noting_uploads(order: Order, remarks: list[str]) -> Order:
 
 
 @contextmanager
-def reported(line: Line) -> Iterator[None]:
+def reported(line: NodeText) -> Iterator[None]:
     """Puts the short reason of a failure on the node before it goes on its way: newer front ends show no other."""
     try:
         yield
@@ -143,7 +143,9 @@ def _given_id(text: str) -> str:
     return bare.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1] if "://" in bare else bare
 
 
-async def follow(ticket: Ticket, line: Line, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()) -> None:
+async def follow(
+    ticket: Ticket, line: NodeText, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()
+) -> None:
     """Wait until the job is done or `until` is satisfied; shows how it stands, sees interrupts and the deadline.
 
     `remarks` stay below the status as long as it is shown, since a node has one text only. Raises Detached (the job
@@ -230,7 +232,7 @@ def _polled(patience: float) -> Callable[[Status], bool]:
     return until
 
 
-async def _outputs(ticket: Ticket, hidden: Any, line: Line, remarks: Sequence[str]) -> io.NodeOutput:
+async def _outputs(ticket: Ticket, hidden: Any, line: NodeText, remarks: Sequence[str]) -> io.NodeOutput:
     status = ticket.status()
     if not status.done:
         line.status(status, remarks)

@@ -30,7 +30,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..gateway import network
 from ..gateway.errors import SetupError
-from .addresses import IPNetwork, Target, is_number, made_up_ranges, require_loopback, require_public
+from .allowed_hosts import IPNetwork, Target, is_number, made_up_ranges, require_loopback, require_public
 from .errors import DownloadFailed, DownloadRefused
 
 CONNECT_SECONDS = 10.0

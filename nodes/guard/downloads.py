@@ -25,9 +25,9 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
+from ..stopping import Stop, Stopped, Tell, never_stop, tell_nobody
 from . import partial
-from .addresses import Target, parse_url
+from .allowed_hosts import Target, parse_url
 from .connections import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
 from .errors import DiskRefused, DownloadFailed, DownloadRefused, LinkGone, NotModified
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .addresses import Target
+from .allowed_hosts import Target
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from ..gateway.contract import Stored
-from .addresses import parse_url
+from .allowed_hosts import parse_url
 from .connections import Line
 from .errors import DownloadError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from ..journal.pace import OwnPace, Pace, Tokens
+from ..journal.request_budget import OwnPace, Pace, Tokens
 
 REQUESTS_PER_MINUTE = 60
 _BURST_REQUESTS = 10

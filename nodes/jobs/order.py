@@ -14,7 +14,7 @@ from ..gateway.contract import CreateRequest, clean_text, is_loopback
 from ..gateway.errors import InputError
 from ..gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO, Offer
 from ..journal.rows import Intent
-from ..progress import Stop
+from ..stopping import Stop
 
 LARGEST_TAKE = 2_147_483_647
 

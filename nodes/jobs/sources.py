@@ -26,7 +26,7 @@ from ..media.errors import NotAClip
 from ..media.probe import Clip, probe
 from ..media.span import WHOLE, Span
 from ..media.stills import encode_still, pixel_digest
-from ..progress import Stop
+from ..stopping import Stop
 from .order import Medium, MediumFile
 
 if TYPE_CHECKING:

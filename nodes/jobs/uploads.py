@@ -14,7 +14,7 @@ from ..gateway.errors import InputError, SetupError
 from ..gateway.uploads import Put, Uploader
 from ..journal.verbs import Journal
 from ..media.errors import MediaError, NoRoom
-from ..progress import Stop, Stopped
+from ..stopping import Stop, Stopped
 from .order import Medium, MediumFile, Order
 
 KEEP_SECONDS = 12 * 3600.0

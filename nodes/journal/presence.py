@@ -11,7 +11,7 @@ import weakref
 from pathlib import Path
 from typing import BinaryIO
 
-from .place import lacks_locks, lock, without_locks
+from .location import lacks_locks, lock, without_locks
 
 _MOST_TRIES = 100
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..gateway.errors import SetupError
 from . import tables
 from .errors import JournalDamaged, JournalError
-from .place import exclusive, require_own_disk, unusable
+from .location import exclusive, require_own_disk, unusable
 
 _log = logging.getLogger("apimall_video.jobs")
 

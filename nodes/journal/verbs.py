@@ -20,7 +20,7 @@ from ..gateway.errors import APIMallError
 from . import accounts
 from .accounts import Other
 from .errors import JournalDamaged, JournalError
-from .place import make_folder
+from .location import make_folder
 from .reads import REFUND_DUE, UNCOLLECTED, UNFINISHED, deliveries, job_of, latest, one, runs
 from .rows import (
     COLUMNS,

@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from ..progress import Stop, Stopped, never_stop
+from ..stopping import Stop, Stopped, never_stop
 from . import forecast, pyav
 from .errors import TooLarge
 from .source import Source, first_shown, moving_stream, open_container, sound_stream, whole_groups

@@ -16,7 +16,7 @@ from typing import Any
 import av
 
 from ..files import whole
-from ..progress import Stop, Stopped, never_stop
+from ..stopping import Stop, Stopped, never_stop
 from . import pyav
 from .errors import NoRoom, NotAClip
 from .source import ONE_THREAD, Source, sound_stream

@@ -21,7 +21,7 @@ import av
 import numpy as np
 from av import VideoFrame
 
-from ..progress import Stop, Tell, never_stop, tell_nobody
+from ..stopping import Stop, Tell, never_stop, tell_nobody
 from . import forecast
 from .audio import Sound, decode_audio
 from .colour import Converter, Shape, shape_for, turn_of

@@ -21,7 +21,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..files import whole
-from ..progress import Stop, Stopped, Tell, never_stop, tell_nobody
+from ..stopping import Stop, Stopped, Tell, never_stop, tell_nobody
 from .audio import Sound, decode_audio
 from .decode import iterate_pictures
 from .errors import BadPicture, NoRoom

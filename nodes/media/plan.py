@@ -12,7 +12,7 @@ from typing import Any
 
 from av import VideoFrame
 
-from ..progress import Stop, never_stop
+from ..stopping import Stop, never_stop
 from .colour import Turn, shape_for
 from .errors import EmptySpan, NotAClip
 from .forecast import Forecast, require_fit

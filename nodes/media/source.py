@@ -24,7 +24,7 @@ import av
 from av import VideoFrame
 from av.container import InputContainer
 
-from ..progress import Stop, Stopped, never_stop
+from ..stopping import Stop, Stopped, never_stop
 from . import pyav
 from .errors import NotAClip
 from .hdr import Light, light_of

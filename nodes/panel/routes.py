@@ -36,7 +36,7 @@ from ..journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
 from ..journal.rows import Job, Kind
 from ..service import Service
 from ..settings import Settings
-from . import cards
+from . import job_facts
 from .codes import OneTimeCode, WrongCode
 from .guards import (
     Forbidden,
@@ -147,7 +147,7 @@ class Panel:
             records, account = self._records(), self._service().settings().account
             page = records.page(account, before=before, limit=limit or PAGE_JOBS, only=only, text=text)
             return {
-                "jobs": [cards.card(job) for job in page.jobs],
+                "jobs": [job_facts.card(job) for job in page.jobs],
                 "next_before": page.next_before,
                 "unfinished": records.unfinished(account),
                 "now": time.time(),
@@ -165,14 +165,16 @@ class Panel:
             if job is None:
                 return None
             steps = records.steps(job.id)
-            addresses = cards.references(job)
+            addresses = job_facts.references(job)
             uploads = records.uploads_among(settings.account, addresses)
             return {
-                "job": cards.card(job),
-                "trouble": cards.trouble(job),
+                "job": job_facts.card(job),
+                "trouble": job_facts.trouble(job),
                 "addresses": [address for address in addresses if address not in uploads],
                 "uploads": len(uploads),
-                "report": cards.report(job, records.deliveries(job.id), steps, _versions(), [settings.api_key or ""]),
+                "report": job_facts.report(
+                    job, records.deliveries(job.id), steps, _versions(), [settings.api_key or ""]
+                ),
             }
 
         found = await asyncio.to_thread(read)
@@ -183,7 +185,7 @@ class Panel:
 
         def begin() -> Iterator[str]:
             chunks = self._records().chunks(self._service().settings().account)
-            return (cards.csv_lines(jobs) for jobs in chunks)
+            return (job_facts.csv_lines(jobs) for jobs in chunks)
 
         texts = await asyncio.to_thread(begin)
         response = web.StreamResponse(
@@ -194,7 +196,7 @@ class Panel:
             }
         )
         await response.prepare(request)
-        await response.write(cards.csv_heading().encode())
+        await response.write(job_facts.csv_heading().encode())
         while (text := await asyncio.to_thread(next, texts, None)) is not None:
             await response.write(text.encode("utf-8", errors="replace"))
         return response
@@ -278,7 +280,7 @@ class Panel:
             if await json_object(request):
                 raise Forbidden(400, "No field is taken here.")
             closed = await asyncio.to_thread(self._settle, request, lambda runner, number: runner.close_job(number))
-        return _json({"job": cards.card(closed)})
+        return _json({"job": job_facts.card(closed)})
 
     async def answer_job(self, request: web.Request) -> web.StreamResponse:
         """Say which task answers a job that got no answer: `{"task_id": ...}`."""
@@ -288,7 +290,7 @@ class Panel:
                 raise Forbidden(400, "That is not a task id.")
             asked = task_id
             job = await asyncio.to_thread(self._settle, request, lambda runner, number: runner.answer(number, asked))
-        return _json({"job": cards.card(job)})
+        return _json({"job": job_facts.card(job)})
 
     async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
         """Turn the rehearsal on or off: `{"on": true}`."""
@@ -335,7 +337,7 @@ class Panel:
             **asdict(records.estimate(settings.account, _kind(asked))),
             "rehearsal": settings.rehearsal,
             "ready": settings.rehearsal or settings.api_key is not None,
-            "job": known and cards.card(known),
+            "job": known and job_facts.card(known),
         }
 
     def _standing_of(self, asked: Mapping[str, Any], records: Records, account: str) -> str:
@@ -346,7 +348,7 @@ class Panel:
         names = self._service().journal().members(account)
         job = records.latest(account, *map(order.identity, names))
         file = self._service().folders.results / Path(job.file).name if job is not None and job.file else None
-        return cards.standing(job, on_disk=file is not None and file.is_file())
+        return job_facts.standing(job, on_disk=file is not None and file.is_file())
 
     async def _balance(self, oldest_seconds: float) -> dict[str, Any]:
         """The account's credits, asked for unless they were within `oldest_seconds`."""
@@ -387,7 +389,7 @@ class Panel:
         """Tell every open panel how a job stands now."""
         if event in _ANNOUNCED:
             unfinished = self._records().unfinished(job.account)
-            card = cards.card(job)
+            card = job_facts.card(job)
             if self._shared:
                 # Sent to every browser that is open, whoever of the users sits there.
                 card["prompt"] = None

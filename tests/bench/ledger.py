@@ -17,7 +17,7 @@ from nodes.jobs.order import Order
 from nodes.journal.reads import Only, Records
 from nodes.journal.rows import Kind
 from nodes.journal.verbs import Journal
-from nodes.panel import cards
+from nodes.panel import job_facts
 
 ACCOUNT = "bench"
 _OTHER_ACCOUNT = "somebody-else"
@@ -73,7 +73,7 @@ def _page(records: Records, only: Only, before: int | None) -> list[Any]:
     """As the panel's route does it."""
     page = records.page(ACCOUNT, before=before, only=only)
     records.unfinished(ACCOUNT)
-    return [cards.card(job) for job in page.jobs]
+    return [job_facts.card(job) for job in page.jobs]
 
 
 def _each(subjects: list[Any], work: Callable[[Any], object]) -> list[float]:

@@ -14,7 +14,7 @@ import pytest
 from comfy_api.latest import io
 from comfy_execution.graph import DynamicPrompt
 
-from nodes.comfyui.line import Line
+from nodes.comfyui.node_text import NodeText
 from nodes.comfyui.waiting import follow, off_loop
 from nodes.gateway.errors import Detached
 from nodes.jobs.work import Phase, Status, Ticket
@@ -147,7 +147,7 @@ def test_one_more_look_after_the_deadline_may_find_the_clip(slow_comfy: Comfy) -
     slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
     ticket = LateNews(job)
     hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({}))
-    asyncio.run(follow(cast(Ticket, ticket), Line(hidden), until=lambda status: False))
+    asyncio.run(follow(cast(Ticket, ticket), NodeText(hidden), until=lambda status: False))
     assert ticket.polls == 2
 
 
@@ -180,7 +180,7 @@ def test_waiting_for_a_place_does_not_use_up_the_wait_while_others_get_on(slow_c
     assert job is not None
     slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.001"
     hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({}))
-    asyncio.run(follow(cast(Ticket, MovingLine(job)), Line(hidden), until=lambda status: False))
+    asyncio.run(follow(cast(Ticket, MovingLine(job)), NodeText(hidden), until=lambda status: False))
 
 
 def test_what_comes_when_nobody_waits_is_on_disk_when_somebody_asks(slow_comfy: Comfy) -> None:

@@ -28,8 +28,8 @@ from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket
 from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
-from nodes.progress import Stop
 from nodes.rehearsal.server import RehearsalGateway
+from nodes.stopping import Stop
 from tests.faults.table import ADDRESS, CREATE, DOWNLOAD, HERE, HUGE, POLL, PUT, Again, Cell, Outcome
 from tests.support import harness
 from tests.support.gateway import ScriptedGateway, answer

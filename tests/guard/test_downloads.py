@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.guard.addresses import parse_url
+from nodes.guard.allowed_hosts import parse_url
 from nodes.guard.connections import Line
 from nodes.guard.downloads import download
 from nodes.guard.errors import (
@@ -32,7 +32,7 @@ from nodes.guard.errors import (
     LinkGone,
     NotModified,
 )
-from nodes.progress import Stopped
+from nodes.stopping import Stopped
 
 PUBLIC = "93.184.216.34"
 OTHER_PUBLIC = "1.1.1.1"

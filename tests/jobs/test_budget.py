@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nodes.jobs.budget import Budget, Share
-from nodes.journal.pace import PaceFile
+from nodes.journal.request_budget import PaceFile
 from tests.support.processes import ROOT
 
 CREATE, POLL, UPLOAD = Share
@@ -89,7 +89,7 @@ def test_no_minute_sees_more_than_sixty_requests_of_two_processes(tmp_path: Path
 def test_processes_agree_on_a_burst(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from nodes.jobs.budget import Budget, Share;"
-        "from nodes.journal.pace import PaceFile;"
+        "from nodes.journal.request_budget import PaceFile;"
         "budget = Budget(pace=PaceFile(Path(sys.argv[1])), account='one');"
         "print(sum(budget.take(Share.POLL, 1000.0) == 0 for _ in range(20)))"
     )

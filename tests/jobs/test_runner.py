@@ -31,10 +31,10 @@ from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
 from nodes.journal.rows import Job, Parking, State
 from nodes.media.errors import BadPicture
-from nodes.panel import cards
-from nodes.progress import Stop, Stopped
+from nodes.panel import job_facts
 from nodes.rehearsal import faults
 from nodes.rehearsal.server import RehearsalGateway
+from nodes.stopping import Stop, Stopped
 from tests.support import harness
 
 
@@ -420,7 +420,7 @@ def test_a_job_that_was_accepted_on_a_second_try_is_followed_after_a_restart(
         harness.eventually(lambda: ticket.status().accepted, "accepted")
         job = bench.journal.get(1)
         assert job.parked is None
-        assert cards.card(job)["error"] is None, "what passed is history"
+        assert job_facts.card(job)["error"] is None, "what passed is history"
     gateway.faults.clear()
     with harness.bench(user, gateway.base_url) as later:
         assert later.runner.resume() == 1

@@ -19,7 +19,7 @@ from nodes.media.audio import Sound
 from nodes.media.bare import copyable
 from nodes.media.encode import encode_clip
 from nodes.media.probe import probe
-from nodes.progress import never_stop
+from nodes.stopping import never_stop
 from tests.support import clips
 
 FPS = 24
@@ -267,7 +267,7 @@ def test_a_clip_that_begins_with_a_lead_in_is_encoded(tmp_path: Path) -> None:
 
 
 def test_no_half_written_copy_is_left_when_the_work_is_stopped(tmp_path: Path) -> None:
-    from nodes.progress import Stopped
+    from nodes.stopping import Stopped
 
     path = clip(tmp_path, sound=tone(3.0))
     medium = sources.of_file(path, never_stop, "wan2-6")

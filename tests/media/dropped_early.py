@@ -23,8 +23,8 @@ from nodes.media.encode import trim_clip
 from nodes.media.errors import MediaError
 from nodes.media.probe import probe
 from nodes.media.span import Span
-from nodes.progress import Stop, Stopped
 from nodes.rehearsal.scenes import Scene, pictures
+from nodes.stopping import Stop, Stopped
 from tests.support import clips
 
 PICTURES, WIDTH, HEIGHT = 48, 320, 240

@@ -16,7 +16,7 @@ from nodes.media.decode import decode_frames, decode_last_of, measure
 from nodes.media.encode import encode_clip, trim_clip
 from nodes.media.errors import EmptySpan
 from nodes.media.span import Span
-from nodes.progress import never_stop
+from nodes.stopping import never_stop
 
 TICKS = 90_000
 

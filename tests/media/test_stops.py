@@ -16,7 +16,7 @@ from nodes.media.colour import Converter
 from nodes.media.decode import Sound, Span, decode_audio, decode_frames, decode_last_frame
 from nodes.media.encode import encode_clip, trim_clip
 from nodes.media.errors import NotAClip
-from nodes.progress import Stopped
+from nodes.stopping import Stopped
 from tests.support import clips
 
 

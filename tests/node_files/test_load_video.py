@@ -19,7 +19,7 @@ from nodes.comfyui import host, loading
 from nodes.media.decode import decode_frames
 from nodes.media.encode import trim_clip
 from nodes.media.forecast import Forecast
-from nodes.progress import Stopped
+from nodes.stopping import Stopped
 from tests.host.outcomes import PromptRefused
 from tests.support import clips
 from tests.support.node_files import (

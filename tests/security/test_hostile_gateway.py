@@ -24,7 +24,7 @@ from nodes.gateway.errors import APIMallError
 from nodes.jobs.order import Order
 from nodes.journal.reads import Only, Records
 from nodes.journal.rows import Job, Problem, State
-from nodes.panel import cards
+from nodes.panel import job_facts
 from nodes.rehearsal.faults import instead
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
@@ -267,8 +267,8 @@ def test_what_a_gateway_says_reaches_people_as_plain_text(
                 told += [str(failure), failure.short]
         jobs = list(Records(bench.journal.path).page(harness.ACCOUNT, before=None, limit=100, only=Only.ALL).jobs)
         assert len(jobs) == len(HOSTILE)
-        shown = [json.dumps([cards.card(job), cards.trouble(job), cards.references(job)]) for job in jobs]
-        shown += [cards.report(job, [], [(0.0, "post", "")], ["1"], [KEY]).replace("\n", " ") for job in jobs]
+        shown = [json.dumps([job_facts.card(job), job_facts.trouble(job), job_facts.references(job)]) for job in jobs]
+        shown += [job_facts.report(job, [], [(0.0, "post", "")], ["1"], [KEY]).replace("\n", " ") for job in jobs]
         written = columns(bench.journal.path)
     told += shown + [text for texts in written.values() for text in texts]
     # Tracebacks have lines of their own; what we log of our own accord has one.
@@ -295,7 +295,7 @@ def job_with(text: str) -> Job:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TEXTS.filter(lambda text: "\0" not in text))
 def test_the_export_has_one_row_a_job_and_no_cell_that_a_spreadsheet_runs(text: str) -> None:
-    lines = cards.csv_heading().removeprefix("\ufeff") + cards.csv_lines([job_with(text), job_with("plain")])
+    lines = job_facts.csv_heading().removeprefix("\ufeff") + job_facts.csv_lines([job_with(text), job_with("plain")])
     heading, first, second = csv.reader(io.StringIO(lines, newline=""))
     assert len(heading) == len(first) == len(second)
     for cell in first:

@@ -17,7 +17,7 @@ from nodes.gateway.errors import APIMallError, TaskFailed
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.journal.pace import PaceFile
+from nodes.journal.request_budget import PaceFile
 from nodes.journal.rows import Job
 from tests.support import harness
 

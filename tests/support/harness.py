@@ -33,11 +33,11 @@ from nodes.journal.rows import Allowance, Job
 from nodes.journal.verbs import Journal
 from nodes.media.encode import encode_clip
 from nodes.media.probe import verify
-from nodes.progress import Stop
 from nodes.rehearsal.book import What
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, guarded, wire
+from nodes.stopping import Stop
 
 KEY = "sk-test-0123456789abcdef"
 ACCOUNT = "account-of-the-tests"

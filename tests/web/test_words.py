@@ -17,7 +17,7 @@ from nodes.gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.jobs.work import Phase
 from nodes.journal import rows as journal
 from nodes.journal.reads import Only
-from nodes.panel import cards
+from nodes.panel import job_facts
 
 PACK = Path(__file__).resolve().parents[2]
 LANGUAGES = ("en", "zh", "ja")
@@ -119,7 +119,7 @@ def test_the_panel_gives_the_advice_of_the_errors(kind: type[APIMallError]) -> N
 
 def test_the_panel_knows_every_word_that_the_server_uses() -> None:
     script = SCRIPTS["card.js"] + SCRIPTS["account.js"]
-    card = inspect.getsource(cards.card)
+    card = inspect.getsource(job_facts.card)
     for name in re.findall(r"@property \{[^}]+\} (\w+)", SCRIPTS["card.js"]):
         assert f'"{name}":' in card
     for source in settings.KeySource.__args__:  # type: ignore[attr-defined]

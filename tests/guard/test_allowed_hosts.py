@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.guard.addresses import check_url, is_public, made_up_ranges, parse_url, require_public
+from nodes.guard.allowed_hosts import check_url, is_public, made_up_ranges, parse_url, require_public
 from nodes.guard.downloads import download
 from nodes.guard.errors import DownloadRefused, GuardError
 

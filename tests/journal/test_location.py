@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nodes.gateway.errors import Charge, SetupError
-from nodes.journal import place
-from nodes.journal.place import file_system_of, is_share
+from nodes.journal import location
+from nodes.journal.location import file_system_of, is_share
 from nodes.journal.presence import Holders
 from nodes.journal.verbs import Journal
 
@@ -74,7 +74,7 @@ def test_windows_shares_are_known_by_their_names(path: str, share: bool) -> None
 @pytest.fixture
 def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = tmp_path / "mountinfo"
-    monkeypatch.setattr(place, "MOUNTS", table)
+    monkeypatch.setattr(location, "MOUNTS", table)
     return table
 
 
@@ -140,7 +140,7 @@ def test_the_true_reason_is_found_on_the_spot(
         raise OSError(reason, os.strerror(reason))
 
     monkeypatch.setattr("nodes.journal.sqlite_file._open", _refused_by_sqlite)
-    monkeypatch.setattr(place, "lock", refusing)
+    monkeypatch.setattr(location, "lock", refusing)
     with pytest.raises(SetupError, match=words):
         Journal(tmp_path / "user" / "journal.sqlite3")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..gateway.errors import APIMallError
-from ..panel import cards, routes
+from ..panel import job_facts, routes
 from . import host
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..media.probe import Clip
 
 
-class Line:
+class NodeText:
     """What one run of one node says; `hidden` is what ComfyUI gave to the run."""
 
     def __init__(self, hidden: Any) -> None:
@@ -87,7 +87,7 @@ class Line:
         if not routes.shows_lines(host.client_id() or ""):
             host.say(self._shown_id, text)
         usual = {"fraction": None, "running": None, "limit": None, "trouble": None, "fetched": False}
-        job = self._job and cards.card(self._job)
+        job = self._job and job_facts.card(self._job)
         host.tell({**self._from, **usual, "job": job, "remarks": list(self._remarks), **facts})
 
 

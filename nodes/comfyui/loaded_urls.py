@@ -15,7 +15,7 @@ from ..guard.downloads import download
 from ..guard.errors import GuardError, NotModified
 from ..media.errors import MediaError, NotAClip
 from ..media.probe import probe
-from ..progress import Stop, Stopped, tell_nobody
+from ..stopping import Stop, Stopped, tell_nobody
 from . import host, instance
 from .clips import alone_with
 
