@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO
-from .jobs import sources
+from .jobs import order_media
 from .jobs.order import Order
 from .jobs.work import Result, Ticket
 from .media.decode import Span, decode_frames, decode_last_frame
@@ -103,7 +103,7 @@ def _chain(demo: Demo, folder: Path) -> None:
         "The camera moves closer.",
         "5",
         "720p",
-        references=(sources.of_picture(last[0], "wan2-6"),),
+        references=(order_media.of_picture(last[0], "wan2-6"),),
     )
     second = demo.run("image to video", shot)
     part = trim_clip(second.path, folder / "part.mp4", Span(start_seconds=2.0, max_side=640))

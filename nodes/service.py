@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import requests
 
     from .gateway.client import Gateway
-    from .gateway.uploads import Put
+    from .gateway.uploader import Put
     from .jobs.events import Observer
     from .jobs.order import Order
     from .jobs.results import Downloader
@@ -324,7 +324,7 @@ class Outside:
 def guarded(reach: Callable[[], Reach]) -> Outside:
     """The guard's functions. `reach` is asked at each call: a rehearsal gateway is started when it is needed."""
     from .guard.downloads import download
-    from .guard.uploads import is_readable, put
+    from .guard.storage import is_readable, put
     from .media.probe import verify
 
     return Outside(

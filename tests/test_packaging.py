@@ -66,7 +66,7 @@ ALLOWED = {
     ("nodes/gateway/deadlines.py", "http"): "gives the replies to the client a deadline; asks for nothing itself",
     ("nodes/gateway/deadlines.py", "socket"): "the same: bounds how long a connection's bytes are waited for",
     (
-        "nodes/rehearsal/connections.py",
+        "nodes/rehearsal/http_server.py",
         "socket",
     ): "the stand-in gateway: listens on 127.0.0.1, only when it is asked for",
     ("nodes/rehearsal/contract.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
@@ -276,7 +276,7 @@ ARROWS = {
     **{name: {"comfyui", "gateway", "jobs", "stopping"} for name in NODE_FILES},
 }
 # The stand-in reads the header; the real gateway's is written in one place.
-REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("contract", "files")}
+REHEARSAL_READERS = {f"nodes/rehearsal/{name}.py" for name in ("contract", "storage")}
 # A program, not a part: nothing imports it, and it wires the whole pack up as ComfyUI would.
 PROGRAMS = {"nodes/demo.py"}
 
@@ -382,7 +382,7 @@ def test_each_foreign_library_has_its_place() -> None:
         "nodes/gateway/network.py",
         "nodes/guard/downloads.py",
         "nodes/guard/connections.py",
-        "nodes/guard/uploads.py",
+        "nodes/guard/storage.py",
     }
     assert {_room(path) for path in _importers("sqlite3")} <= {"journal", "rehearsal"}
     assert {_room(path) for path in _importers("av", "PIL", "imageio")} <= {"media", "rehearsal"}

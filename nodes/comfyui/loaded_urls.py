@@ -17,7 +17,7 @@ from ..media.errors import MediaError, NotAClip
 from ..media.probe import probe
 from ..stopping import Stop, Stopped, tell_nobody
 from . import host, instance
-from .clips import alone_with
+from .linked_video import alone_with
 
 LOADED_FOLDER = "loaded"
 

@@ -20,7 +20,7 @@ from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..stopping import Stop
 from . import handed_out, host, loaded_urls
-from .clips import alone_with, clip_of
+from .linked_video import alone_with, clip_of
 from .loaded_urls import LOADED_FOLDER
 from .node_text import NodeText
 from .outputs import Part, Slot, decoded

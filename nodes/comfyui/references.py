@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..gateway import models
 from ..gateway.errors import InputError
 from ..gateway.models import IMAGE_TO_VIDEO
-from ..jobs import sources
+from ..jobs import order_media
 from ..jobs.order import Medium
 from ..media.audio import Sound
 from ..media.encode import encode_clip
@@ -19,7 +19,7 @@ from ..media.stills import to_bytes
 from ..stopping import Stop, Stopped
 from . import host, instance
 from .checks import lines_of, no_open_line, no_open_url, require_images, require_video
-from .clips import clip_of
+from .linked_video import clip_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +82,7 @@ def _of_picture(number: int, pixels: np.ndarray[Any, Any], model: str, stop: Sto
     if stop():
         raise Stopped
     try:
-        return sources.of_picture(pixels, model)
+        return order_media.of_picture(pixels, model)
     except BadPicture as problem:
         raise InputError(f"Image {number} cannot be sent: {problem}") from None
 
@@ -101,19 +101,19 @@ def _of_clip(video: Input.Video, model: str, stop: Stop) -> Medium:
     if frames is not None:
         return _of_frames(frames, model, stop)
     clip = clip_of(video, stop)
-    return sources.of_file(clip.path, stop, model, start_seconds=clip.start_seconds, seconds=clip.seconds)
+    return order_media.of_file(clip.path, stop, model, start_seconds=clip.start_seconds, seconds=clip.seconds)
 
 
 def _of_frames(parts: host.VideoParts, model: str, stop: Stop) -> Medium:
     """A clip made of frames: identified by its rounded pixels and its sound, whatever encoder comes to write it."""
 
     seconds = len(parts.pictures) / float(parts.fps)
-    notes = sources.notes_on_length(seconds, model)
+    notes = order_media.notes_on_length(seconds, model)
 
     def encode(path: Path, stop: Stop) -> None:
-        encode_frames(parts, path, stop, most_bits_a_second=sources.most_bits_a_second(seconds))
+        encode_frames(parts, path, stop, most_bits_a_second=order_media.most_bits_a_second(seconds))
 
-    return Medium(frames_digest(parts, stop), sources.encoded(encode, notes))
+    return Medium(frames_digest(parts, stop), order_media.encoded(encode, notes))
 
 
 def encode_frames(parts: host.VideoParts, path: Path, stop: Stop, **settings: Any) -> None:

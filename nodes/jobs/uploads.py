@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..gateway.client import Gateway
 from ..gateway.errors import InputError, SetupError
-from ..gateway.uploads import Put, Uploader
+from ..gateway.uploader import Put, Uploader
 from ..journal.verbs import Journal
 from ..media.errors import MediaError, NoRoom
 from ..stopping import Stop, Stopped

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..files import whole
 from .book import Book, Task
-from .files import Files
 from .scenes import Scene, plan
+from .storage import Files
 
 log = logging.getLogger("apimall_video.rehearsal")
 

@@ -16,8 +16,8 @@ from .book import COMPLETED, ENDLESS, Book, Page, Task, Upload
 from .clips import Clips
 from .contract import Refused, UploadAsked
 from .faults import NO_FAULT, Fault
-from .files import Files, StorageRefused, check_put, file_reply
 from .messages import Reply, Request, iso, new_id, refusal, storage_refusal, success
+from .storage import Files, StorageRefused, check_put, file_reply
 
 PENDING_SHARE = 0.15
 RATE_WINDOW_SECONDS = 60.0

@@ -13,14 +13,14 @@ from typing import Any
 from . import contract, scenes
 from .book import Book
 from .clips import Clips, Render
-from .connections import Server
 from .contract import Refused
 from .endpoints import Endpoints, Terms, account_of
 from .faults import Fault
-from .files import Files
+from .http_server import Server
 from .messages import Reply, Request, as_json, refusal
 from .record import Record
 from .script import Said, Script
+from .storage import Files
 
 log = logging.getLogger("apimall_video.rehearsal")
 

@@ -37,10 +37,10 @@ def text_order(take: int) -> Order:
 
 def picture_order() -> Order:
     """A job with one 1080p picture, as a node makes it: its pixels are what names it."""
-    from nodes.jobs import sources
+    from nodes.jobs import order_media
 
     return Order(
-        "wan2-6", IMAGE_TO_VIDEO, "it moves", "5", "720p", references=(sources.of_picture(_pixels(), "wan2-6"),)
+        "wan2-6", IMAGE_TO_VIDEO, "it moves", "5", "720p", references=(order_media.of_picture(_pixels(), "wan2-6"),)
     )
 
 

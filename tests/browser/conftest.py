@@ -17,9 +17,9 @@ from tests.host.real_host import NO_HOST, Install, RealHost, installs
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from tests.browser.stage import Stage
+    from tests.browser.tab import Tab
 
-    OpenStage = Callable[..., Stage]
+    OpenTab = Callable[..., Tab]
 
 
 def with_pages(environ: Mapping[str, str] = os.environ) -> list[Install]:
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    from tests.browser.stage import NO_BROWSER, browser, browser_path
+    from tests.browser.tab import NO_BROWSER, browser, browser_path
 
     if browser_path() is None:
         pytest.skip(NO_BROWSER)
@@ -68,22 +68,22 @@ def host(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def open_stage(chromium: Browser) -> Iterator[OpenStage]:
+def open_tab(chromium: Browser) -> Iterator[OpenTab]:
     """Opens tabs; at the end none of them may have complained about us."""
-    from tests.browser.stage import Stage
+    from tests.browser.tab import Tab
 
-    stages: list[Stage] = []
+    tabs: list[Tab] = []
 
-    def open_one(host: RealHost, *, vue: bool = False, **settings: Any) -> Stage:
-        stage = Stage(chromium, host.url, {"Comfy.VueNodes.Enabled": vue, **settings})
-        stage.clear()
-        stages.append(stage)
-        return stage
+    def open_one(host: RealHost, *, vue: bool = False, **settings: Any) -> Tab:
+        tab = Tab(chromium, host.url, {"Comfy.VueNodes.Enabled": vue, **settings})
+        tab.clear()
+        tabs.append(tab)
+        return tab
 
     yield open_one
-    complaints = [complaint for stage in stages for complaint in stage.heard.complaints]
-    for stage in stages:
-        stage.close()
+    complaints = [complaint for tab in tabs for complaint in tab.heard.complaints]
+    for tab in tabs:
+        tab.close()
     assert complaints == []
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.browser.stage import JOB_MS, READY_MS, Stage, browser
+from tests.browser.tab import JOB_MS, READY_MS, Tab, browser
 from tests.host import examples
 from tests.host.real_host import REPOSITORY, RealHost, installs
 
@@ -42,16 +42,16 @@ _FIT = """() => {
 }"""
 
 
-def run(host: RealHost, stage: Stage) -> None:
+def run(host: RealHost, tab: Tab) -> None:
     """Queue what is on the canvas and wait until all of it is done."""
-    stage.queue()
+    tab.queue()
     deadline = time.monotonic() + _RUN_SECONDS
     while time.monotonic() < deadline:
-        stage.page.wait_for_timeout(1000)
+        tab.page.wait_for_timeout(1000)
         queue = host.get("/queue")
         if not queue["queue_running"] and not queue["queue_pending"]:
             break
-    stage.page.wait_for_timeout(3000)
+    tab.page.wait_for_timeout(3000)
 
 
 def save(shot: bytes, path: Path, size: tuple[int, int] | None = None) -> None:
@@ -69,36 +69,36 @@ def save(shot: bytes, path: Path, size: tuple[int, int] | None = None) -> None:
 
 def thumbnail(host: RealHost, chromium: Browser, template: Path) -> None:
     """Run one template and take its picture: the nodes alone."""
-    stage = Stage(chromium, host.url, _BARE, (2160, 1440))
-    stage.run("async workflow => await app.loadGraphData(workflow)", json.loads(template.read_text(encoding="utf-8")))
-    run(host, stage)
-    stage.run(_WITHOUT_NOTES)
-    stage.run("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
-    stage.page.wait_for_timeout(800)
-    stage.run(_FIT)
-    stage.page.wait_for_timeout(1500)
-    save(stage.page.screenshot(), template.with_suffix(".jpg"), _THUMBNAIL)
-    stage.close()
+    tab = Tab(chromium, host.url, _BARE, (2160, 1440))
+    tab.run("async workflow => await app.loadGraphData(workflow)", json.loads(template.read_text(encoding="utf-8")))
+    run(host, tab)
+    tab.run(_WITHOUT_NOTES)
+    tab.run("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
+    tab.page.wait_for_timeout(800)
+    tab.run(_FIT)
+    tab.page.wait_for_timeout(1500)
+    save(tab.page.screenshot(), template.with_suffix(".jpg"), _THUMBNAIL)
+    tab.close()
 
 
 def readme(host: RealHost, chromium: Browser) -> None:
     """The panel beside a finished node, and the answer to "was I charged?"."""
-    stage = Stage(chromium, host.url, {}, (1280, 800))
-    stage.clear()
-    stage.panel.wait_for(timeout=READY_MS)
-    stage.text_job("rehearse-failed: a clockwork owl opens its eyes", (420, 120))
-    run(host, stage)
-    stage.clear()
-    stage.text_job("A paper lantern drifts over a dark lake, ripples, crickets, slow push in", (100, 60))
-    run(host, stage)
-    stage.card("paper lantern").get_by_text("Done", exact=True).wait_for(timeout=JOB_MS)
-    stage.page.keyboard.press("Escape")
-    stage.page.wait_for_timeout(4000)
-    save(stage.page.screenshot(), IMAGES / "panel.jpg")
-    stage.card("clockwork owl").get_by_role("button", name="Show error").click()
-    stage.page.wait_for_timeout(800)
-    save(stage.page.get_by_role("dialog").screenshot(), IMAGES / "error.jpg")
-    stage.close()
+    tab = Tab(chromium, host.url, {}, (1280, 800))
+    tab.clear()
+    tab.panel.wait_for(timeout=READY_MS)
+    tab.text_job("rehearse-failed: a clockwork owl opens its eyes", (420, 120))
+    run(host, tab)
+    tab.clear()
+    tab.text_job("A paper lantern drifts over a dark lake, ripples, crickets, slow push in", (100, 60))
+    run(host, tab)
+    tab.card("paper lantern").get_by_text("Done", exact=True).wait_for(timeout=JOB_MS)
+    tab.page.keyboard.press("Escape")
+    tab.page.wait_for_timeout(4000)
+    save(tab.page.screenshot(), IMAGES / "panel.jpg")
+    tab.card("clockwork owl").get_by_role("button", name="Show error").click()
+    tab.page.wait_for_timeout(800)
+    save(tab.page.get_by_role("dialog").screenshot(), IMAGES / "error.jpg")
+    tab.close()
 
 
 def main(wanted: str) -> None:

@@ -22,7 +22,7 @@ from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError, TaskFailed
 from nodes.guard import connections
 from nodes.guard.downloads import download
-from nodes.guard.uploads import put
+from nodes.guard.storage import put
 from nodes.jobs.events import Event
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket

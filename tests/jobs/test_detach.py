@@ -13,7 +13,7 @@ import pytest
 from nodes.gateway.contract import Stored
 from nodes.gateway.errors import Charge, Detached
 from nodes.guard.downloads import download
-from nodes.guard.uploads import put
+from nodes.guard.storage import put
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
 from nodes.jobs.work import Phase, Ticket

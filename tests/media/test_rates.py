@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from nodes.jobs import sources
+from nodes.jobs import order_media
 from nodes.media.audio import decode_audio
 from nodes.media.decode import decode_frames, decode_last_of, measure
 from nodes.media.encode import encode_clip, trim_clip
@@ -88,7 +88,7 @@ def test_a_part_that_ends_in_the_stillness_is_as_long_as_was_asked(screen: Path)
 def test_what_is_sent_of_it_keeps_its_length(screen: Path, tmp_path: Path) -> None:
     folder = tmp_path / "uploads"
     folder.mkdir()
-    sent = sources.of_file(screen, never_stop, "wan2-6", seconds=3.0).write(folder, never_stop)
+    sent = order_media.of_file(screen, never_stop, "wan2-6", seconds=3.0).write(folder, never_stop)
     times = shown_at(sent.path)
     assert len(times) == 90 and times == pytest.approx([number / 30 for number in range(90)], abs=0.001)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser.stage import JOB_MS, Stage, browser
+from tests.browser.tab import JOB_MS, Tab, browser
 from tests.host.real_host import PACK_NAME, Install, RealHost
 from tests.radar import front_ends
 from tests.radar.probe import Finding, Mark, Probes
@@ -39,26 +39,26 @@ _OVERHEAR = """() => {
 class Page:
     """One tab on one ComfyUI, in one renderer."""
 
-    stage: Stage
+    tab: Tab
     host: RealHost
     vue: bool
 
     def run(self, prompt: str) -> dict[str, Any]:
         """Queue a lone Text to Video; the history entry of the run, when the page has had time to tidy up."""
-        self.stage.clear()
-        self.stage.add("APIMall_TextToVideo", {"prompt": f"{prompt}, {'vue' if self.vue else 'canvas'}"}, (420, 120))
+        self.tab.clear()
+        self.tab.add("APIMall_TextToVideo", {"prompt": f"{prompt}, {'vue' if self.vue else 'canvas'}"}, (420, 120))
         known = set(self.host.get("/history"))
-        self.stage.queue()
-        self.stage.wait_until(lambda: set(self.host.get("/history")) > known, 2 * JOB_MS)
+        self.tab.queue()
+        self.tab.wait_until(lambda: set(self.host.get("/history")) > known, 2 * JOB_MS)
         (entry,) = (entry for name, entry in self.host.get("/history").items() if name not in known)
-        self.stage.page.wait_for_timeout(_SETTLED_MS)
-        self.stage.page.keyboard.press("Escape")
+        self.tab.page.wait_for_timeout(_SETTLED_MS)
+        self.tab.page.keyboard.press("Escape")
         found: dict[str, Any] = entry
         return found
 
     def words(self, pattern: str) -> Locator:
         """What is to be read anywhere on the page."""
-        return self.stage.page.get_by_text(re.compile(pattern, re.IGNORECASE | re.DOTALL)).first
+        return self.tab.page.get_by_text(re.compile(pattern, re.IGNORECASE | re.DOTALL)).first
 
 
 PROBES: Probes[Page] = Probes()
@@ -66,26 +66,26 @@ PROBES: Probes[Page] = Probes()
 
 @PROBES.that("page", "five nodes can be put on the canvas")
 def nodes(page: Page) -> None:
-    names = page.stage.run("() => Object.keys(LiteGraph.registered_node_types).filter(n => n.startsWith('APIMall_'))")
+    names = page.tab.run("() => Object.keys(LiteGraph.registered_node_types).filter(n => n.startsWith('APIMall_'))")
     assert len(names) == 5, names
 
 
 @PROBES.that("settings", "the limit of credits a day is a setting")
 def setting(page: Page) -> None:
     name = "apimallvideo.Budget.DailyCredits"
-    assert page.stage.run("name => app.extensionManager.setting.get(name) !== undefined", name)
+    assert page.tab.run("name => app.extensionManager.setting.get(name) !== undefined", name)
 
 
 @PROBES.that("toasts", "words can be said in the corner")
 def toast(page: Page) -> None:
-    assert page.stage.run("() => typeof app.extensionManager.toast.add") == "function"
+    assert page.tab.run("() => typeof app.extensionManager.toast.add") == "function"
 
 
 @PROBES.that("output nodes", "a lone node is queued, and its clip plays on it")
 def alone(page: Page) -> None:
     assert page.run("a lone boat")["status"]["status_str"] == "success"
     if not (page.vue and page.host.install.version.startswith("0.3.")):  # its first renderer draws no videos
-        expect(page.stage.page.locator("video").first).to_be_visible(timeout=15_000)
+        expect(page.tab.page.locator("video").first).to_be_visible(timeout=15_000)
 
 
 @PROBES.that("progress text", "what a run came to is on the node after it")
@@ -97,31 +97,31 @@ def last_word(page: Page) -> None:
 @PROBES.that("progress text", "why a run failed, and what it cost, is on the node after it")
 def last_reason(page: Page) -> None:
     page.run("rehearse-failed: a last reason")
-    page.stage.page.wait_for_timeout(10_000)  # words in the corner and windows go; what is on the node stays
+    page.tab.page.wait_for_timeout(10_000)  # words in the corner and windows go; what is on the node stays
     expect(page.words("30 of 30 credits")).to_be_visible(timeout=5000)
 
 
 @PROBES.that("validation", "the page learns which node was refused, and why")
 def marked(page: Page) -> None:
-    page.stage.clear()
-    node = page.stage.text_job("")
-    with page.stage.page.expect_response(lambda answer: answer.url.endswith("/prompt")) as answered:
-        page.stage.queue()
+    page.tab.clear()
+    node = page.tab.text_job("")
+    with page.tab.page.expect_response(lambda answer: answer.url.endswith("/prompt")) as answered:
+        page.tab.queue()
     errors = answered.value.json().get("node_errors") or {}
     assert node in errors and "The prompt is empty" in str(errors[node]), errors
-    page.stage.page.wait_for_timeout(500)
-    page.stage.page.keyboard.press("Escape")
+    page.tab.page.wait_for_timeout(500)
+    page.tab.page.keyboard.press("Escape")
 
 
 @PROBES.that("tabs", "our panel opens in the side bar")
 def tab(page: Page) -> None:
-    page.stage.panel.wait_for(timeout=15_000)
+    page.tab.panel.wait_for(timeout=15_000)
 
 
 @PROBES.that("console", "no warning and no error comes from our scripts")
 def quiet(page: Page) -> None:
-    heard = [words for words in page.stage.run("() => window.radarHeard") if "/extensions/apimall" in words]
-    loud = [words for words in (*heard, *page.stage.heard.complaints) if "rehearse-failed" not in words]
+    heard = [words for words in page.tab.run("() => window.radarHeard") if "/extensions/apimall" in words]
+    loud = [words for words in (*heard, *page.tab.heard.complaints) if "rehearse-failed" not in words]
     assert not loud, loud[0]
 
 
@@ -159,10 +159,10 @@ def _opened(chromium: Browser, install: Install, pack: Path, vue: bool) -> Itera
         tempfile.TemporaryDirectory(prefix="radar-") as folder,
         RealHost(install, Path(folder), environ={"APIMALL_REHEARSAL": "1"}, packs={PACK_NAME: pack}) as host,
     ):
-        stage = Stage(chromium, host.url, {"Comfy.VueNodes.Enabled": vue})
+        tab = Tab(chromium, host.url, {"Comfy.VueNodes.Enabled": vue})
         try:
-            stage.context.add_init_script(f"({_OVERHEAR})()")
-            stage.open()
-            yield Page(stage, host, vue)
+            tab.context.add_init_script(f"({_OVERHEAR})()")
+            tab.open()
+            yield Page(tab, host, vue)
         finally:
-            stage.close()
+            tab.close()

@@ -20,7 +20,7 @@ from typing import Any
 from nodes.gateway.contract import Stored
 from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import download
-from nodes.guard.uploads import put
+from nodes.guard.storage import put
 from nodes.jobs.events import Event
 from nodes.journal.rows import Job
 from tests.support import harness

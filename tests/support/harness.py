@@ -20,7 +20,7 @@ from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import Stored
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import download
-from nodes.guard.uploads import put
+from nodes.guard.storage import put
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Observer, unobserved
 from nodes.jobs.order import Medium, MediumFile, Order

@@ -10,8 +10,8 @@ import pytest
 from nodes.gateway.client import Gateway, open_session
 from nodes.gateway.contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES
 from nodes.gateway.errors import APIMallError, Charge, GatewayBroken, InputError, KeyRefused, NotReached
-from nodes.gateway.uploads import Uploader, check_upload
-from nodes.guard.uploads import put
+from nodes.gateway.uploader import Uploader, check_upload
+from nodes.guard.storage import put
 from nodes.rehearsal import faults
 from nodes.rehearsal.script import Said
 from nodes.rehearsal.server import RehearsalGateway

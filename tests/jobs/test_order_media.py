@@ -13,7 +13,7 @@ import pytest
 
 from nodes.gateway.contract import LARGEST_UPLOAD_BYTES
 from nodes.gateway.errors import Charge, InputError
-from nodes.jobs import sources
+from nodes.jobs import order_media
 from nodes.jobs.order import MediumFile
 from nodes.media.audio import Sound
 from nodes.media.bare import copyable
@@ -68,7 +68,7 @@ def told(path: Path, out: Path, tracks: bool = True) -> Path:
 def written(path: Path, tmp_path: Path, **part: float) -> MediumFile:
     folder = tmp_path / "uploads"
     folder.mkdir(exist_ok=True)
-    return sources.of_file(path, never_stop, "wan2-6", **part).write(folder, never_stop)
+    return order_media.of_file(path, never_stop, "wan2-6", **part).write(folder, never_stop)
 
 
 def video_packets(path: Path) -> list[bytes]:
@@ -145,7 +145,7 @@ def test_what_not_every_host_decodes_is_made_so_that_it_does(tmp_path: Path, mak
     path = make(tmp_path)
     sent = written(path, tmp_path)
     after = probe(sent.path)
-    assert sources.why_encoded(after) is None
+    assert order_media.why_encoded(after) is None
     assert abs(after.seconds - probe(path).seconds) < 0.05, "never stretched"
     assert any(note.startswith("encoded as H.264: ") for note in sent.notes)
 
@@ -204,16 +204,16 @@ def test_sound_ends_with_the_pictures(tmp_path: Path, longer: bool) -> None:
 def test_a_source_that_is_too_long_is_refused_before_any_work(tmp_path: Path) -> None:
     path = other("mpeg4", "yuv420p", count=31 * 8, rate=8)(tmp_path)
     with pytest.raises(InputError) as refused:
-        sources.of_file(path, never_stop, "wan2-6")
+        order_media.of_file(path, never_stop, "wan2-6")
     assert "lasts 31.0 s; wan2-6 takes 2 to 30 s" in str(refused.value)
     assert refused.value.charge is Charge.NOT_SENT and "Load Video" in refused.value.advice
-    sources.of_file(path, never_stop, "wan2-6", start_seconds=1.0)
+    order_media.of_file(path, never_stop, "wan2-6", start_seconds=1.0)
 
 
 def test_a_model_that_nobody_knows_is_judged_like_the_one_there_is(tmp_path: Path) -> None:
     path = other("mpeg4", "yuv420p", count=31 * 8, rate=8)(tmp_path)
     with pytest.raises(InputError):
-        sources.of_file(path, never_stop, "not-in-the-list")
+        order_media.of_file(path, never_stop, "not-in-the-list")
 
 
 def test_a_large_source_is_brought_under_the_limit_by_its_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_a_large_source_is_brought_under_the_limit_by_its_rate(tmp_path: Path, m
     pictures = [noise.integers(0, 256, (96, 128, 3), np.uint8) for _ in range(4 * FPS)]
     path = encode_clip(pictures, FPS, tmp_path / "noise.mp4", preset="ultrafast", crf=10).path
     limit = path.stat().st_size // 3
-    monkeypatch.setattr(sources, "LARGEST_UPLOAD_BYTES", limit)
+    monkeypatch.setattr(order_media, "LARGEST_UPLOAD_BYTES", limit)
     sent = written(path, tmp_path)
     assert sent.path.stat().st_size <= limit
     assert probe(sent.path).frame_count == 4 * FPS
@@ -229,7 +229,7 @@ def test_a_large_source_is_brought_under_the_limit_by_its_rate(tmp_path: Path, m
 
 
 def test_the_limit_is_the_gateways() -> None:
-    assert sources.most_bits_a_second(30.0) * 30 / 8 < LARGEST_UPLOAD_BYTES
+    assert order_media.most_bits_a_second(30.0) * 30 / 8 < LARGEST_UPLOAD_BYTES
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
@@ -270,7 +270,7 @@ def test_no_half_written_copy_is_left_when_the_work_is_stopped(tmp_path: Path) -
     from nodes.stopping import Stopped
 
     path = clip(tmp_path, sound=tone(3.0))
-    medium = sources.of_file(path, never_stop, "wan2-6")
+    medium = order_media.of_file(path, never_stop, "wan2-6")
     with pytest.raises(Stopped):
         medium.write(tmp_path, lambda: True)
     assert [each.name for each in tmp_path.iterdir()] == ["clip.mp4"]
@@ -278,6 +278,6 @@ def test_no_half_written_copy_is_left_when_the_work_is_stopped(tmp_path: Path) -
 
 def test_the_identity_of_a_clip_is_its_file_and_its_part(tmp_path: Path) -> None:
     path = clip(tmp_path)
-    whole = sources.of_file(path, never_stop, "wan2-6").digest
-    parts = {sources.of_file(path, never_stop, "wan2-6", start_seconds=at).digest for at in (0.25, 0.5)}
+    whole = order_media.of_file(path, never_stop, "wan2-6").digest
+    parts = {order_media.of_file(path, never_stop, "wan2-6", start_seconds=at).digest for at in (0.25, 0.5)}
     assert len(parts | {whole}) == 3

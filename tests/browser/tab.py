@@ -82,7 +82,7 @@ class Heard:
         return texts
 
 
-class Stage:
+class Tab:
     """One tab on one ComfyUI, whose settings are set first."""
 
     def __init__(
