@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 CREATE_PATH = "/api/v1/videos/generate"
@@ -86,7 +86,8 @@ class Accepted:
 class Task:
     """One look at a task. `video_urls` in order of preference: `video_url`, then `output.resultUrls`.
 
-    `run_seconds`: from creation to completion by the gateway's clock, None where it does not say.
+    `type` is not in the guide, and kept where it is told. `created_at`: seconds since the epoch. `run_seconds`: from
+    creation to completion. Both by the gateway's clock, None where it does not say.
     """
 
     task_id: str
@@ -97,6 +98,8 @@ class Task:
     credits_refunded: float | None = None
     request_id: str | None = None
     model: str | None = None
+    type: str | None = None
+    created_at: float | None = None
     run_seconds: float | None = None
 
     @property
@@ -183,6 +186,8 @@ def parse_task(envelope: Mapping[str, Any], task_id: str) -> Task | None:
         credits_refunded=_credits(data.get("credits_refunded")),
         request_id=_identifier(envelope.get("request_id")),
         model=clean_text(data.get("model"), 80) or None,
+        type=clean_text(data.get("type"), 80) or None,
+        created_at=_moment(data.get("created_at")),
         run_seconds=_span(data.get("created_at"), data.get("completed_at")),
     )
 
@@ -277,12 +282,19 @@ def _credits(value: object) -> float | None:
 
 def _span(start: object, end: object) -> float | None:
     """Seconds between two ISO-8601 times."""
-    try:
-        begun, done = (datetime.fromisoformat(str(text).strip().replace("Z", "+00:00")) for text in (start, end))
-        seconds = (done - begun).total_seconds()
-    except (ValueError, TypeError, OverflowError):
+    begun, done = _moment(start), _moment(end)
+    if begun is None or done is None:
         return None
-    return seconds if 0 < seconds < _LONGEST_RUN_SECONDS else None
+    return done - begun if 0 < done - begun < _LONGEST_RUN_SECONDS else None
+
+
+def _moment(text: object) -> float | None:
+    """An ISO-8601 time as seconds since the epoch; one that names no zone is UTC."""
+    try:
+        told = datetime.fromisoformat(str(text).strip().replace("Z", "+00:00"))
+        return (told if told.tzinfo else told.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
 
 
 def _urls(data: Mapping[str, Any]) -> tuple[str, ...]:

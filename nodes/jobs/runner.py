@@ -59,6 +59,7 @@ keys; a day is what services of this kind promise at least (`docs/gateway.md`, "
 RESUME_SECONDS = 14 * 24 * 3600.0
 """Results are kept for two weeks at most (`docs/gateway.md`, "Result links"); older jobs are not followed unasked."""
 
+_DAY_SECONDS = 86_400.0
 _WATCH_SECONDS = 0.5
 _SLOT_SECONDS = 0.5
 _MOST_SLOT_PAUSES = 20
@@ -198,9 +199,8 @@ class Runner:
             if job.state is not State.SENT:
                 raise failures.not_parked(job)
             task = self._gateway().query(task_id)
-            # The gateway says what model a task is of, and no more that could be compared.
-            if task.model is not None and task.model != job.model:
-                raise failures.no_answer(job, f"Task {task_id} is of the model {task.model}")
+            if (why := _misfit(job, task)) is not None:
+                raise failures.no_answer(job, f"Task {task_id} {why}")
             with self._lock:
                 if self._journal.by_task(self.account, task_id) is not None:
                     raise failures.no_answer(job, f"Task {task_id} is another job's already")
@@ -804,6 +804,19 @@ class Runner:
 
     def _seconds(self, pause: Pause) -> float:
         return pause.with_jitter(self._clocks.chance())
+
+
+def _misfit(job: Job, task: Task) -> str | None:
+    """Why a task cannot be what came of a job, as far as the gateway tells of it; None when it may be."""
+    if task.model is not None and task.model != job.model:
+        return f"is of the model {task.model}"
+    if task.type is not None and task.type != job.type:
+        return f"is {task.type}"
+    # The guide names no type, so that the time has to tell: a create is repeated for a day at most.
+    if task.created_at is None or job.sent_at is None:
+        return None
+    another = abs(task.created_at - job.sent_at) > REPLAY_SECONDS + _DAY_SECONDS
+    return "was made on another day than this job was sent" if another else None
 
 
 @dataclass(frozen=True)

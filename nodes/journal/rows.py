@@ -7,6 +7,9 @@ from enum import Enum
 
 from ..gateway.errors import Charge
 
+FIRST_DAY = 1_735_689_600.0
+"""2025 in seconds since the epoch: what is dated before the pack existed was dated by a clock that was not set."""
+
 
 class State(str, Enum):
     """How far an attempt has come at the gateway. Never goes back, but for SENT when certainly nothing was sent."""

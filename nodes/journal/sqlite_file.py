@@ -40,6 +40,7 @@ class Database:
         self._lock = threading.RLock()
         self._damage: JournalDamaged | None = None
         with exclusive(path):
+            self._doubtful = _has_log(path)
             try:
                 self._connect()
             except JournalDamaged as damage:
@@ -71,9 +72,13 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def require_sound(self) -> None:
-        """Wait until the whole file was read once; a damaged one is replaced before this returns."""
-        self._check.wait()
+    def require_sound(self, *, if_doubtful: bool = False) -> None:
+        """Wait until the whole file was read once; a damaged one is replaced before this returns.
+
+        `if_doubtful`: only where somebody was writing to it when it was opened, or when its last user died.
+        """
+        if self._doubtful or not if_doubtful:
+            self._check.wait()
         with self._ready():
             pass
 
@@ -202,6 +207,14 @@ def told() -> Iterator[None]:
         # A malformed file is told by the bare class; its children are locks, full disks and mistakes.
         kind = JournalDamaged if type(problem) is sqlite3.DatabaseError else JournalError
         raise kind(str(problem)) from problem
+
+
+def _has_log(path: Path) -> bool:
+    """Whether writes lie beside the file: whoever closes it as its last user leaves none."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -24,6 +24,7 @@ from .location import make_folder
 from .reads import REFUND_DUE, UNCOLLECTED, UNFINISHED, deliveries, job_of, latest, one, runs
 from .rows import (
     COLUMNS,
+    FIRST_DAY,
     PROBLEM_COLUMNS,
     Allowance,
     Delivery,
@@ -108,13 +109,15 @@ class Journal:
     def resumable(self, account: str, since: float) -> list[Job]:
         """Jobs that the gateway has and that were never brought home, begun after `since`, oldest first.
 
+        Also older ones that nobody was told of yet, and those of a clock that was not set: their age is not known.
         Also those whose create it knows already (a 409): the same create asks for their task, and buys nothing.
         """
         statement = (
             f"SELECT * FROM jobs WHERE account = ? AND (state IN (?, ?) OR state = ? AND parked = ?) AND {UNFINISHED}"
-            f" AND created_at >= ? ORDER BY id"
+            f" AND (created_at >= ? OR created_at < ? OR parked IS NULL) ORDER BY id"
         )
-        return self._all(statement, account, State.RUNNING, State.COMPLETED, State.SENT, Parking.UNCERTAIN, since)
+        values = (State.RUNNING, State.COMPLETED, State.SENT, Parking.UNCERTAIN, since, FIRST_DAY)
+        return self._all(statement, account, *values)
 
     def refunds_due(self, account: str, since: float) -> list[Job]:
         """Jobs that failed after `since` and whose credits have not all come back, oldest first."""
@@ -268,10 +271,10 @@ class Journal:
         """Commit that the POST is about to leave, or say what keeps it here: nothing is promised before this.
 
         `limit`: slots of the plan. `allowance`: what may still be spent, None for anything. `uptime` and `boot`: a
-        second clock, by which its age can be told. Waits until the whole file is known to be sound: what a damaged one
-        does not tell of would be paid again.
+        second clock, by which its age can be told. After an end that was none it waits until the whole file is known to
+        be sound: what a damaged one does not tell of would be paid again.
         """
-        self._database.require_sound()
+        self._database.require_sound(if_doubtful=True)
         with self._database.transaction():
             now = self.get(job.id)
             if now.state is State.INTENDED:
@@ -396,15 +399,15 @@ class Journal:
 
     def forget_before(self, account: str, moment: float, most: int = 500) -> int:
         """Drop up to `most` jobs written down before `moment` that are settled; gives how many. Queued again they would
-        be paid again. What is unfinished, uncertain or not refunded stays.
+        be paid again. What is unfinished, uncertain or not refunded stays, and what a clock that was not set has dated.
         """
         settled = "(state IN ('expired', 'rejected', 'closed') OR state = 'completed' AND delivered_at IS NOT NULL)"
         ids = [
             row["id"]
             for row in self._database.select(
-                f"SELECT id FROM jobs WHERE account = ? AND created_at < ? AND"
+                f"SELECT id FROM jobs WHERE account = ? AND created_at >= ? AND created_at < ? AND"
                 f" ({settled} OR state = 'failed' AND NOT {REFUND_DUE}) ORDER BY id LIMIT ?",
-                (account, moment, most),
+                (account, FIRST_DAY, moment, most),
             )
         ]
         if ids:

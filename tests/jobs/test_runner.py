@@ -646,9 +646,14 @@ def test_a_task_that_does_not_fit_answers_nothing(bench: harness.Bench, gateway:
         bench.runner.answer(job.id, other.task_id)
     with pytest.raises(TaskUnknown):
         bench.runner.answer(job.id, "vid_nobody")
-    gateway.script("poll", 'fields:{"model":"another-model"}')
-    with pytest.raises(InputError, match="of the model another-model"):
-        bench.runner.answer(job.id, gateway.record.tasks[0].task_id)
+    for fields, why in (
+        ('{"model":"another-model"}', "of the model another-model"),
+        ('{"type":"video-to-video"}', "is video-to-video"),
+        ('{"created_at":"2025-01-01T00:00:00.000Z"}', "another day"),
+    ):
+        gateway.script("poll", f"fields:{fields}")
+        with pytest.raises(InputError, match=why):
+            bench.runner.answer(job.id, gateway.record.tasks[0].task_id)
     assert bench.journal.get(job.id).state is State.SENT
 
 

@@ -495,15 +495,31 @@ def test_a_process_goes_on_with_the_file_that_another_one_began_anew(path: Path,
     assert second.get(job.id).identity == job.identity
 
 
-def test_nothing_is_sent_before_the_file_is_known_to_be_sound(path: Path, forty_jobs: bytes) -> None:
+def test_after_an_unclean_end_nothing_is_sent_before_the_file_is_known_to_be_sound(
+    path: Path, forty_jobs: bytes
+) -> None:
     path.parent.mkdir()
     path.write_bytes(with_page_spoilt(forty_jobs, 16))
+    path.with_name(f"{path.name}-wal").write_bytes(bytes(32))
     journal = Journal(path)
     # Who comes upon the damage before the check does fails, and finds the new file the next time.
     for _ in range(2):
         with contextlib.suppress(JournalError):
             journal.begin_post(journal.intend(text_order(take=700).intent("a")), 9, [])
     assert journal.set_aside is not None
+
+
+def test_after_a_clean_end_the_first_job_waits_for_no_check_of_the_whole_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(path)
+    finished(journal)
+    journal.close()
+    never = threading.Event()
+    monkeypatch.setattr(sqlite_file.Check, "wait", lambda check: never.wait())
+    again = Journal(path)
+    asked = again.intend(text_order(take=700).intent("a"))
+    assert isinstance(again.begin_post(again.set_body(asked, b"{}"), 9, []), Job)
 
 
 def test_two_first_openings_at_the_same_moment_both_succeed(path: Path) -> None:
@@ -526,7 +542,7 @@ def test_two_first_openings_at_the_same_moment_both_succeed(path: Path) -> None:
 
 
 def test_only_what_is_settled_and_old_is_forgotten(path: Path) -> None:
-    now = 1_000_000.0
+    now = 1_800_000_000.0
     journal = Journal(path, clock=lambda: now)
     finished(journal, 0)
     journal.rejected(sent(journal, 1), PromptBlocked("no"))
@@ -541,6 +557,29 @@ def test_only_what_is_settled_and_old_is_forgotten(path: Path) -> None:
     assert sorted(job.take for job in jobs_of(journal, "a")) == [2, 3, 4, 5]
     assert Records(path).steps(1) == []
     assert journal.deliveries(1) == []
+
+
+def test_a_job_that_a_clock_not_yet_set_has_dated_is_neither_forgotten_nor_left_alone(path: Path) -> None:
+    now = 120.0
+    journal = Journal(path, clock=lambda: now)
+    finished(journal, 0)
+    unfinished = journal.accepted(sent(journal, 1), Accepted("vid_1"))
+    journal.park(unfinished, "me", Parking.REFUSED, PromptBlocked("no"))
+    now = 1_800_000_000.0
+    assert journal.forget_before("a", now) == 0
+    assert [job.id for job in journal.resumable("a", now - 1.0)] == [unfinished.id]
+
+
+def test_an_old_job_is_followed_unasked_until_its_user_was_told_once(path: Path) -> None:
+    now = 1_800_000_000.0
+    journal = Journal(path, clock=lambda: now)
+    job = journal.accepted(sent(journal), Accepted("vid_1"))
+    journal.release(job.id, "me")
+    now += 400 * 86_400.0
+    assert [each.id for each in journal.resumable("a", now - 1.0)] == [job.id]
+    journal.claim(job.id, "me", {"me"})
+    journal.park(job, "me", Parking.REFUSED, PromptBlocked("no"))
+    assert journal.resumable("a", now - 1.0) == []
 
 
 def test_a_closed_journal_says_so_in_its_own_words(path: Path) -> None:
