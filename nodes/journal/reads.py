@@ -50,6 +50,7 @@ class Only(str, Enum):
     UNFINISHED = "unfinished"
     UNCERTAIN = "uncertain"
     FAILED = "failed"
+    STARRED = "starred"
 
 
 _CONDITIONS = {
@@ -58,6 +59,7 @@ _CONDITIONS = {
     # Only a job that was sent and not answered is uncertain.
     Only.UNCERTAIN: f" AND id IN ({_UNFINISHED_IDS} AND state = 'sent')",
     Only.FAILED: f" AND id IN ({_ENDED_BADLY_IDS})",
+    Only.STARRED: " AND starred_at IS NOT NULL",
 }
 
 
@@ -110,15 +112,23 @@ class Records:
         limit: int = PAGE_JOBS,
         only: Only = Only.ALL,
         text: str = "",
+        type: str = "",
+        day: float | None = None,
     ) -> Page:
-        """At most `limit` jobs with an id below `before`; with `text`, those whose prompt or task id holds it."""
+        """At most `limit` jobs with an id below `before`; with `text`, those whose prompt or task id holds it.
+
+        `day`: when the 24 hours began in which they were asked for, in seconds since the epoch.
+        """
         found = f" AND ({_HOLDS_TEXT})" if text else ""
+        found += " AND type = :type" if type else ""
+        found += f" AND created_at >= :day AND created_at < :day + {_DAY_SECONDS}" if day is not None else ""
         statement = (
             f"SELECT * FROM jobs WHERE account = :account AND id < :before{_CONDITIONS[only]}{found}"
             " ORDER BY id DESC LIMIT :limit"
         )
         pattern = "%" + re.sub(r"([!%_])", r"!\1", text) + "%"
-        values = {"account": account, "before": before or _BEFORE_ALL, "limit": limit + 1, "text": pattern}
+        values = {"account": account, "before": before or _BEFORE_ALL, "text": pattern, "type": type, "day": day}
+        values["limit"] = limit + 1
         jobs = [job_of(row) for row in self._select(statement, values)]
         more = len(jobs) > limit
         return Page(tuple(jobs[:limit]), jobs[limit - 1].id if more else None)

@@ -123,7 +123,8 @@ class Job:
     `holder`: who follows it now. `parked`: why nobody does. `problem`: the last thing that went wrong, which decides
     nothing. `ending`: why the gateway failed or rejected it. `request_id`, `provider_request_id` and `task_id` are
     those of the create, for ever. `yielded_at`: when it gave
-    its slot of the plan back, running on. `file`: the name of its clip in whatever results folder.
+    its slot of the plan back, running on. `file`: the name of its clip in whatever results folder. `starred_at`: when
+    its owner made it a favourite. `credits_left`: the account's balance as the reply to its create told it.
     """
 
     id: int
@@ -160,6 +161,8 @@ class Job:
     delivered_at: float | None
     collected_at: float | None
     yielded_at: float | None
+    starred_at: float | None
+    credits_left: float | None
 
     @property
     def unfinished(self) -> bool:

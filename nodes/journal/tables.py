@@ -193,6 +193,12 @@ MIGRATIONS = (
     CREATE INDEX jobs_by_acceptance ON jobs (account, accepted_at, credits_used, credits_refunded);
     CREATE INDEX jobs_by_sending ON jobs (account, sent_at)
     """,
+    # A favourite's star, and the balance that the gateway told with its yes.
+    """
+    ALTER TABLE jobs ADD COLUMN starred_at REAL;
+    ALTER TABLE jobs ADD COLUMN credits_left REAL;
+    CREATE INDEX jobs_starred ON jobs (account, id) WHERE starred_at IS NOT NULL
+    """,
 )
 """One script a schema version, applied in order; `PRAGMA user_version` counts those applied."""
 

@@ -304,6 +304,7 @@ class Journal:
                 request_id=reply.request_id,
                 provider_request_id=reply.provider_request_id,
                 credits_used=reply.credits_used,
+                credits_left=reply.remaining_credits,
                 accepted_at=self._clock(),
             )
 
@@ -383,6 +384,11 @@ class Journal:
         with self._database.transaction():
             now = self.get(job.id)
             return now if now.holder in alive else self._move(now, State.CLOSED, step="closed", ended_at=self._clock())
+
+    def star(self, job: Job, on: bool) -> Job:
+        """Make it a favourite, or no favourite any more."""
+        with self._database.transaction():
+            return self._change(job.id, starred_at=self._clock() if on else None)
 
     def park(self, job: Job, holder: str, why: Parking, problem: APIMallError | None = None) -> Job | None:
         """`holder` no longer goes on with the job of its own accord; what becomes of it is not settled.

@@ -51,6 +51,7 @@ def card(job: Job) -> Card:
         "created_at": job.created_at,
         "accepted_at": job.accepted_at,
         "unfinished": job.unfinished,
+        "starred": job.starred_at is not None,
         "error": told.kind if (told := _told(job)) else None,
     }
 

@@ -54,7 +54,8 @@ from .posters import Posters
 _log = logging.getLogger("apimall_video.routes")
 
 EVENT = "apimallvideo.jobs"
-"""The server's message to all panels: `{"job": card, "unfinished": count, "awaited": by a node}`."""
+"""The server's message to all panels: `{"job": card, "unfinished": count, "awaited": by a node}`, and `"credits"`: what
+is left of them, when a reply told it."""
 
 BALANCE_SECONDS = 30.0
 _LARGEST_ID = (1 << 63) - 1
@@ -130,6 +131,7 @@ class Panel:
             ("POST", "/apimall/account/same", self.set_account),
             ("POST", "/apimall/jobs/{id}/close", self.close_job),
             ("POST", "/apimall/jobs/{id}/answer", self.answer_job),
+            ("POST", "/apimall/jobs/{id}/star", self.star_job),
             ("POST", "/apimall/rehearsal", self.set_rehearsal),
             ("POST", "/apimall/code", self.print_code),
         )
@@ -137,15 +139,20 @@ class Panel:
     # Reading
 
     async def jobs(self, request: web.Request) -> web.StreamResponse:
-        """A page of jobs, newest first: `before` (an id), `limit`, `only`, `text` (of the prompt or task id)."""
+        """A page of jobs, newest first: `before` (an id), `limit`, `only`, `text` (of the prompt or task id), `type`,
+        `day` (when it began for the reader, in seconds since the epoch).
+        """
         before = whole_number(request.query, "before", 1, _LARGEST_ID, None)
         limit = whole_number(request.query, "limit", 1, MOST_PAGE_JOBS, PAGE_JOBS)
         only = choice(request.query, "only", Only)
-        text = request.query.get("text", "")[:_LONGEST_WORD]
+        text, kind = (request.query.get(name, "")[:_LONGEST_WORD] for name in ("text", "type"))
+        day = whole_number(request.query, "day", 0, _LARGEST_ID, None)
 
         def read() -> dict[str, Any]:
             records, account = self._records(), self._service().settings().account
-            page = records.page(account, before=before, limit=limit or PAGE_JOBS, only=only, text=text)
+            page = records.page(
+                account, before=before, limit=limit or PAGE_JOBS, only=only, text=text, type=kind, day=day
+            )
             return {
                 "jobs": [job_facts.card(job) for job in page.jobs],
                 "next_before": page.next_before,
@@ -292,6 +299,16 @@ class Panel:
             job = await asyncio.to_thread(self._settle, request, lambda runner, number: runner.answer(number, asked))
         return _json({"job": job_facts.card(job)})
 
+    async def star_job(self, request: web.Request) -> web.StreamResponse:
+        """Make a job a favourite, or none any more: `{"on": true}`. Needs no code: it spends and hides nothing."""
+        require_own_origin(request)
+        on = only_field(await json_object(request), "on", bool)
+
+        def star() -> Job:
+            return self._service().journal().star(self._own_job(request), on)
+
+        return _json({"job": job_facts.card(await asyncio.to_thread(star))})
+
     async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
         """Turn the rehearsal on or off: `{"on": true}`."""
         with writer(request, self._code):
@@ -313,10 +330,14 @@ class Panel:
         return Records(self._service().journal().path)
 
     def _settle(self, request: web.Request, say: Callable[[Runner, int], Job]) -> Job:
+        return say(self._service().runner(), self._own_job(request).id)
+
+    def _own_job(self, request: web.Request) -> Job:
         job_id = whole_number(request.match_info, "id", 1, _LARGEST_ID, None) or 0
-        if self._records().job(self._service().settings().account, job_id) is None:
+        job = self._records().job(self._service().settings().account, job_id)
+        if job is None:
             raise Forbidden(404, "There is no such job.")
-        return say(self._service().runner(), job_id)
+        return job
 
     def _say_of_account(self, other: str, same: bool) -> None:
         service = self._service()
@@ -394,6 +415,10 @@ class Panel:
                 # Sent to every browser that is open, whoever of the users sits there.
                 card["prompt"] = None
             told = {"job": card, "unfinished": unfinished, "awaited": self._service().is_awaited(job)}
+            if event is Event.ACCEPTED and job.credits_left is not None:
+                # The gateway has just told the balance: nobody needs to ask for it.
+                self._balances = {job.account: Told(self._clock(), job.credits_left, key="right")}
+                told["credits"] = job.credits_left
             PromptServer.instance.send_sync(EVENT, told)
 
 

@@ -12,7 +12,7 @@ from nodes.panel import routes
 from tests.support.panel import KEY, Client, Site
 
 READ, ASK, WRITE = "anybody who reaches ComfyUI", "JSON only, reads", "this server's own page on this machine"
-OWN = "this server's own page, on any machine; prints, and changes nothing"
+OWN = "this server's own page, on any machine; prints a code or marks a favourite"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Route:
 
 KIND = frozenset({"model", "type", "duration", "resolution"})
 ROUTES = (
-    Route("GET", "/apimall/jobs", READ, frozenset({"before", "limit", "only", "text"})),
+    Route("GET", "/apimall/jobs", READ, frozenset({"before", "limit", "only", "text", "type", "day"})),
     Route("GET", "/apimall/jobs/{id}", READ, frozenset({"id"})),
     Route("GET", "/apimall/jobs.csv", READ),
     Route("GET", "/apimall/totals", READ, frozenset({"minutes_east"})),
@@ -40,6 +40,7 @@ ROUTES = (
     Route("POST", "/apimall/account/same", WRITE, frozenset({"other", "same"})),
     Route("POST", "/apimall/jobs/{id}/close", WRITE, frozenset({"id"})),
     Route("POST", "/apimall/jobs/{id}/answer", WRITE, frozenset({"id", "task_id"})),
+    Route("POST", "/apimall/jobs/{id}/star", OWN, frozenset({"id", "on"})),
     Route("POST", "/apimall/code", OWN),
 )
 BODIES: dict[str, Any] = {
@@ -48,6 +49,7 @@ BODIES: dict[str, Any] = {
     "/apimall/account/same": {"other": "0" * 32, "same": True},
     "/apimall/jobs/1/close": {},
     "/apimall/jobs/1/answer": {"task_id": "vid_of_somebody_else"},
+    "/apimall/jobs/1/star": {"on": True},
     "/apimall/code": {},
     "/apimall/standing": {
         "model": "wan2-6",
@@ -206,7 +208,8 @@ def test_every_answer_is_kept_out_of_caches_and_read_as_what_it_is(site: Site) -
         body = body_for(where) if route.method == "POST" else b""
         status, headers, _ = spoken(site, route.method, where + "?model=a&type=b&duration=5&resolution=c", body)
         # There is no other account, no job of the rehearsal, and the clip of this one is none: their absence is seen.
-        absent = ("/apimall/posters/1", "/apimall/account/same", "/apimall/jobs/1/close", "/apimall/jobs/1/answer")
+        absent = {"/apimall/posters/1", "/apimall/account/same"}
+        absent |= {f"/apimall/jobs/1/{verb}" for verb in ("close", "answer", "star")}
         assert status == (404 if where in absent else 200), where
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Content-Type-Options"] == "nosniff"

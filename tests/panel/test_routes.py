@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from server import PromptServer
 
-from nodes.gateway.contract import Task
+from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import KeyRefused, NotReached, ReplyLost, ResultGone, TaskFailed
 from nodes.jobs.events import Event
 from nodes.journal.rows import Job, Parking
@@ -56,6 +56,7 @@ def test_a_card_tells_how_a_job_stands(site: Site) -> None:
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
+        ("starred", []),
         ("all", ["intended", "sent", "running", "completed", "delivered", "rejected"]),
         ("unfinished", ["intended", "sent", "running", "completed"]),
         ("uncertain", ["sent"]),
@@ -78,7 +79,17 @@ def test_jobs_of_another_account_are_not_shown(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["before=0", "before=-1", "before=x", f"before={1 << 64}", "limit=0", "limit=101", "only=mine", "limit=1e1"],
+    [
+        "before=0",
+        "before=-1",
+        "before=x",
+        f"before={1 << 64}",
+        "day=x",
+        "limit=0",
+        "limit=101",
+        "only=mine",
+        "limit=1e1",
+    ],
 )
 def test_a_question_that_makes_no_sense_is_refused(site: Site, query: str) -> None:
     async def ask(client: Client) -> tuple[int, Any]:
@@ -180,6 +191,37 @@ def test_jobs_are_found_by_a_part_of_their_prompt_or_task(site: Site) -> None:
     assert ids(site.get("/apimall/jobs?text=0%25%20s")) == [percent.id]
     assert ids(site.get("/apimall/jobs?text=d%25x")) == ids(site.get("/apimall/jobs?text=d_f")) == []
     assert ids(site.get(f"/apimall/jobs?text={fox.task_id}")) == [fox.id]
+
+
+def test_jobs_are_found_by_their_type_and_the_day_they_were_asked_for(site: Site) -> None:
+    monday = int(site.clock.now)
+    text = site.delivered("a fox")
+    site.clock.now = monday + 86_399
+    picture = site.delivered("a fox", type="image-to-video")
+    site.clock.now = monday + 86_400
+    tuesday = site.delivered("a fox on Tuesday")
+    assert ids(site.get(f"/apimall/jobs?day={monday}")) == [picture.id, text.id]
+    assert ids(site.get("/apimall/jobs?type=text-to-video")) == [tuesday.id, text.id]
+    assert ids(site.get(f"/apimall/jobs?type=text-to-video&day={monday}&text=fox")) == [text.id]
+
+
+def test_a_star_marks_a_favourite_until_it_is_taken_away(site: Site) -> None:
+    site.delivered("one of many")
+    job = site.delivered("the best one")
+    star = f"/apimall/jobs/{job.id}/star"
+    status, answer = site.talk(lambda client: post(client, star, {"on": True}))
+    assert (status, answer["job"]["starred"]) == (200, True)
+    assert ids(site.get("/apimall/jobs?only=starred")) == [job.id]
+    site.talk(lambda client: post(client, star, {"on": False}))
+    assert ids(site.get("/apimall/jobs?only=starred")) == []
+    assert site.talk(lambda client: post(client, "/apimall/jobs/99/star", {"on": True}))[0] == 404
+
+
+def test_a_favourite_is_marked_from_wherever_the_panel_is_seen(site: Site) -> None:
+    job = site.delivered()
+    elsewhere = {"X-Forwarded-For": "203.0.113.9"}
+    status, _ = site.talk(lambda client: post(client, f"/apimall/jobs/{job.id}/star", {"on": True}, **elsewhere))
+    assert status == 200
 
 
 def test_days_and_months_begin_where_the_reader_is() -> None:
@@ -580,7 +622,24 @@ def test_an_announcement_reaches_every_panel_from_any_thread(site: Site, monkeyp
     (sent,) = host.sent
     assert (sent.event, sent.sid) == (routes.EVENT, None)
     assert (sent.data["job"]["id"], sent.data["unfinished"], sent.data["awaited"]) == (job.id, 1, False)
-    assert len(host.routes) == 14
+    assert len(host.routes) == 15
+
+
+def test_the_balance_that_comes_with_a_job_is_told_at_once_and_not_asked_for_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = PromptServer()
+    job = site.journal.accepted(site.sent(), Accepted("vid_1", "req_1", "prov_1", 30.0, remaining_credits=910.0))
+
+    async def ask(client: Client) -> Any:
+        panel.announce(Event.ACCEPTED, job)
+        async with client.get("/apimall/balance") as reply:
+            return await reply.json()
+
+    panel = site.panel()
+    assert site.talk(ask, panel)["credits"] == 910
+    assert [sent.data.get("credits") for sent in host.sent] == [910]
+    assert site.asked == 0
 
 
 def test_where_users_are_kept_apart_no_prompt_is_pushed_and_the_panel_says_that_the_account_is_shared(

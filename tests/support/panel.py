@@ -65,19 +65,18 @@ class Site:
             raise self.credits
         return self.credits
 
-    def talk(self, conversation: Callable[[Client], Awaitable[Made]]) -> Made:
+    def panel(self) -> routes.Panel:
+        """The routes, as they are made when ComfyUI starts."""
+        return routes.Panel(
+            lambda: self.service, ask_balance=self.ask_balance, shared=self.shared, code=self.code, clock=self.clock
+        )
+
+    def talk(self, conversation: Callable[[Client], Awaitable[Made]], panel: routes.Panel | None = None) -> Made:
         """Serve the routes on loopback while `conversation` lasts."""
 
         async def run() -> Made:
             app = web.Application()
-            panel = routes.Panel(
-                lambda: self.service,
-                ask_balance=self.ask_balance,
-                shared=self.shared,
-                code=self.code,
-                clock=self.clock,
-            )
-            for method, path, handler in panel.table():
+            for method, path, handler in (panel or self.panel()).table():
                 app.router.add_route(method, path, routes.answered(handler))
             async with TestClient(TestServer(app)) as client:
                 return await conversation(client)
