@@ -32,6 +32,9 @@ RUNTIME = ("-r", "requirements.txt")
 TESTING = (*RUNTIME, "-r", "tests/requirements.txt")
 PYTEST = ("python", "-m", "pytest", "-c", "tests/pytest.ini")
 ELSEWHERE = "not host and not browser and not bench and not soak"
+# Most of these tests wait (for a reply, a process, a deadline): three at a time on however few cores. A file stays
+# together, for what its tests share.
+FAST = (*PYTEST, "-m", ELSEWHERE, "-n", "3", "--dist", "loadfile")
 # The node files are ComfyUI's guests and use its torch. Nothing else may: the other tests run where there is none.
 TORCH_TESTS = ("tests/comfyui", "tests/contract", "tests/host", "tests/node_files", "tests/standin")
 WITHOUT_TORCH = tuple(f"--ignore={folder}" for folder in TORCH_TESTS)
@@ -60,7 +63,7 @@ def tests(session: nox.Session) -> None:
     if not (torch := _torch_at_hand(session)):
         session.skip(_NO_TORCH)
     session.install(torch)
-    session.run(*PYTEST, "-m", ELSEWHERE, *_folders(*TORCH_TESTS), *session.posargs)
+    session.run(*FAST, *_folders(*TORCH_TESTS), *session.posargs)
 
 
 _NO_TORCH = (
@@ -87,7 +90,7 @@ def tests_without_torch(session: nox.Session) -> None:
     """The tests of gateway, jobs, media and rehearsal, in an environment without torch."""
     session.install(*TESTING)
     session.run("python", "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)")
-    session.run(*PYTEST, "-m", ELSEWHERE, *WITHOUT_TORCH, "tests", *session.posargs)
+    session.run(*FAST, *WITHOUT_TORCH, "tests", *session.posargs)
 
 
 def _pyenv_folders() -> Iterator[Path]:
@@ -136,15 +139,15 @@ def versions(session: nox.Session, exactly: list[str], only: list[str]) -> None:
     session.install(*TESTING, *exactly)
     session.run("python", "-m", "pip", "freeze")
     if only:
-        session.run(*PYTEST, "-m", ELSEWHERE, *only)
+        session.run(*FAST, *only)
         return
     session.run(*DEMO, str(Path(session.virtualenv.location).resolve() / "demo"))
-    session.run(*PYTEST, "-m", ELSEWHERE, *WITHOUT_TORCH, *(session.posargs or ["tests"]))
+    session.run(*FAST, *WITHOUT_TORCH, *(session.posargs or ["tests"]))
     if session.posargs:
         return
     if torch := _torch_at_hand(session):
         session.install(torch)
-        session.run(*PYTEST, "-m", ELSEWHERE, *_folders(*TORCH_TESTS))
+        session.run(*FAST, *_folders(*TORCH_TESTS))
     else:
         session.warn(_NO_TORCH)
 
