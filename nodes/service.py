@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .gateway.client import Gateway
     from .gateway.uploader import Put
     from .jobs.events import Observer
+    from .jobs.given_urls import Look
     from .jobs.order import Order
     from .jobs.results import Downloader
     from .jobs.runner import Clocks, Runner
@@ -318,12 +319,13 @@ class Outside:
     download: Downloader
     put: Put
     readable: Callable[[str], bool]
+    look: Look
     verify: Callable[[Path], object]
 
 
 def guarded(reach: Callable[[], Reach]) -> Outside:
     """The guard's functions. `reach` is asked at each call: a rehearsal gateway is started when it is needed."""
-    from .guard.downloads import download
+    from .guard.downloads import download, glance
     from .guard.storage import is_readable, put
     from .media.probe import verify
 
@@ -331,6 +333,7 @@ def guarded(reach: Callable[[], Reach]) -> Outside:
         download=lambda url, part, tell: download(url, part, tell=tell, keep=True, **reach()),
         put=lambda url, file, content_type: put(url, file, content_type, **reach()),
         readable=lambda url: is_readable(url, **reach()),
+        look=lambda url, stop: glance(url, stop=stop, **reach()),
         verify=verify,
     )
 
@@ -349,6 +352,7 @@ def wire(
     **more: Any,
 ) -> Runner:
     """The runner of one account. `more`: what else a Runner takes."""
+    from .jobs.given_urls import GivenUrls
     from .jobs.results import Results
     from .jobs.runner import Runner
     from .jobs.uploads import Uploads
@@ -368,6 +372,7 @@ def wire(
             wall=clocks.wall,
             sleep=clocks.sleep,
         ),
+        urls=GivenUrls(outside.look, clocks.monotonic),
         max_jobs=max_jobs,
         clocks=clocks,
         **more,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..gateway.contract import is_loopback, is_seen
-from .errors import DownloadRefused
+from .errors import DownloadRefused, NotPublic
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -237,10 +237,10 @@ def _require_public_host(host: str) -> None:
     number = _number(host)
     if number is not None:
         if not is_public(number):
-            raise DownloadRefused(_not_public(host, number))
+            raise NotPublic(_not_public(host, number))
         return
     if "." not in host or any(host == suffix or host.endswith(f".{suffix}") for suffix in _LOCAL_SUFFIXES):
-        raise DownloadRefused(f"{host} names a machine in a local network; only public addresses are fetched.")
+        raise NotPublic(f"{host} names a machine in a local network; only public addresses are fetched.")
 
 
 def _within(number: IPAddress, networks: tuple[IPNetwork, ...]) -> bool:

@@ -32,6 +32,7 @@ from .connections import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
 from .errors import DiskRefused, DownloadFailed, DownloadRefused, LinkGone, NotModified
 
 LARGEST_BYTES = 2 * 1024**3
+GLANCE_SECONDS = 8.0
 _WATCH_SECONDS = 0.1
 _PIECE_BYTES = 64 * 1024
 _WAITING_PIECES = 64
@@ -107,6 +108,40 @@ def download(
     with contextlib.suppress(OSError):
         partial.note_of(part).unlink()
     return Downloaded(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What an address gives out, at a first look: its bare type, as `Downloaded` has it, and its first bytes."""
+
+    content_type: str
+    beginning: bytes
+
+
+def glance(
+    url: str,
+    *,
+    loopback_origin: str | None = None,
+    gateway_hosts: Sequence[str] = (),
+    deadline_seconds: float = GLANCE_SECONDS,
+    stop: Stop = never_stop,
+    resolver: Resolver = resolve,
+    dial: Dial = dial,
+) -> Glance:
+    """Ask for `url` as `download` does, and hang up once its first bytes are here. Nothing is written.
+
+    Asked for with GET: an address signed for that answers nothing else. Raises what `download` does, but DiskRefused.
+    """
+    target = parse_url(url, loopback_origin)
+    network = _Network(Line(gateway_hosts, resolver, dial), target, loopback_origin, (None, None), LARGEST_BYTES, None)
+    watch = _Watch(stop, time.monotonic() + deadline_seconds, target.host)
+    try:
+        watch.check()
+        network.start()
+        head = network.head(watch)
+        return Glance(head.content_type, network.piece(watch))
+    finally:
+        network.leave()
 
 
 @dataclass(frozen=True)

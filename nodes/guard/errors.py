@@ -5,6 +5,7 @@
      |- DiskRefused          the disk refused the file that was being written
      |- DownloadError        a download did not come about
          |- DownloadRefused  we will not download this: forbidden address or scheme, too large, compressed
+         |   |- NotPublic    the address itself says that it leads into a local network
          |- LinkGone         the server says no: the link has expired or was never right; a fresh one may work
          |- DownloadFailed   worth trying again: network, TLS, server trouble, cut short, too slow
          |- NotModified      the validators still hold: what was downloaded earlier is current
@@ -38,6 +39,10 @@ class DownloadError(GuardError):
 
 class DownloadRefused(DownloadError):
     """The address, or what it answers with, is not one to download from. Trying again changes nothing."""
+
+
+class NotPublic(DownloadRefused):
+    """The address names this machine or one in a local network: nobody out there can fetch it either."""
 
 
 class LinkGone(DownloadError):

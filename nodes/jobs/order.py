@@ -80,6 +80,11 @@ class Order:
         return tuple(reference for reference in self.references if isinstance(reference, Medium))
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """The references that the gateway fetches from where they lie, each once."""
+        return tuple(dict.fromkeys(reference for reference in self.references if isinstance(reference, str)))
+
+    @property
     def _offer(self) -> Offer:
         if self.type not in models.TYPES:
             raise InputError(f"{clean_text(self.type, 40)!r} is not a type of job")

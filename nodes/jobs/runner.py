@@ -38,9 +38,11 @@ from ..journal.errors import JournalError
 from ..journal.presence import Holders
 from ..journal.rows import Allowance, Held, Hindrance, Intent, Job, Parking, State
 from ..journal.verbs import Journal
+from ..progress import Stopped
 from . import failures
 from .budget import Budget, Share
 from .events import Event, Observer, unobserved
+from .given_urls import GivenUrls
 from .limits import PROMPT_ADVICE, over_limit
 from .order import Order
 from .pace import Learned, is_overdue, next_poll, spread
@@ -111,6 +113,7 @@ class Runner:
         gateway: Callable[[], Gateway],
         results: Results,
         uploads: Uploads,
+        urls: GivenUrls,
         max_jobs: int,
         budget: Budget | None = None,
         clocks: Clocks = Clocks(),
@@ -125,6 +128,7 @@ class Runner:
         self._gateway = gateway
         self._results = results
         self._uploads = uploads
+        self._urls = urls
         self._clocks = clocks
         self._pace = pace
         self._allowance = allowance
@@ -384,11 +388,22 @@ class Runner:
             self._drop(work)
         elif job.state is State.INTENDED:
             self._require_wanted(work)
-            self._plan(work, _UPLOAD if work.order is not None and work.order.media else _SLOT)
+            self._plan(work, _LOOK if work.order is not None and work.order.urls else _first_of(work.order))
         else:
             work.committed = True
             self._anchor(work, job)
             self._plan(work, _POST if job.state is State.SENT else _POLL)
+
+    def _look(self, work: Work, job: Job) -> None:
+        order = work.order
+        assert order is not None, "planned only with an order"
+        for url in order.urls:
+            work.say(Phase.STARTING, "looking at the address")
+            try:
+                self._urls.require_file(url, order.type, lambda: not work.tickets)
+            except Stopped:
+                raise Withdrawn from None
+        self._plan(work, _first_of(order))
 
     def _upload(self, work: Work, job: Job) -> None:
         order = work.order
@@ -830,10 +845,16 @@ class Step:
     share: Share | None = None
 
 
+def _first_of(order: Order | None) -> Step:
+    """What is done for an order whose addresses are in order."""
+    return _UPLOAD if order is not None and order.media else _SLOT
+
+
 # Ranks: creates before all other calls, and what is paid for is downloaded before anything new is uploaded. All else is
 # done in the order it is due: were polls to stand behind the many that wait for a slot, no slot would become free.
 _ENDED = (State.EXPIRED, State.FAILED, State.REJECTED, State.CLOSED)
 _BEGIN = Step(Runner._dispatch, tuple(State), Lane.CALL, 1)
+_LOOK = Step(Runner._look, (State.INTENDED,), Lane.TRANSFER, 1)
 _UPLOAD = Step(Runner._upload, (State.INTENDED,), Lane.TRANSFER, 1)
 _SLOT = Step(Runner._wait_for_slot, (State.INTENDED,), Lane.CALL, 1)
 _POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, Share.CREATE)

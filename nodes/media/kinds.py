@@ -45,6 +45,7 @@ _BEGINNINGS = (
     (b"REDV", "REDCODE raw video"),
     (b"BLENDER", "a Blender file"),
 )
+_VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV", b"OggS")
 _PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<svg")
 
 
@@ -56,7 +57,11 @@ def is_clip(path: Path) -> bool:
 
 def title_of(path: Path) -> str | None:
     """What a file is that is no clip, or one that nothing here reads: "a PDF". None if its bytes do not tell."""
-    head = _head(path)
+    return title_of_bytes(_head(path))
+
+
+def title_of_bytes(head: bytes) -> str | None:
+    """As `title_of`, by the first bytes of a file."""
     if not head:
         return "an empty file"
     if head[:4] == b"RIFF":
@@ -64,9 +69,30 @@ def title_of(path: Path) -> str | None:
         return forms.get(head[8:12])
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1"):
         return "a HEIC picture"
-    if head.lstrip().lower().startswith(_PAGE):
+    if is_page(head):
         return "a page or a text, not a video"
     return next((title for beginning, title in _BEGINNINGS if head.startswith(beginning)), None)
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether the first bytes are those of a still picture, in a form that services of all kinds take."""
+    return (title_of_bytes(head) or "").endswith(("picture", "GIF", "WebP"))
+
+
+def is_video(head: bytes) -> bool:
+    """Whether the first bytes are those of a clip: MP4 and its like, Matroska and WebM, AVI, MPEG."""
+    brand = head[4:8] == b"ftyp" and not is_picture(head) and head[8:11] != b"avi"
+    return (
+        brand
+        or head[4:8] in (b"moov", b"mdat", b"wide")
+        or head.startswith(_VIDEO_BEGINNINGS)
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+    )
+
+
+def is_page(head: bytes) -> bool:
+    """Whether the first bytes are those of a page for people, or of an answer in words."""
+    return head.lstrip().lower().startswith(_PAGE)
 
 
 def _moves(head: bytes) -> bool:

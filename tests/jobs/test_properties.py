@@ -42,7 +42,7 @@ from nodes.gateway.errors import (
     Throttled,
     Unreadable,
 )
-from nodes.guard.downloads import Downloaded
+from nodes.guard.downloads import Downloaded, Glance
 from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
@@ -193,6 +193,7 @@ class Process:
                 download=world.download,
                 put=lambda url, file, content_type: Stored(200),
                 readable=lambda url: True,
+                look=lambda url, stop: Glance("image/png", b""),
                 verify=_verify,
             ),
             max_jobs=3,

@@ -19,7 +19,7 @@ import requests
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import Stored
 from nodes.gateway.models import TEXT_TO_VIDEO
-from nodes.guard.downloads import download
+from nodes.guard.downloads import Glance, download
 from nodes.guard.storage import put
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Observer, unobserved
@@ -163,6 +163,7 @@ class Wiring:
     budget: Callable[[], Budget] = lambda: Budget(6000, 1000)
     download: Callable[..., Any] = download
     put: Callable[..., Stored] = put
+    look: Callable[..., Glance] | None = None
     verify: Callable[[Path], object] = verify
     pace: Callable[..., float] = next_poll
     session: Callable[[str], requests.Session] = open_session
@@ -193,6 +194,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
                 url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell, keep=True
             ),
             put=lambda url, file, kind: wiring.put(url, file, kind, loopback_origin=base_url),
+            look=wiring.look or guard.look,
             verify=wiring.verify,
         ),
         max_jobs=wiring.max_jobs,
