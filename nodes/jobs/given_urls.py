@@ -18,7 +18,7 @@ from ..gateway.models import VIDEO_TO_VIDEO
 from ..guard.downloads import Glance
 from ..guard.errors import DownloadError, LinkGone, NotPublic
 from ..media import kinds
-from ..progress import Stop
+from ..stopping import Stop
 
 _CLOSED = (401, 403, 404, 410)
 _KEPT_SECONDS = 600.0

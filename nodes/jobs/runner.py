@@ -38,7 +38,7 @@ from ..journal.errors import JournalError
 from ..journal.presence import Holders
 from ..journal.rows import Allowance, Held, Hindrance, Intent, Job, Parking, State
 from ..journal.verbs import Journal
-from ..progress import Stopped
+from ..stopping import Stopped
 from . import failures
 from .budget import Budget, Share
 from .events import Event, Observer, unobserved

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from nodes.progress import Stopped, never_stop
 
 from nodes.gateway.errors import Charge, InputError
 from nodes.guard.downloads import Glance, glance
@@ -16,6 +15,7 @@ from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone, NotPub
 from nodes.jobs.given_urls import GivenUrls
 from nodes.jobs.order import Order
 from nodes.rehearsal.server import RehearsalGateway
+from nodes.stopping import Stopped, never_stop
 from tests.support import harness
 
 URL = "https://cdn.example.com/cat.png?signature=canary"
