@@ -39,7 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "install" in metafunc.fixturenames:
         found = [pytest.param(install, id=name_of(install)) for install in with_pages()]
         none = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_HOST))
-        metafunc.parametrize("install", found or [none], scope="module")
+        metafunc.parametrize("install", found or [none], scope="session")
     if "vue" in metafunc.fixturenames:
         metafunc.parametrize("vue", [pytest.param(False, id="canvas"), pytest.param(True, id="vue")])
 
@@ -60,9 +60,9 @@ def chromium() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def host(install: Install, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
-    """A ComfyUI in rehearsal, shared by the tests of a module."""
+    """A ComfyUI in rehearsal, shared by all tests of one page: pytest runs those one after the other."""
     with RealHost(install, tmp_path_factory.mktemp("host"), environ={"APIMALL_REHEARSAL": "1"}) as running:
         yield running
 
