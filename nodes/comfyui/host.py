@@ -56,6 +56,7 @@ PROMPT_LIMIT_SETTING = "apimallvideo.Budget.PromptCredits"
 SETTINGS_TRIES = 5
 SAME_LENGTH_SECONDS = 0.001
 SAVED_CRF = 16
+LARGEST_RATE_DENOMINATOR = 1001
 SETTINGS_PAUSE_SECONDS = 0.05
 
 
@@ -479,18 +480,58 @@ def _size_and_length(video: Any) -> tuple[tuple[int, int], float] | None:
         return None
 
 
+def require_video(video: object) -> None:
+    """Raises InputError for what comes out of an output that says VIDEO and is nothing that ComfyUI could save."""
+    if not callable(getattr(video, "save_to", None)):
+        raise InputError(
+            f"What is linked is no VIDEO of ComfyUI, but a {type(video).__name__}",
+            advice="Have the node type that made it save it, and load the file with Load Video (API Mall).",
+        )
+
+
 def frames_of(video: Input.Video) -> VideoParts | None:
-    """Pictures, frame rate and sound of a VIDEO that is made of nothing else; they are there, nothing is decoded."""
+    """Pictures, frame rate and sound of a VIDEO that is made of nothing else; they are there, nothing is decoded.
+
+    Raises InputError for a rate or a sound that is none.
+    """
     if type(video) is not InputImpl.VideoFromComponents:
         return None
     parts = video.get_components()
-    sound = parts.audio
+    samples, sample_rate = _sound_of(parts.audio)
     return VideoParts(
         pictures=[picture.numpy() for picture in parts.images.detach().cpu().float()],
-        fps=Fraction(parts.frame_rate),
-        samples=None if sound is None else sound["waveform"].detach().cpu().float().numpy(),
-        sample_rate=0 if sound is None else int(sound["sample_rate"]),
+        fps=_usual_rate(parts.frame_rate),
+        samples=samples,
+        sample_rate=sample_rate,
     )
+
+
+def _usual_rate(rate: Any) -> Fraction:
+    """A rate that a file can have: what was a float before (23.976) has a denominator that no file can."""
+    try:
+        usual = Fraction(rate).limit_denominator(LARGEST_RATE_DENOMINATOR)
+    except (ValueError, OverflowError, TypeError):
+        usual = Fraction(0)
+    if usual <= 0:
+        raise InputError(
+            f"The linked video has {rate} frames a second", advice="Give the node that made it a rate above 0."
+        )
+    return usual
+
+
+def _sound_of(audio: Any) -> tuple[Array | None, int]:
+    """Samples [1, channels, samples] and rate of an AUDIO: of a batch the first, as ComfyUI itself saves it."""
+    if audio is None:
+        return None, 0
+    try:
+        samples, rate = audio["waveform"].detach().cpu().float().numpy(), int(audio["sample_rate"])
+    except (TypeError, KeyError, AttributeError, ValueError):
+        samples, rate = None, 0
+    if samples is None or samples.ndim not in (2, 3) or 0 in samples.shape[:-1]:
+        raise InputError(
+            "The sound of the linked video is no AUDIO of ComfyUI", advice="Look at the node that gave it its sound."
+        )
+    return (samples[:1] if samples.ndim == 3 else samples[None]), rate
 
 
 def save_video(video: Input.Video, path: Path) -> None:
@@ -508,6 +549,11 @@ def save_video(video: Input.Video, path: Path) -> None:
             f"The linked video cannot be written by the node type that made it ({type(problem).__name__}: {problem})",
             advice="Save it with Save Video, and load that.",
         ) from None
+    if not path.is_file():
+        raise InputError(
+            "The node type that made the linked video wrote no file of it",
+            advice="Save it with Save Video, and load that.",
+        )
 
 
 def supported(callee: Callable[..., Any], **keywords: Any) -> dict[str, Any]:

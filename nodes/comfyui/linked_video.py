@@ -6,9 +6,9 @@ import threading
 import uuid
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files import rename, sha256_of
 from ..stopping import Stopped
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _FOLDER = "apimall"
 _LOOK_SECONDS = 0.1
-_written: weakref.WeakKeyDictionary[Input.Video, Path] = weakref.WeakKeyDictionary()
+_written: dict[int, tuple[weakref.ref[Any], Path]] = {}
+"""By the `id` of a VIDEO: of other packs' objects some have no hash, and some are equal that show different things."""
 
 
 def clip_of(video: Input.Video, stop: Stop) -> StoredSpan:
@@ -32,15 +33,28 @@ def clip_of(video: Input.Video, stop: Stop) -> StoredSpan:
     in memory, of another pack's own kind) is written once, into ComfyUI's temp folder, under a name made of its
     content: so equal ones are one file, and ComfyUI clears them away when it starts.
     """
+    host.require_video(video)
     span = host.stored_span(video)
     if span is not None:
         return span
     # One at a time: it may take all processors, and the second node with the same VIDEO finds it done.
     with alone_with(temp_clips(), stop):
-        path = _written.get(video)
-        if path is None or not path.is_file():
-            path = _written[video] = _write(video, stop)
+        path = _written_before(video)
+        if path is None:
+            path = _write(video, stop)
+            _remember(video, path)
     return StoredSpan(path)
+
+
+def _written_before(video: Input.Video) -> Path | None:
+    seen, path = _written.get(id(video), (None, None))
+    return path if seen is not None and seen() is video and path is not None and path.is_file() else None
+
+
+def _remember(video: Input.Video, path: Path) -> None:
+    key = id(video)
+    with suppress(TypeError):  # some objects cannot be watched: they are written again each time
+        _written[key] = weakref.ref(video, lambda _: _written.pop(key, None)), path
 
 
 def temp_clips() -> Path:
@@ -62,7 +76,8 @@ def _write(video: Input.Video, stop: Stop) -> Path:
         path = folder / f"{sha256_of(part, stop)[:24]}.mp4"
         rename(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return path
 
 

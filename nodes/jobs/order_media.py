@@ -64,6 +64,7 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
 
     Its packets are copied where every host can decode them; anything else is encoded once, streamed, with its sound.
     """
+    seen = _state_of(path)
     clip = probe(path)
     whole = not start_seconds and not seconds
     length = seconds or (clip.seconds or measure(path, WHOLE, stop=stop).seconds) - start_seconds
@@ -74,6 +75,16 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
 
     def write(folder: Path, stop: Stop) -> MediumFile:
         out = folder / f"{uuid.uuid4().hex}.mp4"
+        _require_unchanged(path, seen)
+        file = made(out, stop)
+        try:
+            _require_unchanged(path, seen)
+        except InputError:
+            out.unlink()
+            raise
+        return file
+
+    def made(out: Path, stop: Stop) -> MediumFile:
         found = copyable(path, stop=stop)
         why = ("it is a part" if not whole else None) or why_encoded(clip) or found.why_not
         if why is None:
@@ -87,6 +98,23 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
         return MediumFile(out, _MP4, ours=True, notes=(*notes, f"encoded as H.264: {why}", *clip.remarks))
 
     return Medium(digest, write)
+
+
+def _require_unchanged(path: Path, seen: object) -> None:
+    """A job may wait for hours, and its file be another by then: what was linked is what is paid for."""
+    if _state_of(path) != seen:
+        raise InputError(
+            f"{path.name} has changed, or is gone, since the prompt was queued",
+            advice="Queue again to send it as it is now.",
+        )
+
+
+def _state_of(path: Path) -> tuple[int, int] | None:
+    try:
+        now = path.stat()
+    except OSError:
+        return None
+    return now.st_size, now.st_mtime_ns
 
 
 def encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Callable[[Path, Stop], MediumFile]:

@@ -281,8 +281,10 @@ class _SoundTrack:
         while self._next < end:
             if stop():
                 raise Stopped
-            block = np.ascontiguousarray(self._samples[:, self._next : self._next + _SOUND_BLOCK_SAMPLES])
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=self._layout)
+            block = self._samples[:, self._next : self._next + _SOUND_BLOCK_SAMPLES]
+            # Packed: of eight channels in planes PyAV sees nine.
+            packed = np.ascontiguousarray(block.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
             frame.sample_rate = self._rate
             frame.pts, frame.time_base = self._next, Fraction(1, self._rate)
             self._next += block.shape[1]

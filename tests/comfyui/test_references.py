@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -371,6 +371,97 @@ def test_a_video_that_cannot_be_written_fails_in_words(comfy: Comfy) -> None:
     outcome = run_with(comfy, Broken(io.BytesIO(b"")), video_to_video)
     assert "cannot be written" in outcome.error and "no encoder" in outcome.error and comfy.requests == []
     assert list((comfy.base / "temp").rglob("*.mp4")) == []
+
+
+class Bare:
+    """Another pack's own VIDEO: it has a `save_to` and nothing else that ComfyUI's have."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def save_to(self, path: str) -> None:
+        Path(path).write_bytes(self.data)
+
+
+class WithSlots(Bare):
+    __slots__ = ("data",)
+
+
+@dataclass
+class WithoutHash(Bare):
+    data: bytes
+
+
+@dataclass(frozen=True)
+class AllEqual(Bare):
+    data: bytes = field(compare=False)
+
+
+@pytest.mark.parametrize("kind", [Bare, WithSlots, WithoutHash, AllEqual])
+def test_whatever_can_save_itself_is_sent_as_it_saves_itself(comfy: Comfy, kind: type[Bare]) -> None:
+    first, second = clip_bytes(count=60), clip_bytes(count=72)
+    videos = [kind(first), kind(second)]
+    for video in videos:
+        run_with(comfy, video, video_to_video).ok()
+    assert [packets_of(put.body) for put in puts(comfy)] == [packets_of(first), packets_of(second)]
+
+
+def test_a_video_that_writes_no_file_is_told_so(comfy: Comfy) -> None:
+    class Silent(Bare):
+        def save_to(self, path: str) -> None:
+            pass
+
+    class Folder(Bare):
+        def save_to(self, path: str) -> None:
+            Path(path).mkdir()
+
+    for video in (Silent(b""), Folder(b"")):
+        outcome = run_with(comfy, video, video_to_video)
+        assert "wrote no file of it" in outcome.error and comfy.requests == []
+
+
+@pytest.mark.parametrize(
+    "value", ["clip.mp4", Path("clip.mp4"), {"file": "clip.mp4"}, ("a", "b"), [], b"", 7], ids=repr
+)
+def test_what_is_no_video_is_called_by_its_type(comfy: Comfy, value: object) -> None:
+    for node in (video_to_video, load_video):
+        outcome = comfy.run({"0": give(value), "1": node(video=["0", 0]), "2": save("1")})
+        assert f"no VIDEO of ComfyUI, but a {type(value).__name__}" in outcome.error and comfy.requests == []
+
+
+def of_frames(count: int = 60, **parts: Any) -> Any:
+    usual = {"images": torch.zeros(count, HEIGHT, WIDTH, 3), "frame_rate": Fraction(FPS), "audio": None}
+    return InputImpl.VideoFromComponents(Types.VideoComponents(**(usual | parts)))
+
+
+@pytest.mark.parametrize("rate", [Fraction(23.976), 23.976, 24000 / 1001, Fraction(24000, 1001)], ids=str)
+def test_a_rate_that_was_a_float_before_is_the_usual_one(comfy: Comfy, rate: Any) -> None:
+    run_with(comfy, of_frames(frame_rate=rate), video_to_video).ok()
+    with av.open(io.BytesIO(puts(comfy)[0].body)) as container:
+        found = container.streams.video[0].average_rate
+    assert found is not None and abs(float(found) - 23.976) < 0.001
+
+
+@pytest.mark.parametrize("rate", [0, -24, float("nan"), float("inf"), None], ids=str)
+def test_a_rate_that_is_none_is_said_to_be(comfy: Comfy, rate: Any) -> None:
+    outcome = run_with(comfy, of_frames(frame_rate=rate), video_to_video)
+    assert f"The linked video has {rate} frames a second" in outcome.error and comfy.requests == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels"), [((1, 1, 44_100), 1), ((2, 44_100), 2), ((3, 2, 44_100), 2), ((1, 8, 44_100), 8)]
+)
+def test_sound_of_any_usual_shape_is_sent(comfy: Comfy, shape: tuple[int, ...], channels: int) -> None:
+    sound = {"waveform": torch.zeros(shape), "sample_rate": 44_100}
+    run_with(comfy, of_frames(audio=sound), video_to_video).ok()
+    with av.open(io.BytesIO(puts(comfy)[0].body)) as container:
+        assert container.streams.audio[0].codec_context.channels == channels
+
+
+@pytest.mark.parametrize("sound", ["", {}, {"waveform": torch.zeros(9), "sample_rate": 9}, {"waveform": None}], ids=str)
+def test_sound_that_is_none_is_said_to_be(comfy: Comfy, sound: object) -> None:
+    outcome = run_with(comfy, of_frames(audio=sound), video_to_video)
+    assert "The sound of the linked video is no AUDIO of ComfyUI" in outcome.error and comfy.requests == []
 
 
 def test_two_parts_of_one_video_are_two_jobs(comfy: Comfy) -> None:

@@ -281,3 +281,28 @@ def test_the_identity_of_a_clip_is_its_file_and_its_part(tmp_path: Path) -> None
     whole = order_media.of_file(path, never_stop, "wan2-6").digest
     parts = {order_media.of_file(path, never_stop, "wan2-6", start_seconds=at).digest for at in (0.25, 0.5)}
     assert len(parts | {whole}) == 3
+
+
+@pytest.mark.parametrize(
+    ("when", "what"), [("before", "another clip"), ("before", "gone"), ("meanwhile", "another clip")]
+)
+def test_a_file_that_is_another_by_the_time_it_is_sent_is_not_sent(tmp_path: Path, when: str, what: str) -> None:
+    path = clip(tmp_path)
+    (tmp_path / "other").mkdir()
+    other, uploads = clip(tmp_path / "other", seconds=4.0), tmp_path / "uploads"
+    uploads.mkdir()
+    medium = sources.of_file(path, never_stop, "wan2-6")
+
+    def change() -> bool:
+        if path.exists() and path.stat().st_size != other.stat().st_size:
+            path.unlink()
+            if what == "another clip":
+                path.write_bytes(other.read_bytes())
+        return False
+
+    if when == "before":
+        change()
+    with pytest.raises(InputError, match=r"clip\.mp4 has changed, or is gone") as refused:
+        medium.write(uploads, change if when == "meanwhile" else never_stop)
+    assert refused.value.charge is Charge.NOT_SENT
+    assert list(uploads.iterdir()) == []
