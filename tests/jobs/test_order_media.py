@@ -291,7 +291,7 @@ def test_a_file_that_is_another_by_the_time_it_is_sent_is_not_sent(tmp_path: Pat
     (tmp_path / "other").mkdir()
     other, uploads = clip(tmp_path / "other", seconds=4.0), tmp_path / "uploads"
     uploads.mkdir()
-    medium = sources.of_file(path, never_stop, "wan2-6")
+    medium = order_media.of_file(path, never_stop, "wan2-6")
 
     def change() -> bool:
         if path.exists() and path.stat().st_size != other.stat().st_size:
