@@ -9,22 +9,6 @@ import { number, t } from "./words.js";
 /** A little more than the 30 s that the server keeps a balance for. */
 const BALANCE_MS = 31_000;
 
-/**
- * @typedef {object} Account
- * @property {string | null} problem
- * @property {"environment" | "file" | "none"} key_source
- * @property {string | null} masked_key
- * @property {boolean} rehearsal
- * @property {"environment" | "panel" | "default"} rehearsal_source
- * @property {string} host
- * @property {boolean} writable may this browser set things without a code?
- * @property {Other[]} [others] with jobs that may be of this account
- * @property {boolean} shared do several users of this ComfyUI use this account?
- *
- * @typedef {{ account: string, jobs: number, unfinished: number }} Other
- * @typedef {"right" | "wrong" | "unknown"} Verdict what the gateway said of the key
- */
-
 const KEYS_PAGE = "https://www.apimall.ai/api-keys";
 
 export class AccountCorner {
@@ -40,9 +24,9 @@ export class AccountCorner {
 		this.open = undefined;
 		/** @type {ReturnType<typeof setTimeout> | undefined} */
 		this.later = undefined;
-		this.balance = h("span", { class: "sum" }, "\u2026");
+		this.balance = h("span.sum", "\u2026");
 		this.elsewhere = new Elsewhere(() => this.account && this.#show(this.account, false));
-		this.element = h("section", { class: "account", "aria-label": t("account.title") });
+		this.element = h("section.account", { "aria-label": t("account.title") });
 	}
 
 	async refresh(changed = false) {
@@ -54,7 +38,7 @@ export class AccountCorner {
 		this.#showBalance(told);
 	}
 
-	/** @param {{ credits: number | null, problem: string | null, key: Verdict }} told */
+	/** @param {Balance} told */
 	#showBalance({ credits, problem, key }) {
 		this.balance.textContent = credits === null ? "\u2013" : number(credits);
 		this.balance.title = problem ?? "";
@@ -92,18 +76,13 @@ export class AccountCorner {
 		this.open ??= !ready || Boolean(account.problem);
 		this.account = account;
 		this.element.replaceChildren(
-			h(
-				"div",
-				{ class: "top" },
-				...(ready && !account.problem ? this.#sum() : [h("b", {}, t("account.no_key"))]),
-				this.#opener(),
-			),
-			h("p", { class: "small quiet" }, this.#line(account)),
-			h("p", { class: "small verdict", role: "status" }),
-			h("p", { class: "small quiet", hidden: !account.shared }, t("account.shared")),
-			h("p", { class: "small problem balance-problem" }, account.problem ?? ""),
+			h("div.top", ...(ready && !account.problem ? this.#sum() : [h("b", t("account.no_key"))]), this.#opener()),
+			h("p.small.quiet", this.#line(account)),
+			h("p.small.verdict", { role: "status" }),
+			h("p.small.quiet", { hidden: !account.shared }, t("account.shared")),
+			h("p.small.problem.balance-problem", account.problem ?? ""),
 			...(account.others ?? []).map((other) => this.#question(other)),
-			h("div", { class: "more", hidden: !this.open }, ...this.#settings(account)),
+			h("div.more", { hidden: !this.open }, ...this.#settings(account)),
 		);
 		this.tell(account, changed);
 		if (!ready || account.problem) this.told(false);
@@ -113,7 +92,7 @@ export class AccountCorner {
 	#sum() {
 		return [
 			this.balance,
-			h("span", { class: "quiet small" }, t(this.account?.rehearsal ? "account.play_credits" : "account.credits")),
+			h("span.quiet.small", t(this.account?.rehearsal ? "account.play_credits" : "account.credits")),
 		];
 	}
 
@@ -134,11 +113,11 @@ export class AccountCorner {
 		const answer = (/** @type {boolean} */ same, /** @type {string} */ words) =>
 			h("button", { click: () => this.#write("account/same", { other: account, same }) }, words);
 		return h(
-			"div",
-			{ class: "asking small", role: "group" },
-			h("b", {}, t("account.same")),
-			h("p", {}, t("account.same.about", { jobs: number(jobs), unfinished: number(unfinished) })),
-			h("div", { class: "verbs" }, answer(true, t("account.same.yes")), answer(false, t("account.same.no"))),
+			"div.asking.small",
+			{ role: "group" },
+			h("b", t("account.same")),
+			h("p", t("account.same.about", { jobs: number(jobs), unfinished: number(unfinished) })),
+			h("div.verbs", answer(true, t("account.same.yes")), answer(false, t("account.same.no"))),
 		);
 	}
 
@@ -172,18 +151,17 @@ export class AccountCorner {
 		});
 		box.checked = account.rehearsal;
 		return h(
-			"label",
-			{ class: "switch" },
+			"label.switch",
 			box,
-			h("span", {}, t("account.rehearsal")),
-			h("span", { class: "small quiet" }, t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about")),
+			h("span", t("account.rehearsal")),
+			h("span.small.quiet", t(fixed ? "account.rehearsal.fixed" : "account.rehearsal.about")),
 		);
 	}
 
 	/** @param {Account} account */
 	#key(account) {
 		if (account.rehearsal) return null;
-		if (account.key_source === "environment") return h("p", { class: "small quiet" }, t("account.key.fixed"));
+		if (account.key_source === "environment") return h("p.small.quiet", t("account.key.fixed"));
 		const whence = h("a", { href: KEYS_PAGE, target: "_blank", rel: "noreferrer" }, t("account.key.whence"));
 		const field = h("input", {
 			type: "password",
@@ -200,10 +178,9 @@ export class AccountCorner {
 		};
 		return h(
 			"div",
-			{},
-			h("form", { submit: save }, field, h("button", { class: "main", type: "submit" }, t("account.key.save"))),
-			h("p", { class: "small quiet" }, t("account.key.about")),
-			h("p", { class: "small" }, whence),
+			h("form", { submit: save }, field, h("button.main", { type: "submit" }, t("account.key.save"))),
+			h("p.small.quiet", t("account.key.about")),
+			h("p.small", whence),
 		);
 	}
 
@@ -233,7 +210,7 @@ export class AccountCorner {
 		}
 	}
 
-	/** @param {{ credits: number | null, problem: string | null, key: Verdict }} told the gateway was asked for a new key */
+	/** @param {Balance} told the gateway was asked for a new key */
 	#showVerdict(told) {
 		this.#showBalance(told);
 		this.element.querySelector(".verdict")?.replaceChildren(t(`account.key.${told.key}`));

@@ -5,12 +5,6 @@ import { app } from "../../../scripts/app.js";
 import { notice } from "./notices.js";
 import { t } from "./words.js";
 
-/**
- * @typedef {import("@comfyorg/comfyui-frontend-types").ComfyExtension} ComfyExtension
- * @typedef {Parameters<NonNullable<ComfyExtension["nodeCreated"]>>[0]} AnyNode
- * @typedef {AnyNode & HoldsElements} GraphNode
- */
-
 /** @type {Record<string, string>} The node that makes each type of job. */
 export const NODE_OF_TYPE = {
 	"text-to-video": "APIMall_TextToVideo",

@@ -13,32 +13,6 @@ import { moreTakes, newNode } from "./takes.js";
 import { showTrouble } from "./trouble.js";
 import { moment, span, t } from "./words.js";
 
-/**
- * @typedef {object} Job as the server describes it
- * @property {number} id
- * @property {string} series the same for all takes of one thing
- * @property {string} model
- * @property {string} type
- * @property {string} prompt
- * @property {string} duration
- * @property {string} resolution
- * @property {number} take
- * @property {string} state
- * @property {string | null} parked why nobody goes on with it
- * @property {string} charge
- * @property {number | null} credits_used
- * @property {number | null} credits_refunded
- * @property {string | null} task_id
- * @property {string | null} file
- * @property {number | null} seconds
- * @property {number} created_at
- * @property {number | null} accepted_at
- * @property {boolean} unfinished
- * @property {string | null} error
- *
- * @typedef {(job: Job) => { credits: number | null, seconds: number | null }} Learned what such jobs took before
- */
-
 /** @type {Record<string, [tone: string, shape: string]>} */
 const FACES = {
 	unsent: ["warn", "cross"],
@@ -63,7 +37,7 @@ function face({ state, parked }) {
 export class Card {
 	/**
 	 * @param {() => number} now seconds since the epoch by the server's clock
-	 * @param {Learned} learned
+	 * @param {(job: Job) => Learned} learned what such jobs took before
 	 * @param {(path: string, body: unknown) => Promise<unknown>} act
 	 */
 	constructor(now, learned, act) {
@@ -75,7 +49,7 @@ export class Card {
 		this.jobs = [];
 		/** @type {number | undefined} */
 		this.chosen = undefined;
-		this.element = h("li", { class: "job" });
+		this.element = h("li.job");
 	}
 
 	/** The take that is looked at: the one chosen, or the newest. */
@@ -131,7 +105,7 @@ export class Card {
 		const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
 		this.element.className = `job ${tone} ${this.open ? "open" : ""}`;
 		this.element.replaceChildren(
-			h("div", { class: "row" }, this.open && job.file ? null : this.#thumb(shape), this.#facts()),
+			h("div.row", this.open && job.file ? null : this.#thumb(shape), this.#facts()),
 			...(this.jobs.length > 1 ? [this.#strip()] : []),
 			...(this.open ? [this.#inside()] : []),
 		);
@@ -140,17 +114,12 @@ export class Card {
 	/** @param {string} shape */
 	#thumb(shape) {
 		const { job } = this;
-		if (!job.file) return h("div", { class: "thumb" }, icon(shape), this.#bar());
+		if (!job.file) return h("div.thumb", icon(shape), this.#bar());
 		const button = h(
-			"button",
-			{
-				class: "thumb",
-				"data-verb": "play",
-				"aria-label": t("card.play"),
-				click: () => this.#toggle(),
-			},
+			"button.thumb",
+			{ "data-verb": "play", "aria-label": t("card.play"), click: () => this.#toggle() },
 			poster(job),
-			h("span", { class: "play" }, icon("play")),
+			h("span.play", icon("play")),
 		);
 		draggable(button, job);
 		scrubbed(button, job.file);
@@ -173,27 +142,20 @@ export class Card {
 	#facts() {
 		const { job } = this;
 		const title = h(
-			"button",
-			{
-				class: "title",
-				"data-verb": "open",
-				"aria-expanded": String(this.open),
-				click: () => this.#toggle(),
-			},
-			h("span", { class: "prompt" }, job.prompt.trim() || t(job.type ? "card.no_prompt" : "card.foreign")),
+			"button.title",
+			{ "data-verb": "open", "aria-expanded": String(this.open), click: () => this.#toggle() },
+			h("span.prompt", job.prompt.trim() || t(job.type ? "card.no_prompt" : "card.foreign")),
 		);
 		return h(
-			"div",
-			{ class: "facts" },
+			"div.facts",
 			title,
 			h(
-				"p",
-				{ class: "state" },
-				h("b", {}, t(`state.${face(job)}`)),
-				h("span", { class: "quiet" }, cost(job)),
-				h("span", { class: "quiet running-time" }, this.#time()),
+				"p.state",
+				h("b", t(`state.${face(job)}`)),
+				h("span.quiet", cost(job)),
+				h("span.quiet.running-time", this.#time()),
 			),
-			h("p", { class: "kind" }, this.#kind()),
+			h("p.kind", this.#kind()),
 			this.open ? null : this.#verbs(false),
 		);
 	}
@@ -234,7 +196,7 @@ export class Card {
 					click: () => choose(job),
 				},
 				job.file ? poster(job) : icon(shape),
-				h("span", { class: "number" }, String(job.take)),
+				h("span.number", String(job.take)),
 			);
 			if (job.file) {
 				draggable(button, job);
@@ -242,7 +204,7 @@ export class Card {
 			}
 			return button;
 		});
-		return h("div", { class: "strip", role: "group", "aria-label": t("card.takes") }, ...takes, this.#comparing());
+		return h("div.strip", { role: "group", "aria-label": t("card.takes") }, ...takes, this.#comparing());
 	}
 
 	#comparing() {
@@ -268,7 +230,7 @@ export class Card {
 			all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
 			job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
 		];
-		return verbs.some(Boolean) ? h("div", { class: "verbs" }, ...verbs) : null;
+		return verbs.some(Boolean) ? h("div.verbs", ...verbs) : null;
 	}
 
 	/**
@@ -282,15 +244,15 @@ export class Card {
 	#download() {
 		const file = String(this.job.file);
 		return h(
-			"a",
-			{ class: "button", href: clipAddress(file), download: file, title: t("verb.download.tip") },
+			"a.button",
+			{ href: clipAddress(file), download: file, title: t("verb.download.tip") },
 			t("verb.download"),
 		);
 	}
 
 	#inside() {
 		const { job } = this;
-		const gone = h("p", { class: "small quiet", hidden: true }, t("card.file_gone"));
+		const gone = h("p.small.quiet", { hidden: true }, t("card.file_gone"));
 		const player = job.file ? video(job.file, { controls: true, loop: true }) : null;
 		player?.setAttribute("aria-label", job.prompt);
 		player?.addEventListener("error", () => {
@@ -298,8 +260,7 @@ export class Card {
 			gone.hidden = false;
 		});
 		return h(
-			"div",
-			{ class: "inside" },
+			"div.inside",
 			player,
 			gone,
 			this.#verbs(true),
@@ -321,7 +282,7 @@ export class Card {
 			this.#settle("answer", { task_id: field.value });
 		};
 		const button = h("button", { type: "submit", title: t("verb.answer.tip") }, t("verb.answer"));
-		return h("form", { class: "search", submit: answer }, field, button);
+		return h("form.search", { submit: answer }, field, button);
 	}
 
 	/**

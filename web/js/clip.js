@@ -9,7 +9,7 @@ const HOVER_MS = 150;
 
 /**
  * A Load Video with the clip of a job.
- * @param {import("./card.js").Job} job
+ * @param {Job} job
  * @param {[number, number]} [at]
  */
 export function loadNode(job, at) {
@@ -18,7 +18,7 @@ export function loadNode(job, at) {
 
 /**
  * @param {string} file
- * @param {import("./look.js").Given} given
+ * @param {Given} given
  */
 export function video(file, given) {
 	const element = h("video", { preload: "metadata", playsinline: true, ...given });
@@ -64,7 +64,7 @@ export function scrubbed(frame, file) {
 /**
  * Let go over the canvas, a Load Video with the clip is put there.
  * @param {HTMLElement} handle
- * @param {import("./card.js").Job} job
+ * @param {Job} job
  */
 export function draggable(handle, job) {
 	handle.draggable = true;

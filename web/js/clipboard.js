@@ -24,7 +24,7 @@ export async function copy(text, near) {
  * @param {HTMLElement} near
  */
 function copySelection(text, near) {
-	const field = h("textarea", { class: "unseen", readonly: true, tabindex: -1 });
+	const field = h("textarea.unseen", { readonly: true, tabindex: -1 });
 	field.value = text;
 	near.append(field);
 	field.select();

@@ -10,8 +10,6 @@ import { t } from "./words.js";
 const APART_SECONDS = 0.06;
 const FRAME_SECONDS = 1 / 24;
 
-/** @typedef {import("./card.js").Job} Job */
-
 /**
  * @param {Job[]} jobs with their files
  * @param {HTMLElement} near an element of the panel: the dialog shares its look
@@ -38,21 +36,15 @@ class LightTable {
 			"aria-label": t("compare.clock"),
 			input: () => this.#seek((this.#length() * Number(this.clock.value)) / 1000),
 		});
-		this.playing = h("button", { class: "main", click: () => this.#toggle() }, icon("play"), t("compare.play"));
+		this.playing = h("button.main", { click: () => this.#toggle() }, icon("play"), t("compare.play"));
 		this.tiles = h("div", { class: `tiles of-${jobs.length}` }, ...jobs.map((job, place) => this.#tile(job, place)));
 		const close = () => this.dialog.close();
 		this.dialog = h(
-			"dialog",
-			{
-				class: "compare",
-				"aria-label": t("compare.title"),
-				close: () => this.#end(),
-				keydown: (event) => this.#key(event),
-			},
+			"dialog.compare",
+			{ "aria-label": t("compare.title"), close: () => this.#end(), keydown: (event) => this.#key(event) },
 			this.tiles,
 			h(
 				"footer",
-				{},
 				this.playing,
 				this.#button("compare.back", () => this.#step(-1)),
 				this.#button("compare.forth", () => this.#step(1)),
@@ -80,14 +72,12 @@ class LightTable {
 		};
 		return h(
 			"figure",
-			{},
 			this.videos[place],
 			h(
 				"figcaption",
-				{},
-				h("b", {}, t("card.take", { take: job.take })),
-				h("span", { class: "quiet" }, cost(job)),
-				h("label", {}, h("input", { type: "checkbox", change: hear }), t("compare.sound")),
+				h("b", t("card.take", { take: job.take })),
+				h("span.quiet", cost(job)),
+				h("label", h("input", { type: "checkbox", change: hear }), t("compare.sound")),
 				h("button", { title: t("compare.use.tip"), click: use }, t("compare.use")),
 			),
 		);
@@ -106,7 +96,7 @@ class LightTable {
 		const toggle = () => {
 			wipe.hidden = !this.tiles.classList.toggle("wiped");
 		};
-		return h("span", { class: "wiping" }, this.#button("compare.wipe", toggle), wipe);
+		return h("span.wiping", this.#button("compare.wipe", toggle), wipe);
 	}
 
 	/**

@@ -26,11 +26,10 @@ export class Elsewhere {
 			placeholder: t("elsewhere.code"),
 		});
 		this.known = h("input", { type: "checkbox" });
-		this.told = h("p", { class: "small quiet", role: "status" });
+		this.told = h("p.small.quiet", { role: "status" });
 		this.element = h(
-			"div",
-			{ class: "elsewhere" },
-			h("p", { class: "small" }, t("elsewhere.about")),
+			"div.elsewhere",
+			h("p.small", t("elsewhere.about")),
 			h("button", { click: () => this.#print() }, t("elsewhere.print")),
 			this.told,
 		);
@@ -59,10 +58,7 @@ export class Elsewhere {
 		}
 		if (!this.printed) {
 			this.printed = true;
-			this.element.append(
-				this.code,
-				IS_PLAIN ? h("label", { class: "plain-http small" }, this.known, t("elsewhere.plain")) : "",
-			);
+			this.element.append(this.code, IS_PLAIN ? h("label.plain-http.small", this.known, t("elsewhere.plain")) : "");
 			this.changed();
 		}
 		this.code.focus();

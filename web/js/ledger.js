@@ -10,19 +10,12 @@ import { number, t } from "./words.js";
 const DAILY_CREDITS = "apimallvideo.Budget.DailyCredits";
 const DAY_MS = 86_400_000;
 
-/** @typedef {{ credits: number, refunded: number, uncertain: number }} Day */
-
 export class Ledger {
 	constructor() {
-		this.sums = h("dl", { class: "totals", "aria-label": t("totals.title") });
-		this.bars = h("div", { class: "bars", hidden: true });
+		this.sums = h("dl.totals", { "aria-label": t("totals.title") });
+		this.bars = h("div.bars", { hidden: true });
 		this.limit = h("input", { type: "number", min: 0, step: 10, change: () => this.#setLimit() });
-		this.days = h(
-			"div",
-			{ hidden: true },
-			this.bars,
-			h("label", { class: "limit small quiet" }, t("totals.limit"), this.limit),
-		);
+		this.days = h("div", { hidden: true }, this.bars, h("label.limit.small.quiet", t("totals.limit"), this.limit));
 	}
 
 	async refresh() {
@@ -33,7 +26,7 @@ export class Ledger {
 			["totals.refunded", month.refunded],
 		];
 		this.sums.replaceChildren(
-			...shown.map(([key, credits]) => h("div", {}, h("dd", {}, number(Number(credits))), h("dt", {}, t(String(key))))),
+			...shown.map(([key, credits]) => h("div", h("dd", number(Number(credits))), h("dt", t(String(key))))),
 		);
 		this.known = days;
 		this.#draw();

@@ -20,14 +20,6 @@ const WIDGET = "apimallvideo_state";
 const WORTH_ASKING = /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"]);
 const ENDS = ["done", "failed", "stopped", "loaded"];
 
-/**
- * @typedef {import("./canvas.js").AnyNode} AnyNode
- * @typedef {import("./canvas.js").GraphNode} GraphNode
- * @typedef {import("./memory.js").Told} Told
- * @typedef {import("./saying.js").Saying} Saying
- * @typedef {import("./saying.js").Standing} Standing
- */
-
 /** @param {Told} told does its run go on? */
 function isLive({ phase }) {
 	return !ENDS.includes(phase);
@@ -73,7 +65,7 @@ export class Lines {
 		line?.show();
 	}
 
-	/** @param {import("./card.js").Job} job it has moved */
+	/** @param {Job} job it has moved */
 	moved(job) {
 		this.memory.moved(job);
 		this.forget();
@@ -136,7 +128,7 @@ class Line {
 		this.element = document.createElement("div");
 		this.element.dataset.apimallLine = "";
 		Object.assign(this.element.style, { pointerEvents: "none", height: `${LINE_PX}px`, overflow: "hidden" });
-		this.body = h("div", { class: "line" });
+		this.body = h("div.line");
 		const root = shadowOf(this.element);
 		keepKeys(root);
 		root.append(this.body);
@@ -259,7 +251,7 @@ class Line {
 
 	/**
 	 * What queueing would newly cost, under what makes it one job with another node; nothing where it would not pay.
-	 * @returns {[[string | Line, import("./messenger.js").Price]] | undefined}
+	 * @returns {[[string | Line, Price]] | undefined}
 	 */
 	price() {
 		const { standing } = this;
@@ -283,15 +275,10 @@ class Line {
 		this.body.className = `line ${tone}`;
 		this.body.replaceChildren(
 			h(
-				"div",
-				{ class: "words", title: full },
-				h(
-					"p",
-					{ class: "head" },
-					rehearsal && h("span", { class: "rehearsal-mark" }, t("rehearsal.mark")),
-					h("b", {}, head),
-				),
-				h("p", { class: "note" }, note),
+				"div.words",
+				{ title: full },
+				h("p.head", rehearsal && h("span.rehearsal-mark", t("rehearsal.mark")), h("b", head)),
+				h("p.note", note),
 			),
 			button || "",
 			fraction !== null && fraction !== undefined ? bar(fraction) : "",

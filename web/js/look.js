@@ -62,26 +62,26 @@ export function keepKeys(root) {
 }
 
 /**
- * @typedef {Node | string | null | undefined | false} Child
- * @typedef {Record<string, string | number | boolean | null | undefined | ((event: any) => void)>} Given
- */
-
-/**
- * A function is a listener, `true` an attribute without a value, null and false are left out.
+ * An element: `h("p.small", "words")`. Of what is given, a function is a listener, `true` an attribute without a value;
+ * null and false are left out.
  * @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag
- * @param {Given} [given]
+ * @param {Tag | `${Tag}.${string}`} kind a tag, and classes
+ * @param {Given | Child} [given] may be left out
  * @param {...Child} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
-export function h(tag, given = {}, ...children) {
-	const element = document.createElement(tag);
+export function h(kind, given, ...children) {
+	const [tag = "", ...classes] = kind.split(".");
+	const element = document.createElement(/** @type {Tag} */ (tag));
+	element.classList.add(...classes);
 	if (element instanceof HTMLButtonElement) element.type = "button";
-	for (const [name, value] of Object.entries(given)) {
-		if (typeof value === "function") element.addEventListener(name, value);
-		else if (value === true) element.setAttribute(name, "");
-		else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, String(value));
-	}
+	if (!given || typeof given !== "object" || given instanceof Node) children.unshift(given);
+	else
+		for (const [name, value] of Object.entries(given)) {
+			if (typeof value === "function") element.addEventListener(name, value);
+			else if (value === true) element.setAttribute(name, "");
+			else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, String(value));
+		}
 	for (const child of children) if (child) element.append(child);
 	return element;
 }
@@ -108,7 +108,7 @@ export function icon(name) {
  * @param {Given} given
  */
 export function tool(title, shape, given) {
-	return h("button", { class: "plain tool", title, "aria-label": title, ...given }, icon(shape));
+	return h("button.plain.tool", { title, "aria-label": title, ...given }, icon(shape));
 }
 
 /**
@@ -139,14 +139,11 @@ export function armed(label, question, act, given) {
 export function bar(fraction) {
 	const filled = h("i");
 	filled.style.width = `${Math.round(100 * Math.min(1, Math.max(0, fraction)))}%`;
-	return h("div", { class: "bar" }, filled);
+	return h("div.bar", filled);
 }
 
 /** @param {[key: string, value: unknown][]} rows what has no value is left out */
 export function ids(...rows) {
 	const known = rows.filter(([, value]) => value);
-	return (
-		known.length > 0 &&
-		h("dl", { class: "ids" }, ...known.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, String(value))]))
-	);
+	return known.length > 0 && h("dl.ids", ...known.flatMap(([key, value]) => [h("dt", t(key)), h("dd", String(value))]));
 }

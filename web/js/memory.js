@@ -4,30 +4,6 @@
 const KEY = "apimallvideo.lastWords";
 const MOST_NODES = 300;
 
-/**
- * @typedef {object} Trouble as `facts` of an error gives it
- * @property {string} kind
- * @property {string} what
- * @property {string} charge
- * @property {string} advice
- * @property {number | null} credits_used
- * @property {number | null} credits_refunded
- *
- * @typedef {object} Told what the server says of a node's job
- * @property {string} prompt_id
- * @property {string} phase
- * @property {number | null} fraction
- * @property {number | null} running
- * @property {number | null} limit
- * @property {import("./card.js").Job | null} job
- * @property {Trouble | null} trouble
- * @property {boolean} fetched
- * @property {string[]} remarks
- * @property {{ frames: number, fps: number, width: number, height: number, seconds: number, sound: boolean }} [clip]
- *
- * @typedef {{ values: Record<string, unknown>, told: Told[] }} LastWord one `told` for each job of the same run
- */
-
 export class Memory {
 	constructor() {
 		/** @type {Map<string, LastWord>} */
@@ -57,7 +33,7 @@ export class Memory {
 		this.save();
 	}
 
-	/** @param {import("./card.js").Job} job it has moved: whatever node spoke of it speaks of it as it is now */
+	/** @param {Job} job it has moved: whatever node spoke of it speaks of it as it is now */
 	moved(job) {
 		for (const told of [...this.words.values()].flatMap((word) => word.told)) {
 			if (told.job?.id === job.id) told.job = { ...job, prompt: job.prompt ?? told.job.prompt };

@@ -10,11 +10,6 @@ const BEGINNING_LENGTH = 60;
 /** Ends of a wait, after which changed inputs would pay a second time. */
 const GOES_ON = new Set(["Detached", "StillRunning"]);
 
-/**
- * @typedef {import("./memory.js").Told} Told
- * @typedef {{ credits: number | null, rehearsal: boolean }} Price
- */
-
 /** @param {"Paying" | "Failed" | "Stopped" | "Arrived"} kind */
 function wanted(kind) {
 	return app.extensionManager?.setting?.get(`apimallvideo.Messages.${kind}`) !== false;
@@ -55,7 +50,7 @@ export class Messenger {
 	}
 
 	/**
-	 * @param {import("./card.js").Job} job
+	 * @param {Job} job
 	 * @param {boolean} awaited by a node, somewhere
 	 */
 	moved(job, awaited) {

@@ -13,8 +13,6 @@ const FILTERS = /** @type {const} */ (["all", "unfinished", "uncertain", "failed
 const SUMS_PAUSE_MS = 1500;
 const TYPED_MS = 300;
 
-/** @typedef {import("./card.js").Job} Job */
-
 /** @type {Record<typeof FILTERS[number], (job: Job) => boolean>} */
 const FITS = {
 	all: () => true,
@@ -31,7 +29,7 @@ export class Panel {
 		this.jobs = new Map();
 		/** @type {Map<string, Card>} by what takes have in common */
 		this.cards = new Map();
-		/** @type {Map<string, { credits: number | null, seconds: number | null }>} */
+		/** @type {Map<string, Learned>} */
 		this.learned = new Map();
 		/** @type {typeof FILTERS[number]} */
 		this.only = "all";
@@ -95,42 +93,29 @@ export class Panel {
 	}
 
 	#frame() {
-		this.mark = h("span", { class: "rehearsal-mark", hidden: true, title: t("rehearsal.tip") }, t("rehearsal.mark"));
+		this.mark = h("span.rehearsal-mark", { hidden: true, title: t("rehearsal.tip") }, t("rehearsal.mark"));
 		this.account = new AccountCorner(
 			(account, changed) => this.#accountIs(account, changed),
 			(ready) => this.#readyIs(ready),
 		);
 		this.ledger = new Ledger();
-		this.list = h("ol", { class: "jobs", "aria-label": t("jobs.title") });
+		this.list = h("ol.jobs", { "aria-label": t("jobs.title") });
 		this.rest = h("div");
-		this.older = h(
-			"div",
-			{ class: "older", hidden: true },
-			h("button", { click: () => this.#more() }, t("jobs.older")),
-		);
-		this.spoken = h("div", { class: "unseen", role: "status" });
-		this.unfinished = h("span", { class: "count", hidden: true });
+		this.older = h("div.older", { hidden: true }, h("button", { click: () => this.#more() }, t("jobs.older")));
+		this.spoken = h("div.unseen", { role: "status" });
+		this.unfinished = h("span.count", { hidden: true });
 		this.body = h(
-			"div",
-			{ class: "panel" },
-			h("header", {}, h("h2", {}, "API Mall"), this.mark),
+			"div.panel",
+			h("header", h("h2", "API Mall"), this.mark),
 			h(
-				"div",
-				{ class: "scroll" },
+				"div.scroll",
 				this.account.element,
 				h(
-					"div",
-					{ class: "sums" },
+					"div.sums",
 					this.ledger.sums,
 					h(
-						"a",
-						{
-							class: "button plain tool",
-							href: EXPORT_ADDRESS,
-							download: "apimall-jobs.csv",
-							title: t("jobs.csv"),
-							"aria-label": t("jobs.csv"),
-						},
+						"a.button.plain.tool",
+						{ href: EXPORT_ADDRESS, download: "apimall-jobs.csv", title: t("jobs.csv"), "aria-label": t("jobs.csv") },
 						icon("fetch"),
 					),
 				),
@@ -152,20 +137,12 @@ export class Panel {
 			this.refresh();
 		};
 		return h(
-			"fieldset",
-			{ class: "filters" },
-			h("legend", { class: "unseen" }, t("filter.title")),
+			"fieldset.filters",
+			h("legend.unseen", t("filter.title")),
 			...FILTERS.map((only) =>
 				h(
 					"label",
-					{},
-					h("input", {
-						class: "unseen",
-						type: "radio",
-						name: "only",
-						checked: only === this.only,
-						change: () => choose(only),
-					}),
+					h("input.unseen", { type: "radio", name: "only", checked: only === this.only, change: () => choose(only) }),
 					t(`filter.${only}`),
 					only === "unfinished" && this.unfinished,
 				),
@@ -191,11 +168,11 @@ export class Panel {
 			"aria-pressed": "false",
 			click: () => tiles.setAttribute("aria-pressed", String(this.list?.classList.toggle("gallery"))),
 		});
-		return h("div", { class: "search" }, field, tiles);
+		return h("div.search", field, tiles);
 	}
 
 	/**
-	 * @param {import("./account.js").Account} account
+	 * @param {Account} account
 	 * @param {boolean} changed
 	 */
 	#accountIs(account, changed) {
@@ -316,27 +293,18 @@ export class Panel {
 	}
 
 	#nothing() {
-		return h(
-			"div",
-			{ class: "empty" },
-			h("p", { class: "quiet" }, t(this.text ? "search.nothing" : `empty.${this.only}`)),
-		);
+		return h("div.empty", h("p.quiet", t(this.text ? "search.nothing" : `empty.${this.only}`)));
 	}
 
 	#lesson() {
 		const add = () => addNode(NODE_OF_TYPE["text-to-video"] ?? "");
 		const steps = [this.ready ? "empty.step.ready" : "empty.step.key", "empty.step.node", "empty.step.queue"];
 		return h(
-			"div",
-			{ class: "empty" },
+			"div.empty",
 			icon("film"),
-			h("p", {}, h("b", {}, t("empty.all"))),
-			h(
-				"ol",
-				{},
-				...steps.map((key) => h("li", { class: key === "empty.step.ready" && "done" }, h("span", {}, t(key)))),
-			),
-			h("button", { class: "main", click: add }, t("empty.add")),
+			h("p", h("b", t("empty.all"))),
+			h("ol", ...steps.map((key) => h("li", { class: key === "empty.step.ready" && "done" }, h("span", t(key))))),
+			h("button.main", { click: add }, t("empty.add")),
 		);
 	}
 
@@ -365,7 +333,7 @@ export class Panel {
 	/** @param {unknown} refused */
 	#complain(refused) {
 		const words = refused instanceof Error ? refused.message : String(refused);
-		this.rest?.replaceChildren(h("div", { class: "empty" }, h("p", { class: "problem", role: "alert" }, words)));
+		this.rest?.replaceChildren(h("div.empty", h("p.problem", { role: "alert" }, words)));
 	}
 }
 

@@ -3,31 +3,6 @@
 
 import { knows, number, span, t } from "./words.js";
 
-/**
- * @typedef {import("./memory.js").Told} Told
- * @typedef {import("./memory.js").Trouble} Trouble
- *
- * @typedef {object} Saying
- * @property {"" | "busy" | "good" | "warn" | "bad"} tone
- * @property {string} head
- * @property {string} note
- * @property {number | null} [fraction]
- * @property {boolean} [rehearsal]
- * @property {Trouble} [trouble] behind "Details"
- * @property {number} [job] its number
- * @property {boolean} [setUp] the panel is where to go on
- * @property {string[]} [remarks]
- *
- * @typedef {object} Standing what the server says of queueing with these values
- * @property {"new" | "paid" | "fetch" | "running" | "sent" | "ended"} standing
- * @property {number} runs
- * @property {number | null} credits
- * @property {number | null} seconds
- * @property {boolean} rehearsal
- * @property {boolean} ready is there a key, or the rehearsal?
- * @property {import("./card.js").Job | null} job
- */
-
 const DOT = " \u00b7 ";
 /** Ends of a wait, not of a job. */
 const GENTLE = new Set(["Detached", "StillRunning", "NotHome"]);
@@ -49,7 +24,7 @@ export function adviceOf({ kind, advice }) {
 	return knows(key) ? t(key) : advice;
 }
 
-/** @param {Pick<Trouble, "charge" | "credits_used" | "credits_refunded">} trouble */
+/** @param {Charged} of */
 export function chargeOf({ charge, credits_used, credits_refunded }) {
 	const stated = credits_used !== null || !knows(`charge.${charge}.unstated`);
 	return t(stated ? `charge.${charge}` : `charge.${charge}.unstated`, {
@@ -60,7 +35,7 @@ export function chargeOf({ charge, credits_used, credits_refunded }) {
 
 /**
  * What a job cost so far, in a few words.
- * @param {Pick<Trouble, "charge" | "credits_used" | "credits_refunded">} of
+ * @param {Charged} of
  */
 export function cost({ charge, credits_used, credits_refunded }) {
 	if (!["running", "charged", "refunded"].includes(charge)) return t(`cost.${charge}`);
@@ -160,7 +135,7 @@ function ofJob(told, now) {
 
 /**
  * The end of a job that failed, so far as its row tells without being asked; the dialog asks for the rest.
- * @param {import("./card.js").Job | null} job
+ * @param {Job | null} job
  * @returns {Trouble | null}
  */
 function endOf(job) {
@@ -170,7 +145,7 @@ function endOf(job) {
 }
 
 /**
- * @param {import("./card.js").Job} job
+ * @param {Job} job
  * @param {boolean} before was it here already?
  * @returns {Saying}
  */

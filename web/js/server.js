@@ -57,12 +57,12 @@ export function on(name, listener) {
 	return () => events.removeEventListener(name, heard);
 }
 
-/** @param {(told: { job: import("./card.js").Job, unfinished: number, awaited: boolean }) => void} listener */
+/** @param {(told: { job: Job, unfinished: number, awaited: boolean }) => void} listener */
 export function onJob(listener) {
 	return on("apimallvideo.jobs", listener);
 }
 
-/** @param {(told: import("./memory.js").Told & { node: string, workflow: string | null }) => void} listener */
+/** @param {(told: Told & { node: string, workflow: string | null }) => void} listener */
 export function onTold(listener) {
 	return on("apimallvideo.node", listener);
 }

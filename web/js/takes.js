@@ -10,8 +10,6 @@ import { number, t } from "./words.js";
 const COUNTS = [1, 3, 5];
 const SETTINGS = /** @type {const} */ (["prompt", "model", "duration", "resolution"]);
 
-/** @typedef {import("./card.js").Job} Job */
-
 /**
  * Buttons that make more takes; the first press of one asks, the second pays.
  * @param {Job} job
@@ -27,7 +25,7 @@ export function moreTakes(job, takes, price) {
 			{ "data-verb": `more-${count}`, "aria-label": t("takes.more", { count }) },
 		),
 	);
-	return h("div", { class: "more-takes" }, h("span", { class: "quiet small" }, t("takes.title")), ...buttons);
+	return h("div.more-takes", h("span.quiet.small", t("takes.title")), ...buttons);
 }
 
 /**

@@ -10,7 +10,7 @@ import { t } from "./words.js";
 /**
  * @param {number} jobId 0: there is no job, only what `known` says
  * @param {HTMLElement} near an element of ours: the dialog shares its look
- * @param {import("./memory.js").Trouble} [known] what was told of it already
+ * @param {Trouble} [known] what was told of it already
  */
 export async function showTrouble(jobId, near, known) {
 	const nothing = { trouble: null, report: "", job: null };
@@ -23,8 +23,7 @@ export async function showTrouble(jobId, near, known) {
 		"dialog",
 		{ "aria-labelledby": "apimall-trouble", close: () => dialog.remove() },
 		h(
-			"div",
-			{ class: "sheet" },
+			"div.sheet",
 			h("h2", { id: "apimall-trouble" }, titleOf(trouble.kind)),
 			part("trouble.what", trouble.what),
 			part("trouble.charged", chargeOf(trouble)),
@@ -36,13 +35,12 @@ export async function showTrouble(jobId, near, known) {
 				["trouble.http", trouble.http_status],
 				["trouble.code", trouble.code],
 			),
-			report && h("details", {}, h("summary", {}, t("trouble.report")), h("pre", { tabindex: 0 }, report)),
+			report && h("details", h("summary", t("trouble.report")), h("pre", { tabindex: 0 }, report)),
 			h(
 				"footer",
-				{},
 				job?.task_id && h("button", { click: () => copy(job.task_id, dialog) }, t("verb.copy")),
 				report && h("button", { click: () => copy(report, dialog) }, t("trouble.copy")),
-				h("button", { class: "main", autofocus: true, click: close }, t("trouble.close")),
+				h("button.main", { autofocus: true, click: close }, t("trouble.close")),
 			),
 		),
 	);
@@ -55,5 +53,5 @@ export async function showTrouble(jobId, near, known) {
  * @param {string} text
  */
 function part(key, text) {
-	return text ? h("section", {}, h("h3", {}, t(key)), h("p", {}, text)) : null;
+	return text ? h("section", h("h3", t(key)), h("p", text)) : null;
 }

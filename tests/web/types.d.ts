@@ -1,0 +1,143 @@
+// What the scripts speak of (`Job`, `Told`, …), for whoever reads them and for the type checker; browsers never load this.
+
+/** A job as the server describes it: `card` in `nodes/panel/job_facts.py`. */
+interface Job {
+  id: number;
+  /** The same for all takes of one thing. */
+  series: string;
+  model: string;
+  type: string;
+  prompt: string;
+  duration: string;
+  resolution: string;
+  take: number;
+  state: string;
+  /** Why nobody goes on with it. */
+  parked: string | null;
+  charge: string;
+  credits_used: number | null;
+  credits_refunded: number | null;
+  task_id: string | null;
+  file: string | null;
+  seconds: number | null;
+  created_at: number;
+  accepted_at: number | null;
+  unfinished: boolean;
+  starred: boolean;
+  error: string | null;
+}
+
+/** What a job cost, so far as it is known. */
+type Charged = Pick<Job, "charge" | "credits_used" | "credits_refunded">;
+
+/** What is told of an error: `facts` in `nodes/gateway/errors.py`. */
+interface Trouble extends Charged {
+  kind: string;
+  what: string;
+  advice: string;
+  task_id?: string | null;
+  request_id?: string | null;
+  provider_request_id?: string | null;
+  http_status?: number | null;
+  code?: string | null;
+}
+
+/** What the server says of a node's job while its run goes on, and at its end. */
+interface Told {
+  prompt_id: string;
+  phase: string;
+  fraction: number | null;
+  running: number | null;
+  limit: number | null;
+  job: Job | null;
+  trouble: Trouble | null;
+  fetched: boolean;
+  remarks: string[];
+  clip?: { frames: number; fps: number; width: number; height: number; seconds: number; sound: boolean };
+}
+
+/** What a browser keeps of a node: one `told` for each job of the same run, and the widget values they are true for. */
+interface LastWord {
+  values: Record<string, unknown>;
+  told: Told[];
+}
+
+/** What the server says of queueing with some widget values. */
+interface Standing {
+  standing: "new" | "paid" | "fetch" | "running" | "sent" | "ended";
+  runs: number;
+  credits: number | null;
+  seconds: number | null;
+  rehearsal: boolean;
+  /** Is there a key, or the rehearsal? */
+  ready: boolean;
+  job: Job | null;
+}
+
+/** The two rows of a node's line. */
+interface Saying {
+  tone: "" | "busy" | "good" | "warn" | "bad";
+  head: string;
+  note: string;
+  fraction?: number | null;
+  rehearsal?: boolean;
+  /** Behind "Details". */
+  trouble?: Trouble;
+  /** Its number. */
+  job?: number;
+  /** The panel is where to go on. */
+  setUp?: boolean;
+  remarks?: string[];
+}
+
+interface Price {
+  credits: number | null;
+  rehearsal: boolean;
+}
+
+interface Account {
+  problem: string | null;
+  key_source: "environment" | "file" | "none";
+  masked_key: string | null;
+  rehearsal: boolean;
+  rehearsal_source: "environment" | "panel" | "default";
+  host: string;
+  /** May this browser set things without a code? */
+  writable: boolean;
+  /** Keys with jobs that may be of this account. */
+  others?: Other[];
+  /** Do several users of this ComfyUI use this account? */
+  shared: boolean;
+}
+
+interface Other {
+  account: string;
+  jobs: number;
+  unfinished: number;
+}
+
+/** What the gateway said when it was asked for the balance; `key`: what that tells of the key. */
+interface Balance {
+  credits: number | null;
+  problem: string | null;
+  key: "right" | "wrong" | "unknown";
+}
+
+interface Day {
+  credits: number;
+  refunded: number;
+  uncertain: number;
+}
+
+/** What jobs of a kind took before. */
+interface Learned {
+  credits: number | null;
+  seconds: number | null;
+}
+
+type ComfyExtension = import("@comfyorg/comfyui-frontend-types").ComfyExtension;
+type AnyNode = Parameters<NonNullable<ComfyExtension["nodeCreated"]>>[0];
+type GraphNode = AnyNode & HoldsElements;
+type Child = Node | string | null | undefined | false;
+// biome-ignore lint/suspicious/noExplicitAny: listeners name the kind of their event
+type Given = Record<string, string | number | boolean | null | undefined | ((event: any) => void)>;
