@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,14 +82,15 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def sha256_of(path: Path, stop: Stop = never_stop) -> str:
-    """The SHA-256 of a file's content, hex. Raises OSError, Stopped."""
+def sha256_of(path: Path, stop: Stop = never_stop, most_bytes: int = sys.maxsize) -> str:
+    """The SHA-256 of a file's content, or of its first `most_bytes`, hex. Raises OSError, Stopped."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        while chunk := file.read(min(_CHUNK_BYTES, most_bytes)):
             if stop():
                 raise Stopped
             digest.update(chunk)
+            most_bytes -= len(chunk)
     return digest.hexdigest()
 
 

@@ -268,6 +268,7 @@ class Service:
             self.folders,
             gateway=lambda: self._gateway(self._resumed.get(settings.account, settings)),
             outside=guarded(lambda: self.reach(settings)),
+            secret=lambda: settings.api_key,
             max_jobs=settings.max_jobs,
             way=way,
             budget=Budget(pace=self._pace, account=settings.account),
@@ -346,13 +347,15 @@ def wire(
     *,
     gateway: Callable[[], Gateway],
     outside: Outside,
+    secret: Callable[[], str | None],
     max_jobs: int,
     clocks: Clocks,
     way: Callable[[], None] = lambda: None,
     **more: Any,
 ) -> Runner:
-    """The runner of one account. `more`: what else a Runner takes."""
+    """The runner of one account. `secret()`: what may be in no file; `more`: what else a Runner takes."""
     from .jobs.given_urls import GivenUrls
+    from .jobs.origin import Origins
     from .jobs.results import Results
     from .jobs.runner import Runner
     from .jobs.uploads import Uploads
@@ -362,7 +365,13 @@ def wire(
         journal=journal,
         holders=holders,
         gateway=gateway,
-        results=Results(folders.results, download=outside.download, verify=outside.verify, way=way),
+        results=Results(
+            folders.results,
+            download=outside.download,
+            verify=outside.verify,
+            origins=Origins(folders.state / "origins", secret=secret),
+            way=way,
+        ),
         uploads=Uploads(
             journal,
             account,

@@ -53,6 +53,8 @@ STATUS_TEXT_CHARACTERS = 600
 LINE_EVENT = "apimallvideo.node"
 DAILY_LIMIT_SETTING = "apimallvideo.Budget.DailyCredits"
 PROMPT_LIMIT_SETTING = "apimallvideo.Budget.PromptCredits"
+WORKFLOW_SETTING = "apimallvideo.Clips.Workflow"
+UNREADABLE = object()
 SETTINGS_TRIES = 5
 SAME_LENGTH_SECONDS = 0.001
 SAVED_CRF = 16
@@ -110,28 +112,45 @@ def prompt_limit() -> float:
     return _limit(PROMPT_LIMIT_SETTING)
 
 
+def clips_hold_workflows() -> bool:
+    """Whether a clip may hold the workflow that made it: if neither the start of ComfyUI nor its settings say no.
+
+    With --multi-user it may not, since nobody can tell whose settings count.
+    """
+    from comfy.cli_args import args
+
+    if args.disable_metadata or keeps_users_apart():
+        return False
+    return _setting(WORKFLOW_SETTING, True) is True
+
+
 def _limit(setting: str) -> float:
     """A number of credits from ComfyUI's own settings; 0 for any.
 
     Raises SetupError when a limit may be set and cannot be read. With --multi-user, nodes do not learn whose prompt
     they run, and no limit is known.
     """
-    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
-    limit: object = None
-    for _ in range(SETTINGS_TRIES):
-        try:
-            limit = json.loads(path.read_text(encoding="utf-8")).get(setting) or 0.0
-            break
-        except FileNotFoundError:
-            return 0.0
-        except (OSError, ValueError, AttributeError):  # ComfyUI writes the file in place: half of it may be there
-            time.sleep(SETTINGS_PAUSE_SECONDS)
+    limit = _setting(setting, 0.0) or 0.0
     if isinstance(limit, (int, float)) and 0 <= limit < float("inf"):
         return float(limit)
     raise SetupError(
         "A limit of credits cannot be read from ComfyUI's settings",
         advice="Set it again under API Mall Video; 0 is no limit.",
     )
+
+
+def _setting(name: str, default: object) -> object:
+    """One of ComfyUI's own settings; `default` if it was never touched, `UNREADABLE` if that cannot be known."""
+    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+    for _ in range(SETTINGS_TRIES):
+        try:
+            found: object = json.loads(path.read_text(encoding="utf-8")).get(name, default)
+            return found
+        except FileNotFoundError:
+            return default
+        except (OSError, ValueError, AttributeError):  # ComfyUI writes the file in place: half of it may be there
+            time.sleep(SETTINGS_PAUSE_SECONDS)
+    return UNREADABLE
 
 
 def input_videos() -> list[str]:
@@ -222,6 +241,22 @@ def workflow_id(extra_pnginfo: object) -> str | None:
     workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
     found = workflow.get("id") if isinstance(workflow, dict) else None
     return found if isinstance(found, str) else None
+
+
+def workflow_texts(hidden: Any) -> tuple[str, str | None]:
+    """The prompt of the running node (its `cls.hidden`) and the workflow it was queued from, None without; as JSON.
+
+    The prompt is the one that was queued, whatever loops made of it since, without what we wrote into it.
+    """
+    prompt = {node_id: _as_queued(node) for node_id, node in (hidden.prompt or {}).items()}
+    workflow = hidden.extra_pnginfo.get("workflow") if isinstance(hidden.extra_pnginfo, dict) else None
+    return json.dumps(prompt), json.dumps(workflow) if isinstance(workflow, dict) else None
+
+
+def _as_queued(node: Any) -> Any:
+    if not (isinstance(node, dict) and str(node.get("class_type")).startswith(NODE_ID_PREFIX)):
+        return node
+    return {**node, "inputs": {name: value for name, value in node["inputs"].items() if not name.startswith("_")}}
 
 
 def show_progress(node_id: str, value: float, maximum: float) -> None:

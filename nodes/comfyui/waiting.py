@@ -42,7 +42,7 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
     line = NodeText(hidden)
     with reported(line):
-        wanted = await off_loop(order)
+        wanted = await off_loop(lambda stop: _with_origin(order(stop), hidden))
         remarks = list(wanted.warnings)
         wanted = _noting_uploads(wanted, remarks)
         bound = queued.binding(hidden)
@@ -93,6 +93,14 @@ async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
         remarks = [] if wanted else [f"The newest job that was not collected yet: task {ticket.status().job.task_id}"]
         await follow(ticket, line, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS), remarks=remarks)
         return await _outputs(ticket, hidden, line, remarks)
+
+
+def _with_origin(order: Order, hidden: Any) -> Order:
+    from ..jobs.origin import Origin
+
+    if not host.clips_hold_workflows():
+        return order
+    return replace(order, origin=Origin(*host.workflow_texts(hidden)))
 
 
 def _runner(bound: queued.Binding) -> Runner:

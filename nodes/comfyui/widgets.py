@@ -10,8 +10,9 @@ from ..gateway import models
 from ..jobs.order import LARGEST_TAKE
 
 CATEGORY = "API Mall"
-HIDDEN = [io.Hidden.unique_id, io.Hidden.dynprompt, io.Hidden.extra_pnginfo]
-"""What every node of ours is told of its surroundings: its id, the graph as it grows, and the workflow it is in."""
+HIDDEN = [io.Hidden.unique_id, io.Hidden.dynprompt, io.Hidden.prompt, io.Hidden.extra_pnginfo]
+"""What every node of ours is told of its surroundings: its id, the graph as it grows, the prompt as it was
+queued, and the workflow it came from."""
 
 
 def prompt(tooltip: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from ..gateway.errors import InputError
 from ..gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO, Offer
 from ..journal.rows import Intent
 from ..stopping import Stop
+from .origin import Origin
 
 LARGEST_TAKE = 2_147_483_647
 
@@ -43,7 +44,10 @@ class MediumFile:
 
 @dataclass(frozen=True)
 class Order:
-    """One job as its user describes it. `references`: media to upload and https URLs, in the order given."""
+    """One job as its user describes it. `references`: media to upload and https URLs, in the order given.
+
+    `origin`: where it was asked for; makes no job another one.
+    """
 
     model: str
     type: str
@@ -52,6 +56,7 @@ class Order:
     resolution: str
     take: int = 0
     references: tuple[Medium | str, ...] = ()
+    origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         offer = self._offer

@@ -23,6 +23,7 @@ from ..media.bare import Copyable, copy_bare, copyable
 from ..media.decode import measure, usual_rate
 from ..media.encode import trim_clip
 from ..media.errors import NotAClip
+from ..media.imprint import bytes_of_clip
 from ..media.probe import Clip, probe
 from ..media.span import WHOLE, Span
 from ..media.stills import encode_still, pixel_digest
@@ -69,7 +70,8 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
     whole = not start_seconds and not seconds
     length = seconds or (clip.seconds or measure(path, WHOLE, stop=stop).seconds) - start_seconds
     notes = notes_on_length(length, model)
-    digest = sha256_of(path, stop)
+    # What we wrote behind a clip of ours is no part of it: with and without, it makes the same job.
+    digest = sha256_of(path, stop, bytes_of_clip(path))
     if not whole:
         digest = hashlib.sha256(repr((digest, start_seconds, seconds)).encode()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import uuid
@@ -18,7 +19,11 @@ from ..guard.errors import DiskRefused, DownloadRefused, GuardError, LinkGone
 from ..guard.paths import result_name, result_path
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
+from ..media.imprint import imprint
 from .events import Event
+from .origin import Origin, Origins, receipt
+
+_log = logging.getLogger("apimall_video.jobs")
 
 FOLDER_FILE = ".apimall-folder"
 """Holds the id of a results folder, so that a journal knows it again wherever it is mounted."""
@@ -69,8 +74,10 @@ class Results:
         *,
         download: Downloader,
         verify: Callable[[Path], object],
+        origins: Origins,
         way: Callable[[], None] = lambda: None,
     ) -> None:
+        self._origins = origins
         self._way = way
         self._folder = folder
         self._download = download
@@ -90,6 +97,15 @@ class Results:
                 advice="Check the folder's rights and free space (on Windows also the length of its path), then queue "
                 "again.",
             ) from None
+
+    def note_origin(self, job: Job, origin: Origin | None) -> None:
+        """The clip of a job is to say what asked for it; None: it is not."""
+        if origin is not None:
+            self._origins.keep(job, origin)
+
+    def forget_origins_before(self, moment: float) -> None:
+        """No clip of a job from before `moment`, seconds since the epoch, will come any more."""
+        self._origins.forget_before(moment)
 
     def kept(self, job: Job, deliveries: Sequence[Delivery]) -> Delivery | None:
         """The clip in this folder if it is still the one that was paid for, as a delivery to this folder; else None.
@@ -158,12 +174,24 @@ class Results:
         with whole(target, target.with_name(f".{target.name}.part")) as checked:
             part.replace(checked)
             self._verify(checked)
+            written_behind = self._imprint(job, checked)
+            sha256 = sha256_of(checked) if written_behind else downloaded.sha256
             observe(Event.DOWNLOADED)
         observe(Event.RENAMED)
         self.forget(job)
-        return Delivery(
-            self._folder_id(), target.name, downloaded.size_bytes, target.stat().st_mtime_ns, downloaded.sha256
-        )
+        now = target.stat()
+        return Delivery(self._folder_id(), target.name, now.st_size, now.st_mtime_ns, sha256)
+
+    def _imprint(self, job: Job, path: Path) -> bool:
+        """Write behind a clip what asked for it, if that is known. A clip without it is still the one that was paid."""
+        texts = self._origins.texts(job)
+        try:
+            if texts:
+                imprint(path, receipt(job), texts)
+        except (MediaError, OSError) as problem:
+            _log.info("the workflow of job %s is not in its clip: %s", job.id, problem)
+            return False
+        return bool(texts)
 
     def path_of(self, delivery: Delivery) -> Path:
         """Where a delivery lies."""

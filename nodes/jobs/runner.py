@@ -173,6 +173,7 @@ class Runner:
         with _journal_errors(), self._lock:
             alive = self._holders.alive()
             self._uploads.clear_leftovers(alive)
+            self._results.forget_origins_before(since)
             self._journal.tidy(self.account, alive)
             for failed in self._journal.refunds_due(self.account, since):
                 self._plan_refund(failed, ())
@@ -324,6 +325,8 @@ class Runner:
     # The machine that takes steps
 
     def _begin(self, work: Work) -> None:
+        if work.order is not None:
+            self._results.note_origin(work.job, work.order.origin)
         self._works[work.job.id] = work
         self._plan(work, _BEGIN)
 

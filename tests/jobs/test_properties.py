@@ -196,6 +196,7 @@ class Process:
                 look=lambda url, stop: Glance("image/png", b""),
                 verify=_verify,
             ),
+            secret=lambda: None,
             max_jobs=3,
             clocks=replace(clocks, sleep=lambda seconds: None),
             budget=Budget(1e9, 1e9),

@@ -134,7 +134,7 @@ def test_a_node_is_nobodys_partner_node_and_has_the_hidden_inputs_it_needs(node:
     assert schema.category == "API Mall"
     # With is_api_node ComfyUI would hand us the user's Comfy account token.
     assert not schema.is_api_node and not schema.is_deprecated and not schema.is_experimental
-    assert {io.Hidden.unique_id, io.Hidden.dynprompt, io.Hidden.extra_pnginfo} == set(schema.hidden)
+    assert {io.Hidden.unique_id, io.Hidden.dynprompt, io.Hidden.prompt, io.Hidden.extra_pnginfo} == set(schema.hidden)
 
 
 @pytest.mark.parametrize("node", NODES, ids=IDS)

@@ -109,8 +109,13 @@ class StandinHost:
         """Queue a prompt and wait for its history."""
         return self.wait(self.queue(prompt, client_id=client_id))
 
-    def queue(self, prompt: Prompt, *, client_id: str | None = "browser") -> str:
-        """POST /prompt: the id of the queued prompt. Raises PromptRefused when nothing of it is valid."""
+    def queue(
+        self, prompt: Prompt, *, client_id: str | None = "browser", workflow: Mapping[str, Any] | None = None
+    ) -> str:
+        """POST /prompt: the id of the queued prompt. Raises PromptRefused when nothing of it is valid.
+
+        `workflow`: what a browser sends along of its canvas.
+        """
         json_data: dict[str, Any] = {"prompt": prompt, "client_id": client_id}
         for handler in self.server.on_prompt_handlers:
             try:
@@ -121,7 +126,8 @@ class StandinHost:
         targets, node_errors = asyncio.run(_Validation(self, prompt).valid_targets())
         if not targets:
             raise PromptRefused({"node_errors": node_errors})
-        run = _Run(str(uuid.uuid4()), prompt, targets, client_id, {}, node_errors)
+        extra_data = {"extra_pnginfo": {"workflow": dict(workflow)}} if workflow else {}
+        run = _Run(str(uuid.uuid4()), prompt, targets, client_id, extra_data, node_errors)
         self._runs[run.prompt_id] = run
         self._queue.put(run)
         return run.prompt_id
@@ -469,10 +475,12 @@ class _Execution:
         if blocker is not None:
             return blocker
         schema = self._class(node_id).GET_SCHEMA()
+        pnginfo = self._run.extra_data.get("extra_pnginfo")
         hidden = io.HiddenHolder(
             unique_id=node_id if io.Hidden.unique_id in schema.hidden else None,
             prompt=self._run.prompt if io.Hidden.prompt in schema.hidden else None,
             dynprompt=self._graph if io.Hidden.dynprompt in schema.hidden else None,
+            extra_pnginfo=pnginfo if io.Hidden.extra_pnginfo in schema.hidden else None,
         )
         execute = _clone(self._class(node_id), hidden).execute
         if not asyncio.iscoroutinefunction(execute):

@@ -197,6 +197,7 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
             look=wiring.look or guard.look,
             verify=wiring.verify,
         ),
+        secret=lambda: wiring.key,
         max_jobs=wiring.max_jobs,
         clocks=clocks,
         budget=wiring.budget(),

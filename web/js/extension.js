@@ -35,15 +35,11 @@ function showCount(unfinished) {
 	if (tab) tab.iconBadge = () => (unfinished ? String(unfinished) : null);
 }
 
-/**
- * @param {string} id
- * @param {string} name
- * @param {string} tooltip
- */
-function toggle(id, name, tooltip) {
+/** @param {string[]} of */
+function toggle([id = "", name = "", tooltip]) {
 	const type = /** @type {const} */ ("boolean");
-	const category = ["API Mall Video", ...id.split(".").slice(1)];
-	return { id, name, tooltip, category, type, defaultValue: true };
+	const category = ["API Mall Video", ...id.split(".")];
+	return { id: `apimallvideo.${id}`, name, tooltip, category, type, defaultValue: true };
 }
 
 function openPanel() {
@@ -66,27 +62,26 @@ onJob(async ({ job, unfinished, awaited }) => {
 app.registerExtension({
 	name: "apimallvideo.panel",
 	settings: [
-		toggle(
-			"apimallvideo.Nodes.ShowEstimate",
-			"Show price, state and result on the node",
-			"A line on each node of this pack. It is not saved with the workflow.",
-		),
-		toggle(
-			"apimallvideo.Messages.Paying",
-			"Say what a prompt will newly pay",
-			"When it is queued, from what such jobs cost before.",
-		),
-		toggle("apimallvideo.Messages.Failed", "Say when a job failed", "With what it cost and what to do now."),
-		toggle(
-			"apimallvideo.Messages.Stopped",
-			"Say what becomes of a job after an interrupt",
-			"A job that was sent goes on and is paid for.",
-		),
-		toggle(
-			"apimallvideo.Messages.Arrived",
-			"Say when a clip came that nobody waited for",
-			"It is in the panel, and was paid for already.",
-		),
+		...[
+			[
+				"Nodes.ShowEstimate",
+				"Show price, state and result on the node",
+				"A line on each node of this pack. It is not saved with the workflow.",
+			],
+			["Clips.Workflow", "Write the workflow into clips", "Dropped on the canvas, a clip opens it. Uploads hold none."],
+			["Messages.Paying", "Say what a prompt will newly pay", "When it is queued, from what such jobs cost before."],
+			["Messages.Failed", "Say when a job failed", "With what it cost and what to do now."],
+			[
+				"Messages.Stopped",
+				"Say what becomes of a job after an interrupt",
+				"A job that was sent goes on and is paid for.",
+			],
+			[
+				"Messages.Arrived",
+				"Say when a clip came that nobody waited for",
+				"It is in the panel, and was paid for already.",
+			],
+		].map(toggle),
 		{
 			...LIMIT,
 			id: DAILY_CREDITS,

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-args = SimpleNamespace(multi_user=False)
+args = SimpleNamespace(multi_user=False, disable_metadata=False)
