@@ -67,12 +67,25 @@ class WaitEnded(RuntimeError):
 
 
 def state_folder() -> Path:
-    """Where the journal and the key file live: `user/__apimall_video`, which ComfyUI never serves. Created private."""
+    """Where the journal and the key file live: `user/__apimall_video`, which ComfyUI never serves. Created private.
+
+    Raises SetupError where it cannot be.
+    """
     if hasattr(folder_paths, "get_system_user_directory"):
         folder = Path(folder_paths.get_system_user_directory(STATE_FOLDER_NAME))
     else:  # before 0.3.75: the same place by hand
         folder = Path(folder_paths.get_user_directory()) / f"__{STATE_FOLDER_NAME}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _created(folder, mode=0o700)
+
+
+def _created(folder: Path, mode: int = 0o777) -> Path:
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as refusal:
+        raise SetupError(
+            f"The folder {folder} cannot be made ({refusal.strerror})",
+            advice="Check what lies there, the rights and the free space, then queue again.",
+        ) from None
     return folder
 
 
@@ -96,10 +109,8 @@ def temp_folder() -> Path:
 
 
 def results_folder() -> Path:
-    """`output/apimall`, created."""
-    folder = output_folder() / RESULTS_FOLDER_NAME
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """`output/apimall`, created. Raises SetupError."""
+    return _created(output_folder() / RESULTS_FOLDER_NAME)
 
 
 def daily_limit() -> float:

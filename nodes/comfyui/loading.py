@@ -24,7 +24,7 @@ from .linked_video import alone_with, clip_of
 from .loaded_urls import LOADED_FOLDER
 from .node_text import NodeText
 from .outputs import Part, Slot, decoded
-from .waiting import off_loop, reported
+from .waiting import before_sending, off_loop, reported
 
 if TYPE_CHECKING:
     from comfy_api.latest import Input
@@ -85,7 +85,8 @@ async def load(hidden: Any, wanted: Wanted) -> io.NodeOutput:
     line = NodeText(hidden)
     with reported(line):
         linked, asked = host.linked_outputs(hidden), loaded_urls.asked_in_this_prompt()
-        output, path = await off_loop(lambda stop: _load(wanted, linked, asked, line, stop))
+        with before_sending():
+            output, path = await off_loop(lambda stop: _load(wanted, linked, asked, line, stop))
         handed_out.remember(hidden, path)
         return output
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfy_api.latest import io
 
-from ..gateway.errors import APIMallError, InputError, NotDecoded
+from ..gateway.errors import APIMallError, InputError, NotDecoded, SetupError
 from ..journal.rows import State
 from ..media.errors import MediaError
 from ..stopping import Stop, Stopped
@@ -42,7 +42,8 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
     line = NodeText(hidden)
     with reported(line):
-        wanted = await off_loop(lambda stop: _with_origin(order(stop), hidden))
+        with before_sending():
+            wanted = await off_loop(lambda stop: _with_origin(order(stop), hidden))
         remarks = list(wanted.warnings)
         wanted = _noting_uploads(wanted, remarks)
         bound = queued.binding(hidden)
@@ -136,6 +137,19 @@ def reported(line: NodeText) -> Iterator[None]:
     except APIMallError as problem:
         line.failed(problem)
         raise
+
+
+@contextmanager
+def before_sending() -> Iterator[None]:
+    """A disk that is full, or may not be read or written, in words. Raises SetupError: nothing was sent yet."""
+    try:
+        yield
+    except OSError as refusal:
+        where = f": {refusal.filename}" if refusal.filename else ""
+        raise SetupError(
+            f"The disk refuses what is needed here ({refusal.strerror or type(refusal).__name__}{where})",
+            advice="Check rights and free space of ComfyUI's input, output and temp folders, then queue again.",
+        ) from None
 
 
 def task_id_of(text: str) -> str | None:

@@ -82,6 +82,14 @@ class Database:
         with self._ready():
             pass
 
+    def require_lasting(self) -> None:
+        """Raises JournalError where what is written would be lost: the file was removed, or its disk unmounted.
+
+        SQLite writes on into a file without a name, and says nothing.
+        """
+        if _identity(self._path) is None:
+            raise JournalError("its file is gone: put it back, or restart ComfyUI to begin a new one")
+
     def close(self) -> None:
         self._check.stop()
         with self._lock, told():

@@ -272,10 +272,12 @@ class Journal:
 
         `limit`: slots of the plan. `allowance`: what may still be spent, None for anything. `uptime` and `boot`: a
         second clock, by which its age can be told. After an end that was none it waits until the whole file is known to
-        be sound: what a damaged one does not tell of would be paid again.
+        be sound: what a damaged one does not tell of would be paid again, as would what is written where nobody can
+        read it later.
         """
         self._database.require_sound(if_doubtful=True)
         with self._database.transaction():
+            self._database.require_lasting()
             now = self.get(job.id)
             if now.state is State.INTENDED:
                 if not self.slots(now, limit, alive).free:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from nodes import settings
 from nodes.comfyui import instance
 from nodes.gateway.errors import SetupError
-from tests.support.node_files import Comfy
+from tests.support.node_files import Comfy, save, text_to_video
 
 
 @pytest.fixture
@@ -36,3 +37,14 @@ def test_a_variable_that_cannot_be_followed_starts_nothing_elsewhere(fresh: dict
     with pytest.raises(SetupError, match="APIMALL_STATE_DIR"):
         instance.current()
     assert instance._in_use == []
+
+
+@pytest.mark.parametrize("place", ["user/__apimall_video", "output/apimall"])
+@pytest.mark.usefixtures("fresh")
+def test_a_folder_that_cannot_be_made_is_named(comfy: Comfy, place: str) -> None:
+    shutil.rmtree(comfy.base / place)
+    (comfy.base / place).write_bytes(b"in the way")
+    with pytest.raises(SetupError, match=place):
+        instance.current()
+    outcome = comfy.run({"1": text_to_video(), "2": save("1")})
+    assert place in outcome.error and "cannot be made" in outcome.error and "no credits were spent" in outcome.error

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable
+from io import BytesIO
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import pytest
-from comfy_api.latest import io
+from comfy_api.latest import InputImpl, io
 from comfy_execution.graph import DynamicPrompt
 
 from nodes.comfyui.node_text import NodeText
@@ -23,7 +25,9 @@ from tests.support.harness import eventually
 from tests.support.node_files import (
     Comfy,
     Node,
+    clip_bytes,
     fail,
+    give,
     image_to_video,
     keep,
     load_video,
@@ -205,6 +209,29 @@ def test_a_damaged_journal_is_told_of_on_the_node(comfy: Comfy) -> None:
     comfy.open()
     outcome = comfy.run({"1": text_to_video("after that"), "2": save("1")}).ok()
     assert "The journal was damaged: it is kept as journal-damaged-" in outcome.said()
+
+
+def test_a_journal_that_is_taken_away_pays_no_more_and_what_runs_ends_well(slow_comfy: Comfy) -> None:
+    """SQLite would write on into a file that has no name any more, and the next start would pay again."""
+    running = slow_comfy.queue({"1": text_to_video("already sent"), "2": save("1")})
+    slow_comfy.comfy.await_text("1", "pending")
+    shutil.rmtree(slow_comfy.service.folders.state)
+    slow_comfy.clock.advance(3600)
+    slow_comfy.wait(running).ok()
+    outcome = slow_comfy.run({"1": text_to_video("not sent"), "2": save("1")})
+    assert "its file is gone" in outcome.error and "no credits were spent" in outcome.error
+    assert slow_comfy.count("create") == 1
+
+
+@pytest.mark.parametrize("node", [video_to_video, load_video])
+def test_a_disk_that_refuses_before_anything_is_sent_is_told_of_in_words(comfy: Comfy, node: Any) -> None:
+    temp = comfy.base / "temp"
+    temp.mkdir(exist_ok=True)
+    (temp / "apimall").write_bytes(b"in the way")
+    video = InputImpl.VideoFromFile(BytesIO(clip_bytes(count=60)))
+    outcome = comfy.run({"0": give(video), "1": node(video=["0", 0]), "2": save("1")})
+    assert "The disk refuses what is needed here (File exists: " in outcome.error and "apimall)" in outcome.error
+    assert "no credits were spent" in outcome.error and comfy.requests == []
 
 
 def test_an_unknown_model_is_passed_on_with_a_warning_and_the_gateway_decides(comfy: Comfy) -> None:
