@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ from ..stopping import Stop, Tell, never_stop, tell_nobody
 from . import forecast
 from .audio import Sound, decode_audio
 from .colour import Converter, Shape, shape_for, turn_of
+from .deinterlace import deinterlaced
 from .errors import NotAClip, TooLarge
 from .hdr import Light
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
@@ -294,7 +296,7 @@ def _last_picture(source: Source, stop: Stop) -> VideoFrame:
             if picture is not None:
                 return picture
     source.reopen()
-    picture = _last_whole(source, source.packets(stop=stop), stop)
+    picture = _last_whole(deinterlaced(source.pictures(source.packets(stop=stop), stop=stop)))
     if picture is None:
         raise NotAClip(f"No picture of {source.path.name} can be decoded: it is damaged. Use another file.")
     return picture
@@ -309,17 +311,22 @@ def _last_from(source: Source, target: int, stop: Stop) -> VideoFrame | None:
 
     if source.skips_exactly:
         ends: list[int] = []
-        picture = _last_whole(source, _skipping_all_but_the_last(source, packets(), ends), stop)
-        if picture is not None and [picture.pts] == ends:
+        packets_to_the_last = _skipping_all_but_the_last(source, packets(), ends)
+        picture = _last_whole(source.pictures(packets_to_the_last, stop=stop))
+        if picture is not None and [picture.pts] == ends and not picture.interlaced_frame:
             return picture
-    return _last_whole(source, packets(), stop)
+    pictures = source.pictures(packets(), stop=stop)
+    begun = list(islice(pictures, 2))
+    if len(begun) == 1 and begun[0].interlaced_frame:
+        return None  # the picture before it is needed too
+    return _last_whole(deinterlaced(chain(begun, pictures)))
 
 
-def _last_whole(source: Source, packets: Iterator[Any], stop: Stop) -> VideoFrame | None:
-    """The last whole picture of these packets; a damaged one only if there is no whole one."""
+def _last_whole(pictures: Iterator[VideoFrame]) -> VideoFrame | None:
+    """The last whole picture; a damaged one only if there is no whole one."""
     whole: VideoFrame | None = None
     damaged: VideoFrame | None = None
-    for picture in source.pictures(packets, stop=stop):
+    for picture in pictures:
         if picture.is_corrupt:
             damaged = picture
         else:

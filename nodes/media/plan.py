@@ -7,13 +7,14 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from av import VideoFrame
 
 from ..stopping import Stop, never_stop
 from .colour import Turn, shape_for
+from .deinterlace import deinterlaced
 from .errors import EmptySpan, NotAClip
 from .forecast import Forecast, require_fit
 from .source import JITTER_TICKS, Source, Timeline, usual_step
@@ -123,10 +124,7 @@ def wanted_pictures(
     rows: dict[int | None, list[int]] = {}
     for row, key in enumerate(chosen.keys):
         rows.setdefault(key, []).append(row)
-    packets = source.packets_from(chosen.keys[0] if chosen.timed else chosen.zero, chosen.zero, stop=stop)
-    if chosen.timed and source.skips_exactly:
-        packets = _skipping(source, packets, rows)
-    for number, picture in enumerate(source.pictures(packets, stop=stop)):
+    for number, picture in enumerate(_pictures(source, chosen, rows, stop)):
         wanted = rows.get(picture.pts if chosen.timed else number)
         if wanted is None:
             yield None, picture
@@ -135,6 +133,25 @@ def wanted_pictures(
             yield row, picture
         if wanted[-1] + 1 == chosen.frames:
             return
+
+
+def _pictures(source: Source, chosen: Plan, wanted: Mapping[int | None, object], stop: Stop) -> Iterator[VideoFrame]:
+    """The pictures from the first wanted one on, or from an earlier one."""
+    target = chosen.keys[0] if chosen.timed else chosen.zero
+    packets = source.packets_from(target, chosen.zero, stop=stop)
+    if chosen.timed and source.skips_exactly:
+        packets = _skipping(source, packets, wanted)
+    pictures = source.pictures(packets, stop=stop)
+    first = next(pictures, None)
+    if first is None:
+        return
+    if first.interlaced_frame:
+        # It takes the pictures before and after each to tell its lines: once more, with all of them.
+        source.video.codec_context.skip_frame = "DEFAULT"
+        pictures = source.pictures(source.packets_from(target - 1, chosen.zero, stop=stop), stop=stop)
+    else:
+        pictures = chain([first], pictures)
+    yield from deinterlaced(pictures)
 
 
 def _skipping(source: Source, packets: Iterator[Any], wanted: Mapping[int | None, object]) -> Iterator[Any]:

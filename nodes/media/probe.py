@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .colour import has_alpha, shape_for, turn_of
+from .deinterlace import deinterlacer
 from .errors import NotAClip
 from .source import ONE_THREAD, Source, sound_stream
 
@@ -46,7 +47,8 @@ class Clip:
         done = {
             f"{self.hdr} (HDR) toned down to BT.709": self.hdr is not None,
             "transparent parts, if any, are white": self.transparent,
-            "interlaced: each frame holds the lines of two moments": self.interlaced,
+            "interlaced: the lines between are worked out anew": self.interlaced and deinterlacer() is not None,
+            "interlaced: each frame holds the lines of two moments": self.interlaced and deinterlacer() is None,
         }
         return tuple(remark for remark, holds in done.items() if holds)
 
