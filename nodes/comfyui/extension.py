@@ -6,6 +6,7 @@ import threading
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..media import pyav
 from ..panel import routes
 from . import host, instance, queued
 
@@ -21,7 +22,8 @@ class APIMallVideo(ComfyExtension):
 
 
 def load(nodes: list[type[io.ComfyNode]]) -> APIMallVideo:
-    """Called once by ComfyUI, on every version; `on_load` is called by newer ones only."""
+    """Called once by ComfyUI, on every version; `on_load` is called by newer ones only. Raises ImportError."""
+    pyav.require_floor()
     host.watch_links()
     queued.bind_prompts()
     routes.register(instance.current, shared=host.keeps_users_apart())

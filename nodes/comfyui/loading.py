@@ -15,6 +15,7 @@ from ..gateway.errors import InputError
 from ..guard.errors import GuardError
 from ..media.decode import measure
 from ..media.encode import trim_clip
+from ..media.encoders import FOR_US, choose, remark_on
 from ..media.errors import MediaError
 from ..media.probe import Clip, probe
 from ..media.span import Span
@@ -106,10 +107,15 @@ def _load(
         frames, last_frame, audio = decoded(path, linked, line.node_id, stop, part)
     except (GuardError, MediaError) as problem:
         raise InputError(str(problem)) from None
-    line.clip(found.clip, plan.frames, plan.fps)
+    line.clip(found.clip, plan.frames, plan.fps, _remarks(found, shown))
     video = host.blocked() if shown is None else host.as_video(shown)
     ui = host.preview(shown or path)
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=ui), shown or path
+
+
+def _remarks(found: Found, shown: Path | None) -> tuple[str, ...]:
+    by = None if shown in (None, found.clip.path) else remark_on(choose(FOR_US))
+    return (*found.clip.remarks, *([f"the part is {by}"] if by else []))
 
 
 def _find(wanted: Wanted, asked: loaded_urls.Asked, tell: Any, stop: Stop) -> Found:
@@ -143,7 +149,7 @@ def _kept(frames: host.VideoParts, stop: Stop) -> Path:
     from .references import encode_frames, frames_digest
 
     def encode(part: Path) -> None:
-        encode_frames(frames, part, stop, crf=_KEPT_CRF)
+        encode_frames(frames, part, stop, crf=_KEPT_CRF, encoders=FOR_US)
 
     return _made(frames_digest(frames, stop), encode, stop)
 
@@ -154,7 +160,7 @@ def _written(found: Found, stop: Stop) -> Path:
     source = path.stat()
     key = repr((str(path), source.st_size, source.st_mtime_ns, found.span))
     digest = hashlib.sha256(key.encode()).hexdigest()
-    return _made(digest, lambda part: trim_clip(path, part, found.span, stop=stop), stop)
+    return _made(digest, lambda part: trim_clip(path, part, found.span, stop=stop, encoders=FOR_US), stop)
 
 
 def _made(digest: str, make: Callable[[Path], object], stop: Stop) -> Path:

@@ -66,8 +66,8 @@ class NodeText:
         self._job = ticket.status().job
         self._say(ended.short, phase="stopped", trouble=ended.facts())
 
-    def clip(self, clip: Clip, count: int, fps: float) -> None:
-        """The part of a clip that was loaded."""
+    def clip(self, clip: Clip, count: int, fps: float, remarks: Sequence[str]) -> None:
+        """The part of a clip that was loaded, and what was done to it."""
         size = f"{clip.width}x{clip.height}"
         sound = "sound" if clip.has_audio else "no sound"
         told = {
@@ -79,8 +79,8 @@ class NodeText:
             "sound": clip.has_audio,
         }
         text = f"{count} frames, {fps:g} a second, of {size}, {clip.seconds:.2f} s, {sound}"
-        self._remarks = clip.remarks
-        self._say(_lines(text, *clip.remarks), phase="loaded", clip=told)
+        self._remarks = tuple(remarks)
+        self._say(_lines(text, *remarks), phase="loaded", clip=told)
 
     def _say(self, text: str, **facts: Any) -> None:
         # Where both were seen, the text would push down what is under it, and go when the run ends.

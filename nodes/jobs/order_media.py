@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ..gateway.models import VIDEO_TO_VIDEO
 from ..media.bare import Copyable, copy_bare, copyable
 from ..media.decode import measure, usual_rate
 from ..media.encode import trim_clip
+from ..media.encoders import FOR_EVERYBODY, Encoder, choose, remark_on
 from ..media.errors import NotAClip
 from ..media.imprint import bytes_of_clip
 from ..media.probe import Clip, probe
@@ -60,8 +61,16 @@ def of_picture(pixels: np.ndarray[Any, Any], model: str) -> Medium:
     return Medium(pixel_digest(pixels), write)
 
 
-def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, seconds: float = 0.0) -> Medium:
-    """A clip on disk, or a part of it (`seconds` 0: to its end). Raises InputError, NotAClip, Stopped.
+def of_file(
+    path: Path,
+    stop: Stop,
+    model: str,
+    *,
+    start_seconds: float = 0.0,
+    seconds: float = 0.0,
+    encoders: Sequence[Encoder] = FOR_EVERYBODY,
+) -> Medium:
+    """A clip on disk, or a part of it (`seconds` 0: to its end). Raises InputError, NotAClip, NoEncoder, Stopped.
 
     Its packets are copied where every host can decode them; anything else is encoded once, streamed, with its sound.
     """
@@ -70,6 +79,8 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
     whole = not start_seconds and not seconds
     length = seconds or (clip.seconds or measure(path, WHOLE, stop=stop).seconds) - start_seconds
     notes = notes_on_length(length, model)
+    if not whole or why_encoded(clip):
+        choose(encoders)
     # What we wrote behind a clip of ours is no part of it: with and without, it makes the same job.
     digest = sha256_of(path, stop, bytes_of_clip(path))
     if not whole:
@@ -96,8 +107,9 @@ def of_file(path: Path, stop: Stop, model: str, *, start_seconds: float = 0.0, s
             except NotAClip:
                 why = "its packets cannot be copied"
         span = Span(start_seconds, max_side=_LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
-        trim_clip(path, out, span, stop=stop, most_bits_a_second=most_bits_a_second(length))
-        return MediumFile(out, _MP4, ours=True, notes=(*notes, f"encoded as H.264: {why}", *clip.remarks))
+        bits = most_bits_a_second(length)
+        trim_clip(path, out, span, stop=stop, most_bits_a_second=bits, encoders=encoders)
+        return MediumFile(out, _MP4, ours=True, notes=(*notes, f"{_encoded_by(encoders)}: {why}", *clip.remarks))
 
     return Medium(digest, write)
 
@@ -119,13 +131,18 @@ def _state_of(path: Path) -> tuple[int, int] | None:
     return now.st_size, now.st_mtime_ns
 
 
+def _encoded_by(encoders: Sequence[Encoder]) -> str:
+    return remark_on(choose(encoders)) or "encoded as H.264"
+
+
 def encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Callable[[Path, Stop], MediumFile]:
-    """How a medium is written that has to be encoded first: `encode(path, stop)` makes the file."""
+    """How a medium is written that has to be encoded first: `encode(path, stop)` makes the file. Raises NoEncoder."""
+    choose(FOR_EVERYBODY)
 
     def write(folder: Path, stop: Stop) -> MediumFile:
         path = folder / f"{uuid.uuid4().hex}.mp4"
         encode(path, stop)
-        return MediumFile(path, _MP4, ours=True, notes=(*notes, "encoded as H.264"))
+        return MediumFile(path, _MP4, ours=True, notes=(*notes, _encoded_by(FOR_EVERYBODY)))
 
     return write
 

@@ -1,5 +1,7 @@
 """Frames into a clip: H.264 in an MP4 that players read the same way we do, a picture at a time.
 
+Where this PyAV has no encoder for it, another takes its place (`encoders.py`).
+
 The colours are tagged for what they are (bt709, limited range). Chroma is averaged over the middle of each 2x2 block,
 which is not where H.264 takes it to be unless told, so the file says so (chromaloc 1): without it every pass through
 frames and back would shift the colours by half a pixel.
@@ -8,7 +10,7 @@ frames and back would shift the colours by half a pixel.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +26,7 @@ from ..files import whole
 from ..stopping import Stop, Stopped, Tell, never_stop, tell_nobody
 from .audio import Sound, decode_audio
 from .decode import iterate_pictures
+from .encoders import FOR_EVERYBODY, Encoder, Quality, choose
 from .errors import BadPicture, NoRoom
 from .probe import Clip, probe
 from .pyav import one_scaler_thread
@@ -32,13 +35,10 @@ from .stills import to_bytes
 
 # libswscale's SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP: rounds, and averages chroma over every pixel.
 _TO_YUV_FLAGS = 0x4 | 0x40000 | 0x4000
-# What costs little beside the preset and gives most: a longer look ahead, and bits spread by a less cautious rule.
-_X264_PARAMS = "chromaloc=1:trellis=1:rc-lookahead=20:aq-strength=0.7"
 _BT709 = 1
 _BT601 = 5
 _LIMITED = 1
 _FULL = 2
-_TIME_BASE_TICKS = 90_000
 _NTSC_DENOMINATOR = 1001
 _FPS_TOLERANCE = 1e-4
 _SOUND_BLOCK_SAMPLES = 1024
@@ -62,20 +62,29 @@ def encode_clip(
     crf: int = 18,
     most_bits_a_second: int | None = None,
     moments: Sequence[float] = (),
+    encoders: Sequence[Encoder] = FOR_EVERYBODY,
 ) -> Clip:
     """Write pictures (float 0..1 or uint8 [height, width, 3], all of one size) to `out` as an MP4, streamed.
 
     H.264 yuv420p, bt709 limited range, faststart; sound as AAC. Odd sizes get their last row or column twice. Written
     beside `out` and renamed when whole. The sound ends with the pictures. most_bits_a_second: of the pictures, where
     the file must not grow beyond a size; None for as many as crf takes. moments: when each picture is shown, in seconds
-    from the first, where they do not keep to fps; together they last as long as so many pictures at fps. tell is told
-    only if the pictures have a length. Raises BadPicture, NoRoom, Stopped; in each case nothing is left behind.
+    from the first, where they do not keep to fps; together they last as long as so many pictures at fps. encoders: the
+    first that this PyAV has is taken. tell is told only if the pictures have a length. Raises BadPicture, NoEncoder,
+    NoRoom, Stopped; in each case nothing is left behind.
     """
+    encoder = choose(encoders)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with whole(out) as part:
-            settings = {"preset": preset, "crf": str(crf), "x264-params": _x264_params(most_bits_a_second)}
-            _write(part, pictures, _Timing(exact_fps(fps), moments), sound, stop, tell, settings)
+            timing = _Timing(exact_fps(fps), moments, encoder.most_ticks)
+
+            def add(container: Any, shape: tuple[int, ...]) -> Any:
+                rate = shape[0] * shape[1] * float(timing.fps)
+                options = encoder.options(Quality(preset, crf, most_bits_a_second, rate))
+                return _video_stream(container, shape, timing, encoder.name, options)
+
+            _write(part, pictures, timing, sound, stop, tell, add)
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
@@ -87,7 +96,8 @@ def trim_clip(
 ) -> Clip:
     """Write a part of a clip as a clip of its own, with its sound: the same pictures as decode_frames, streamed.
 
-    settings: preset, crf, most_bits_a_second, as for encode_clip. Raises NotAClip, EmptySpan, NoRoom, Stopped.
+    settings: preset, crf, most_bits_a_second, encoders, as for encode_clip. Raises NotAClip, EmptySpan, NoEncoder,
+    NoRoom, Stopped.
     """
     part, pictures = iterate_pictures(path, span, stop=stop)
     sound = decode_audio(path, part.start_seconds, part.seconds, stop=stop) if probe(path).has_audio else None
@@ -117,15 +127,17 @@ class _Timing:
 
     fps: Fraction
     moments: Sequence[float]
+    most_ticks: int  # a second
 
     @property
     def tick(self) -> Fraction:
         """Seconds a tick of the track."""
-        return Fraction(1, _TIME_BASE_TICKS) if self.moments else 1 / self.fps
+        exact = 1 / self.fps
+        return Fraction(1, self.most_ticks) if self.moments or exact.denominator > self.most_ticks else exact
 
     def begin(self, number: int) -> int:
         """Of a picture, in ticks."""
-        return round(self.moments[number] / self.tick) if self.moments else number
+        return round((self.moments[number] if self.moments else number / self.fps) / self.tick)
 
     def end(self, number: int) -> Fraction:
         """Of a picture, in seconds."""
@@ -154,7 +166,7 @@ def _write(
     sound: Sound | None,
     stop: Stop,
     tell: Tell,
-    settings: dict[str, str],
+    add: Callable[[Any, tuple[int, ...]], Any],
 ) -> None:
     count = len(pictures) if isinstance(pictures, Sized) else 0
     todo = iter(pictures)
@@ -166,7 +178,7 @@ def _write(
         ThreadPoolExecutor(1, thread_name_prefix="apimall-clip") as helper,
         av.open(str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
-        video = _video_stream(container, first.shape, timing, settings)
+        video = add(container, first.shape)
         track = _SoundTrack(container, sound) if sound is not None and sound.samples.shape[2] else None
         for number, frame in enumerate(_converted(chain([first], todo), first.shape, helper)):
             if stop():
@@ -218,8 +230,10 @@ def _check(picture: Pixels, shape: tuple[int, ...]) -> None:
         raise BadPicture(f"{picture.shape[1]}x{picture.shape[0]} is too large for H.264. Scale the frames down.")
 
 
-def _video_stream(container: Any, shape: tuple[int, ...], timing: _Timing, settings: dict[str, str]) -> Any:
-    stream = container.add_stream("libx264", rate=timing.fps, options=settings)
+def _video_stream(
+    container: Any, shape: tuple[int, ...], timing: _Timing, encoder: str, options: dict[str, str]
+) -> Any:
+    stream = container.add_stream(encoder, rate=timing.fps, options=options)
     stream.width, stream.height = shape[1] + shape[1] % 2, shape[0] + shape[0] % 2
     stream.pix_fmt = "yuv420p"
     stream.time_base = timing.tick
@@ -228,13 +242,6 @@ def _video_stream(container: Any, shape: tuple[int, ...], timing: _Timing, setti
     context.color_primaries = context.color_trc = context.colorspace = _BT709
     context.color_range = _LIMITED
     return stream
-
-
-def _x264_params(most_bits_a_second: int | None) -> str:
-    if most_bits_a_second is None:
-        return _X264_PARAMS
-    kilobits = max(1, most_bits_a_second // 1000)
-    return f"{_X264_PARAMS}:vbv-maxrate={kilobits}:vbv-bufsize={max(1, kilobits // 2)}"
 
 
 class _ToYuv:

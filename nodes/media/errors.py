@@ -5,6 +5,7 @@
      |- TooLarge        the forecast says that it would not fit into memory
      |- EmptySpan       the part of the clip asked for holds no picture
      |- BadPicture      a picture of the wrong rank, size or range (NaN included)
+     |- NoEncoder       this PyAV has nothing to write such a clip with
      |- NoRoom          the disk refused the file that was being written
 
 A media error spends no credits by itself: whoever catches it knows the job and says what it cost.
@@ -31,6 +32,10 @@ class EmptySpan(MediaError):
 
 class BadPicture(MediaError):
     """A picture has the wrong rank, size or range."""
+
+
+class NoEncoder(MediaError):
+    """This PyAV has nothing to write such a clip with."""
 
 
 class NoRoom(MediaError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import struct
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,10 @@ from av import VideoFrame
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.reformatter import VideoReformatter
+
+VERSION = av.__version__
+FLOOR = (14, 2)
+"""The oldest release that this pack works with, as in requirements.txt."""
 
 # Decoders that give no side data with a name of its own. Reading a named one (the ICC profile of a PNG picture) makes
 # PyAV free the name twice, at some later garbage collection: a segmentation fault. What is not known not to, may.
@@ -31,6 +36,23 @@ _SIDE_DATA_IS_SAFE = frozenset(
 # libavutil's display matrix: nine numbers, row by row; the first, second, fourth and fifth turn and mirror.
 _MATRIX = struct.Struct("=2i4x2i")
 _TURNED = {-90: (0, 1, -1, 0), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}
+
+
+def require_floor(version: str = VERSION) -> None:
+    """Raises ImportError for a PyAV that is too old."""
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < FLOOR:
+        floor = ".".join(map(str, FLOOR))
+        raise ImportError(f"PyAV {version} is here and {floor} or newer is needed: pip install --upgrade av")
+
+
+@functools.cache
+def can_encode(name: str) -> bool:
+    """Whether this PyAV has an encoder of that name."""
+    try:
+        av.Codec(name, "w")
+    except (av.error.FFmpegError, ValueError):  # of which of the two the error is, depends on the release
+        return False
+    return True
 
 
 def open_for_reading(file: str, *, demuxers: str, timeout: tuple[float, float]) -> InputContainer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from nodes.jobs.order import MediumFile
 from nodes.media.audio import Sound
 from nodes.media.bare import copyable
 from nodes.media.encode import encode_clip
+from nodes.media.encoders import X264
+from nodes.media.errors import NoEncoder
 from nodes.media.probe import probe
 from nodes.stopping import never_stop
 from tests.support import clips
@@ -65,7 +68,7 @@ def told(path: Path, out: Path, tracks: bool = True) -> Path:
     return out
 
 
-def written(path: Path, tmp_path: Path, **part: float) -> MediumFile:
+def written(path: Path, tmp_path: Path, **part: Any) -> MediumFile:
     folder = tmp_path / "uploads"
     folder.mkdir(exist_ok=True)
     return order_media.of_file(path, never_stop, "wan2-6", **part).write(folder, never_stop)
@@ -306,3 +309,10 @@ def test_a_file_that_is_another_by_the_time_it_is_sent_is_not_sent(tmp_path: Pat
         medium.write(uploads, change if when == "meanwhile" else never_stop)
     assert refused.value.charge is Charge.NOT_SENT
     assert list(uploads.iterdir()) == []
+
+
+def test_what_cannot_be_encoded_here_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    nothing = (replace(X264, name="libnothing"),)
+    with pytest.raises(NoEncoder, match=r"cannot write H\.264"):
+        order_media.of_file(NOT_FOR_EVERYBODY["MPEG-4"](tmp_path), never_stop, "wan2-6", encoders=nothing)
+    order_media.of_file(clip(tmp_path), never_stop, "wan2-6", encoders=nothing)  # its packets are copied
