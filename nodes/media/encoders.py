@@ -75,8 +75,8 @@ def choose(wanted: Sequence[Encoder], has: Callable[[str], bool] = pyav.can_enco
             return encoder
     names = ", ".join(encoder.name for encoder in wanted)
     raise NoEncoder(
-        f"This PyAV ({pyav.VERSION}) cannot write {wanted[0].form}: its FFmpeg has none of {names}. Install the one "
-        "from PyPI: pip install --force-reinstall av."
+        f"This PyAV ({pyav.VERSION}) cannot write {wanted[0].form}: its FFmpeg has none of {names}. Put the package av "
+        "of PyPI in its place, into the Python that runs ComfyUI."
     )
 
 

@@ -42,7 +42,7 @@ def require_floor(version: str = VERSION) -> None:
     """Raises ImportError for a PyAV that is too old."""
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < FLOOR:
         floor = ".".join(map(str, FLOOR))
-        raise ImportError(f"PyAV {version} is here and {floor} or newer is needed: pip install --upgrade av")
+        raise ImportError(f"PyAV {version} is here, and {floor} or newer is needed: update the package av")
 
 
 @functools.cache
