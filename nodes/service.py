@@ -119,7 +119,7 @@ class Service:
 
         with self._lock:
             if self._journal is None:
-                self._journal = Journal(self.folders.state / JOURNAL_FILE)
+                self._journal = Journal(self.folders.state / JOURNAL_FILE, clock=self._now)
             with contextlib.suppress(SetupError):
                 # What is wrong with the settings is told to whoever needs them.
                 self._introduce(self._journal, self.settings())
@@ -163,7 +163,7 @@ class Service:
                 runner.resume()
                 self._resumed[settings.account] = settings
                 if settings.keep_days < math.inf:
-                    since = (self._clocks.wall if self._clocks else time.time)() - settings.keep_days * 86_400
+                    since = self._now() - settings.keep_days * 86_400
                     forget = functools.partial(_forget, self.journal(), settings.account, since)
                     threading.Thread(target=forget, name="apimall-retention", daemon=True).start()
             runner.max_jobs = settings.max_jobs
@@ -306,6 +306,9 @@ class Service:
 
         job = self.records().latest(account, order.identity(account))
         return job is not None and not job.may_be_attempted_anew and job.charge is not Charge.NOT_SENT
+
+    def _now(self) -> float:
+        return self._clocks.wall() if self._clocks else time.time()
 
     def _credits_a_day(self) -> float:
         """The smaller of what ComfyUI's settings and the environment allow, 0 for any number. Raises SetupError."""

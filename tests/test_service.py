@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import Charge, SetupError
 from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
@@ -117,6 +118,47 @@ def test_a_job_that_ran_when_the_key_changed_goes_on_under_the_new_one(
         assert len(gateway.record.posts) == 1
     finally:
         later.close()
+
+
+def test_what_waits_to_be_sent_under_one_key_is_not_paid_under_the_next(
+    service: Service, gateway: RehearsalGateway
+) -> None:
+    gateway.always("create", "429")
+    waiting = service.runner().submit(harness.text_order())
+    harness.eventually(lambda: "again soon" in waiting.status().text, "it is not sent yet")
+    environ = {"APIMALL_API_KEY": KEYS[1], "APIMALL_BASE_URL": gateway.base_url}
+    beside = Service(service.folders, environ, clocks=harness.quick_clocks())
+    try:
+        with pytest.raises(SetupError, match="1 jobs were made with other keys"):
+            beside.runner().submit(harness.text_order())
+        gateway.faults.clear()
+        harness.ended(waiting).result()
+        assert len(gateway.record.tasks) == 1
+    finally:
+        beside.close()
+
+
+def test_what_was_paid_under_the_old_key_while_it_waited_is_not_paid_once_both_are_one(
+    service: Service, gateway: RehearsalGateway
+) -> None:
+    gateway.always("create", "429")
+    environ = {"APIMALL_API_KEY": KEYS[1], "APIMALL_BASE_URL": gateway.base_url}
+    beside = Service(service.folders, environ, clocks=harness.quick_clocks())
+    try:
+        waiting = beside.runner().submit(harness.text_order())
+        harness.eventually(lambda: "again soon" in waiting.status().text, "it is not sent yet")
+        # The old key did not know of the new one when it paid.
+        journal, account = service.journal(), service.settings().account
+        job = journal.begin_post(journal.intend(harness.text_order().intent(account)), 9, [])
+        assert isinstance(job, Job)
+        journal.accepted(job, Accepted("vid_1", credits_used=30.0))
+        beside.journal().same_account(beside.settings().account, account)
+        gateway.faults.clear()
+        with pytest.raises(SetupError, match="paid already"):
+            harness.ended(waiting).result()
+        assert gateway.record.tasks == []
+    finally:
+        beside.close()
 
 
 def test_strangers_never_meet(service: Service, gateway: RehearsalGateway) -> None:

@@ -173,22 +173,17 @@ async def follow(
     `remarks` stay below the status as long as it is shown, since a node has one text only. Raises Detached (the job
     goes on) at the deadline, and ComfyUI's interrupt when the user asked for it.
     """
-    from ..jobs.work import Phase
+    from ..jobs.work import Patience
 
     minutes = instance.current().settings().wait_minutes
-    deadline = time.monotonic() + minutes * 60
-    place: tuple[int, ...] | None = None
+    patience = Patience(minutes * 60, time.monotonic)
     tick = _FIRST_TICK_SECONDS
     try:
         while not (status := ticket.status()).done and not until(status):
             if host.interrupted():
                 line.left(ticket, "You stopped the wait")
                 raise host.interrupt_exception()
-            before, place = place, _place(status) if status.phase is Phase.WAITING else None
-            if place != before:
-                # Its turn comes when others are done, however many: as long as they get on, that is no silence.
-                deadline = time.monotonic() + minutes * 60
-            if time.monotonic() > deadline and not await _one_more_poll(ticket):
+            if patience.ends(status) and not await _one_more_poll(ticket):
                 raise ticket.leave(_no_result(status, minutes))
             line.status(status, remarks)
             if status.fraction is not None:
@@ -202,11 +197,6 @@ async def follow(
         raise
     finally:
         ticket.leave("The node stopped waiting")
-
-
-def _place(status: Status) -> tuple[int, ...]:
-    """Where a job stands that waits for a slot: how many are before it, and which jobs have the slots."""
-    return () if status.slots is None else (status.slots.ahead, *(job_id for job_id, _, _ in status.slots.holders))
 
 
 def _no_result(status: Status, minutes: float) -> str:

@@ -184,6 +184,14 @@ def known_elsewhere(jobs: int, unfinished: int) -> SetupError:
     )
 
 
+def paid_meanwhile(standing: Job) -> SetupError:
+    """While a job waited to be sent, its owner joined the account to another that has paid for the same."""
+    return SetupError(
+        f"This very job was paid already, as job {standing.id} of an account that is the same",
+        advice="Queue the node again: that one is continued or served, and nothing is paid.",
+    )
+
+
 def as_accepted(job: Job, reply: Accepted) -> Job:
     """The row as it will be once the gateway's yes is written."""
     return replace(

@@ -234,11 +234,17 @@ class Runner:
     def _intent(self, order: Order) -> Intent:
         return order.intent(*self._journal.members(self.account))
 
-    def _require_no_equal(self, order: Order) -> None:
-        """Before an order is paid: raises SetupError when it was paid with a key that may be of this very account."""
+    def _require_no_equal(self, order: Order, *, about_to_be_sent: bool = True) -> None:
+        """Before an order is paid: raises SetupError when it was paid with a key that may be of this very account.
+
+        `about_to_be_sent`: also when somebody has it in hand, and has not sent it yet.
+        """
         others = self._journal.others(self.account)
+        if not others:
+            return
+        alive = self._holders.alive() if about_to_be_sent else frozenset()
         equal = [self._journal.standing(order.intent(other.account)) for other in others]
-        if any(job is not None and job.charge is not Charge.NOT_SENT for job in equal):
+        if any(job is not None and (job.charge is not Charge.NOT_SENT or job.holder in alive) for job in equal):
             raise failures.known_elsewhere(sum(other.jobs for other in others), sum(each.unfinished for each in others))
 
     # Tickets
@@ -450,6 +456,12 @@ class Runner:
             self._require_fresh(job)
         else:
             self._results.require_way()
+            if work.order is not None:
+                # Others may have paid for it, or the owner joined two accounts, while it waited.
+                self._require_no_equal(work.order, about_to_be_sent=False)
+                standing = self._journal.standing(self._intent(work.order))
+                if standing is not None and standing.id != job.id:
+                    raise failures.paid_meanwhile(standing)
             allowance = self._allowance()
         self._observe(Event.ALLOWED, job)
         self._commit(work)

@@ -119,6 +119,32 @@ class Work:
         return Status(self.phase, self.text, fraction, seconds, self.polls, done, self.job, self.slots)
 
 
+class Patience:
+    """How long its user waits for a job: so many seconds for a result, and as many again as long as a queue gets on.
+
+    A turn comes when others are done, however many: as long as they get on, that is no silence. A place in the queue
+    that was had before is no step on, so that the wait has an end whatever the others do.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._deadline = clock() + seconds
+        self._seen: set[tuple[int, ...] | None] = set()
+
+    def ends(self, status: Status) -> bool:
+        """Whether it is over, with the job as it stands."""
+        place = _place(status) if status.phase is Phase.WAITING else None
+        if place not in self._seen and (place is not None or self._seen):
+            self._deadline = self._clock() + self._seconds
+            self._seen.add(place)
+        return self._clock() > self._deadline
+
+
+def _place(status: Status) -> tuple[int, ...]:
+    """Where a job stands that waits for a slot: how many are before it, and which jobs have the slots."""
+    return () if status.slots is None else (status.slots.ahead, *(job_id for job_id, _, _ in status.slots.holders))
+
+
 class Ticket:
     """One waiter's hold on a job. Every method returns at once, from any thread."""
 

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ..gateway.errors import Charge
 from .rows import PROBLEM_COLUMNS, Delivery, Job, Kind, Parking, Problem, Run, State
 from .sqlite_file import Reader, Row, Select, marks
 
@@ -156,7 +157,7 @@ class Records:
 
     def latest(self, account: str, *identities: str) -> Job | None:
         """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
-        return latest(self._select, account, identities)
+        return latest(attempts(self._select, account, identities))
 
     def steps(self, job_id: int) -> list[tuple[float, str, str]]:
         """The history of a job: (time, step, detail), oldest first."""
@@ -225,11 +226,20 @@ class Records:
 # What verbs and records both ask
 
 
-def latest(select: Select, account: str, identities: Sequence[str]) -> Job | None:
-    """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
+def attempts(select: Select, account: str, identities: Sequence[str]) -> list[Job]:
+    """All attempts at a job, under whichever of its names, newest first."""
     # The sign keeps SQLite from walking the account from its newest job back.
-    statement = f"SELECT * FROM jobs WHERE account = ? AND identity IN ({marks(identities)}) ORDER BY +id DESC LIMIT 1"
-    return one(select(statement, (account, *identities)))
+    statement = f"SELECT * FROM jobs WHERE account = ? AND identity IN ({marks(identities)}) ORDER BY +id DESC"
+    return [job_of(row) for row in select(statement, (account, *identities))]
+
+
+def latest(found: Sequence[Job]) -> Job | None:
+    """The attempt that counts: one that is or was paid, wherever it is, else the newest; None when there is none.
+
+    Under two names of an account both may have been begun, before its owner said that they are one.
+    """
+    paid = (job for job in found if job.charge is not Charge.NOT_SENT and not job.may_be_attempted_anew)
+    return next(paid, found[0] if found else None)
 
 
 def runs(select: Select, account: str, kind: Kind, most: int) -> list[Run]:

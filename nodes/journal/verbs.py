@@ -21,7 +21,7 @@ from . import accounts
 from .accounts import Other
 from .errors import JournalDamaged, JournalError
 from .location import make_folder
-from .reads import REFUND_DUE, UNCOLLECTED, UNFINISHED, deliveries, job_of, latest, one, runs
+from .reads import REFUND_DUE, UNCOLLECTED, UNFINISHED, attempts, deliveries, job_of, latest, one, runs
 from .rows import (
     COLUMNS,
     FIRST_DAY,
@@ -149,7 +149,7 @@ class Journal:
 
     def standing(self, intent: Intent) -> Job | None:
         """The attempt that stands for what is asked for, None when another one is to be made."""
-        before = self._latest(intent)
+        before = latest(self._attempts(intent))
         return None if before is None or before.may_be_attempted_anew else before
 
     # Accounts
@@ -184,10 +184,10 @@ class Journal:
         with self._database.transaction():
             if (known := self.standing(intent)) is not None:
                 return known
-            before = self._latest(intent)
+            before = max((job.attempt for job in self._attempts(intent)), default=0)
             columns = asdict(intent)
             del columns["earlier"]
-            return self._insert(**columns, attempt=before.attempt + 1 if before else 1, state=State.INTENDED)
+            return self._insert(**columns, attempt=before + 1, state=State.INTENDED)
 
     def adopt_task(self, account: str, task_id: str) -> Job:
         """The row for a task id from anywhere; a new one when this journal did not make the job."""
@@ -446,8 +446,8 @@ class Journal:
 
     # Plumbing
 
-    def _latest(self, intent: Intent) -> Job | None:
-        return latest(self._database.select, intent.account, (intent.identity, *intent.earlier))
+    def _attempts(self, intent: Intent) -> list[Job]:
+        return attempts(self._database.select, intent.account, (intent.identity, *intent.earlier))
 
     def _begin_anew(self, damage: JournalDamaged) -> None:
         kept = set_aside(self.path, self._clock())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nodes.gateway.contract import Accepted
+from nodes.gateway.errors import PromptBlocked
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
 from tests.support.harness import text_order
@@ -76,3 +77,25 @@ def test_a_third_key_joins_the_two(journal: Journal) -> None:
     journal.same_account("third", "second")
     assert journal.members("third") == ["third", "first", "second"]
     assert journal.intend(text_order().intent(*journal.members("third"))).task_id == "vid_first_0"
+
+
+def test_of_two_attempts_at_one_job_under_two_names_the_paid_one_counts(journal: Journal) -> None:
+    for account in ("old", "new"):
+        journal.know_account(account, GATEWAY)
+    paid = running(journal, "old")
+    unsent = journal.intend(text_order().intent("new"))
+    journal.same_account("new", "old")
+    assert unsent.id > paid.id
+    assert journal.intend(text_order().intent("new", "old")).id == paid.id
+
+
+def test_attempts_under_two_names_are_counted_on_from_the_highest(journal: Journal) -> None:
+    for account in ("old", "new"):
+        journal.know_account(account, GATEWAY)
+    for account, times in (("new", 3), ("old", 1)):
+        for _ in range(times):
+            job = journal.begin_post(journal.intend(text_order().intent(account)), 99, [])
+            assert isinstance(job, Job)
+            journal.rejected(job, PromptBlocked("no"))
+    journal.same_account("new", "old")
+    assert journal.intend(text_order().intent("new", "old")).attempt == 4
