@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from . import settings as settings_room
 from .gateway.errors import SetupError
-from .settings import Settings
+from .settings import ENVIRON, Settings, check_certificates
+from .settings import load as load_settings
 
 if TYPE_CHECKING:
     import requests
@@ -87,7 +87,7 @@ class Service:
     def __init__(
         self,
         folders: Folders,
-        environ: Mapping[str, str] = settings_room.ENVIRON,
+        environ: Mapping[str, str] = ENVIRON,
         *,
         observe: Observer = lambda event, job: None,
         daily_limit: Callable[[], float] = lambda: 0.0,
@@ -111,7 +111,7 @@ class Service:
 
     def settings(self) -> Settings:
         """Read anew: a changed key or switch counts from the next job on. Raises SetupError."""
-        return settings_room.load(self.folders.state, self._environ)
+        return load_settings(self.folders.state, self._environ)
 
     def journal(self) -> Journal:
         """The journal of this user folder. Raises SetupError when it cannot be used."""
@@ -151,7 +151,7 @@ class Service:
         `bound_to_rehearsal`: what was true of the switch when the prompt was queued, None for what is true now.
         """
         with self._lock:
-            settings = settings_room.load(self.folders.state, self._environ, bound_to_rehearsal=bound_to_rehearsal)
+            settings = load_settings(self.folders.state, self._environ, bound_to_rehearsal=bound_to_rehearsal)
             settings.require_key()
             self._introduce(self.journal(), settings)
             runner = self._runners.get(settings.account)
@@ -220,7 +220,7 @@ class Service:
 
         base_url = self.base_url(settings)
         if not self.loopback_origin(settings):
-            settings_room.check_certificates(self._environ)
+            check_certificates(self._environ)
         session = _session_of_thread(base_url)
         session()  # opened before anything is written as sent
         return Gateway(base_url, settings.require_key(), session=session)
@@ -244,16 +244,16 @@ class Service:
             self._journal = self._holders = self._pace = self._rehearsal = None
 
     def _wire(self, settings: Settings) -> Runner:
-        from .guard.connections import require_way_home
+        from .guard.connections import require_network
         from .jobs.budget import Budget
         from .jobs.limits import DailyLimit
         from .jobs.runner import Clocks
         from .journal.presence import Holders
         from .journal.request_budget import PaceFile
 
-        def way() -> None:
+        def check_network() -> None:
             if not self.loopback_origin(settings):
-                require_way_home(settings.gateway_hosts)
+                require_network(settings.gateway_hosts)
 
         journal = self.journal()
         if self._holders is None:
@@ -270,7 +270,7 @@ class Service:
             outside=guarded(lambda: self.reach(settings)),
             secret=lambda: settings.api_key,
             max_jobs=settings.max_jobs,
-            way=way,
+            check_network=check_network,
             budget=Budget(pace=self._pace, account=settings.account),
             allowance=DailyLimit(self._credits_a_day, clocks.wall),
             observe=self._observe,
@@ -353,7 +353,7 @@ def wire(
     secret: Callable[[], str | None],
     max_jobs: int,
     clocks: Clocks,
-    way: Callable[[], None] = lambda: None,
+    check_network: Callable[[], None] = lambda: None,
     **more: Any,
 ) -> Runner:
     """The runner of one account. `secret()`: what may be in no file; `more`: what else a Runner takes."""
@@ -373,7 +373,7 @@ def wire(
             download=outside.download,
             verify=outside.verify,
             origins=Origins(folders.state / "origins", secret=secret),
-            way=way,
+            check_network=check_network,
         ),
         uploads=Uploads(
             journal,

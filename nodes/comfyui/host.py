@@ -32,7 +32,7 @@ from server import PromptServer
 
 from ..gateway.contract import is_seen
 from ..gateway.errors import InputError, SetupError
-from ..guard.errors import PathRefused
+from ..guard.errors import PathForbidden
 from ..guard.paths import find_media
 from ..media.kinds import is_clip
 
@@ -50,7 +50,7 @@ OUTPUT_SLOTS = 6  # of every node of this pack
 STATE_FOLDER_NAME = "apimall_video"
 RESULTS_FOLDER_NAME = "apimall"
 STATUS_TEXT_CHARACTERS = 600
-LINE_EVENT = "apimallvideo.node"
+NODE_EVENT = "apimallvideo.node"
 DAILY_LIMIT_SETTING = "apimallvideo.Budget.DailyCredits"
 PROMPT_LIMIT_SETTING = "apimallvideo.Budget.PromptCredits"
 WORKFLOW_SETTING = "apimallvideo.Clips.Workflow"
@@ -182,11 +182,11 @@ def input_file(name: str) -> Path:
     """
     try:
         return find_media(name, {"input": input_folder(), "output": output_folder(), "temp": temp_folder()})
-    except PathRefused as refused:
+    except PathForbidden as refused:
         raise InputError(str(refused)) from None
 
 
-def _home_of(path: Path) -> tuple[io.FolderType, Path] | None:
+def _folder_of(path: Path) -> tuple[io.FolderType, Path] | None:
     """Which of ComfyUI's three folders a resolved path lies in, and the path within it."""
     for kind, folder in (
         (io.FolderType.output, output_folder()),
@@ -220,7 +220,7 @@ def client_id() -> str | None:
     return client if isinstance(client, str) else None
 
 
-def say(node_id: str, text: str) -> None:
+def show_text(node_id: str, text: str) -> None:
     """Show `text` on a node, by its `shown_id`, in the browser that queued the prompt and in no other.
 
     Without such a browser nothing happens.
@@ -233,12 +233,12 @@ def say(node_id: str, text: str) -> None:
         server.send_progress_text(plain(text).replace("\n", "  \n"), node_id, client)
 
 
-def tell(facts: Mapping[str, Any]) -> None:
+def send_facts(facts: Mapping[str, Any]) -> None:
     """Send facts about a node to the browser that queued the prompt, and to no other."""
     server = getattr(PromptServer, "instance", None)
     client = getattr(server, "client_id", None)
     if server is not None and client is not None:
-        server.send_sync(LINE_EVENT, dict(facts), client)
+        server.send_sync(NODE_EVENT, dict(facts), client)
 
 
 def prompt_id() -> str:
@@ -277,10 +277,10 @@ def show_progress(node_id: str, value: float, maximum: float) -> None:
 
 def preview(path: Path) -> ui.PreviewVideo | None:
     """The player on the node for a file in ComfyUI's output, temp or input folder; None for any other file."""
-    home = _home_of(path.resolve())
-    if home is None:
+    found = _folder_of(path.resolve())
+    if found is None:
         return None
-    kind, inside = home
+    kind, inside = found
     subfolder = inside.parent.as_posix()
     return ui.PreviewVideo([ui.SavedResult(inside.name, "" if subfolder == "." else subfolder, kind)])
 

@@ -24,7 +24,7 @@ from . import handed_out, host, loaded_urls
 from .linked_video import alone_with, clip_of
 from .loaded_urls import LOADED_FOLDER
 from .node_text import NodeText
-from .outputs import Part, Slot, decoded
+from .outputs import Output, Part, decoded
 from .waiting import before_sending, off_loop, reported
 
 if TYPE_CHECKING:
@@ -83,31 +83,31 @@ def _state_of(file: str) -> str:
 
 async def load(hidden: Any, wanted: Wanted) -> io.NodeOutput:
     """The outputs of Load Video: only what is linked is decoded or written."""
-    line = NodeText(hidden)
-    with reported(line):
+    node_text = NodeText(hidden)
+    with reported(node_text):
         linked, asked = host.linked_outputs(hidden), loaded_urls.asked_in_this_prompt()
         with before_sending():
-            output, path = await off_loop(lambda stop: _load(wanted, linked, asked, line, stop))
+            output, path = await off_loop(lambda stop: _load(wanted, linked, asked, node_text, stop))
         handed_out.remember(hidden, path)
         return output
 
 
 def _load(
-    wanted: Wanted, linked: frozenset[int], asked: loaded_urls.Asked, line: NodeText, stop: Stop
+    wanted: Wanted, linked: frozenset[int], asked: loaded_urls.Asked, node_text: NodeText, stop: Stop
 ) -> tuple[io.NodeOutput, Path]:
     def tell(fraction: float) -> None:
-        host.show_progress(line.node_id, fraction, 1.0)
+        host.show_progress(node_text.node_id, fraction, 1.0)
 
     try:
         found = _find(wanted, asked, tell, stop)
         path, span = found.clip.path, found.span
         plan = measure(path, span, stop=stop)
-        shown = path if found.whole else _written(found, stop) if Slot.VIDEO in linked else None
+        shown = path if found.whole else _written(found, stop) if Output.VIDEO in linked else None
         part = Part(span, plan.start_seconds, plan.seconds)
-        frames, last_frame, audio = decoded(path, linked, line.node_id, stop, part)
+        frames, last_frame, audio = decoded(path, linked, node_text.node_id, stop, part)
     except (GuardError, MediaError) as problem:
         raise InputError(str(problem)) from None
-    line.clip(found.clip, plan.frames, plan.fps, _remarks(found, shown))
+    node_text.clip(found.clip, plan.frames, plan.fps, _remarks(found, shown))
     video = host.blocked() if shown is None else host.as_video(shown)
     ui = host.preview(shown or path)
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=ui), shown or path

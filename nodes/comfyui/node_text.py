@@ -84,11 +84,11 @@ class NodeText:
 
     def _say(self, text: str, **facts: Any) -> None:
         # Where both were seen, the text would push down what is under it, and go when the run ends.
-        if not routes.shows_lines(host.client_id() or ""):
-            host.say(self._shown_id, text)
+        if not routes.shows_node_text(host.client_id() or ""):
+            host.show_text(self._shown_id, text)
         usual = {"fraction": None, "running": None, "limit": None, "trouble": None, "fetched": False}
         job = self._job and job_facts.card(self._job)
-        host.tell({**self._from, **usual, "job": job, "remarks": list(self._remarks), **facts})
+        host.send_facts({**self._from, **usual, "job": job, "remarks": list(self._remarks), **facts})
 
 
 def describe(status: Status) -> str:

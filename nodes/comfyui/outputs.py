@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..stopping import Stop
 
 
-class Slot(IntEnum):
+class Output(IntEnum):
     """The outputs of the four nodes that deliver a generated clip, in order; Load Video shares the first four."""
 
     VIDEO = 0
@@ -51,14 +51,14 @@ def decoded(
     frames: Any = host.blocked()
     last_frame: Any = host.blocked()
     audio: Any = host.blocked()
-    if Slot.FRAMES in linked:
+    if Output.FRAMES in linked:
         frames = host.as_image(decode_frames(path, part.span if part else WHOLE, stop=stop, tell=tell).pixels)
-    if Slot.LAST_FRAME in linked and Slot.FRAMES in linked:
+    if Output.LAST_FRAME in linked and Output.FRAMES in linked:
         last_frame = frames[-1:].clone()  # a view would hold all frames as long as somebody keeps this one
-    elif Slot.LAST_FRAME in linked:
+    elif Output.LAST_FRAME in linked:
         last = decode_last_of(path, part.span, stop=stop) if part else decode_last_frame(path, stop=stop)
         last_frame = host.as_image(last)
-    if Slot.AUDIO in linked:
+    if Output.AUDIO in linked:
         start_seconds, seconds = (part.start_seconds, part.seconds) if part else (0.0, None)
         audio = host.as_audio(decode_audio(path, start_seconds, seconds, stop=stop))
     return frames, last_frame, audio

@@ -16,7 +16,7 @@ from ..service import Planned
 from . import host, instance
 
 BOUND_INPUT = "_bound"
-REFUSED_INPUT = "_refused"
+OVER_LIMIT_INPUT = "_over_limit"
 _REHEARSAL, _PAID = "rehearsal", "paid"
 _TYPES = {
     "APIMall_TextToVideo": TEXT_TO_VIDEO,
@@ -28,10 +28,10 @@ _BOUND = (*_TYPES, "APIMall_PollResult")
 
 @dataclass(frozen=True)
 class Binding:
-    """`rehearsal`: whether the prompt plays or pays; None when it was queued past us. `refusal`: why it may not pay."""
+    """`rehearsal`: whether the prompt plays or pays, None when it was queued past us. `over_limit`: why it may not."""
 
     rehearsal: bool | None
-    refusal: str | None
+    over_limit: str | None
 
 
 def bind_prompts() -> None:
@@ -41,9 +41,9 @@ def bind_prompts() -> None:
 
 def binding(hidden: Any) -> Binding:
     """What was bound for the running node (its `cls.hidden`)."""
-    bound, refusal = (host.undeclared(hidden, name) for name in (BOUND_INPUT, REFUSED_INPUT))
+    bound, over_limit = (host.undeclared(hidden, name) for name in (BOUND_INPUT, OVER_LIMIT_INPUT))
     known = isinstance(bound, str) and bound in (_REHEARSAL, _PAID)
-    return Binding(bound == _REHEARSAL if known else None, refusal if isinstance(refusal, str) else None)
+    return Binding(bound == _REHEARSAL if known else None, over_limit if isinstance(over_limit, str) else None)
 
 
 def _bind(json_data: dict[str, Any]) -> dict[str, Any]:
@@ -52,20 +52,20 @@ def _bind(json_data: dict[str, Any]) -> dict[str, Any]:
     for node in nodes:
         # What a workflow brings along counts for nothing.
         node["inputs"].pop(BOUND_INPUT, None)
-        node["inputs"].pop(REFUSED_INPUT, None)
+        node["inputs"].pop(OVER_LIMIT_INPUT, None)
     if not nodes:
         return json_data
     try:
         service = instance.current()
         bound = _REHEARSAL if service.settings().rehearsal else _PAID
-        refusal = service.over_prompt_limit([_planned(node) for node in nodes if node["class_type"] in _TYPES])
+        over_limit = service.over_prompt_limit([_planned(node) for node in nodes if node["class_type"] in _TYPES])
     except (APIMallError, JournalError) as problem:
         # Each node says by itself what is wrong with the settings; nothing is paid before that.
-        bound, refusal = "", str(problem)
+        bound, over_limit = "", str(problem)
     for node in nodes:
         node["inputs"][BOUND_INPUT] = bound
-        if refusal is not None:
-            node["inputs"][REFUSED_INPUT] = refusal
+        if over_limit is not None:
+            node["inputs"][OVER_LIMIT_INPUT] = over_limit
     return json_data
 
 

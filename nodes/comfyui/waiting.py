@@ -40,17 +40,17 @@ _PEEK_SECONDS = 10.0
 
 async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.NodeOutput:
     """Have an order made, or go on with it, and deliver its clip; without `wait` only its task id."""
-    line = NodeText(hidden)
-    with reported(line):
+    node_text = NodeText(hidden)
+    with reported(node_text):
         with before_sending():
             wanted = await off_loop(lambda stop: _with_origin(order(stop), hidden))
         remarks = list(wanted.warnings)
         wanted = _noting_uploads(wanted, remarks)
         bound = queued.binding(hidden)
-        ticket = await off_loop(lambda stop: _runner(bound).submit(wanted, bound.refusal), unwanted=_leave)
+        ticket = await off_loop(lambda stop: _runner(bound).submit(wanted, bound.over_limit), unwanted=_leave)
         remarks += filter(None, [await off_loop(lambda stop: instance.current().journal().notice)])
-        await follow(ticket, line, until=_done if wait else _accepted, remarks=remarks)
-        return await _outputs(ticket, hidden, line, remarks)
+        await follow(ticket, node_text, until=_done if wait else _accepted, remarks=remarks)
+        return await _outputs(ticket, hidden, node_text, remarks)
 
 
 async def collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
@@ -81,8 +81,8 @@ def collected(task_id: object) -> str:
 
 
 async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
-    line = NodeText(hidden)
-    with reported(line):
+    node_text = NodeText(hidden)
+    with reported(node_text):
         wanted = task_id_of(task_id)
         bound = queued.binding(hidden)
         ticket = await off_loop(lambda stop: _runner(bound).collect(wanted), unwanted=_leave)
@@ -92,8 +92,10 @@ async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
                 advice="Paste the task id of the job you look for.",
             )
         remarks = [] if wanted else [f"The newest job that was not collected yet: task {ticket.status().job.task_id}"]
-        await follow(ticket, line, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS), remarks=remarks)
-        return await _outputs(ticket, hidden, line, remarks)
+        await follow(
+            ticket, node_text, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS), remarks=remarks
+        )
+        return await _outputs(ticket, hidden, node_text, remarks)
 
 
 def _with_origin(order: Order, hidden: Any) -> Order:
@@ -130,12 +132,12 @@ def _noting_uploads(order: Order, remarks: list[str]) -> Order:
 
 
 @contextmanager
-def reported(line: NodeText) -> Iterator[None]:
+def reported(node_text: NodeText) -> Iterator[None]:
     """Puts the short reason of a failure on the node before it goes on its way: newer front ends show no other."""
     try:
         yield
     except APIMallError as problem:
-        line.failed(problem)
+        node_text.failed(problem)
         raise
 
 
@@ -166,7 +168,7 @@ def _given_id(text: str) -> str:
 
 
 async def follow(
-    ticket: Ticket, line: NodeText, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()
+    ticket: Ticket, node_text: NodeText, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()
 ) -> None:
     """Wait until the job is done or `until` is satisfied; shows how it stands, sees interrupts and the deadline.
 
@@ -181,19 +183,19 @@ async def follow(
     try:
         while not (status := ticket.status()).done and not until(status):
             if host.interrupted():
-                line.left(ticket, "You stopped the wait")
+                node_text.left(ticket, "You stopped the wait")
                 raise host.interrupt_exception()
             if patience.ends(status) and not await _one_more_poll(ticket):
                 raise ticket.leave(_no_result(status, minutes))
-            line.status(status, remarks)
+            node_text.status(status, remarks)
             if status.fraction is not None:
-                host.show_progress(line.node_id, status.fraction, 1.0)
+                host.show_progress(node_text.node_id, status.fraction, 1.0)
             await asyncio.sleep(tick)
             tick = min(tick * 2, _TICK_SECONDS)
     except asyncio.CancelledError:
         # The first node to see an interrupt, or to fail, has ComfyUI cancel the others before they can look.
         ended = "You stopped the wait" if host.interrupted() else "ComfyUI stopped waiting, as another node failed"
-        line.left(ticket, ended)
+        node_text.left(ticket, ended)
         raise
     finally:
         ticket.leave("The node stopped waiting")
@@ -208,7 +210,7 @@ def _no_result(status: Status, minutes: float) -> str:
         f"job {job_id}{f' (task {task_id})' if task_id else ''} of {whose(holder)}"
         for job_id, task_id, holder in status.slots.holders
     ]
-    return f"No place became free in {minutes:g} minutes. They are taken by {', '.join(holders)}"
+    return f"No slot became free in {minutes:g} minutes. They are taken by {', '.join(holders)}"
 
 
 async def _one_more_poll(ticket: Ticket) -> bool:
@@ -244,10 +246,10 @@ def _polled(patience: float) -> Callable[[Status], bool]:
     return until
 
 
-async def _outputs(ticket: Ticket, hidden: Any, line: NodeText, remarks: Sequence[str]) -> io.NodeOutput:
+async def _outputs(ticket: Ticket, hidden: Any, node_text: NodeText, remarks: Sequence[str]) -> io.NodeOutput:
     status = ticket.status()
     if not status.done:
-        line.status(status, remarks)
+        node_text.status(status, remarks)
         return _blocked(status.job.task_id or "", status.job.video_url or "")
     result = ticket.result()
     linked = host.linked_outputs(hidden)
@@ -255,7 +257,7 @@ async def _outputs(ticket: Ticket, hidden: Any, line: NodeText, remarks: Sequenc
         frames, last_frame, audio = await off_loop(lambda stop: decoded(result.path, linked, hidden.unique_id, stop))
     except MediaError as problem:
         raise _not_decoded(result, str(problem)) from None
-    line.done(status, result, remarks)
+    node_text.done(status, result, remarks)
     handed_out.remember(hidden, result.path)
     return io.NodeOutput(
         host.as_video(result.path),

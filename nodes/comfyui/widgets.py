@@ -55,7 +55,7 @@ def wait(tooltip: str) -> Any:
 
 
 def clip_outputs() -> list[Any]:
-    """What the four nodes that deliver a generated clip give; `outputs.Slot` numbers them.
+    """What the four nodes that deliver a generated clip give; `outputs.Output` numbers them.
 
     Without ids: 0.3.64 refuses an output named like an input, and `video` and `task_id` are both.
     """

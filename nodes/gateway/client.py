@@ -106,10 +106,10 @@ class Body(io.BytesIO):
     is therefore proof that the gateway cannot have acted on the request.
     """
 
-    left_home = False
+    was_read = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.left_home = True
+        self.was_read = True
         return super().read(size)
 
 
@@ -190,13 +190,13 @@ class Gateway:
         """What the account can spend: `GET /api/v1/account/balances`."""
         return contract.parse_balance(self._request("GET", contract.BALANCE_PATH))
 
-    def upload_slot(self, filename: str, content_type: str, size_bytes: int) -> contract.UploadSlot:
-        """A place for one upload: `POST /api/v1/files/upload-url`."""
+    def upload_address(self, filename: str, content_type: str, size_bytes: int) -> contract.UploadAddress:
+        """Where one file may be uploaded to: `POST /api/v1/files/upload-url`."""
         fields = {"filename": filename, "content_type": content_type, "file_size": size_bytes}
-        slot = contract.parse_upload_slot(self._post(contract.UPLOAD_URL_PATH, _json(fields)), content_type)
-        if slot is None:
+        found = contract.parse_upload_address(self._post(contract.UPLOAD_URL_PATH, _json(fields)), content_type)
+        if found is None:
             raise Unreadable("The gateway's reply has no upload address")
-        return slot
+        return found
 
     def upload_base64(self, data: str, filename: str, content_type: str) -> str:
         """A small file inside JSON: `POST /api/v1/files/base64`; gives its public URL."""
@@ -234,7 +234,7 @@ class Gateway:
                 # Read in one go: a gateway may repeat the key, and locals are what error reporters collect.
                 envelope = contract.parse_object(self._read(response), secret=self._api_key)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
-            failure = self._describe(problem, sent=body.left_home if body else not _never_connected(problem))
+            failure = self._describe(problem, sent=body.was_read if body else not _never_connected(problem))
         else:
             if 200 <= response.status_code < 300 and envelope is not None and envelope.get("success") is not False:
                 return envelope

@@ -116,7 +116,7 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class UploadSlot:
+class UploadAddress:
     """Where to PUT a file (`upload_url`, secret until it expires) and where it will be readable by anybody."""
 
     upload_url: str
@@ -212,13 +212,13 @@ def parse_balance(envelope: Mapping[str, Any]) -> Balance:
     return Balance(_credits(data.get("credits")) if spendable is None else spendable)
 
 
-def parse_upload_slot(envelope: Mapping[str, Any], content_type: str) -> UploadSlot | None:
+def parse_upload_address(envelope: Mapping[str, Any], content_type: str) -> UploadAddress | None:
     """The reply of `/files/upload-url`, or None when an address is missing."""
     data = _object(envelope.get("data"))
     upload_url, public_url = _url(data.get("upload_url")), _url(data.get("public_url"))
     if upload_url is None or public_url is None:
         return None
-    return UploadSlot(upload_url, public_url, clean_text(data.get("content_type"), 80) or content_type)
+    return UploadAddress(upload_url, public_url, clean_text(data.get("content_type"), 80) or content_type)
 
 
 def parse_file_url(envelope: Mapping[str, Any]) -> str | None:

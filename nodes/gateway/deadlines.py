@@ -54,10 +54,10 @@ class SecureAdapter(VerifyingAdapter):
 class _Timed(io.RawIOBase):
     """The bytes of a connection up to a moment."""
 
-    def __init__(self, raw: io.RawIOBase, line: socket.socket, deadline: float) -> None:
+    def __init__(self, raw: io.RawIOBase, handle: socket.socket, deadline: float) -> None:
         self._raw = raw
-        self._line = line
-        self._silence_seconds = line.gettimeout()
+        self._handle = handle
+        self._silence_seconds = handle.gettimeout()
         self._deadline = deadline
 
     def readable(self) -> bool:
@@ -67,14 +67,14 @@ class _Timed(io.RawIOBase):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the reply takes too long")
-        self._line.settimeout(left if self._silence_seconds is None else min(left, self._silence_seconds))
+        self._handle.settimeout(left if self._silence_seconds is None else min(left, self._silence_seconds))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
         if not self.closed:
             # The connection may carry another request.
             with contextlib.suppress(OSError):
-                self._line.settimeout(self._silence_seconds)
+                self._handle.settimeout(self._silence_seconds)
             self._raw.close()
         super().close()
 

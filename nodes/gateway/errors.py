@@ -2,7 +2,7 @@
 
     APIMallError
     +-- InputError          an input is wrong                              not sent
-    +-- SetupError          key, address, journal or budget stand in the way   not sent
+    +-- SetupError          key, address, journal or a limit in the way    not sent
     +-- NotReached          DNS, connection, TLS or proxy failed           not sent
     +-- Refused             the gateway said no                            rejected, not charged
     |   +-- BadRequest          400 and other 4xx
@@ -18,11 +18,11 @@
     |   |   +-- ProviderBusy        503
     |   +-- Unreadable          not JSON, wrong shape, a redirect
     |   +-- KeyConflict         409
-    |   +-- Parked              given up on for now: same key again later
+    |   +-- Unsettled           it may have been taken: not repeated unasked
     +-- TaskFailed          the gateway ended the job                      refunded n of m
     +-- StillRunning        we stopped waiting, the job goes on            still running, charged m
     |   +-- Detached            interrupted, cancelled, host going down
-    +-- NotHome             completed, but not on this disk yet            charged m
+    +-- NotDownloaded       completed, but not on this disk yet            charged m
     +-- ResultGone          completed, and no longer to be had             charged m
     +-- NotDecoded          on this disk, but its frames cannot be made    charged m
 
@@ -34,7 +34,7 @@ from __future__ import annotations
 from enum import Enum
 
 ERRORS_MODULE = "apimall"
-"""What errors call their home where users read it: `apimall.KeyRefused`."""
+"""The module that errors seem to come from where users read it: `apimall.KeyRefused`."""
 
 
 class Charge(str, Enum):
@@ -161,7 +161,7 @@ class InputError(APIMallError):
 
 
 class SetupError(APIMallError):
-    """The pack cannot work as it is set up: key, base URL, journal, budget."""
+    """The pack cannot work as it is set up: key, base URL, journal, limits."""
 
     default_charge = Charge.NOT_SENT
 
@@ -254,8 +254,8 @@ class KeyConflict(Unclear):
     """409: the gateway has seen this Idempotency-Key and does not say what came of it."""
 
 
-class Parked(Unclear):
-    """An earlier attempt may have been accepted and is too old to be repeated safely."""
+class Unsettled(Unclear):
+    """An earlier create of this job may have been taken, and to repeat it is not safe: only its owner can settle it."""
 
     default_advice = (
         "Look at the account's history at API Mall before paying again; the pack will not send this job with "
@@ -283,7 +283,7 @@ class Detached(StillRunning):
     """The wait ended from our side: interrupt, cancelled prompt, host going down."""
 
 
-class NotHome(APIMallError):
+class NotDownloaded(APIMallError):
     """The gateway completed the job, but its file is not on this disk yet."""
 
     default_charge = Charge.CHARGED

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from .client import Gateway
-from .contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES, Stored, UploadSlot
+from .contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES, Stored, UploadAddress
 from .errors import APIMallError, Charge, InputError, NotReached, Throttled, Unclear
 from .retry import Call, may_repeat
 
@@ -65,7 +65,7 @@ class Uploader:
         check_upload(size_bytes, content_type)
         name = uuid.uuid4().hex + _SUFFIXES.get(content_type, "")
         try:
-            url, trouble = self._by_slot(file, name, content_type, size_bytes)
+            url, trouble = self._presigned(file, name, content_type, size_bytes)
             return url or self._inside_json(file, name, content_type, trouble)
         except APIMallError as failure:
             # Whatever became of the upload, the paid request was never sent.
@@ -74,32 +74,32 @@ class Uploader:
                 failure.advice = "Queue again: the file is uploaded anew, and paid is only what comes after it."
             raise
 
-    def _by_slot(self, file: Path, name: str, content_type: str, size_bytes: int) -> tuple[str | None, str]:
+    def _presigned(self, file: Path, name: str, content_type: str, size_bytes: int) -> tuple[str | None, str]:
         """The public URL, or None and why a presigned upload is not to be had."""
         trouble = ""
         for _ in range(_PUTS):
             try:
-                slot = self._repeat(lambda: self._gateway.upload_slot(name, content_type, size_bytes))
+                address = self._repeat(lambda: self._gateway.upload_address(name, content_type, size_bytes))
             except APIMallError as failure:
                 if failure.status in _MISSING_ENDPOINT:
                     return None, f"The gateway gives no address to upload to (HTTP {failure.status})."
                 failure.what = f"No address to upload to: {failure.what}"
                 raise
-            trouble = self._trouble_of_storing(slot, file)
+            trouble = self._trouble_of_storing(address, file)
             if not trouble:
-                return slot.public_url, ""
+                return address.public_url, ""
         return None, trouble
 
-    def _trouble_of_storing(self, slot: UploadSlot, file: Path) -> str:
+    def _trouble_of_storing(self, address: UploadAddress, file: Path) -> str:
         try:
-            stored = self._put(slot.upload_url, file, slot.content_type)
+            stored = self._put(address.upload_url, file, address.content_type)
         except OSError as problem:
             return str(problem)
         if stored.done:
             return ""
         said = f"HTTP {stored.status}" + (f", {stored.words}" if stored.words else "")
         advice = _STORAGE_ADVICE.get(stored.status, "Try again later.")
-        return f"{urlsplit(slot.upload_url).hostname}, where the gateway said to store it, answered {said}. {advice}"
+        return f"{urlsplit(address.upload_url).hostname}, where the gateway said to store it, answered {said}. {advice}"
 
     def _inside_json(self, file: Path, name: str, content_type: str, trouble: str) -> str:
         """The other way, for small files; a failure says why the first one did not work either."""
@@ -113,14 +113,14 @@ class Uploader:
             raise
 
     def _repeat(self, call: Callable[[], T]) -> T:
-        attempt = 0
+        failures = 0
         while True:
-            attempt += 1
             self._spend()
             try:
                 return call()
             except APIMallError as failure:
-                pause = may_repeat(Call.UPLOAD, failure, attempt)
+                failures += 1
+                pause = may_repeat(Call.UPLOAD, failure, failures)
                 if pause is None or failure.status in _MISSING_ENDPOINT:
                     raise
                 if isinstance(failure, Throttled):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..gateway.contract import is_loopback, is_seen
-from .errors import DownloadRefused, NotPublic
+from .errors import DownloadForbidden, NotPublic
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -93,25 +93,25 @@ class Target:
 
 
 def check_url(url: str, loopback_origin: str | None = None) -> None:
-    """Refuse a URL that could never be fetched, without asking the network. Raises DownloadRefused."""
+    """Refuse a URL that could never be fetched, without asking the network. Raises DownloadForbidden."""
     parse_url(url, loopback_origin)
 
 
 def parse_url(url: str, loopback_origin: str | None = None) -> Target:
-    """A URL as a Target. Raises DownloadRefused, whose message does not repeat the URL (it may hold a signature)."""
+    """A URL as a Target. Raises DownloadForbidden, whose message does not repeat the URL (it may hold a signature)."""
     target = _parse(url)
     if loopback_origin is not None and _origin(target) == _loopback(loopback_origin):
         return Target(target.scheme, target.host, target.port, target.url, on_loopback=True)
     if target.scheme != "https":
-        raise DownloadRefused("The address is plain http; only https:// addresses are fetched.")
+        raise DownloadForbidden("The address is plain http; only https:// addresses are fetched.")
     if target.port != _USUAL_PORTS["https"]:
-        raise DownloadRefused("The address names a port; only the usual port of https is fetched from.")
+        raise DownloadForbidden("The address names a port; only the usual port of https is fetched from.")
     _require_public_host(target.host)
     return target
 
 
 def require_public(host: str, addresses: list[str], made_up: tuple[IPNetwork, ...] = ()) -> None:
-    """Every address a name stands for must be public; one that is not spoils all. Raises DownloadRefused.
+    """Every address a name stands for must be public; one that is not spoils all. Raises DownloadForbidden.
 
     `made_up`: ranges from which this network makes up an address for any name. A host that is itself an address of
     them is still refused: nobody made that up.
@@ -119,7 +119,7 @@ def require_public(host: str, addresses: list[str], made_up: tuple[IPNetwork, ..
     for address in addresses:
         number = _number(address)
         if number is None or not (is_public(number) or (not is_number(host) and _within(number, made_up))):
-            raise DownloadRefused(_not_public(host, number))
+            raise DownloadForbidden(_not_public(host, number))
 
 
 def made_up_ranges(addresses: list[str]) -> tuple[IPNetwork, ...]:
@@ -129,10 +129,10 @@ def made_up_ranges(addresses: list[str]) -> tuple[IPNetwork, ...]:
 
 
 def require_loopback(host: str, addresses: list[str]) -> None:
-    """The loopback origin may be on this machine and nowhere else. Raises DownloadRefused."""
+    """The loopback origin may be on this machine and nowhere else. Raises DownloadForbidden."""
     for address in addresses:
         if not is_loopback(address):
-            raise DownloadRefused(f"{host} should be this machine, but its name leads elsewhere.")
+            raise DownloadForbidden(f"{host} should be this machine, but its name leads elsewhere.")
 
 
 def is_number(host: str) -> bool:
@@ -156,17 +156,19 @@ def is_public(address: IPAddress) -> bool:
 def _parse(url: str) -> Target:
     text = url.strip()
     if not text:
-        raise DownloadRefused("The address is empty.")
+        raise DownloadForbidden("The address is empty.")
     if len(text) > _LONGEST_URL_CHARACTERS:
-        raise DownloadRefused(f"The address is longer than {_LONGEST_URL_CHARACTERS} characters.")
+        raise DownloadForbidden(f"The address is longer than {_LONGEST_URL_CHARACTERS} characters.")
     if "\\" in text or not all(is_seen(character) and not character.isspace() for character in text):
-        raise DownloadRefused("The address has blanks, backslashes or invisible characters in it.")
+        raise DownloadForbidden("The address has blanks, backslashes or invisible characters in it.")
     match = re.match(r"(?i)(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", text)
     if not match:
-        raise DownloadRefused("This is not a web address; it has to begin with https://.")
+        raise DownloadForbidden("This is not a web address; it has to begin with https://.")
     scheme, authority = match[1].lower(), match[2]
     if "@" in authority:
-        raise DownloadRefused("The address holds a user name or password before an @; such addresses are not fetched.")
+        raise DownloadForbidden(
+            "The address holds a user name or password before an @; such addresses are not fetched."
+        )
     host, port = _host_and_port(authority, scheme)
     shown = f"[{host}]" if ":" in host else host
     where = shown if port == _USUAL_PORTS[scheme] else f"{shown}:{port}"
@@ -187,11 +189,11 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
         host = _named_host(name)
         well_formed = bool(host)
     if not well_formed:
-        raise DownloadRefused("The address names no proper host.")
+        raise DownloadForbidden("The address names no proper host.")
     if not colon:
         return host, _USUAL_PORTS[scheme]
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise DownloadRefused("The address has a port that is none.")
+        raise DownloadForbidden("The address has a port that is none.")
     return host, int(port)
 
 
@@ -219,7 +221,7 @@ def _named_host(name: str) -> str:
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
-        raise DownloadRefused("The address writes its host as a number in an unusual way.") from None
+        raise DownloadForbidden("The address writes its host as a number in an unusual way.") from None
 
 
 def _ascii_of(name: str) -> str:

@@ -31,7 +31,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from ..gateway import network
 from ..gateway.errors import SetupError
 from .allowed_hosts import IPNetwork, Target, is_number, made_up_ranges, require_loopback, require_public
-from .errors import DownloadFailed, DownloadRefused
+from .errors import DownloadFailed, DownloadForbidden
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
@@ -67,15 +67,15 @@ def resolve(host: str, port: int) -> list[str]:
 
 def dial(address: str, port: int, seconds: float) -> socket.socket:
     """A TCP connection to exactly this IP address."""
-    line = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    handle = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        line.settimeout(seconds)
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        line.connect((address, port))
+        handle.settimeout(seconds)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        handle.connect((address, port))
     except BaseException:
-        line.close()
+        handle.close()
         raise
-    return line
+    return handle
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def _unlogged() -> Iterator[None]:
         _asking.now = False
 
 
-def require_way_home(gateway_hosts: Sequence[str], resolver: Resolver = resolve) -> None:
+def require_network(gateway_hosts: Sequence[str], resolver: Resolver = resolve) -> None:
     """Raises SetupError where no name could be fetched from: what the gateway makes would be paid for in vain.
 
     One of `gateway_hosts` may be a relay inside of a company, then another says how names are answered here. A name
@@ -102,7 +102,7 @@ def require_way_home(gateway_hosts: Sequence[str], resolver: Resolver = resolve)
             require_public(host, addresses, made_up_ranges(addresses))
         except OSError:
             continue
-        except DownloadRefused as refused:
+        except DownloadForbidden as refused:
             refusal = refusal or refused
         else:
             return
@@ -113,7 +113,7 @@ def require_way_home(gateway_hosts: Sequence[str], resolver: Resolver = resolve)
         )
 
 
-class Line:
+class GuardedConnection:
     """Looks up, checks and connects, for one request after the other; another thread can cut it at any time.
 
     `gateway_hosts` are the gateway's names: where they lead tells whether this network makes addresses up.
@@ -142,7 +142,7 @@ class Line:
         """Send one request and give its answer, body unread; the connection ends with the block.
 
         `deadline_seconds` ends the exchange however slowly bytes still come; None leaves that to whoever calls `cut`.
-        Raises DownloadRefused, also for proxies and certificates that cannot work, and what requests raises.
+        Raises DownloadForbidden, also for proxies and certificates that cannot work, and what requests raises.
         """
         self.target = target
         self.stage = "the preparation"
@@ -152,7 +152,7 @@ class Line:
             proxies = {} if target.on_loopback else network.proxies_for(target.url)
             certificates = network.certificates() if target.scheme == "https" else None
         except SetupError as obstacle:
-            raise DownloadRefused(f"{obstacle.what}. {obstacle.advice}") from None
+            raise DownloadForbidden(f"{obstacle.what}. {obstacle.advice}") from None
         adapter = _GuardedAdapter(self, certificates)
         with contextlib.closing(adapter), self._until(deadline_seconds), _unlogged():
             response = adapter.send(
@@ -174,7 +174,7 @@ class Line:
         """A connection to a checked address of the target; no other host is ever asked for."""
         target = self.target
         if target is None or (host, port) != (target.host, target.port):
-            raise DownloadRefused("The address was read in two different ways; it is not fetched.")
+            raise DownloadForbidden("The address was read in two different ways; it is not fetched.")
         addresses = self.look_up(host, port)
         if target.on_loopback:
             require_loopback(host, addresses)
@@ -242,39 +242,39 @@ class Line:
         failure = OSError("the name has no address")
         for address in addresses[:_MOST_ADDRESSES_TRIED]:
             try:
-                line = self._dial(address, port, CONNECT_SECONDS)
+                handle = self._dial(address, port, CONNECT_SECONDS)
             except OSError as problem:
                 failure = problem
                 continue
-            self._remember(line)
+            self._remember(handle)
             self.stage = "the answer"
-            return line
+            return handle
         raise failure
 
-    def _remember(self, line: socket.socket) -> None:
+    def _remember(self, handle: socket.socket) -> None:
         # A second handle on the same connection: TLS takes the first one over, and shutting down works through both.
         with self._lock:
             if self._closed:
-                line.close()
+                handle.close()
                 raise OSError("nobody waits for this any more")
-            self._handles.append(line.dup())
+            self._handles.append(handle.dup())
 
 
 class _GuardedAdapter(network.VerifyingAdapter):
-    """requests, with every connection made by a `Line`."""
+    """requests, with every connection made by a `GuardedConnection`."""
 
-    def __init__(self, line: Line, certificates: ssl.SSLContext | None) -> None:
-        self._line = line
+    def __init__(self, connection: GuardedConnection, certificates: ssl.SSLContext | None) -> None:
+        self._connection = connection
         super().__init__(certificates)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._line.to_target)
+        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._connection.to_target)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
         if isinstance(manager, urllib3.ProxyManager):  # a SOCKS one connects in its own way
-            manager.pool_classes_by_scheme = _pool_classes(self._line.to_proxy)
+            manager.pool_classes_by_scheme = _pool_classes(self._connection.to_proxy)
         return manager
 
 

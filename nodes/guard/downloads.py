@@ -28,8 +28,8 @@ import urllib3
 from ..stopping import Stop, Stopped, Tell, never_stop, tell_nobody
 from . import partial
 from .allowed_hosts import Target, parse_url
-from .connections import DEADLINE_SECONDS, Dial, Line, Resolver, dial, resolve
-from .errors import DiskRefused, DownloadFailed, DownloadRefused, LinkGone, NotModified
+from .connections import DEADLINE_SECONDS, Dial, GuardedConnection, Resolver, dial, resolve
+from .errors import DiskFailed, DownloadFailed, DownloadForbidden, LinkGone, NotModified
 
 LARGEST_BYTES = 2 * 1024**3
 GLANCE_SECONDS = 8.0
@@ -83,13 +83,13 @@ def download(
     `loopback_origin` is the one origin (scheme, host and port) that may be plain http and on this machine;
     `gateway_hosts` are the gateway's names, which tell whether this network makes addresses up (`connections.py`).
     `deadline_seconds` covers everything from the look-up to the last byte. With `validators` an unchanged file gives
-    NotModified. Raises DownloadRefused, LinkGone, DownloadFailed, NotModified, Stopped or DiskRefused; `part` is
+    NotModified. Raises DownloadForbidden, LinkGone, DownloadFailed, NotModified, Stopped or DiskFailed; `part` is
     gone then, unless it was to `keep` what had come: the next download from this address continues it.
     """
     target = parse_url(url, loopback_origin)
-    line = Line(gateway_hosts, resolver, dial)
+    connection = GuardedConnection(gateway_hosts, resolver, dial)
     earlier = partial.read(part, target) if keep else None
-    network = _Network(line, target, loopback_origin, validators, largest_bytes, earlier)
+    network = _Network(connection, target, loopback_origin, validators, largest_bytes, earlier)
     watch = _Watch(stop, time.monotonic() + deadline_seconds, target.host)
     head: _Head | None = None
     try:
@@ -103,7 +103,7 @@ def download(
         if not (keep and _is_worth_keeping(problem, part, target, head, earlier)):
             partial.drop(part)
         if isinstance(problem, OSError):
-            raise DiskRefused(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
+            raise DiskFailed(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
         raise
     with contextlib.suppress(OSError):
         partial.note_of(part).unlink()
@@ -130,10 +130,12 @@ def glance(
 ) -> Glance:
     """Ask for `url` as `download` does, and hang up once its first bytes are here. Nothing is written.
 
-    Asked for with GET: an address signed for that answers nothing else. Raises what `download` does, but DiskRefused.
+    Asked for with GET: an address signed for that answers nothing else. Raises what `download` does, but DiskFailed.
     """
     target = parse_url(url, loopback_origin)
-    network = _Network(Line(gateway_hosts, resolver, dial), target, loopback_origin, (None, None), LARGEST_BYTES, None)
+    network = _Network(
+        GuardedConnection(gateway_hosts, resolver, dial), target, loopback_origin, (None, None), LARGEST_BYTES, None
+    )
     watch = _Watch(stop, time.monotonic() + deadline_seconds, target.host)
     try:
         watch.check()
@@ -235,14 +237,14 @@ class _Network:
 
     def __init__(
         self,
-        line: Line,
+        connection: GuardedConnection,
         target: Target,
         loopback_origin: str | None,
         validators: Validators,
         largest_bytes: int,
         earlier: partial.Partial | None,
     ) -> None:
-        self._line = line
+        self._connection = connection
         self._target = target
         self._loopback_origin = loopback_origin
         self._validators = validators
@@ -267,13 +269,13 @@ class _Network:
     def leave(self) -> None:
         """Nobody listens any more. The thread ends by itself, at the latest when its look-up does."""
         self._left.set()
-        self._line.cut()
+        self._connection.cut()
 
     def _run(self) -> None:
         try:
             self._follow()
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as problem:
-            self._fail(self._line.explain(problem, self._target.host))
+            self._fail(self._connection.explain(problem, self._target.host))
         except Exception as problem:  # noqa: BLE001 - the calling thread raises it
             self._fail(problem)
 
@@ -289,12 +291,12 @@ class _Network:
 
     def _follow(self) -> None:
         for _ in range(_MOST_REDIRECTS + 1):
-            with self._line.ask(self._target, self._headers(), deadline_seconds=None) as response:
+            with self._connection.ask(self._target, self._headers(), deadline_seconds=None) as response:
                 if response.status_code not in _REDIRECTS:
                     self._receive(response)
                     return
                 self._target = _redirected(self._target, response.headers.get("Location"), self._loopback_origin)
-        raise DownloadRefused(f"{self._target.host} redirects more than {_MOST_REDIRECTS} times.")
+        raise DownloadForbidden(f"{self._target.host} redirects more than {_MOST_REDIRECTS} times.")
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -325,7 +327,7 @@ class _Network:
         if head.length is not None and head.length > self._largest_bytes:
             raise _too_large(self._target.host, self._largest_bytes)
         self._heads.put(head)
-        self._line.stage = "the transfer"
+        self._connection.stage = "the transfer"
         # Beneath urllib3, whose older releases read a chunk's size line without bound.
         read = getattr(response.raw, "_original_response", None) or response.raw
         remaining = self._largest_bytes + 1 if head.length is None else head.length - head.begins_at
@@ -354,13 +356,13 @@ def _redirected(target: Target, location: str | None, loopback_origin: str | Non
     with contextlib.suppress(UnicodeError):
         location = location.encode("latin-1").decode("utf-8")
     if re.search(r"[\x00-\x20\x7f\\]", location):  # urljoin would drop some of these without a word
-        raise DownloadRefused(f"{target.host} redirects to an address with blanks or backslashes in it.")
+        raise DownloadForbidden(f"{target.host} redirects to an address with blanks or backslashes in it.")
     try:
         # Only the loopback origin may lead to itself: nobody out there can point a download at this machine.
         return parse_url(urljoin(target.url, location), loopback_origin if target.on_loopback else None)
-    except (DownloadRefused, ValueError) as problem:
-        why = str(problem) if isinstance(problem, DownloadRefused) else "It is not a web address."
-    raise DownloadRefused(f"{target.host} redirects to an address that is not fetched. {why}")
+    except (DownloadForbidden, ValueError) as problem:
+        why = str(problem) if isinstance(problem, DownloadForbidden) else "It is not a web address."
+    raise DownloadForbidden(f"{target.host} redirects to an address that is not fetched. {why}")
 
 
 def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bool) -> None:
@@ -380,7 +382,7 @@ def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bo
 def _read_head(response: requests.Response, target: Target) -> _Head:
     headers = response.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise DownloadRefused(f"{target.host} sends the file compressed, though asked not to; it is not unpacked.")
+        raise DownloadForbidden(f"{target.host} sends the file compressed, though asked not to; it is not unpacked.")
     transfer = headers.get("Transfer-Encoding", "").strip().lower()
     length = headers.get("Content-Length")
     if transfer not in ("", "identity", "chunked") or (transfer == "chunked" and length is not None):
@@ -414,5 +416,5 @@ def _validator(value: str | None) -> str | None:
     return None
 
 
-def _too_large(host: str, largest_bytes: int) -> DownloadRefused:
-    return DownloadRefused(f"The file at {host} is larger than {largest_bytes / 1024**2:,.0f} MB; it is not fetched.")
+def _too_large(host: str, largest_bytes: int) -> DownloadForbidden:
+    return DownloadForbidden(f"The file at {host} is larger than {largest_bytes / 1024**2:,.0f} MB; it is not fetched.")

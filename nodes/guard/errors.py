@@ -1,10 +1,10 @@
 """What can go wrong between this machine and what nobody vouches for.
 
     GuardError               root; the message is complete for a user: what is wrong, then what to do
-     |- PathRefused          a file name or path that leads nowhere, or where nothing may be read
-     |- DiskRefused          the disk refused the file that was being written
+     |- PathForbidden        a file name or path that leads nowhere, or where nothing may be read
+     |- DiskFailed           the disk refused the file that was being written
      |- DownloadError        a download did not come about
-         |- DownloadRefused  we will not download this: forbidden address or scheme, too large, compressed
+         |- DownloadForbidden we will not download this: forbidden address or scheme, too large, compressed
          |   |- NotPublic    the address itself says that it leads into a local network
          |- LinkGone         the server says no: the link has expired or was never right; a fresh one may work
          |- DownloadFailed   worth trying again: network, TLS, server trouble, cut short, too slow
@@ -21,11 +21,11 @@ class GuardError(Exception):
     """The root of this room's errors. str(error) is the whole message for a user."""
 
 
-class PathRefused(GuardError):
+class PathForbidden(GuardError):
     """A file name or path that leads nowhere, or where nothing may be read."""
 
 
-class DiskRefused(GuardError):
+class DiskFailed(GuardError):
     """The file could not be written: no space, no permission, path gone."""
 
 
@@ -37,11 +37,11 @@ class DownloadError(GuardError):
         self.status = status
 
 
-class DownloadRefused(DownloadError):
+class DownloadForbidden(DownloadError):
     """The address, or what it answers with, is not one to download from. Trying again changes nothing."""
 
 
-class NotPublic(DownloadRefused):
+class NotPublic(DownloadForbidden):
     """The address names this machine or one in a local network: nobody out there can fetch it either."""
 
 

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .errors import PathRefused
+from .errors import PathForbidden
 
 _LONGEST_NAME_CHARACTERS = 1024
 _LONGEST_STEM_CHARACTERS = 64
@@ -37,30 +37,30 @@ def result_name(task_id: str, suffix: str = ".mp4", *, owner: str = "") -> str:
 
 
 def result_path(folder: Path, task_id: str, suffix: str = ".mp4", *, owner: str = "") -> Path:
-    """Where a task's result lies in the results folder. Raises PathRefused when a link leads out of it from there."""
+    """Where a task's result lies in the results folder. Raises PathForbidden when a link leads out of it from there."""
     path = folder / result_name(task_id, suffix, owner=owner)
     if path.is_symlink():
-        raise PathRefused(f"{path.name} in the results folder is a link. Remove it and queue again.")
+        raise PathForbidden(f"{path.name} in the results folder is a link. Remove it and queue again.")
     return path
 
 
 def find_media(name: str, folders: Mapping[str, Path]) -> Path:
     """The file that a widget names, as `clip.mp4`, `sub/clip.mp4` or `clip.mp4 [output]`; its real path.
 
-    `folders` maps `input` (where plain names are looked for), `output` and `temp`. Raises PathRefused.
+    `folders` maps `input` (where plain names are looked for), `output` and `temp`. Raises PathForbidden.
     """
-    place = "input"
+    folder = "input"
     if match := _ANNOTATED.fullmatch(name.strip()):
-        name, place = match[1], match[2]
+        name, folder = match[1], match[2]
     parts = _parts_of(name)
-    if place not in folders:
-        raise PathRefused(f"There is no {place} folder to read from.")
-    root = folders[place]
+    if folder not in folders:
+        raise PathForbidden(f"There is no {folder} folder to read from.")
+    root = folders[folder]
     return require_inside(root.joinpath(*parts), [root])
 
 
 def require_inside(path: Path, roots: Iterable[Path]) -> Path:
-    """The real path of a readable file that lies in one of `roots` once every link is followed. Raises PathRefused."""
+    """The real path of a readable file in one of `roots`, once every link is followed. Raises PathForbidden."""
     shown = _shown(path.name)
     try:
         # Not strict: whether a forbidden file exists is nobody's business.
@@ -68,20 +68,20 @@ def require_inside(path: Path, roots: Iterable[Path]) -> Path:
         inside = any(real.is_relative_to(os.path.realpath(root)) for root in roots)
         mode = real.stat().st_mode if inside else 0
     except (OSError, ValueError):
-        raise PathRefused(f"There is no file {shown} that can be read. Choose or upload it again.") from None
+        raise PathForbidden(f"There is no file {shown} that can be read. Choose or upload it again.") from None
     if not inside:
-        raise PathRefused(
+        raise PathForbidden(
             f"{shown} does not lie in ComfyUI's input, output or temp folder. Copy it to the input folder or upload it."
         )
     if not stat.S_ISREG(mode):
-        raise PathRefused(f"{shown} is not a file. Choose or upload a video.")
+        raise PathForbidden(f"{shown} is not a file. Choose or upload a video.")
     return real
 
 
 def _parts_of(name: str) -> list[str]:
     """The folders and the file of a relative name; `\\` separates too, as in workflows made on Windows."""
     if not name.strip():
-        raise PathRefused("No file is named. Choose or upload one.")
+        raise PathForbidden("No file is named. Choose or upload one.")
     problem = None
     if len(name) > _LONGEST_NAME_CHARACTERS:
         problem = "is too long to be a file name"
@@ -92,7 +92,7 @@ def _parts_of(name: str) -> list[str]:
     parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
     problem = problem or next(filter(None, map(_problem_of_part, parts)), None)
     if problem or not parts:
-        raise PathRefused(f"{_shown(name)} {problem or 'names no file'}. Choose or upload a file.")
+        raise PathForbidden(f"{_shown(name)} {problem or 'names no file'}. Choose or upload a file.")
     return parts
 
 

@@ -14,7 +14,7 @@ import urllib3
 
 from ..gateway.contract import Stored
 from .allowed_hosts import parse_url
-from .connections import Line
+from .connections import GuardedConnection
 from .errors import DownloadError
 
 _GONE = (401, 403, 404, 410)
@@ -32,18 +32,18 @@ def put(
     Sends the content type as given and the file's length: storage services sign both (`docs/gateway.md`, "Uploads").
     """
     headers = {**_HEADERS, "Content-Type": content_type}
-    line = Line(gateway_hosts)
+    connection = GuardedConnection(gateway_hosts)
     try:
         target = parse_url(url, loopback_origin)
     except DownloadError as refusal:
         raise OSError(str(refusal)) from None
     try:
-        with file.open("rb") as body, line.ask(target, headers, method="PUT", body=body) as response:
+        with file.open("rb") as body, connection.ask(target, headers, method="PUT", body=body) as response:
             return Stored(response.status_code, "" if response.ok else _words(response))
     except DownloadError as refusal:
         problem = refusal
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as trouble:
-        problem = line.explain(trouble, target.host)
+        problem = connection.explain(trouble, target.host)
     raise OSError(str(problem))
 
 
@@ -51,7 +51,9 @@ def is_readable(url: str, *, loopback_origin: str | None = None, gateway_hosts: 
     """False when the address plainly no longer gives out its file; True for whatever is not plain."""
     try:
         target = parse_url(url, loopback_origin)
-        with Line(gateway_hosts).ask(target, _HEADERS, method="HEAD", deadline_seconds=_LOOK_SECONDS) as response:
+        with GuardedConnection(gateway_hosts).ask(
+            target, _HEADERS, method="HEAD", deadline_seconds=_LOOK_SECONDS
+        ) as response:
             return response.status_code not in _GONE
     except (DownloadError, OSError):
         return True

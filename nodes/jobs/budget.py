@@ -53,7 +53,7 @@ class Budget:
         self._pace = pace or OwnPace()
         self._account = account
 
-    def take(self, share: Share, now: float) -> float:
+    def try_spend(self, share: Share, now: float) -> float:
         """Have one request go out: 0 when it may; else the seconds until it is worth asking again."""
 
         def turn(tokens: dict[str, Tokens]) -> float:

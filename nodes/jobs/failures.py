@@ -13,23 +13,26 @@ from ..gateway.errors import (
     Detached,
     InputError,
     KeyConflict,
-    NotHome,
+    NotDownloaded,
     NotReached,
-    Parked,
     Refused,
     ResultGone,
     SetupError,
     StillRunning,
     TaskFailed,
     Unclear,
+    Unsettled,
 )
 from ..journal.errors import JournalError
-from ..journal.rows import Job, Parking, State
+from ..journal.rows import Job, Parking, Problem, State
 
 _NOT_ALL_BACK = (
     "Refunds may come later. Queueing it again asks for them, and makes a new attempt only when all credits are back; "
     "another `take` pays again."
 )
+_FORMER_KINDS = {"Parked": "Unsettled", "NotHome": "NotDownloaded"}
+"""What classes of error are called now that rows of earlier versions tell of."""
+
 _CLOSED = "Only another `take` makes it again, and pays for it."
 
 JOURNAL_ADVICE = "Check free space and rights of ComfyUI's user folder, then queue again."
@@ -61,11 +64,16 @@ def about(
     )
 
 
+def kind_of(problem: Problem) -> str:
+    """The class of error that a row tells of, by the name it has today."""
+    return _FORMER_KINDS.get(problem.kind, problem.kind)
+
+
 def recall(job: Job) -> APIMallError:
     """What a row remembers of how it ended, or else of its last problem, as its own class of error."""
     known = {kind.__name__: kind for kind in _tree(APIMallError)}
     told = job.ending or job.problem
-    kind = known.get(told.kind if told else "", TaskFailed if job.state is State.FAILED else Refused)
+    kind = known.get(kind_of(told) if told else "", TaskFailed if job.state is State.FAILED else Refused)
     advice = _NOT_ALL_BACK if job.state is State.FAILED and not job.refunded_in_full else None
     if job.state is State.EXPIRED:
         return about(ResultGone, (told and told.text) or "The gateway made the video and no longer has it", job)
@@ -99,9 +107,9 @@ def task_failed(job: Job, task: Task) -> TaskFailed:
     return failure
 
 
-def not_home(job: Job, what: str) -> NotHome:
+def not_downloaded(job: Job, what: str) -> NotDownloaded:
     """The gateway has the video, this disk has not."""
-    return about(NotHome, what, job, charge=Charge.CHARGED)
+    return about(NotDownloaded, what, job, charge=Charge.CHARGED)
 
 
 def gone(job: Job, what: str) -> ResultGone:
@@ -115,7 +123,7 @@ def stalled(job: Job, failure: APIMallError) -> APIMallError:
     """Looking again makes no sense for now; only the gateway's own word would end the job (money rule 5)."""
     if job.state is State.COMPLETED:
         what = f"The gateway completed the job, but no longer gives out its video: {failure.what}"
-        return about(NotHome, what, job, charge=Charge.CHARGED, advice=failure.advice, failure=failure)
+        return about(NotDownloaded, what, job, charge=Charge.CHARGED, advice=failure.advice, failure=failure)
     advice = f"{failure.advice} {StillRunning.default_advice} Only another `take` would pay again."
     return about(StillRunning, failure.what, job, advice=advice, failure=failure)
 
@@ -124,8 +132,8 @@ def unsettled(job: Job, failure: APIMallError) -> APIMallError:
     """The last of several POSTs failed, and an earlier one may have been accepted."""
     if failure.charge is Charge.UNCERTAIN:
         return failure
-    what = f"An earlier attempt to send this job got no answer, and now: {failure.what}"
-    return about(Parked, what, job, charge=Charge.UNCERTAIN, advice=failure.advice, failure=failure)
+    what = f"An earlier create of this job got no answer, and now: {failure.what}"
+    return about(Unsettled, what, job, charge=Charge.UNCERTAIN, advice=failure.advice, failure=failure)
 
 
 def surprised(job: Job, surprise: Exception) -> APIMallError:
@@ -156,9 +164,9 @@ def parking(failure: APIMallError) -> Parking:
 _PARKINGS: tuple[tuple[type[APIMallError], Parking], ...] = (
     (Detached, Parking.WITHDRAWN),
     (StillRunning, Parking.REFUSED),
-    (NotHome, Parking.NOT_HOME),
+    (NotDownloaded, Parking.NOT_HOME),
     (KeyConflict, Parking.UNCERTAIN),
-    (Parked, Parking.UNCERTAIN),
+    (Unsettled, Parking.UNCERTAIN),
     (Unclear, Parking.UNREACHED),
     (NotReached, Parking.UNREACHED),
 )

@@ -15,7 +15,7 @@ from ..files import require_writable, sha256_of, whole
 from ..gateway.errors import SetupError
 from ..guard import partial
 from ..guard.downloads import Downloaded
-from ..guard.errors import DiskRefused, DownloadRefused, GuardError, LinkGone
+from ..guard.errors import DiskFailed, DownloadForbidden, GuardError, LinkGone
 from ..guard.paths import result_name, result_path
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
@@ -40,11 +40,11 @@ class NotYet(Exception):
     """The download broke or is no video; it may go better in a moment."""
 
 
-class NoRoom(Exception):
+class NotWritable(Exception):
     """This disk refuses the file."""
 
 
-class Unwelcome(Exception):
+class NoAllowedAddress(Exception):
     """The gateway names only addresses that are not fetched; asking again changes nothing."""
 
 
@@ -65,7 +65,7 @@ class Download:
 class Results:
     """The results folder. `verify` raises NotAClip for a file that does not decode.
 
-    `way()` raises SetupError where nothing could be fetched from the gateway's names.
+    `check_network()` raises SetupError where nothing could be downloaded from the gateway's names.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class Results:
         download: Downloader,
         verify: Callable[[Path], object],
         origins: Origins,
-        way: Callable[[], None] = lambda: None,
+        check_network: Callable[[], None] = lambda: None,
     ) -> None:
         self._origins = origins
-        self._way = way
+        self._check_network = check_network
         self._folder = folder
         self._download = download
         self._verify = verify
 
-    def require_way(self) -> None:
-        """Raises SetupError where no result could come home: not over this network, or not onto this disk.
+    def require_deliverable(self) -> None:
+        """Raises SetupError where no result could be delivered: not over this network, or not onto this disk.
 
-        Asked before anything is paid: what cannot be brought home is not bought.
+        Asked before anything is paid: what cannot be delivered is not bought.
         """
-        self._way()
+        self._check_network()
         try:
             require_writable(self._folder, f".{result_name(_LONGEST_ID, owner=secrets.token_hex(8))}.part")
         except OSError as refusal:
@@ -142,7 +142,8 @@ class Results:
     ) -> Download:
         """Download the first of `urls` that gives a whole, decodable clip.
 
-        Raises NotYet when one broke, else Expired when one is gone, else Unwelcome; NoRoom when this disk refuses.
+        Raises NotYet when one broke, else Expired when one is gone, else NoAllowedAddress; NotWritable when this disk
+        refuses.
         """
         problem: Exception | None = None
         for number, url in enumerate(urls[:_MOST_ADDRESSES]):
@@ -150,17 +151,19 @@ class Results:
                 return Download(self._download_one(job, url, number, tell, observe), url)
             except LinkGone as gone:
                 problem = problem if isinstance(problem, NotYet) else Expired(str(gone))
-            except DownloadRefused as refused:
-                problem = problem or Unwelcome(str(refused))
-            except DiskRefused as full:
-                raise NoRoom(str(full)) from None
+            except DownloadForbidden as refused:
+                problem = problem or NoAllowedAddress(str(refused))
+            except DiskFailed as full:
+                raise NotWritable(str(full)) from None
             except NotAClip:
                 # Its own words speak of a file that a user chose.
                 problem = NotYet("What came down is no video that can be played")
             except (GuardError, MediaError) as broken:
                 problem = NotYet(str(broken))
             except OSError as full:
-                raise NoRoom(f"The video could not be written to {self._folder} ({full.strerror or full})") from None
+                raise NotWritable(
+                    f"The video could not be written to {self._folder} ({full.strerror or full})"
+                ) from None
         raise problem or Expired("The gateway names no address")
 
     def _download_one(

@@ -25,12 +25,12 @@ from ..gateway.errors import (
     BadRequest,
     Charge,
     NotReached,
-    Parked,
     ProviderBusy,
     Refused,
     SetupError,
     TaskUnknown,
     Throttled,
+    Unsettled,
 )
 from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
@@ -46,7 +46,7 @@ from .given_urls import GivenUrls
 from .limits import PROMPT_ADVICE, over_limit
 from .order import Order
 from .pace import Learned, is_overdue, next_poll, spread
-from .results import Expired, NoRoom, NotYet, Results, Unwelcome
+from .results import Expired, NoAllowedAddress, NotWritable, NotYet, Results
 from .scheduler import Lane, Scheduled, Scheduler
 from .uploads import Uploads, Withdrawn
 from .uptime import BOOT, seconds_up
@@ -97,6 +97,16 @@ class Clocks:
     chance: Callable[[], float] = random.random
 
 
+class _journal_errors:
+    """The journal must be written before anything is paid; when it cannot be, nothing is sent."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, JournalError):
+            raise SetupError(f"The journal cannot be written ({problem})", advice=failures.JOURNAL_ADVICE) from None
+
+
 class Runner:
     """All jobs of one account in this process.
 
@@ -140,16 +150,16 @@ class Runner:
 
     # What nodes ask for
 
-    def submit(self, order: Order, refusal: str | None = None) -> Ticket:
+    def submit(self, order: Order, over_limit: str | None = None) -> Ticket:
         """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3).
 
-        `refusal`: why nothing may be newly paid for it; what was paid is gone on with all the same.
+        `over_limit`: why nothing may be newly paid for it; what was paid is gone on with all the same.
         """
         with _journal_errors(), self._lock:
             intent = self._intent(order)
             if self._journal.standing(intent) is None:
                 self._require_no_equal(order)
-            return self._pick_up(self._journal.intend(intent), order, refusal)
+            return self._pick_up(self._journal.intend(intent), order, over_limit)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest job that nobody was handed."""
@@ -249,13 +259,13 @@ class Runner:
 
     # Tickets
 
-    def _pick_up(self, job: Job, order: Order | None, refusal: str | None = None) -> Ticket:
+    def _pick_up(self, job: Job, order: Order | None, over_limit: str | None = None) -> Ticket:
         """From disk where the file is still the one that was paid for, else with the work that is left."""
         kept = self._on_disk(job, downloaded=False)
         if kept is not None:
             return self._served(kept)
-        if refusal is not None and job.charge is Charge.NOT_SENT and not self.is_awaited(job.id):
-            raise SetupError(refusal, advice=PROMPT_ADVICE)
+        if over_limit is not None and job.charge is Charge.NOT_SENT and not self.is_awaited(job.id):
+            raise SetupError(over_limit, advice=PROMPT_ADVICE)
         return self._join(job, order)
 
     def _on_disk(self, job: Job, *, downloaded: bool) -> Result | None:
@@ -299,8 +309,8 @@ class Runner:
         self._note_collected(kept.job)
         work = Work(kept.job, None, None)
         work.result = kept
-        work.say(Phase.DONE, "already paid: served from disk")
-        work.finished.set()
+        work.show(Phase.DONE, "already paid: served from disk")
+        work.done.set()
         return Ticket(work, self._status, self._poll_now, self._leave)
 
     # What a ticket asks for comes from an event loop: it may wait for no database, and so not for the runner's lock.
@@ -310,7 +320,7 @@ class Runner:
 
     def _poll_now(self, work: Work) -> None:
         scheduled = work.scheduled
-        if scheduled is not None and not work.finished.is_set():
+        if scheduled is not None and not work.done.is_set():
             self._scheduler.hasten(scheduled)
 
     def _leave(self, ticket: Ticket) -> bool:
@@ -355,7 +365,7 @@ class Runner:
                 self._plan(work, _BEGIN)
             else:
                 work.job = job
-                step.take(self, work, job)
+                step.run(self, work, job)
         except Withdrawn:
             self._drop(work)
         except SetupError as obstacle:
@@ -382,7 +392,7 @@ class Runner:
         """Another process has the job: wait for what it writes."""
         work.job = self._journal.get(work.job.id)
         work.committed = True
-        work.say(Phase.ELSEWHERE)
+        work.show(Phase.ELSEWHERE)
         self._plan(work, _BEGIN, _WATCH_SECONDS)
 
     def _dispatch(self, work: Work, job: Job) -> None:
@@ -393,7 +403,7 @@ class Runner:
         elif job.state in _ENDED:
             self._fail(work, failures.recall(job))
         elif job.state is State.COMPLETED and job.delivered_at is not None and not work.tickets:
-            # Another ComfyUI brought it home to a folder of its own, and nobody here asked for it.
+            # Another ComfyUI downloaded it to a folder of its own, and nobody here asked for it.
             self._drop(work)
         elif job.state is State.INTENDED:
             self._require_wanted(work)
@@ -412,7 +422,7 @@ class Runner:
         order = work.order
         assert order is not None, "planned only with an order"
         for url in order.urls:
-            work.say(Phase.STARTING, "looking at the address")
+            work.show(Phase.STARTING, "looking at the address")
             try:
                 self._urls.require_file(url, order.type, lambda: not work.tickets)
             except Stopped:
@@ -422,12 +432,12 @@ class Runner:
     def _upload(self, work: Work, job: Job) -> None:
         order = work.order
         assert order is not None, "planned only with an order"
-        self._results.require_way()
+        self._results.require_deliverable()
         self._journal.clear_body(job)
-        work.say(Phase.UPLOADING)
+        work.show(Phase.UPLOADING)
 
         def tell(fraction: float, note: str = "") -> None:
-            work.say(Phase.UPLOADING, f"uploading: {note}" if note else None, fraction)
+            work.show(Phase.UPLOADING, f"uploading: {note}" if note else None, fraction)
 
         done = self._uploads.upload_all(
             self._gateway(),
@@ -449,7 +459,7 @@ class Runner:
         if slots.free:
             self._plan(work, _POST)
         else:
-            work.say_slots(slots)
+            work.show_slots(slots)
             # Those far behind need not ask as often as the first in line: 200 of them would keep a core busy.
             self._plan(work, _SLOT, _SLOT_SECONDS * min(1 + slots.ahead, _MOST_SLOT_PAUSES))
 
@@ -460,7 +470,7 @@ class Runner:
         if job.state is State.SENT:
             self._require_fresh(job)
         else:
-            self._results.require_way()
+            self._results.require_deliverable()
             if work.order is not None:
                 # Others may have paid for it, or the owner joined two accounts, while it waited.
                 self._require_no_equal(work.order, about_to_be_sent=False)
@@ -484,12 +494,12 @@ class Runner:
             if allowance is not None and sent.by is Hindrance.LIMIT:
                 raise over_limit(sent, allowance)
             if sent.by is Hindrance.PRICE:
-                work.say(Phase.WAITING, f"{Phase.WAITING.value} (for the bill of a job whose price is not known)")
+                work.show(Phase.WAITING, f"{Phase.WAITING.value} (for the bill of a job whose price is not known)")
             self._plan(work, _SLOT, _SLOT_SECONDS if sent.by is Hindrance.PRICE else 0.0)
             return
         assert sent.body is not None, "planned only with a body"
         work.job = sent
-        work.say(Phase.SUBMITTING)
+        work.show(Phase.SUBMITTING)
         self._observe(Event.SENT, sent)
         try:
             reply = gateway.create(sent.body, sent.idempotency_key)
@@ -514,7 +524,7 @@ class Runner:
         work.order = None
         self._observe(Event.ACCEPTED, work.job)
         work.failures = work.waits = 0
-        work.say(Phase.PENDING)
+        work.show(Phase.PENDING)
         self._anchor(work, work.job)
         self._plan_poll(work)
 
@@ -534,7 +544,7 @@ class Runner:
             work.committed = False
         if pause is None:
             raise failures.unsettled(job, failure) if unsure else failure
-        work.say(Phase.SUBMITTING, f"{Phase.SUBMITTING.value} again soon: {failure.what}")
+        work.show(Phase.SUBMITTING, f"{Phase.SUBMITTING.value} again soon: {failure.what}")
         self._plan(work, _POST if work.committed else _SLOT, self._seconds(pause))
 
     def _reject(self, work: Work, job: Job, refusal: Refused) -> None:
@@ -573,7 +583,7 @@ class Runner:
             self._task_failed(work, job, task)
         else:
             phase = Phase.PENDING if task.status == Phase.PENDING.value else Phase.PROCESSING
-            work.say(phase, None if task.status in _KNOWN else f"{phase.value} (the gateway says: {task.status})")
+            work.show(phase, None if task.status in _KNOWN else f"{phase.value} (the gateway says: {task.status})")
             if self._may_be_finished(work, task):
                 self._plan(work, _TRY)
             else:
@@ -613,7 +623,7 @@ class Runner:
                 raise failures.stalled(job, failure)
             self._set_back(work, job, failures.stalled(job, failure))
             return
-        work.say(work.phase, f"{work.phase.value}; asking again soon: {failure.what}")
+        work.show(work.phase, f"{work.phase.value}; asking again soon: {failure.what}")
         self._plan(work, _POLL, self._seconds(pause))
 
     def _completed(self, work: Work, job: Job, task: Task) -> None:
@@ -627,7 +637,7 @@ class Runner:
         # The copy to the CDN may lag behind the status.
         work.refreshes += 1
         if work.refreshes > _MOST_BLANKS:
-            self._set_back(work, work.job, failures.not_home(work.job, _NO_ADDRESS))
+            self._set_back(work, work.job, failures.not_downloaded(work.job, _NO_ADDRESS))
         else:
             self._plan(work, _POLL, self._seconds(Pause(3.0)))
 
@@ -672,10 +682,10 @@ class Runner:
         self._download(work, job)
 
     def _download(self, work: Work, job: Job) -> None:
-        work.say(Phase.DOWNLOADING)
+        work.show(Phase.DOWNLOADING)
 
         def tell(fraction: float) -> None:
-            work.say(Phase.DOWNLOADING, None, fraction)
+            work.show(Phase.DOWNLOADING, None, fraction)
 
         try:
             download = self._results.download(
@@ -685,8 +695,8 @@ class Runner:
             self._links_refused(work, job, str(expired))
         except NotYet as broken:
             self._not_yet(work, job, str(broken))
-        except (NoRoom, Unwelcome) as obstacle:
-            self._set_back(work, job, failures.not_home(job, str(obstacle)))
+        except (NotWritable, NoAllowedAddress) as obstacle:
+            self._set_back(work, job, failures.not_downloaded(job, str(obstacle)))
         else:
             delivered = self._journal.delivered(job, download.delivery, download.url)
             self._observe(Event.DELIVERED, delivered)
@@ -707,7 +717,7 @@ class Runner:
             return
         work.failures += 1
         longest = _WATCHED_PAUSE_SECONDS if work.tickets else _LONGEST_PAUSE_SECONDS
-        work.say(Phase.DOWNLOADING, f"downloading again soon: {what}")
+        work.show(Phase.DOWNLOADING, f"downloading again soon: {what}")
         self._plan(work, _DOWNLOAD, self._seconds(Pause(min(2.0 ** min(work.failures, 20), longest))))
 
     def _links_refused(self, work: Work, job: Job, what: str) -> None:
@@ -716,12 +726,12 @@ class Runner:
             return
         work.refreshes += 1
         if work.refreshes <= _MOST_REFRESHES:
-            work.say(Phase.DOWNLOADING, "asking for a fresh download link")
+            work.show(Phase.DOWNLOADING, "asking for a fresh download link")
             self._plan(work, _POLL, self._seconds(Pause(2.0 * work.refreshes)))
         elif self._is_old(job):
             self._expire(work, job, what)
         else:
-            self._set_back(work, job, failures.not_home(job, what))
+            self._set_back(work, job, failures.not_downloaded(job, what))
 
     def _is_old(self, job: Job) -> bool:
         """Completed so long ago that its links may have run out for good."""
@@ -752,7 +762,7 @@ class Runner:
         with self._lock:
             work.job = result.job
             work.result = result
-            work.say(Phase.DONE)
+            work.show(Phase.DONE)
             if work.tickets:
                 self._note_collected(work.job)
             self._end(work)
@@ -784,7 +794,7 @@ class Runner:
                 self._observe(Event.PARKED, parked)
         except JournalError as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
-        work.finished.set()
+        work.done.set()
         self._call_next()
 
     def _call_next(self) -> None:
@@ -813,7 +823,7 @@ class Runner:
         if age <= REPLAY_SECONDS:
             return
         since = f"{age / 3600:.0f} hours ago" if age < math.inf else "at a time that the clocks do not agree on"
-        raise Parked(
+        raise Unsettled(
             f"This job was sent {since} without a readable answer; the gateway may have forgotten its "
             "Idempotency-Key, so repeating it could charge twice",
             request_id=job.request_id,
@@ -858,7 +868,7 @@ def _misfit(job: Job, task: Task) -> str | None:
 class Step:
     """One thing to do for a job in one of `states`. `rank`: who goes first; `share`: of the request it sends."""
 
-    take: Callable[[Runner, Work, Job], None]
+    run: Callable[[Runner, Work, Job], None]
     states: tuple[State, ...]
     lane: Lane
     rank: int
@@ -883,13 +893,3 @@ _REFUND = Step(Runner._ask_refund, (State.FAILED,), Lane.CALL, 1, Share.POLL)
 _DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0)
 _TRY = Step(Runner._try_download, (State.RUNNING,), Lane.TRANSFER, 1)
 _KNOWN = (TASK_COMPLETED, TASK_FAILED, "pending", "processing", "unknown")
-
-
-class _journal_errors:
-    """The journal must be written before anything is paid; when it cannot be, nothing is sent."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        if isinstance(problem, JournalError):
-            raise SetupError(f"The journal cannot be written ({problem})", advice=failures.JOURNAL_ADVICE) from None

@@ -119,7 +119,7 @@ class Scheduler:
         """The best of what is due and affordable; None when the thread may end."""
         while (scheduled := self._wait_for_due(lane)) is not None:
             # Outside of the lock: other processes ask for their part of the budget too, and nobody waits for them here.
-            held = 0.0 if scheduled.share is None else self._budget.take(scheduled.share, self._clock())
+            held = 0.0 if scheduled.share is None else self._budget.try_spend(scheduled.share, self._clock())
             if not held:
                 return scheduled
             self._put_back(scheduled, held)

@@ -21,7 +21,7 @@ class Phase(Enum):
 
     STARTING = "starting"
     UPLOADING = "uploading"
-    WAITING = "waiting for a place"
+    WAITING = "waiting for a slot"
     SUBMITTING = "submitting"
     PENDING = "pending"
     PROCESSING = "processing"
@@ -94,19 +94,19 @@ class Work:
         self.cached_uploads: tuple[str, ...] = ()
         self.result: Result | None = None
         self.error: APIMallError | None = None
-        self.finished = threading.Event()
+        self.done = threading.Event()
         self.lock = threading.Lock()
 
-    def say(self, phase: Phase, text: str | None = None, fraction: float | None = None) -> None:
+    def show(self, phase: Phase, text: str | None = None, fraction: float | None = None) -> None:
         """Change what waiters see."""
         self.phase = phase
         self.text = text or phase.value
         self.transfer_fraction = fraction
         self.slots = None
 
-    def say_slots(self, slots: Slots) -> None:
+    def show_slots(self, slots: Slots) -> None:
         """Waiting for a slot, with the count that explains it."""
-        self.say(Phase.WAITING, f"{Phase.WAITING.value} ({slots.running} of {slots.limit} running)")
+        self.show(Phase.WAITING, f"{Phase.WAITING.value} ({slots.running} of {slots.limit} running)")
         self.slots = slots
 
     def status(self, now: float) -> Status:
@@ -115,14 +115,14 @@ class Work:
         fraction = self.transfer_fraction
         if self.phase in (Phase.PENDING, Phase.PROCESSING) and self.learned is not None and seconds is not None:
             fraction = self.learned.fraction(seconds)
-        done = self.finished.is_set()
+        done = self.done.is_set()
         return Status(self.phase, self.text, fraction, seconds, self.polls, done, self.job, self.slots)
 
 
 class Patience:
     """How long its user waits for a job: so many seconds for a result, and as many again as long as a queue gets on.
 
-    A turn comes when others are done, however many: as long as they get on, that is no silence. A place in the queue
+    A turn comes when others are done, however many: as long as they get on, that is no silence. A position in the queue
     that was had before is no step on, so that the wait has an end whatever the others do.
     """
 
@@ -133,14 +133,14 @@ class Patience:
 
     def ends(self, status: Status) -> bool:
         """Whether it is over, with the job as it stands."""
-        place = _place(status) if status.phase is Phase.WAITING else None
-        if place not in self._seen and (place is not None or self._seen):
+        position = _position(status) if status.phase is Phase.WAITING else None
+        if position not in self._seen and (position is not None or self._seen):
             self._deadline = self._clock() + self._seconds
-            self._seen.add(place)
+            self._seen.add(position)
         return self._clock() > self._deadline
 
 
-def _place(status: Status) -> tuple[int, ...]:
+def _position(status: Status) -> tuple[int, ...]:
     """Where a job stands that waits for a slot: how many are before it, and which jobs have the slots."""
     return () if status.slots is None else (status.slots.ahead, *(job_id for job_id, _, _ in status.slots.holders))
 
@@ -166,7 +166,7 @@ class Ticket:
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Block until the job is done; for scripts and tests. True when it is."""
-        return self.work.finished.wait(timeout_seconds)
+        return self.work.done.wait(timeout_seconds)
 
     def result(self) -> Result:
         """The finished clip, or the failure, raised. Only after `status().done`."""

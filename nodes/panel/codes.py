@@ -67,14 +67,14 @@ class OneTimeCode:
     @contextlib.contextmanager
     def used(self, given: str) -> Iterator[None]:
         """The code is spent on the block; it is good again if that fails. Raises WrongCode, and counts the tries."""
-        taken = self._take(given)
+        used = self._spend(given)
         try:
             yield
         except BaseException:
-            self._printed = self._printed or taken
+            self._printed = self._printed or used
             raise
 
-    def _take(self, given: str) -> _Printed:
+    def _spend(self, given: str) -> _Printed:
         printed = self._printed
         if printed is None or not self._is_good(self._clock()):
             raise WrongCode("No code is good any more. Have a new one printed.")

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,7 +58,7 @@ def card(job: Job) -> Card:
 
 
 def shown_state(job: Job) -> str:
-    """How far a job has come, in one word; a clip that was brought home once is delivered."""
+    """How far a job has come, in one word; a clip that was downloaded once is delivered."""
     return "delivered" if job.delivered_at is not None else job.state.value
 
 
@@ -65,7 +66,8 @@ def _told(job: Job) -> Problem | None:
     """What its user should know of: why it ended, or why nobody goes on with it. Problems that passed are history."""
     if job.delivered_at is not None:
         return None
-    return job.ending or (job.problem if job.parked is not None else None)
+    told = job.ending or (job.problem if job.parked is not None else None)
+    return told and replace(told, kind=failures.kind_of(told))
 
 
 def seconds_taken(job: Job) -> float | None:

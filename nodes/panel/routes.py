@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from server import PromptServer
 
-from .. import settings as settings_room
 from ..gateway.contract import task_identifier
 from ..gateway.errors import AccessRefused, APIMallError, InputError, KeyRefused, SetupError
 from ..gateway.models import TEXT_TO_VIDEO
@@ -35,7 +34,8 @@ from ..journal.errors import JournalError
 from ..journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
 from ..journal.rows import Job, Kind
 from ..service import Service
-from ..settings import Settings
+from ..settings import Settings, store_key
+from ..settings import set_rehearsal as store_rehearsal
 from . import job_facts
 from .codes import OneTimeCode, WrongCode
 from .guards import (
@@ -232,8 +232,8 @@ class Panel:
         require_json(request)
         asked = await json_object(request)
         client = asked.get("client")
-        if isinstance(client, str) and len(client) <= _LONGEST_WORD and client not in _with_lines:
-            _with_lines.append(client)
+        if isinstance(client, str) and len(client) <= _LONGEST_WORD and client not in _with_node_text:
+            _with_node_text.append(client)
         return _json(await asyncio.to_thread(self._standing, asked))
 
     async def poster(self, request: web.Request) -> web.StreamResponse:
@@ -268,7 +268,7 @@ class Panel:
         """Keep `{"key": ...}` in the key file, and ask the gateway once what it says of it."""
         with writer(request, self._code):
             key = only_field(await json_object(request), "key", str)
-            await asyncio.to_thread(settings_room.store_key, self._service().folders.state, key)
+            await asyncio.to_thread(store_key, self._service().folders.state, key)
         return _json({**await asyncio.to_thread(self._account, request), "balance": await self._balance(0.0)})
 
     async def set_account(self, request: web.Request) -> web.StreamResponse:
@@ -313,7 +313,7 @@ class Panel:
         """Turn the rehearsal on or off: `{"on": true}`."""
         with writer(request, self._code):
             on = only_field(await json_object(request), "on", bool)
-            await asyncio.to_thread(settings_room.set_rehearsal, self._service().folders.state, on)
+            await asyncio.to_thread(store_rehearsal, self._service().folders.state, on)
         return _json(await asyncio.to_thread(self._account, request))
 
     async def print_code(self, request: web.Request) -> web.StreamResponse:
@@ -423,13 +423,13 @@ class Panel:
 
 
 _registered: list[Panel] = []
-_with_lines: deque[str] = deque(maxlen=_MOST_BROWSERS)
+_with_node_text: deque[str] = deque(maxlen=_MOST_BROWSERS)
 """ComfyUI's ids of the browsers whose nodes show a line of ours."""
 
 
-def shows_lines(client_id: str) -> bool:
+def shows_node_text(client_id: str) -> bool:
     """Has this browser asked on behalf of a node's line? One without our scripts never does."""
-    return client_id in _with_lines
+    return client_id in _with_node_text
 
 
 def register(service: Callable[[], Service], *, shared: bool = False) -> None:

@@ -41,12 +41,12 @@ class Server(ThreadingHTTPServer):
     def __init__(
         self,
         port: int,
-        take: Callable[[str | None, float], Fault],
+        next_fault: Callable[[str | None, float], Fault],
         answer: Callable[[Request, Fault], Reply],
         record: Record,
         clock: Callable[[], float],
     ) -> None:
-        self.take, self.answer, self.record, self.clock = take, answer, record, clock
+        self.next_fault, self.answer, self.record, self.clock = next_fault, answer, record, clock
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
         step, now = step_of(self.command, path), self.server.clock()
-        fault = self.server.take(step, now)
+        fault = self.server.next_fault(step, now)
         try:
             body = b"" if fault.unread else self._read_body()
             played = None if fault is NO_FAULT else fault.word

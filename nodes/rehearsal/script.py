@@ -18,38 +18,38 @@ Said = str | Fault | None
 
 
 class Script:
-    """Faults by step. Those in order come first, one per request; then one that stands until a time. Thread-safe."""
+    """Faults by step. Those in order come first, one per request; then one that is played until a time. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queues: dict[str, deque[Fault]] = {step: deque() for step in STEPS}
-        self._standing: dict[str, tuple[float, Fault]] = {}
+        self._lasting: dict[str, tuple[float, Fault]] = {}
 
     def script(self, step: str, *said: Said) -> None:
         """Appends to a step's script."""
         with self._lock:
             self._queue(step).extend(_fault(each) for each in said)
 
-    def stand(self, step: str, said: Said, until: float = FOR_EVER) -> None:
+    def play_until(self, step: str, said: Said, until: float = FOR_EVER) -> None:
         """What a step plays whenever nothing is in order, until a time of the server's clock."""
         with self._lock:
             self._queue(step)
-            self._standing[step] = (until, _fault(said))
+            self._lasting[step] = (until, _fault(said))
 
-    def take(self, step: str | None, now: float) -> Fault:
+    def next_fault(self, step: str | None, now: float) -> Fault:
         """The fault to play now."""
         if step is None:
             return NO_FAULT
         with self._lock:
             if self._queue(step):
                 return self._queue(step).popleft()
-            until, fault = self._standing.get(step, (now, NO_FAULT))
+            until, fault = self._lasting.get(step, (now, NO_FAULT))
             return fault if now < until else NO_FAULT
 
     def clear(self) -> None:
         """From here on all is well."""
         with self._lock:
-            self._standing.clear()
+            self._lasting.clear()
             for queue in self._queues.values():
                 queue.clear()
 
@@ -62,7 +62,7 @@ class Script:
             for word in [words] if isinstance(words, str) else words:
                 said, sign, much = re.fullmatch(r"(.*?)(?:([*~])([\d.]*))?", word.strip(), re.DOTALL).groups()  # type: ignore[union-attr]
                 if sign == "~" or (sign and not much):
-                    self.stand(step, said, now + float(much) if much else FOR_EVER)
+                    self.play_until(step, said, now + float(much) if much else FOR_EVER)
                 else:
                     self.script(step, *[said] * int(much or 1))
 
@@ -80,8 +80,8 @@ class Dice(Script):
         self._choices = {step: [parse(word) for word in words] for step, words in choices.items()}
         self._probability, self._dice = probability, random.Random(seed)
 
-    def take(self, step: str | None, now: float) -> Fault:
-        fault = super().take(step, now)
+    def next_fault(self, step: str | None, now: float) -> Fault:
+        fault = super().next_fault(step, now)
         if fault is NO_FAULT and step in self._choices:
             with self._lock:
                 if self._dice.random() < self._probability:

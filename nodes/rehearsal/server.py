@@ -64,7 +64,7 @@ class RehearsalGateway:
     def start(self) -> str:
         """Starts listening; gives the base URL. Raises OSError when the port is taken."""
         if self._server is None:
-            self._server = Server(self._port, self.faults.take, self._answer, self.record, self._clock)
+            self._server = Server(self._port, self.faults.next_fault, self._answer, self.record, self._clock)
             self._port = self._server.server_port
             self._clips.start()
             threading.Thread(target=self._server.serve_forever, name="apimall-rehearsal", daemon=True).start()
@@ -93,11 +93,11 @@ class RehearsalGateway:
 
     def always(self, step: str, said: Said) -> None:
         """What a step plays whenever its script is empty."""
-        self.faults.stand(step, said)
+        self.faults.play_until(step, said)
 
     def during(self, seconds: float, step: str, said: Said) -> None:
         """What a step plays for so long by the server's clock, as a CDN that is down for hours does."""
-        self.faults.stand(step, said, self._clock() + seconds)
+        self.faults.play_until(step, said, self._clock() + seconds)
 
     def read_script(self, words: Mapping[str, Any]) -> None:
         """Takes a script in words, as `Script.read` has it. Raises ValueError."""

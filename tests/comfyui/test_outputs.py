@@ -203,7 +203,7 @@ def test_jobs_beyond_the_plan_say_that_they_wait(slow_comfy: Comfy) -> None:
     prompt = {"1": text_to_video("one"), "2": text_to_video("two"), "3": save("1"), "4": save("2")}
     prompt_id = slow_comfy.queue(prompt)
     slow_comfy.comfy.server.await_sent(
-        lambda: any("waiting for a place (1 of 1 running)" in text for _, text in slow_comfy.comfy.texts()), 30
+        lambda: any("waiting for a slot (1 of 1 running)" in text for _, text in slow_comfy.comfy.texts()), 30
     )
     eventually(lambda: len(slow_comfy.gateway.record.tasks) == 1, "the first job is accepted")
     slow_comfy.clock.advance(3600)

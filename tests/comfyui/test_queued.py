@@ -83,7 +83,7 @@ def test_under_a_cap_an_unknown_price_is_not_nothing(comfy: Comfy, unknown: dict
 
 def test_what_a_workflow_brings_along_is_not_believed(comfy: Comfy) -> None:
     node = text_to_video()
-    node["inputs"] |= {queued.BOUND_INPUT: "rehearsal", queued.REFUSED_INPUT: "by somebody"}
+    node["inputs"] |= {queued.BOUND_INPUT: "rehearsal", queued.OVER_LIMIT_INPUT: "by somebody"}
     comfy.run({"1": node, "2": save("1")}).ok()
     assert comfy.count("create") == 1
 

@@ -107,7 +107,7 @@ def test_a_job_that_waits_for_a_place_is_not_sent_when_its_node_is_gone(slow_com
     slow_comfy.environ["APIMALL_MAX_JOBS"] = "1"
     running = slow_comfy.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
     prompt_id = slow_comfy.queue({"1": text_to_video("two"), "2": save("1")})
-    slow_comfy.comfy.await_text("1", "waiting for a place")
+    slow_comfy.comfy.await_text("1", "waiting for a slot")
     slow_comfy.comfy.interrupt()
     assert "Nothing was sent" in slow_comfy.wait(prompt_id).said()
     slow_comfy.clock.advance(3600)
@@ -155,11 +155,11 @@ def test_one_more_look_after_the_deadline_may_find_the_clip(slow_comfy: Comfy) -
     assert ticket.polls == 2
 
 
-def test_waiting_for_a_place_that_never_comes_has_an_end_that_names_who_has_it(slow_comfy: Comfy) -> None:
+def test_waiting_for_a_slot_that_never_comes_has_an_end_that_names_who_has_it(slow_comfy: Comfy) -> None:
     slow_comfy.environ.update(APIMALL_MAX_JOBS="1", APIMALL_WAIT_MINUTES="0.02")
     running = slow_comfy.run({"1": text_to_video("one", wait=False), "2": keep("1", 4)}).ok()
     outcome = slow_comfy.run({"1": text_to_video("two"), "2": save("1")})
-    assert "No place became free in 0.02 minutes" in outcome.error
+    assert "No slot became free in 0.02 minutes" in outcome.error
     assert f"job 1 (task {running.kept('2')}) of process {os.getpid()} on " in outcome.error
     assert "Nothing was sent" in outcome.error
     assert slow_comfy.count("create") == 1

@@ -171,7 +171,7 @@ class Wait(io.ComfyNode):
     async def execute(cls, party: str, size: int, name: str) -> io.NodeOutput:
         try:
             await _meet(party, size)
-            host.say(str(cls.hidden.unique_id), "waiting")
+            host.show_text(str(cls.hidden.unique_id), "waiting")
             for _ in range(int(_PATIENCE_SECONDS / 0.02)):
                 if host.interrupted():
                     _note(f"{name} interrupted")
@@ -381,7 +381,7 @@ class Show(io.ComfyNode):
 
     @classmethod
     async def execute(cls, text: str) -> io.NodeOutput:
-        host.say(host.shown_id(cls.hidden), text)
+        host.show_text(host.shown_id(cls.hidden), text)
         host.show_progress(str(cls.hidden.unique_id), 3, 12)
         await asyncio.sleep(0)
         return io.NodeOutput(*(["shown"] * host.OUTPUT_SLOTS))

@@ -214,7 +214,7 @@ def create() -> Iterator[Cell]:
     yield Cell(CREATE, "disk full after", after, None)
     for fault in CLOCKS:
         # Nobody knows how old the first POST is: it is not repeated before the clocks agree again.
-        yield Cell(CREATE, fault, failed("Parked", UNCERTAIN, 1, "may have forgotten", Again.SAME), None)
+        yield Cell(CREATE, fault, failed("Unsettled", UNCERTAIN, 1, "may have forgotten", Again.SAME), None)
 
 
 def poll() -> Iterator[Cell]:
@@ -231,10 +231,10 @@ def poll() -> Iterator[Cell]:
     yield Cell(POLL, "fail:all", failed("TaskFailed", REFUNDED, 1, "Refunded: 30 of 30 credits", Again.NEW), None)
     yield Cell(POLL, "fail:part", failed("TaskFailed", REFUNDED, 1, "Refunded: 15 of 30", Again.SPENT), None)
     yield Cell(POLL, "fail:later", failed("TaskFailed", REFUNDED, 1, "Refunded: 0 of 30", Again.NEW), None)
-    yield Cell(POLL, "no-url", delivered(), failed("NotHome", CHARGED, 1, "gives no address", Again.RESUME))
+    yield Cell(POLL, "no-url", delivered(), failed("NotDownloaded", CHARGED, 1, "gives no address", Again.RESUME))
     for fault in ("only-result-urls", "nulls", "long"):
         yield Cell(POLL, fault, delivered(), delivered())
-    yield Cell(POLL, "expired", delivered(), failed("NotHome", CHARGED, 1, "does not give out", Again.RESUME))
+    yield Cell(POLL, "expired", delivered(), failed("NotDownloaded", CHARGED, 1, "does not give out", Again.RESUME))
     for fault in ("disk full", "read-only"):
         unwritten = failed("SetupError", RUNNING, 1, "journal cannot be written", Again.RESUME)
         yield Cell(POLL, fault, unwritten, None)
@@ -246,7 +246,7 @@ def download() -> Iterator[Cell]:
     """The video is paid for: it is fetched again and again, and by fresh links, and stays there for the next time."""
 
     def kept_waiting(told: str) -> Outcome:
-        return failed("NotHome", CHARGED, 1, told, Again.RESUME)
+        return failed("NotDownloaded", CHARGED, 1, told, Again.RESUME)
 
     forever = left(CHARGED, 1, "Nothing is lost", Again.RESUME)
     for fault in ("refused", "dns", "tls", "reset", "drop-before", "stall-before", "stall", "drip", "cut"):

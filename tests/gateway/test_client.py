@@ -360,7 +360,7 @@ def test_balance_and_uploads_ask_the_documented_addresses() -> None:
     ) as server:
         gateway = client(server.base_url)
         assert gateway.balance().credits == 5
-        assert gateway.upload_slot("a.png", "image/png", 9).public_url == "https://cdn/x"
+        assert gateway.upload_address("a.png", "image/png", 9).public_url == "https://cdn/x"
         assert gateway.upload_base64("AAAA", "a.png", "image/png") == "https://cdn/y"
         assert [server.head(number)[""].rsplit(" ", 1)[0] for number in range(3)] == [
             "GET /api/v1/account/balances",

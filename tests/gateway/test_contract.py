@@ -231,11 +231,11 @@ def test_the_balance_is_what_the_api_can_spend(data: object, credits: float | No
 
 def test_an_upload_slot_needs_both_addresses() -> None:
     both = {"upload_url": "https://r2/x", "public_url": "https://cdn/x"}
-    assert contract.parse_upload_slot({"data": both}, "image/png") == contract.UploadSlot(
+    assert contract.parse_upload_address({"data": both}, "image/png") == contract.UploadAddress(
         "https://r2/x", "https://cdn/x", "image/png"
     )
     for missing in both:
-        assert contract.parse_upload_slot({"data": {**both, missing: None}}, "image/png") is None
+        assert contract.parse_upload_address({"data": {**both, missing: None}}, "image/png") is None
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_no_json_whatever_its_shape_breaks_the_reading(envelope: dict[str, Any])
     contract.parse_task(envelope, "vid_1")
     contract.parse_refusal(envelope)
     contract.parse_balance(envelope)
-    contract.parse_upload_slot(envelope, "image/png")
+    contract.parse_upload_address(envelope, "image/png")
     contract.parse_file_url(envelope)
 
 

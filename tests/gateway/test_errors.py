@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from nodes.gateway import errors
-from nodes.gateway.errors import APIMallError, Charge, NotHome, StillRunning, TaskFailed, Unreadable
+from nodes.gateway.errors import APIMallError, Charge, NotDownloaded, StillRunning, TaskFailed, Unreadable
 
 PROMISED = {
     Charge.NOT_SENT: "no credits were spent",
@@ -104,7 +104,7 @@ def test_what_is_not_known_is_left_out_of_the_message() -> None:
 
 
 def test_a_sentence_is_not_given_a_second_full_stop() -> None:
-    assert NotHome("The disk is full.").short.startswith("The disk is full. ")
+    assert NotDownloaded("The disk is full.").short.startswith("The disk is full. ")
 
 
 def test_a_charge_given_to_a_failure_wins_over_its_usual_one() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nodes.guard.allowed_hosts import check_url, is_public, made_up_ranges, parse_url, require_public
 from nodes.guard.downloads import download
-from nodes.guard.errors import DownloadRefused, GuardError
+from nodes.guard.errors import DownloadForbidden, GuardError
 
 ORIGIN = "http://127.0.0.1:5000"
 
@@ -221,7 +221,7 @@ class Network:
 def test_a_hostile_url_is_refused_before_anything_is_asked_or_connected_to(url: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as trap:
         network = Network(trap.getsockname()[1])
-        with pytest.raises(DownloadRefused) as caught:
+        with pytest.raises(DownloadForbidden) as caught:
             download(url, tmp_path / "part", resolver=network.resolve, dial=network.dial)
         trap.settimeout(0)
         with pytest.raises(BlockingIOError):
@@ -262,7 +262,7 @@ def test_a_public_https_url_is_read_in_its_plainest_spelling(url: str, plain: st
     ],
 )
 def test_the_loopback_exception_is_for_one_origin_only(url: str) -> None:
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         check_url(url, ORIGIN)
 
 
@@ -348,9 +348,9 @@ def test_a_made_up_range_is_for_names_alone() -> None:
     ranges = made_up_ranges(["198.18.0.1", "fc00::1"])
     require_public("cdn.example.com", ["198.18.0.7", "fc00::7", "8.8.8.8"], ranges)
     for literal in ("198.18.0.7", "fc00::7"):
-        with pytest.raises(DownloadRefused):
+        with pytest.raises(DownloadForbidden):
             require_public(literal, [literal], ranges)
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         require_public("cdn.example.com", ["fc00::7"], made_up_ranges(["198.18.0.1"]))
 
 

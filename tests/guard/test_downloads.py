@@ -21,13 +21,13 @@ from pathlib import Path
 import pytest
 
 from nodes.guard.allowed_hosts import parse_url
-from nodes.guard.connections import Line
+from nodes.guard.connections import GuardedConnection
 from nodes.guard.downloads import download
 from nodes.guard.errors import (
-    DiskRefused,
+    DiskFailed,
     DownloadError,
     DownloadFailed,
-    DownloadRefused,
+    DownloadForbidden,
     GuardError,
     LinkGone,
     NotModified,
@@ -395,7 +395,7 @@ def test_a_name_that_leads_inside_is_not_connected_to(
 ) -> None:
     server = internet.serve(serve_clip)
     internet.names["cdn.example.com"] = [[*beside, address]]
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         internet.download(part)
     assert internet.dialled == []
     assert (internet.trap.connections, server.connections) == (0, 0)
@@ -414,7 +414,7 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_the_one_connected_t
 def test_a_name_that_changes_its_mind_between_two_redirects_is_refused(internet: Internet, part: Path) -> None:
     internet.serve(redirect("https://cdn.example.com/two"))
     internet.names["cdn.example.com"] = [[PUBLIC], ["169.254.169.254"]]
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         internet.download(part)
     assert (internet.dialled, internet.trap.connections) == ([PUBLIC], 0)
 
@@ -448,7 +448,7 @@ def test_a_made_up_address_is_not_believed_where_the_gateways_name_has_none(
     internet.serve(serve_clip, address=address)
     if gateway:
         internet.names["gateway.example"] = [gateway]
-    with pytest.raises(DownloadRefused, match="HTTPS_PROXY"):
+    with pytest.raises(DownloadForbidden, match="HTTPS_PROXY"):
         internet.download(part)
     assert internet.dialled == []
 
@@ -460,7 +460,7 @@ def test_where_addresses_are_made_up_every_other_inner_one_stays_forbidden(
     internet: Internet, part: Path, found: list[str]
 ) -> None:
     internet.names |= {"cdn.example.com": [found], "gateway.example": [["198.18.0.1"]]}
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         internet.download(part)
     assert internet.dialled == []
 
@@ -468,7 +468,7 @@ def test_where_addresses_are_made_up_every_other_inner_one_stays_forbidden(
 @pytest.mark.parametrize("host", ["198.18.0.7", "[fc00::7]", "[::ffff:198.18.0.7]"])
 def test_a_made_up_address_that_somebody_wrote_is_refused_unasked(internet: Internet, part: Path, host: str) -> None:
     internet.names["gateway.example"] = [["198.18.0.1", "fc00::1"]]
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         internet.download(part, f"https://{host}/clip.mp4")
     assert (internet.asked, internet.dialled) == ([], [])
 
@@ -479,7 +479,7 @@ def test_a_redirect_to_a_made_up_address_is_refused_and_one_to_a_name_that_has_o
     internet.names["gateway.example"] = [["198.18.0.1"]]
     internet.serve(redirect("https://media.example.net/"), address="198.18.0.7")
     internet.serve(redirect("https://198.18.0.7/"), name="media.example.net", address="198.18.0.8")
-    with pytest.raises(DownloadRefused, match="redirects to an address that is not fetched"):
+    with pytest.raises(DownloadForbidden, match="redirects to an address that is not fetched"):
         internet.download(part)
     assert internet.dialled == ["198.18.0.7", "198.18.0.8"]
 
@@ -492,14 +492,14 @@ def test_the_gateway_is_looked_up_only_where_that_decides_something(internet: In
 
 def test_fake_addresses_of_proxy_programs_are_named_in_the_refusal(internet: Internet, part: Path) -> None:
     internet.names["cdn.example.com"] = [["198.18.0.7"]]
-    with pytest.raises(DownloadRefused, match="HTTPS_PROXY"):
+    with pytest.raises(DownloadForbidden, match="HTTPS_PROXY"):
         internet.download(part)
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "10.0.0.1", "fe80::1"])
 def test_a_loopback_origin_by_name_must_lead_to_this_machine(internet: Internet, part: Path, address: str) -> None:
     internet.names["localhost"] = [["127.0.0.1", address]]
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         download(
             "http://localhost:5000/clip.mp4",
             part,
@@ -593,7 +593,7 @@ def test_a_redirect_to_a_forbidden_place_is_refused(internet: Internet, part: Pa
     internet.serve(redirect(location))
     internet.serve(serve_clip, name="media.example.net", address=OTHER_PUBLIC)
     internet.names["inside.example.com"] = [["10.0.0.9"]]
-    with pytest.raises(DownloadRefused) as caught:
+    with pytest.raises(DownloadForbidden) as caught:
         internet.download(part)
     assert internet.dialled == [PUBLIC]
     assert internet.trap.connections == 0
@@ -606,7 +606,7 @@ def test_the_public_internet_cannot_redirect_to_the_loopback_origin(
 ) -> None:
     local = serve(say(_ok(b"secret")))
     internet.serve(redirect(f"{local.origin}/secret"))
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         download(URL, part, loopback_origin=local.origin, resolver=internet.resolve, dial=internet.dial)
     assert local.connections == 0
 
@@ -619,14 +619,14 @@ def test_the_loopback_origin_may_redirect_to_itself_and_to_no_other_port(
     download_local(server, part)
     assert [head.split()[1] for head in server.heads] == ["/clip.mp4?signature=canary", "/two"]
     other = serve(say(_ok(b"secret")))
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         download_local(serve(redirect(f"{other.origin}/secret")), part)
     assert other.connections == 0
 
 
 def test_redirects_end_after_five(internet: Internet, part: Path) -> None:
     server = internet.serve(redirect("/again"))
-    with pytest.raises(DownloadRefused, match="5 times"):
+    with pytest.raises(DownloadForbidden, match="5 times"):
         internet.download(part)
     assert server.connections == 6
 
@@ -665,14 +665,14 @@ OK = "HTTP/1.1 200 OK\r\n"
 CHUNKED = f"{OK}Transfer-Encoding: chunked\r\n\r\n"
 
 MISBEHAVIOUR: dict[str, tuple[Answer, type[DownloadError]]] = {
-    "endless body": (_forever(b"x" * 65536, f"{OK}\r\n"), DownloadRefused),
-    "endless chunks": (_forever(b"10\r\n" + b"x" * 16 + b"\r\n", CHUNKED), DownloadRefused),
-    "a length beyond the cap": (say(f"{OK}Content-Length: 5000000\r\n\r\n"), DownloadRefused),
-    "an absurd length": (say(f"{OK}Content-Length: {10**17}\r\n\r\n"), DownloadRefused),
-    "a gzip bomb": (say(_ok(gzip.compress(b"\0" * 9_000_000), "Content-Encoding: gzip")), DownloadRefused),
-    "a body in brotli": (say(_ok(b"x", "Content-Encoding: br")), DownloadRefused),
-    "a body compressed twice": (say(_ok(b"x", "Content-Encoding: gzip, gzip")), DownloadRefused),
-    "a body said to be identity and gzip": (say(_ok(b"x", "Content-Encoding: identity, gzip")), DownloadRefused),
+    "endless body": (_forever(b"x" * 65536, f"{OK}\r\n"), DownloadForbidden),
+    "endless chunks": (_forever(b"10\r\n" + b"x" * 16 + b"\r\n", CHUNKED), DownloadForbidden),
+    "a length beyond the cap": (say(f"{OK}Content-Length: 5000000\r\n\r\n"), DownloadForbidden),
+    "an absurd length": (say(f"{OK}Content-Length: {10**17}\r\n\r\n"), DownloadForbidden),
+    "a gzip bomb": (say(_ok(gzip.compress(b"\0" * 9_000_000), "Content-Encoding: gzip")), DownloadForbidden),
+    "a body in brotli": (say(_ok(b"x", "Content-Encoding: br")), DownloadForbidden),
+    "a body compressed twice": (say(_ok(b"x", "Content-Encoding: gzip, gzip")), DownloadForbidden),
+    "a body said to be identity and gzip": (say(_ok(b"x", "Content-Encoding: identity, gzip")), DownloadForbidden),
     "a gzip transfer": (say(f"{OK}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), DownloadFailed),
     "chunks and a length": (say(_ok(b"0\r\n\r\n", "Transfer-Encoding: chunked")), DownloadFailed),
     "chunks and a length that agree": (
@@ -768,7 +768,7 @@ def test_a_status_says_whether_to_try_again(
 def test_a_file_may_be_as_large_as_the_cap_and_no_byte_larger(serve: Callable[[Answer], Server], part: Path) -> None:
     for body in (say(_ok(b"x" * 1000)), say("HTTP/1.0 200 OK\r\n\r\n" + "x" * 1000)):
         download_local(serve(body), part, largest_bytes=1000)
-        with pytest.raises(DownloadRefused, match="larger"):
+        with pytest.raises(DownloadForbidden, match="larger"):
             download_local(serve(body), part, largest_bytes=999)
 
 
@@ -876,7 +876,7 @@ def test_a_request_without_a_watcher_ends_by_its_deadline(serve: Callable[[Answe
 
     server = serve(drip)
     target = parse_url(server.origin, server.origin)
-    with pytest.raises(OSError), Line().ask(target, {}, deadline_seconds=0.3):
+    with pytest.raises(OSError), GuardedConnection().ask(target, {}, deadline_seconds=0.3):
         pass
 
 
@@ -888,12 +888,12 @@ def test_a_request_with_a_body_leaves_by_the_same_guarded_way(internet: Internet
 
     server = internet.serve(answer)
     (tmp_path / "clip").write_bytes(b"clip")
-    line = Line((), internet.resolve, internet.dial)
+    line = GuardedConnection((), internet.resolve, internet.dial)
     with (tmp_path / "clip").open("rb") as body, line.ask(parse_url(URL), {}, method="PUT", body=body) as response:
         assert response.status_code == 403
     assert "content-length: 4\r\n" in server.heads[0].lower()
     internet.names["cdn.example.com"] = [["10.0.0.1"]]
-    with pytest.raises(DownloadRefused), line.ask(parse_url(URL), {}, method="PUT", body=None):
+    with pytest.raises(DownloadForbidden), line.ask(parse_url(URL), {}, method="PUT", body=None):
         pass
     assert internet.dialled == [PUBLIC]
 
@@ -918,7 +918,7 @@ def test_a_part_left_behind_is_replaced_and_a_link_is_not_written_through(
 
 
 def test_a_folder_that_cannot_be_written_is_named(serve: Callable[[Answer], Server], part: Path) -> None:
-    with pytest.raises(DiskRefused, match="gone") as caught:
+    with pytest.raises(DiskFailed, match="gone") as caught:
         download_local(serve(serve_clip), part.parent / "gone" / "clip.part")
     assert isinstance(caught.value, GuardError)
 
@@ -993,7 +993,7 @@ def test_a_proxy_is_not_asked_for_a_forbidden_host(
 ) -> None:
     between = proxy()
     internet.servers["127.0.0.1"] = between
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         internet.download(part, f"https://{host}/clip.mp4")
     assert (between.connections, internet.trap.connections) == (0, 0)
 
@@ -1005,7 +1005,7 @@ def test_a_redirect_behind_a_proxy_is_checked_too(
     between = proxy()
     between.behind.answer = redirect(location)
     internet.servers["127.0.0.1"] = between
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         internet.download(part)
     assert (between.connections, internet.trap.connections) == (1, 0)
 
@@ -1023,7 +1023,7 @@ def test_a_variable_that_cannot_work_is_named(
 ) -> None:
     internet.serve(serve_clip)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(DownloadRefused, match=variable) as caught:
+    with pytest.raises(DownloadForbidden, match=variable) as caught:
         internet.download(part)
     _assert_fit_to_be_shown(caught.value)
     assert internet.dialled == []
@@ -1063,7 +1063,7 @@ def test_a_host_that_is_excepted_from_the_proxy_is_guarded_as_usual(
     internet.serve(serve_clip)
     assert internet.download(part) == CLIP
     internet.names["cdn.example.com"] = [["10.0.0.1"]]
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(DownloadForbidden):
         internet.download(part)
     assert (between.connections, internet.dialled) == (0, [PUBLIC])
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.guard.errors import GuardError, PathRefused
+from nodes.guard.errors import GuardError, PathForbidden
 from nodes.guard.paths import _parts_of, find_media, require_inside, result_name, result_path
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs links and names that only POSIX allows")
@@ -51,7 +51,7 @@ def test_a_name_that_means_another_drive_on_windows_is_refused_everywhere(folder
     path = folders["input"].joinpath(*name.replace("\\", "/").split("/"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("there", "ascii")
-    with pytest.raises(PathRefused):
+    with pytest.raises(PathForbidden):
         find_media(name, folders)
 
 
@@ -62,7 +62,7 @@ NT_ROOT = "C:\\ComfyUI\\input"
 def test_whatever_name_is_accepted_stays_in_its_folder_by_windows_rules_too(name: str) -> None:
     try:
         parts = _parts_of(name)
-    except PathRefused:
+    except PathForbidden:
         return
     joined = ntpath.normpath(ntpath.join(NT_ROOT, *parts))
     assert joined.startswith(NT_ROOT + "\\"), joined
@@ -184,7 +184,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[ascii(name)[:40] for name in HOSTILE])
 def test_a_hostile_name_reads_nothing(folders: dict[str, Path], name: str) -> None:
-    with pytest.raises(PathRefused) as caught:
+    with pytest.raises(PathForbidden) as caught:
         find_media(name, folders)
     _assert_fit_to_be_shown(str(caught.value))
 
@@ -197,7 +197,7 @@ def test_the_tables_are_as_large_as_promised() -> None:
 @given(st.text(max_size=60) | st.lists(st.sampled_from(["..", ".", "/", "\\", "a", " ", "C:", "\x00"])).map("".join))
 def test_whatever_the_name_nothing_outside_is_found(name: str) -> None:
     root = Path(__file__).parent / "no such folder"
-    with pytest.raises(PathRefused) as caught:
+    with pytest.raises(PathForbidden) as caught:
         find_media(name, {"input": root})
     _assert_fit_to_be_shown(str(caught.value))
 
@@ -215,7 +215,7 @@ def test_links_count_by_where_they_lead(folders: dict[str, Path], tmp_path: Path
     assert find_media("within.mp4", folders) == inside / "sub" / "clip.mp4"
     assert find_media("relative.mp4", folders) == inside / "sub" / "clip.mp4"
     for name in ("out.mp4", "out folder/secret.mp4", "two steps.mp4", "dangling.mp4", "loop.mp4"):
-        with pytest.raises(PathRefused):
+        with pytest.raises(PathForbidden):
             find_media(name, folders)
 
 
@@ -229,9 +229,9 @@ def test_an_input_folder_that_is_a_link_itself_works(folders: dict[str, Path], t
 def test_only_plain_files_are_read(folders: dict[str, Path]) -> None:
     os.mkfifo(folders["input"] / "pipe.mp4")
     for name in ("pipe.mp4", "sub"):
-        with pytest.raises(PathRefused, match="not a file"):
+        with pytest.raises(PathForbidden, match="not a file"):
             find_media(name, folders)
-    with pytest.raises(PathRefused):
+    with pytest.raises(PathForbidden):
         require_inside(Path("/dev/zero"), folders.values())
 
 
@@ -241,20 +241,20 @@ def test_a_path_is_judged_by_every_root(folders: dict[str, Path], tmp_path: Path
     assert require_inside(folders["input"] / ".." / "temp" / "clip.mp4", folders.values()) == clip
     beside = tmp_path / "comfy" / "input-secret" / "secret.mp4"
     for outside in (tmp_path / "secret.mp4", folders["input"] / ".." / "secret.mp4", beside):
-        with pytest.raises(PathRefused, match="does not lie in"):
+        with pytest.raises(PathForbidden, match="does not lie in"):
             require_inside(outside, folders.values())
-    with pytest.raises(PathRefused):
+    with pytest.raises(PathForbidden):
         require_inside(Path("clip\x00.mp4"), folders.values())
-    with pytest.raises(PathRefused):
+    with pytest.raises(PathForbidden):
         require_inside(clip, [folders["input"]])
-    with pytest.raises(PathRefused):
+    with pytest.raises(PathForbidden):
         require_inside(clip, [])
 
 
 def test_a_refusal_does_not_tell_whether_a_forbidden_file_exists(folders: dict[str, Path], tmp_path: Path) -> None:
     said = set()
     for name in ("secret.mp4", "absent.mp4"):
-        with pytest.raises(PathRefused) as caught:
+        with pytest.raises(PathForbidden) as caught:
             require_inside(tmp_path / name, folders.values())
         said.add(str(caught.value).replace(name, ""))
     assert len(said) == 1
@@ -337,12 +337,12 @@ def test_a_result_lies_directly_in_its_folder(tmp_path: Path) -> None:
 def test_a_link_in_a_results_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / result_name("vid_1")).symlink_to(tmp_path / "elsewhere.mp4")
-    with pytest.raises(PathRefused, match="link"):
+    with pytest.raises(PathForbidden, match="link"):
         result_path(tmp_path / "results", "vid_1")
 
 
 def test_a_refused_path_is_an_error_of_the_guard() -> None:
-    assert issubclass(PathRefused, GuardError)
+    assert issubclass(PathForbidden, GuardError)
 
 
 def _assert_safe_file_name(name: str) -> None:

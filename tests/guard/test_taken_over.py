@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.gateway.errors import Charge, NotHome, NotReached, SetupError
-from nodes.guard.connections import require_way_home
+from nodes.gateway.errors import Charge, NotDownloaded, NotReached, SetupError
+from nodes.guard.connections import require_network
 from nodes.journal.rows import State
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
@@ -107,7 +107,7 @@ def test_a_result_at_a_name_that_leads_inside_is_kept_for_later_and_said_to_be_c
     tunnel: Tunnel, gateway: PublicGateway, front: Front, service: Service
 ) -> None:
     lead(tunnel, front, {GATEWAY: "198.18.0.5", CDN: "10.20.0.5"})
-    with pytest.raises(NotHome, match="not public") as caught:
+    with pytest.raises(NotDownloaded, match="not public") as caught:
         harness.ended(service.runner().submit(harness.text_order())).result()
     assert caught.value.charge is Charge.CHARGED
 
@@ -196,7 +196,7 @@ def answers(**found: list[str]) -> Callable[[str, int], list[str]]:
     ids=str,
 )
 def test_there_is_a_way_home_where_one_name_of_the_gateway_could_be_fetched_from(found: dict[str, list[str]]) -> None:
-    require_way_home([RELAY, USUAL], answers(**found))
+    require_network([RELAY, USUAL], answers(**found))
 
 
 @pytest.mark.parametrize(
@@ -213,4 +213,4 @@ def test_there_is_a_way_home_where_one_name_of_the_gateway_could_be_fetched_from
 )
 def test_there_is_none_where_every_name_leads_inside(found: dict[str, list[str]]) -> None:
     with pytest.raises(SetupError, match="not public"):
-        require_way_home([RELAY, USUAL], answers(**found))
+        require_network([RELAY, USUAL], answers(**found))

@@ -23,51 +23,51 @@ def busiest_minute(sent: list[float]) -> int:
 
 def test_a_budget_lets_a_burst_go_and_then_one_a_second() -> None:
     budget = Budget(60, burst=2)
-    assert [budget.take(POLL, 0.0) for _ in range(3)] == [0.0, 0.0, pytest.approx(1.0)]
-    assert budget.take(POLL, 1.0) == 0.0
+    assert [budget.try_spend(POLL, 0.0) for _ in range(3)] == [0.0, 0.0, pytest.approx(1.0)]
+    assert budget.try_spend(POLL, 1.0) == 0.0
 
 
 def test_an_idle_hour_saves_up_no_more_than_a_burst() -> None:
     budget = Budget(60, burst=2)
-    budget.take(POLL, 0.0)
-    assert [budget.take(POLL, 3600.0) == 0.0 for _ in range(3)] == [True, True, False]
+    budget.try_spend(POLL, 0.0)
+    assert [budget.try_spend(POLL, 3600.0) == 0.0 for _ in range(3)] == [True, True, False]
 
 
 def test_a_pause_asked_of_several_jobs_is_taken_once() -> None:
     budget = Budget(60, burst=10)
     for _ in range(5):
         budget.hold_off(POLL, 0.0, 30.0)
-    assert budget.take(POLL, 0.0) == pytest.approx(30.0)
+    assert budget.try_spend(POLL, 0.0) == pytest.approx(30.0)
 
 
 def test_a_clock_that_steps_back_neither_frees_nor_freezes_the_budget() -> None:
     budget = Budget(60, burst=1)
-    budget.take(POLL, 100.0)
-    assert budget.take(POLL, 50.0) == pytest.approx(1.0)
-    assert budget.take(POLL, 101.0) == 0.0
+    budget.try_spend(POLL, 100.0)
+    assert budget.try_spend(POLL, 50.0) == pytest.approx(1.0)
+    assert budget.try_spend(POLL, 101.0) == 0.0
 
 
 @pytest.mark.parametrize("held", list(Share))
 def test_what_is_asked_of_one_share_delays_no_other(held: Share) -> None:
     budget = Budget()
     budget.hold_off(held, 0.0, 300.0)
-    assert budget.take(held, 0.0) > 200
-    assert {budget.take(share, 0.0) for share in Share if share is not held} == {0.0}
+    assert budget.try_spend(held, 0.0) > 200
+    assert {budget.try_spend(share, 0.0) for share in Share if share is not held} == {0.0}
 
 
 def test_when_a_pause_of_creates_ends_one_goes_and_polls_go_on() -> None:
     budget = Budget()
     budget.hold_off(CREATE, 0.0, 60.0)
-    assert budget.take(CREATE, 60.001) == 0.0
-    assert budget.take(CREATE, 60.001) > 0
-    assert budget.take(POLL, 60.001) == 0.0
+    assert budget.try_spend(CREATE, 60.001) == 0.0
+    assert budget.try_spend(CREATE, 60.001) > 0
+    assert budget.try_spend(POLL, 60.001) == 0.0
 
 
 def test_creates_that_come_again_and_again_leave_more_than_half_of_the_budget() -> None:
     budget, sent = Budget(), []
     for tick in range(6000):
         for share in (CREATE, POLL):
-            if budget.take(share, tick / 10) == 0:
+            if budget.try_spend(share, tick / 10) == 0:
                 sent.append((share, tick / 10))
     polls = [at for share, at in sent if share is POLL]
     creates = [at for share, at in sent if share is CREATE]
@@ -80,7 +80,7 @@ def test_no_minute_sees_more_than_sixty_requests_of_two_processes(tmp_path: Path
     budgets = [Budget(pace=PaceFile(tmp_path / "pace.sqlite3"), account="one") for _ in range(2)]
     dice, sent = random.Random(7), []
     for tick in range(3000):
-        if dice.choice(budgets).take(dice.choice(list(Share)), tick / 10) == 0:
+        if dice.choice(budgets).try_spend(dice.choice(list(Share)), tick / 10) == 0:
             sent.append(tick / 10)
     assert busiest_minute(sent) <= 60
     assert len(sent) > 200
@@ -91,7 +91,7 @@ def test_processes_agree_on_a_burst(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from nodes.jobs.budget import Budget, Share;"
         "from nodes.journal.request_budget import PaceFile;"
         "budget = Budget(pace=PaceFile(Path(sys.argv[1])), account='one');"
-        "print(sum(budget.take(Share.POLL, 1000.0) == 0 for _ in range(20)))"
+        "print(sum(budget.try_spend(Share.POLL, 1000.0) == 0 for _ in range(20)))"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "pace.sqlite3")]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
@@ -100,20 +100,20 @@ def test_processes_agree_on_a_burst(tmp_path: Path) -> None:
 
 def test_accounts_have_a_budget_each(tmp_path: Path) -> None:
     one, other = (Budget(60, burst=1, pace=PaceFile(tmp_path / "pace.sqlite3"), account=name) for name in "ab")
-    assert (one.take(POLL, 0.0), other.take(POLL, 0.0)) == (0.0, 0.0)
+    assert (one.try_spend(POLL, 0.0), other.try_spend(POLL, 0.0)) == (0.0, 0.0)
 
 
 def test_a_pace_that_cannot_be_shared_holds_up_nobody(tmp_path: Path) -> None:
     path = tmp_path / "pace.sqlite3"
     path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
     budget = Budget(60, burst=1, pace=PaceFile(path), account="one")
-    assert budget.take(POLL, 0.0) == 0.0
-    assert budget.take(POLL, 0.0) == pytest.approx(1.0)
+    assert budget.try_spend(POLL, 0.0) == 0.0
+    assert budget.try_spend(POLL, 0.0) == pytest.approx(1.0)
 
 
 def test_a_request_is_counted_without_waiting_for_the_disk(tmp_path: Path) -> None:
     pace = PaceFile(tmp_path / "pace.sqlite3")
-    Budget(pace=pace, account="one").take(POLL, 0.0)
+    Budget(pace=pace, account="one").try_spend(POLL, 0.0)
     connection = pace._connection
     assert isinstance(connection, sqlite3.Connection)
     assert connection.execute("PRAGMA synchronous").fetchone() == (0,)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodes.gateway.errors import APIMallError, Charge, KeyConflict, NotHome, ResultGone, StillRunning
+from nodes.gateway.errors import APIMallError, Charge, KeyConflict, NotDownloaded, ResultGone, StillRunning
 from nodes.guard.downloads import download
 from nodes.jobs.work import Ticket
 from nodes.journal.reads import Only, Records
@@ -144,7 +144,7 @@ def test_a_full_disk_is_told_at_once_and_the_clip_is_fetched_when_there_is_room(
 
     with harness.bench(user, gateway.base_url, harness.Wiring(download=onto_disk)) as bench:
         told = failure(bench.runner.submit(harness.text_order()))
-        assert type(told) is NotHome
+        assert type(told) is NotDownloaded
         assert "No space left" in str(told)
         full = False
         harness.eventually(lambda: bench.journal.get(1).delivered_at, "home, without anybody asking")
@@ -190,7 +190,7 @@ def test_a_broken_download_is_continued_after_a_restart(gateway: RehearsalGatewa
 def test_a_link_that_is_refused_on_the_first_day_is_no_end(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("download", "403")
     with harness.bench(user, gateway.base_url) as bench:
-        assert type(failure(bench.runner.submit(harness.text_order()))) is NotHome
+        assert type(failure(bench.runner.submit(harness.text_order()))) is NotDownloaded
         gateway.faults.clear()
         harness.eventually(lambda: bench.journal.get(1).delivered_at, "home, without anybody asking")
 
@@ -232,7 +232,7 @@ def test_a_task_that_the_gateway_has_forgotten_is_gone_only_when_it_is_old(
         harness.eventually(lambda: "again soon" in ticket.status().text, "completed, not home")
     gateway.always("poll", "404")
     with harness.bench(user, gateway.base_url, calendar.wiring()) as young:
-        assert type(failure(young.runner.submit(harness.text_order()))) is NotHome
+        assert type(failure(young.runner.submit(harness.text_order()))) is NotDownloaded
     calendar.later_seconds = 3 * DAY_SECONDS
     with harness.bench(user, gateway.base_url, calendar.wiring()) as old:
         assert type(failure(old.runner.submit(harness.text_order()))) is ResultGone

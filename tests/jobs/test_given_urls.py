@@ -11,7 +11,7 @@ import pytest
 
 from nodes.gateway.errors import Charge, InputError
 from nodes.guard.downloads import Glance, glance
-from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone, NotPublic
+from nodes.guard.errors import DownloadFailed, DownloadForbidden, LinkGone, NotPublic
 from nodes.jobs.given_urls import GivenUrls
 from nodes.jobs.order import Order
 from nodes.rehearsal.server import RehearsalGateway
@@ -133,7 +133,7 @@ def test_a_server_that_says_nothing_holds_nobody_up_and_is_no_refusal(open_site:
 
 
 @pytest.mark.parametrize(
-    "problem", [DownloadFailed("no network"), DownloadRefused("a port"), LinkGone("x", status=406)]
+    "problem", [DownloadFailed("no network"), DownloadForbidden("a port"), LinkGone("x", status=406)]
 )
 def test_what_could_not_be_asked_is_no_refusal(problem: Exception) -> None:
     def look(url: str, stop: object) -> Glance:

@@ -86,7 +86,7 @@ def test_no_more_jobs_run_than_the_plan_allows_and_the_rest_say_so(gateway: Rehe
     with harness.bench(user, gateway.base_url) as bench:
         tickets = [bench.runner.submit(harness.text_order(take=take)) for take in range(8)]
         harness.eventually(lambda: sum(ticket.status().accepted for ticket in tickets) == 3, "three are running")
-        waiting = "waiting for a place (3 of 3 running)"
+        waiting = "waiting for a slot (3 of 3 running)"
         harness.eventually(lambda: [t.status().text for t in tickets].count(waiting) == 5, "five say that they wait")
         assert len(gateway.record.posts) == 3
         gateway.faults.clear()

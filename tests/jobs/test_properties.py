@@ -22,10 +22,10 @@ from nodes import settings as settings_room
 from nodes.gateway.errors import (
     APIMallError,
     Charge,
-    NotHome,
-    Parked,
+    NotDownloaded,
     ResultGone,
     TaskFailed,
+    Unsettled,
 )
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.jobs.events import Event
@@ -373,9 +373,9 @@ class MoneyRules(RuleBasedStateMachine):
         told = node.told
         job = node.ticket.work.job if node.ticket else None
         assert job is not None and isinstance(told, APIMallError), told
-        gone = isinstance(told, ResultGone) or (isinstance(told, NotHome) and self.clock_was_set)
+        gone = isinstance(told, ResultGone) or (isinstance(told, NotDownloaded) and self.clock_was_set)
         spent = isinstance(told, TaskFailed) and 0 < (told.credits_refunded or 0) < (told.credits_used or 0)
-        uncertain = isinstance(told, Parked) and job.state is State.SENT
+        uncertain = isinstance(told, Unsettled) and job.state is State.SENT
         closed = job.state is State.CLOSED
         task = self.world.real.task(job.task_id or "")
         assert not gone or (task is not None and self.world.machine.now > (task.ended_at or 0.0) + LINK_SECONDS), told

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.gateway.errors import NotHome
+from nodes.gateway.errors import NotDownloaded
 from nodes.jobs.events import Event
 from nodes.journal.rows import State
 from nodes.rehearsal.server import RehearsalGateway
@@ -20,7 +20,7 @@ def test_a_results_folder_that_was_away_for_one_queueing_serves_its_clip_when_it
         first = bench.make(harness.text_order()).result()
         (user / "results").rename(user / "unplugged")
         gateway.always("download", "expired")
-        with pytest.raises(NotHome):
+        with pytest.raises(NotDownloaded):
             bench.make(harness.text_order()).result()
         for path in (user / "results").glob("*"):
             path.unlink()

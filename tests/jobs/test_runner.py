@@ -16,11 +16,11 @@ from nodes.gateway.errors import (
     Charge,
     InputError,
     KeyConflict,
-    Parked,
     PromptBlocked,
     SetupError,
     TaskFailed,
     TaskUnknown,
+    Unsettled,
 )
 from nodes.jobs import failures
 from nodes.jobs import runner as runner_room
@@ -141,9 +141,9 @@ def test_an_answer_after_a_lost_one_that_says_no_is_not_taken_for_a_refusal(
 ) -> None:
     gateway.script("create", "drop-after", "402")
     told = failure(bench.runner.submit(harness.text_order()))
-    assert type(told) is Parked
+    assert type(told) is Unsettled
     assert told.charge is Charge.UNCERTAIN
-    assert "earlier attempt" in str(told)
+    assert "earlier create" in str(told)
     bench.make(harness.text_order()).result()
     assert len(set(keys(gateway))) == 1
     assert len(gateway.record.tasks) == 1
@@ -160,7 +160,7 @@ def test_a_lost_reply_is_not_repeated_after_a_day(gateway: RehearsalGateway, use
     now += runner_room.REPLAY_SECONDS + 60
     with harness.bench(user, gateway.base_url, wiring) as bench:
         told = failure(bench.runner.submit(harness.text_order()))
-    assert type(told) is Parked
+    assert type(told) is Unsettled
     assert told.charge is Charge.UNCERTAIN
     assert "take" in str(told)
     assert len(gateway.record.posts) == posts
@@ -541,10 +541,10 @@ def test_an_unanswered_create_is_repeated_only_while_every_clock_says_that_it_is
 
     gateway.script("create", "drop-after")
     with harness.bench(user, gateway.base_url, replace(wiring, observe=slept)) as bench:
-        assert type(failure(bench.runner.submit(harness.text_order()))) is Parked
+        assert type(failure(bench.runner.submit(harness.text_order()))) is Unsettled
     with harness.bench(user, gateway.base_url, wiring) as later:
         told = failure(later.runner.submit(harness.text_order()))
-        assert type(told) is Parked
+        assert type(told) is Unsettled
         assert told.charge is Charge.UNCERTAIN
         assert later.journal.get(1).parked is Parking.UNCERTAIN
     assert len(gateway.record.posts) == 1

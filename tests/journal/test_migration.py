@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from nodes.gateway.errors import Charge
+from nodes.gateway.errors import APIMallError, Charge, NotDownloaded, Unsettled
+from nodes.jobs.failures import recall
 from nodes.jobs.order import Order
 from nodes.journal.reads import Records
 from nodes.journal.rows import Job, Parking, State
 from nodes.journal.verbs import Journal
+from nodes.panel import job_facts
 from nodes.rehearsal.server import RehearsalGateway
 from tests.journal import version_1
 from tests.support import harness
@@ -129,6 +131,17 @@ def test_what_was_not_ended_is_parked_for_the_reason_that_its_row_gives(
     job = only(path, row(harness.text_order(), state, "uncertain", error=error, reason="why", sent_at=1000.0))
     assert (job.state, job.parked, job.unfinished) == (State(state), parked, unfinished)
     assert (job.problem.kind if job.problem else None) == error
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "today"), [("sent", "Parked", Unsettled), ("completed", "NotHome", NotDownloaded)]
+)
+def test_an_error_of_a_former_name_is_told_as_what_it_is_called_today(
+    state: str, error: str, today: type[APIMallError], path: Path
+) -> None:
+    job = only(path, row(harness.text_order(), state, "uncertain", error=error, reason="why", sent_at=1000.0))
+    assert type(recall(job)) is today
+    assert job_facts.card(job)["error"] == today.__name__
 
 
 def test_history_and_uploads_come_along(path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from comfy_api.latest import io
 
 from nodes.comfyui import host
-from nodes.comfyui.outputs import Slot
+from nodes.comfyui.outputs import Output
 from nodes.load_video import LoadVideo
 from tests.support.node_files import OUR_NODES, Comfy
 
@@ -151,7 +151,7 @@ def test_missing_node_finders_see_the_class(node: type[io.ComfyNode]) -> None:
 
 
 def test_slots_are_numbered_as_the_outputs_are() -> None:
-    assert [slot.name.lower() for slot in Slot] == [name for name, _ in CLIP_OUTPUTS]
+    assert [output.name.lower() for output in Output] == [name for name, _ in CLIP_OUTPUTS]
 
 
 @pytest.mark.parametrize("node", NODES, ids=IDS)

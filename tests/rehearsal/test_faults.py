@@ -346,17 +346,17 @@ def test_every_word_of_the_vocabulary_builds_its_fault_and_has_a_title(word: str
 def test_a_script_in_words_says_how_often_or_how_long() -> None:
     script = Script()
     script.read({"create": ["503*2", "none", "429:7"], "poll": "status:unknown*", "download": ["404", "503~60"]}, 1000)
-    assert [script.take("create", 1000).word for _ in range(5)] == ["503", "503", "none", "429:7", "none"]
-    assert [script.take("poll", 1000).word for _ in range(3)] == ["status:unknown"] * 3
-    assert [script.take("download", now).word for now in (1000, 1059, 1061)] == ["404", "503", "none"]
+    assert [script.next_fault("create", 1000).word for _ in range(5)] == ["503", "503", "none", "429:7", "none"]
+    assert [script.next_fault("poll", 1000).word for _ in range(3)] == ["status:unknown"] * 3
+    assert [script.next_fault("download", now).word for now in (1000, 1059, 1061)] == ["404", "503", "none"]
 
 
 def test_dice_play_the_same_faults_for_the_same_seed() -> None:
     first, second = (Dice({"poll": ["503", "drop-after"]}, 0.3, seed=7) for _ in range(2))
-    played = [first.take("poll", 0).word for _ in range(200)]
-    assert played == [second.take("poll", 0).word for _ in range(200)]
+    played = [first.next_fault("poll", 0).word for _ in range(200)]
+    assert played == [second.next_fault("poll", 0).word for _ in range(200)]
     assert 30 < sum(word != "none" for word in played) < 90
-    assert {first.take(step, 0).word for step in STEPS if step != "poll"} == {"none"}
+    assert {first.next_fault(step, 0).word for step in STEPS if step != "poll"} == {"none"}
 
 
 BALANCES = "/api/v1/account/balances"

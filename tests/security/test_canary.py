@@ -243,7 +243,7 @@ def test_the_key_sings_nowhere(tmp_path: Path, ear: Ear, monkeypatch: pytest.Mon
     kinds = {type(failure).__name__ for failure in life.failures}
     assert kinds >= {
         *("BadRequest", "KeyRefused", "CreditsMissing", "AccessRefused", "TaskUnknown", "PromptBlocked", "KeyConflict"),
-        *("GatewayBroken", "Unreadable", "ReplyLost", "TaskFailed", "NotHome", "Detached"),
+        *("GatewayBroken", "Unreadable", "ReplyLost", "TaskFailed", "NotDownloaded", "Detached"),
     }
     asked = life.gateway.record.requests
     assert sum("Authorization" in request.headers for request in asked) > 100

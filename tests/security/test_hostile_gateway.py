@@ -102,7 +102,7 @@ def test_whatever_is_read_from_an_answer_is_short_and_plain(envelope: dict[str, 
         contract.parse_task(envelope, "vid_1"),
         contract.parse_refusal(envelope),
         contract.parse_balance(envelope),
-        contract.parse_upload_slot(envelope, "image/png"),
+        contract.parse_upload_address(envelope, "image/png"),
         contract.parse_file_url(envelope),
     )
     for text in texts_of(read):
@@ -120,7 +120,7 @@ def test_every_field_of_an_answer_may_be_hostile(what: str) -> None:
             contract.parse_accepted(envelope),
             contract.parse_task(envelope, "vid_1"),
             contract.parse_refusal(envelope),
-            contract.parse_upload_slot(envelope, "image/png"),
+            contract.parse_upload_address(envelope, "image/png"),
             contract.parse_file_url(envelope),
         ):
             assert all(is_harmless(found) and len(found) <= 4096 for found in texts_of(read))

@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 from nodes import service as service_room
 from nodes import settings as settings_room
-from nodes.gateway.contract import Accepted, Stored, Task, UploadSlot
+from nodes.gateway.contract import Accepted, Stored, Task, UploadAddress
 from nodes.gateway.errors import (
     APIMallError,
     BadRequest,
@@ -37,7 +37,7 @@ from nodes.gateway.errors import (
 )
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import Downloaded, Glance
-from nodes.guard.errors import DownloadFailed, DownloadRefused, LinkGone
+from nodes.guard.errors import DownloadFailed, DownloadForbidden, LinkGone
 from nodes.jobs import runner as runner_room
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
@@ -232,9 +232,9 @@ class Book:
             run_seconds=(task.ended_at or 0.0) - task.at,
         )
 
-    def upload_slot(self, filename: str, content_type: str, size_bytes: int) -> UploadSlot:
+    def upload_address(self, filename: str, content_type: str, size_bytes: int) -> UploadAddress:
         self.requests += 1
-        return UploadSlot("https://r2.example/x", f"https://cdn.example/{filename}", content_type)
+        return UploadAddress("https://r2.example/x", f"https://cdn.example/{filename}", content_type)
 
     def download(self, url: str, part: Path) -> Downloaded:
         self.requests += 1
@@ -249,7 +249,7 @@ class Book:
         if what == "broken":
             raise DownloadFailed("broken")
         if what == "refused":
-            raise DownloadRefused("refused")
+            raise DownloadForbidden("refused")
         if what == "disk full":
             raise OSError(28, "No space left on device")
         data = SPOILT if what == "spoilt" else clip_of(url)
@@ -317,9 +317,9 @@ class Client:
         self._require_key()
         return self.book.query(task_id)
 
-    def upload_slot(self, filename: str, content_type: str, size_bytes: int) -> UploadSlot:
+    def upload_address(self, filename: str, content_type: str, size_bytes: int) -> UploadAddress:
         self._require_key()
-        return self.book.upload_slot(filename, content_type, size_bytes)
+        return self.book.upload_address(filename, content_type, size_bytes)
 
     def _require_key(self) -> None:
         if self.key in self.book.refused_keys:

@@ -5,7 +5,7 @@ import { knows, number, span, t } from "./words.js";
 
 const DOT = " \u00b7 ";
 /** Ends of a wait, not of a job. */
-const GENTLE = new Set(["Detached", "StillRunning", "NotHome"]);
+const GENTLE = new Set(["Detached", "StillRunning", "NotDownloaded"]);
 
 /** @param {(string | null | undefined | false)[]} parts */
 function joined(...parts) {
