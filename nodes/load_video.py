@@ -99,10 +99,13 @@ class LoadVideo(io.ComfyNode):
         fps: float = 0.0,
         video: Input.Video | None = None,
     ) -> io.NodeOutput:
+        from .comfyui.linked_video import linked_video
         from .comfyui.loading import Wanted, load
 
         name = "" if file == NO_FILE else file
-        return await load(cls.hidden, Wanted(name, url.strip(), video, start, every_nth, max_frames, max_side, fps))
+        return await load(
+            cls.hidden, Wanted(name, url.strip(), linked_video(video), start, every_nth, max_frames, max_side, fps)
+        )
 
 
 def _text(value: object) -> str:

@@ -71,12 +71,15 @@ class VideoToVideo(io.ComfyNode):
         wait: bool,
         video: Input.Video | None = None,
     ) -> io.NodeOutput:
+        from .comfyui.linked_video import linked_video
         from .comfyui.references import of_video
         from .jobs.order import Order
         from .stopping import Stop
 
+        source = linked_video(video)
+
         def order(stop: Stop) -> Order:
-            references = (of_video(video, video_url, model, stop),)
+            references = (of_video(source, video_url, model, stop),)
             return Order(model, VIDEO_TO_VIDEO, prompt, duration, resolution, take, references)
 
         return await make(cls.hidden, order, wait)

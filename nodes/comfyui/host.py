@@ -7,15 +7,14 @@ stand-in in `tests/standin` and through every real ComfyUI it is given.
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import inspect
 import io as streams
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -60,6 +59,11 @@ SAME_LENGTH_SECONDS = 0.001
 SAVED_CRF = 16
 LARGEST_RATE_DENOMINATOR = 1001
 SETTINGS_PAUSE_SECONDS = 0.05
+
+
+_READERS_OF_FILES = tuple(
+    getattr(InputImpl, name) for name in ("VideoFromFile", "VideoFromList") if hasattr(InputImpl, name)
+)
 
 
 class WaitEnded(RuntimeError):
@@ -460,8 +464,17 @@ class VideoParts:
     sample_rate: int
 
 
-_reading_memory = threading.Lock()
-"""Held while ComfyUI reads a file in memory for us: two nodes may be given the same one, and it has one position."""
+def own_copy(video: Input.Video) -> Input.Video:
+    """The same VIDEO, read by nobody else; to be made on the prompt's thread, and then used on any.
+
+    A file in memory has one position for all its readers, and ComfyUI's nodes read theirs while ours wait.
+    """
+    if type(video) not in _READERS_OF_FILES:
+        return video
+    try:
+        return copy.deepcopy(video)
+    except TypeError:  # over an open file, or whatever else another pack put into it
+        return video
 
 
 def stored_span(video: Input.Video) -> StoredSpan | None:
@@ -504,8 +517,7 @@ def _shown_window(video: Any, whole: Any) -> tuple[float, float] | None:
     if hasattr(video, "has_pending_frame_edits") and video.has_pending_frame_edits():
         return None
     start, seconds = video.get_active_trim_window() if hasattr(video, "get_active_trim_window") else (0.0, 0.0)
-    with _alone_with(video.get_stream_source()):
-        shown, all_of_it = _size_and_length(video), _size_and_length(whole)
+    shown, all_of_it = _size_and_length(video), _size_and_length(whole)
     if all_of_it is None:  # no clip, as far as ComfyUI can tell: whoever reads it next says what it is
         return float(start), float(seconds)
     if shown is None or shown[0] != all_of_it[0]:
@@ -513,10 +525,6 @@ def _shown_window(video: Any, whole: Any) -> tuple[float, float] | None:
     rest = all_of_it[1] - start
     expected = min(seconds, rest) if seconds else rest
     return (float(start), float(seconds)) if abs(shown[1] - expected) < SAME_LENGTH_SECONDS else None
-
-
-def _alone_with(source: object) -> AbstractContextManager[object]:
-    return _reading_memory if isinstance(source, streams.BytesIO) else nullcontext()
 
 
 def _size_and_length(video: Any) -> tuple[tuple[int, int], float] | None:
@@ -586,8 +594,7 @@ def save_video(video: Input.Video, path: Path) -> None:
     source = _source(video)
     quality = supported(video.save_to, crf=SAVED_CRF) if source is not None else {}
     try:
-        with _alone_with(source):
-            video.save_to(str(path), **quality)
+        video.save_to(str(path), **quality)
     except model_management.InterruptProcessingException:  # an Exception on old hosts
         raise
     except Exception as problem:  # noqa: BLE001 - the code of whatever pack made it

@@ -7,6 +7,7 @@ import uuid
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,23 +27,36 @@ _written: dict[int, tuple[weakref.ref[Any], Path]] = {}
 """By the `id` of a VIDEO: of other packs' objects some have no hash, and some are equal that show different things."""
 
 
-def clip_of(video: Input.Video, stop: Stop) -> StoredSpan:
+@dataclass(frozen=True)
+class LinkedVideo:
+    """What is linked: `given`, by which it is known again, and `own`, which nobody else reads."""
+
+    given: Input.Video
+    own: Input.Video
+
+
+def linked_video(video: Input.Video | None) -> LinkedVideo | None:
+    """To be called where the prompt runs. None where nothing is linked."""
+    return None if video is None else LinkedVideo(video, host.own_copy(video))
+
+
+def clip_of(video: LinkedVideo, stop: Stop) -> StoredSpan:
     """The file that a VIDEO shows, or the part of it. Raises InputError, Stopped.
 
     A file that is shown as it is stays where it is, wherever another node found it. Anything else (cropped, joined,
     in memory, of another pack's own kind) is written once, into ComfyUI's temp folder, under a name made of its
     content: so equal ones are one file, and ComfyUI clears them away when it starts.
     """
-    host.require_video(video)
-    span = host.stored_span(video)
+    host.require_video(video.given)
+    span = host.stored_span(video.own)
     if span is not None:
         return span
     # One at a time: it may take all processors, and the second node with the same VIDEO finds it done.
     with alone_with(temp_clips(), stop):
-        path = _written_before(video)
+        path = _written_before(video.given)
         if path is None:
-            path = _write(video, stop)
-            _remember(video, path)
+            path = _write(video.own, stop)
+            _remember(video.given, path)
     return StoredSpan(path)
 
 

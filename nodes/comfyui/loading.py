@@ -21,14 +21,14 @@ from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..stopping import Stop
 from . import handed_out, host, loaded_urls
-from .linked_video import alone_with, clip_of
+from .linked_video import LinkedVideo, alone_with, clip_of
 from .loaded_urls import LOADED_FOLDER
 from .node_text import NodeText
 from .outputs import Output, Part, decoded
 from .waiting import before_sending, off_loop, reported
 
 if TYPE_CHECKING:
-    from comfy_api.latest import Input
+    pass
 
 _KEPT_CRF = 10
 
@@ -39,7 +39,7 @@ class Wanted:
 
     file: str
     url: str
-    video: Input.Video | None
+    video: LinkedVideo | None
     start: float
     every_nth: int
     max_frames: int
@@ -129,8 +129,8 @@ def _find(wanted: Wanted, asked: loaded_urls.Asked, tell: Any, stop: Stop) -> Fo
     raise InputError("No video is given", advice="Choose a file, write a url, or link a video.")
 
 
-def _linked_clip(video: Input.Video, span: Span, stop: Stop) -> Found:
-    frames = host.frames_of(video)
+def _linked_clip(video: LinkedVideo, span: Span, stop: Stop) -> Found:
+    frames = host.frames_of(video.own)
     if frames is not None:
         return Found(probe(_kept(frames, stop)), span)
     stored = clip_of(video, stop)

@@ -19,12 +19,11 @@ from ..media.stills import to_bytes
 from ..stopping import Stop, Stopped
 from . import host, instance
 from .checks import lines_of, no_open_line, no_open_url, require_images, require_video
-from .linked_video import clip_of
+from .linked_video import LinkedVideo, clip_of
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from comfy_api.latest import Input
 
 
 def of_images(image: torch.Tensor | None, urls: str, model: str, stop: Stop) -> tuple[Medium | str, ...]:
@@ -51,7 +50,7 @@ def _require_usable(count: int, model: str) -> None:
         )
 
 
-def of_video(video: Input.Video | None, url: str, model: str, stop: Stop) -> Medium | str:
+def of_video(video: LinkedVideo | None, url: str, model: str, stop: Stop) -> Medium | str:
     """The one source video: linked, or the https address of one. Raises InputError; nothing was sent then."""
     require_video(video is not None, url)
     if video is None:
@@ -95,9 +94,9 @@ def _is_open(url: str) -> bool:
     return reachable and not any(character.isspace() for character in url)
 
 
-def _of_clip(video: Input.Video, model: str, stop: Stop) -> Medium:
+def _of_clip(video: LinkedVideo, model: str, stop: Stop) -> Medium:
     """What a VIDEO shows, as a file; frames are encoded only when they have to be uploaded."""
-    frames = host.frames_of(video)
+    frames = host.frames_of(video.own)
     if frames is not None:
         return _of_frames(frames, model, stop)
     clip = clip_of(video, stop)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -462,6 +462,31 @@ def test_sound_of_any_usual_shape_is_sent(comfy: Comfy, shape: tuple[int, ...], 
 def test_sound_that_is_none_is_said_to_be(comfy: Comfy, sound: object) -> None:
     outcome = run_with(comfy, of_frames(audio=sound), video_to_video)
     assert "The sound of the linked video is no AUDIO of ComfyUI" in outcome.error and comfy.requests == []
+
+
+class Watched(io.BytesIO):
+    """Knows which of its kind were moved in."""
+
+    moved: ClassVar[set[int]] = set()
+
+    def seek(self, *where: int) -> int:
+        self.moved.add(id(self))
+        return super().seek(*where)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.moved.add(id(self))
+        return super().read(size)
+
+
+@pytest.mark.parametrize("trim", [{}, {"start_time": 0.5, "duration": 2.0}], ids=["whole", "trimmed"])
+def test_memory_that_other_nodes_read_meanwhile_is_left_where_it_is(comfy: Comfy, trim: dict[str, float]) -> None:
+    """Save Video, say, reads the same on the prompt's thread: two readers would lose each other's place."""
+    memory = Watched(clip_bytes(count=96))
+    video = InputImpl.VideoFromFile(memory, **trim)
+    Watched.moved.clear()
+    nodes = {"1": video_to_video(video=["0", 0]), "2": load_video(video=["0", 0]), "3": keep("2", 5)}
+    comfy.run({"0": give(video), **nodes}).ok()
+    assert Watched.moved and id(memory) not in Watched.moved, "copies were read"
 
 
 def test_two_parts_of_one_video_are_two_jobs(comfy: Comfy) -> None:
