@@ -479,7 +479,7 @@ class Watched(io.BytesIO):
 
 
 @pytest.mark.parametrize("trim", [{}, {"start_time": 0.5, "duration": 2.0}], ids=["whole", "trimmed"])
-def test_memory_that_other_nodes_read_meanwhile_is_left_where_it_is(comfy: Comfy, trim: dict[str, float]) -> None:
+def test_memory_that_other_nodes_read_meanwhile_is_left_where_it_is(comfy: Comfy, trim: dict[str, Any]) -> None:
     """Save Video, say, reads the same on the prompt's thread: two readers would lose each other's place."""
     memory = Watched(clip_bytes(count=96))
     video = InputImpl.VideoFromFile(memory, **trim)

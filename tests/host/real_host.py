@@ -29,6 +29,7 @@ NO_HOST = "no real ComfyUI: COMFYUI_PATH is not set"
 _START_SECONDS = 180.0
 _PROMPT_SECONDS = 180.0
 _STOP_SECONDS = 20.0
+_LAST_WORD_SECONDS = 10.0
 _TEXT_EVENT = 3
 _NOT_SHIPPED = shutil.ignore_patterns(".git", ".nox", ".venv", "tests", "__pycache__", ".*_cache", "demo-output")
 _FOLDERS = ("custom_nodes", "models", "input", "output", "temp", "user")
@@ -92,6 +93,7 @@ class RealHost:
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, _Client] = {}
+        self._shown: set[str] = set()
         for name in _FOLDERS:
             (base / name).mkdir(parents=True, exist_ok=True)
         for name, folder in (packs or {PACK_NAME: REPOSITORY}).items():
@@ -241,6 +243,8 @@ class RealHost:
         except urllib.error.HTTPError as refusal:
             raise PromptRefused(json.loads(refusal.read())) from None
         prompt_id: str = reply["prompt_id"]
+        if client_id == "browser":
+            self._shown.add(prompt_id)
         return prompt_id
 
     def wait(self, prompt_id: str, timeout_seconds: float = _PROMPT_SECONDS) -> dict[str, Any]:
@@ -255,7 +259,14 @@ class RealHost:
             raise TimeoutError(f"prompt {prompt_id} has not ended; log:\n{self.log[-3000:]}")
         if not seen:
             raise WorkerDied(self.log[-3000:])
+        if prompt_id in self._shown:
+            # The history may be there before what was sent to the browser has come; this is sent last.
+            self._clients["browser"].await_change(lambda: self._has_heard_the_end_of(prompt_id), _LAST_WORD_SECONDS)
         return seen[0]
+
+    def _has_heard_the_end_of(self, prompt_id: str) -> bool:
+        end = {"node": None, "prompt_id": prompt_id}
+        return any(event == "executing" and data == end for event, data in self.sent())
 
     def _worker_has_died(self) -> bool:
         if self._process is None or self._process.poll() is not None:
