@@ -74,6 +74,11 @@ ALLOWED = {
     ("web/js/canvas.js", "socket"): "links two nodes on the canvas",
     ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
+    (
+        "nodes/journal/postgres.py",
+        "socket",
+    ): "the database that APIMALL_JOURNAL names; cuts dead lines",
+    ("nodes/journal/postgres.py", "installing"): "tells people how to install the driver by hand",
     ("nodes/journal/sqlite_file.py", "database"): "the journal of paid jobs, in the state folder",
     (
         "nodes/journal/request_budget.py",
@@ -197,7 +202,7 @@ def test_the_two_lists_of_requirements_are_one(manifest: dict[str, Any]) -> None
     listed = [line for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines() if line.strip()]
     assert listed == manifest["project"]["dependencies"]
     names = {re.split(r"[\[>=<~! ]", line)[0] for line in listed}
-    assert names == {"requests", "pillow", "numpy", "imageio", "av"}
+    assert names == {"requests", "pillow", "numpy", "imageio", "av", "sqlalchemy"}
 
 
 def test_the_manifest_is_complete(manifest: dict[str, Any]) -> None:
@@ -384,6 +389,8 @@ def test_each_foreign_library_has_its_place() -> None:
         "nodes/guard/connections.py",
         "nodes/guard/storage.py",
     }
+    assert _importers("psycopg") == {"nodes/journal/postgres.py"}
+    assert {_room(path) for path in _importers("sqlalchemy")} == {"journal"}
     assert {_room(path) for path in _importers("sqlite3")} <= {"journal", "rehearsal"}
     assert {_room(path) for path in _importers("av", "PIL", "imageio")} <= {"media", "rehearsal"}
     assert {_room(path) for path in _importers(*HOST_MODULES)} <= {"comfyui", "panel", *NODE_FILES}
@@ -397,9 +404,11 @@ def test_everything_imported_is_a_requirement_or_the_hosts(manifest: dict[str, A
         "numpy": {"numpy"},
         "imageio[pyav]": {"imageio"},
         "av": {"av"},
+        "sqlalchemy": {"sqlalchemy"},
     }
     required = {re.split(r"[>=<~!]", line)[0] for line in manifest["project"]["dependencies"]}
-    known = {module for name in required for module in brought[name]} | HOST_MODULES | {"torch", "aiohttp"}
+    optional = {"psycopg"}
+    known = {module for name in required for module in brought[name]} | HOST_MODULES | {"torch", "aiohttp"} | optional
     foreign = defaultdict(set)
     for path in _files():
         for level, name in _imports(path):

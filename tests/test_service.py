@@ -245,7 +245,10 @@ def test_a_ticket_answers_at_once_while_the_journal_is_locked(service: Service, 
     gateway.always("poll", "status:processing")
     ticket = service.runner().submit(harness.text_order())
     harness.eventually(lambda: ticket.status().accepted, "the gateway has it")
-    with sqlite3.connect(service.journal().path, isolation_level=None) as other, ThreadPoolExecutor(1) as stuck:
+    with (
+        sqlite3.connect(harness.file_of(service.journal()), isolation_level=None) as other,
+        ThreadPoolExecutor(1) as stuck,
+    ):
         other.execute("BEGIN IMMEDIATE")
         waits = stuck.submit(service.runner().submit, harness.text_order(take=1))
         with pytest.raises(StillWaiting):

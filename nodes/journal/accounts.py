@@ -9,11 +9,78 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from .reads import UNFINISHED
-from .sqlite_file import Database, Select, marks
+import sqlalchemy as sa
+
+from .reads import OURS, UNFINISHED, through
+from .statements import Given, Select, Statement
+from .store import Store
+from .tables import accounts, jobs, strangers, uploads
 
 _UNKNOWN_BASE = ""
 """Of accounts that a version wrote which did not keep it: they may be of any."""
+
+_THIS = accounts.c.account == Given("account")
+
+
+def _of_this(column: sa.Column[str]) -> sa.ScalarSelect[str]:
+    """What is known of the account that is asked about, within a question about others."""
+    this = accounts.alias("this")
+    return sa.select(this.c[column.name]).where(this.c.account == Given("account")).scalar_subquery()
+
+
+_KNOWN = Statement(lambda say: sa.select(accounts.c.account).where(_THIS, accounts.c.base_url == Given("base_url")))
+_KNOW = Statement(lambda say: say.put(accounts, "account", keep=("same_as", "seen_at")))
+_MEMBERS = Statement(
+    lambda say: (
+        sa.select(accounts.c.account)
+        .where(accounts.c.account != Given("account"), accounts.c.same_as == _of_this(accounts.c.same_as))
+        .order_by(accounts.c.account)
+    )
+)
+_OTHERS = Statement(
+    lambda say: sa.select(accounts.c.account).where(
+        accounts.c.account != Given("account"),
+        sa.or_(accounts.c.base_url == _UNKNOWN_BASE, accounts.c.base_url == _of_this(accounts.c.base_url)),
+        accounts.c.account.not_in(sa.select(strangers.c.other).where(strangers.c.account == Given("account"))),
+        sa.or_(accounts.c.same_as.is_(None), accounts.c.same_as.is_distinct_from(_of_this(accounts.c.same_as))),
+    )
+)
+_GROUPS = Statement(
+    lambda say: (
+        sa.select(accounts.c.same_as)
+        .where(accounts.c.same_as.is_not(None), accounts.c.account.in_(say.each("names")))
+        .distinct()
+    )
+)
+_NAME_ONE = Statement(
+    lambda say: sa.update(accounts).where(accounts.c.account.in_(say.each("names"))).values(same_as=Given("one"))
+)
+_MERGE = Statement(
+    lambda say: sa.update(accounts).where(accounts.c.same_as == Given("other")).values(same_as=Given("one"))
+)
+_STRANGERS = Statement(lambda say: say.put(strangers, "account", "other"))
+_ANY_JOB = Statement(lambda say: sa.select(jobs.c.id).where(OURS).limit(1))
+_MOVE_JOBS = Statement(lambda say: sa.update(jobs).where(OURS).values(account=Given("to")))
+_KEPT = uploads.alias("kept")
+_MOVE_UPLOADS = Statement(
+    lambda say: (
+        sa.update(uploads)
+        .where(
+            uploads.c.account == Given("account"),
+            ~sa.exists().where(_KEPT.c.account == Given("to"), _KEPT.c.digest == uploads.c.digest),
+        )
+        .values(account=Given("to"))
+    )
+)
+_TOLD = Statement(
+    lambda say: through("jobs_by_account", sa.func.count().label("jobs"), sa.func.max(jobs.c.id).label("newest")).where(
+        OURS
+    )
+)
+_UNFINISHED_COUNT = Statement(
+    lambda say: through("jobs_unfinished", sa.func.count().label("n")).where(OURS, UNFINISHED)
+)
+_BEGUN = Statement(lambda say: sa.select(jobs.c.created_at).where(jobs.c.id == Given("job_id")))
 
 
 @dataclass(frozen=True)
@@ -26,81 +93,60 @@ class Other:
     newest_at: float
 
 
-def know(database: Database, account: str, base_url: str, now: float) -> None:
+def know(store: Store, account: str, base_url: str, now: float) -> None:
     """Note an account that is in use."""
-    if not database.select("SELECT 1 FROM accounts WHERE account = ? AND base_url = ?", (account, base_url)):
-        with database.transaction():
-            database.execute(
-                "INSERT INTO accounts VALUES (?, ?, NULL, ?) ON CONFLICT (account) DO UPDATE SET base_url = ?",
-                (account, base_url, now, base_url),
-            )
+    if not store.select(_KNOWN, account=account, base_url=base_url):
+        with store.transaction():
+            store.execute(_KNOW, new_account=account, new_base_url=base_url, new_same_as=None, new_seen_at=now)
 
 
 def members(select: Select, account: str) -> list[str]:
     """All that are the same account, this one first."""
-    same = select(
-        "SELECT account FROM accounts WHERE account != ? AND same_as ="
-        " (SELECT same_as FROM accounts WHERE account = ?) ORDER BY account",
-        (account, account),
-    )
-    return [account, *(row["account"] for row in same)]
+    return [account, *(row["account"] for row in select(_MEMBERS, account=account))]
 
 
 def others(select: Select, account: str) -> list[Other]:
     """Accounts with jobs that may be this one under another key, those with the newest jobs first."""
-    statement = (
-        "SELECT account FROM accounts WHERE account != :account AND base_url IN"
-        " (:unknown, (SELECT base_url FROM accounts WHERE account = :account)) AND account NOT IN"
-        " (SELECT other FROM strangers WHERE account = :account) AND (same_as IS NULL OR same_as IS NOT"
-        " (SELECT same_as FROM accounts WHERE account = :account))"
-    )
-    found = [_told(select, row["account"]) for row in select(statement, {"account": account, "unknown": _UNKNOWN_BASE})]
+    found = [_told(select, row["account"]) for row in select(_OTHERS, account=account)]
     return sorted((other for other in found if other.jobs), key=lambda other: -other.newest_at)
 
 
-def same(database: Database, account: str, other: str) -> None:
+def same(store: Store, account: str, other: str) -> None:
     """Their owner says that both are one account."""
-    with database.transaction():
+    with store.transaction():
         names = (account, other)
-        groups = database.select(
-            f"SELECT DISTINCT same_as FROM accounts WHERE same_as IS NOT NULL AND account IN ({marks(names)})", names
-        )
-        one = groups[0]["same_as"] if groups else uuid.uuid4().hex
-        database.execute(f"UPDATE accounts SET same_as = ? WHERE account IN ({marks(names)})", (one, *names))
+        groups = [row["same_as"] for row in store.select(_GROUPS, names=names)]
+        one = groups[0] if groups else uuid.uuid4().hex
+        store.execute(_NAME_ONE, one=one, names=names)
         for group in groups[1:]:
-            database.execute("UPDATE accounts SET same_as = ? WHERE same_as = ?", (one, group["same_as"]))
-        _gather(database, account)
+            store.execute(_MERGE, one=one, other=group)
+        _gather(store, account)
 
 
-def strangers(database: Database, account: str, other: str) -> None:
+def strange(store: Store, account: str, other: str) -> None:
     """Their owner says that they are two."""
-    with database.transaction():
-        database.execute("INSERT OR IGNORE INTO strangers VALUES (?, ?)", (account, other))
-        database.execute("INSERT OR IGNORE INTO strangers VALUES (?, ?)", (other, account))
+    with store.transaction():
+        store.execute(_STRANGERS, new_account=account, new_other=other)
+        store.execute(_STRANGERS, new_account=other, new_other=account)
 
 
-def gather(database: Database, account: str) -> None:
+def gather(store: Store, account: str) -> None:
     """Bring the jobs of all that are the same account under the name in use."""
-    names = members(database.select, account)[1:]
-    if any(database.select("SELECT 1 FROM jobs WHERE account = ? LIMIT 1", (name,)) for name in names):
-        with database.transaction():
-            _gather(database, account)
+    if any(store.select(_ANY_JOB, account=name) for name in members(store.select, account)[1:]):
+        with store.transaction():
+            _gather(store, account)
 
 
-def _gather(database: Database, account: str) -> None:
-    for name in members(database.select, account)[1:]:
-        database.execute("UPDATE jobs SET account = ? WHERE account = ?", (account, name))
-        database.execute("UPDATE OR IGNORE uploads SET account = ? WHERE account = ?", (account, name))
+def _gather(store: Store, account: str) -> None:
+    for name in members(store.select, account)[1:]:
+        store.execute(_MOVE_JOBS, account=name, to=account)
+        store.execute(_MOVE_UPLOADS, account=name, to=account)
 
 
 def _told(select: Select, account: str) -> Other:
-    row = select(
-        "SELECT COUNT(*) AS jobs, MAX(id) AS newest FROM jobs INDEXED BY jobs_by_account WHERE account = ?", (account,)
-    )[0]
+    row = select(_TOLD, account=account)[0]
     if not row["jobs"]:
         return Other(account, 0, 0, 0.0)
-    unfinished = select(
-        f"SELECT COUNT(*) AS n FROM jobs INDEXED BY jobs_unfinished WHERE account = ? AND {UNFINISHED}", (account,)
-    )
-    newest = select("SELECT created_at FROM jobs WHERE id = ?", (row["newest"],))
+    unfinished = select(_UNFINISHED_COUNT, account=account)
+    newest = select(_BEGUN, job_id=row["newest"])
     return Other(account, row["jobs"], unfinished[0]["n"], newest[0]["created_at"])

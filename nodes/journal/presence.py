@@ -8,18 +8,45 @@ import platform
 import re
 import uuid
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from .location import lacks_locks, lock, without_locks
 
 _MOST_TRIES = 100
+
+Tell = Callable[["int | None"], None]
+"""Hears the id of a job that another process changed, or None where any may have changed."""
+
+
+class Presence(Protocol):
+    """The processes at work on one journal."""
+
+    @property
+    def own(self) -> str:
+        """This one."""
+
+    @property
+    def watched_seconds(self) -> float:
+        """How often to look at a job that another one has in hand."""
+
+    def alive(self) -> frozenset[str]:
+        """Those that live now, this one included."""
+
+    def listen(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
+        """Have `tell` called when another one changed a job or died, as long as `is_watching` says that it matters."""
+
+    def close(self) -> None:
+        """Give up everything held, as dying would."""
 
 
 class Holders:
     """The processes at work on one journal. A lock needs no clock, so neither a jump of it nor a long sleep
     of the machine makes a living holder look dead, and a killed one is known to be dead at once.
     """
+
+    watched_seconds = 0.5
 
     def __init__(self, folder: Path) -> None:
         """Raises SetupError where the disk has no locks."""
@@ -34,6 +61,9 @@ class Holders:
             path.stem for path in self._folder.glob("*.lock") if path.stem == self.own or self._is_held(path)
         )
 
+    def listen(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
+        """Files tell nobody anything: whoever waits looks often."""
+
     def close(self) -> None:
         """Give up everything held, as dying would."""
         self._file.close()
@@ -45,7 +75,7 @@ class Holders:
 
     def _enter(self) -> tuple[str, BinaryIO]:
         for _ in range(_MOST_TRIES):
-            name = f"{os.getpid()}-{_machine()}-{uuid.uuid4().hex}"
+            name = f"{os.getpid()}-{machine()}-{uuid.uuid4().hex}"
             file = self._path(name).open("wb")
             try:
                 lock(file)
@@ -81,14 +111,19 @@ class Holders:
         return False
 
 
+def machine_of(holder: str) -> str:
+    """The name of a holder's machine, empty where the holder does not tell."""
+    return holder.partition("-")[2].rpartition("-")[0]
+
+
 def whose(holder: str) -> str:
     """A holder in words."""
-    process, _, rest = holder.partition("-")
-    machine = rest.rpartition("-")[0]
+    process, machine = holder.partition("-")[0], machine_of(holder)
     return f"process {process} on {machine}" if machine else f"process {process}"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """This machine's name, as far as it is plain letters."""
     return re.sub(r"[^A-Za-z0-9.]", "_", platform.node())[:40] or "this_machine"
 
 

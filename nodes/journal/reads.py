@@ -1,67 +1,160 @@
 """What may be read from the journal: pages, sums, estimates. Never writes, and never keeps the writer waiting.
 
-Every question opens the file anew, read-only: in WAL mode that neither waits for the runner nor holds it up.
+Of a file every question opens it anew, read-only: in WAL mode that neither waits for the runner nor holds it up.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..gateway.errors import Charge
-from .rows import PROBLEM_COLUMNS, Delivery, Job, Kind, Parking, Problem, Run, State
-from .sqlite_file import Reader, Row, Select, marks
+import sqlalchemy as sa
 
-PAGE_JOBS = 30
-MOST_PAGE_JOBS = 100
+from ..gateway.errors import Charge
+from .postgres import Address
+from .postgres import Reader as Shared
+from .rows import DELIVERY_COLUMNS, PAGE_JOBS, PROBLEM_COLUMNS, Delivery, Job, Kind, Only, Parking, Problem, Run, State
+from .sqlite_file import Reader
+from .statements import Given, Row, Select, Statement
+from .store import Place
+from .tables import deliveries as deliveries_table
+from .tables import jobs, steps, uploads
+
 ESTIMATE_RUNS = 6
 _BEFORE_ALL = (1 << 63) - 1
 _CHUNK_JOBS = 1000
 _DAY_SECONDS = 86_400.0
 
-# The words must stand here as in the indexes, or SQLite does not see that they apply.
-UNFINISHED = (
+# The words must stand here as in the indexes, or a database does not see that they apply.
+UNFINISHED = sa.text(
     "(state IN ('sent', 'running') OR state = 'completed' AND delivered_at IS NULL"
     " OR state = 'intended' AND parked IS NULL)"
 )
-UNCOLLECTED = "(state = 'completed' AND delivered_at IS NOT NULL AND collected_at IS NULL)"
-REFUND_DUE = (
+UNCOLLECTED = sa.text("(state = 'completed' AND delivered_at IS NOT NULL AND collected_at IS NULL)")
+REFUND_DUE = sa.text(
     "(state = 'failed' AND (credits_refunded IS NULL OR credits_used IS NULL OR credits_refunded < credits_used))"
 )
-_UNFINISHED_IDS = f"SELECT id FROM jobs INDEXED BY jobs_unfinished WHERE account = :account AND {UNFINISHED}"
+OURS = jobs.c.account == Given("account")
+
+
+def through(index: str, *columns: Any) -> sa.Select[Any]:
+    """A question about jobs for which SQLite is to use this index: by itself it would walk another."""
+    return sa.select(*(columns or (jobs,))).with_hint(jobs, f"INDEXED BY {index}", "sqlite")
+
+
+_UNFINISHED_IDS = through("jobs_unfinished", jobs.c.id).where(OURS, UNFINISHED)
 _ENDED_BADLY_IDS = (
-    "SELECT id FROM jobs INDEXED BY jobs_ended_badly WHERE account = :account AND id < :before"
-    " AND state IN ('failed', 'rejected', 'expired') ORDER BY id DESC LIMIT :limit"
+    through("jobs_ended_badly", jobs.c.id)
+    .where(OURS, jobs.c.id < Given("before"), sa.text("state IN ('failed', 'rejected', 'expired')"))
+    .order_by(jobs.c.id.desc())
+    .limit(Given("limit"))
 )
-
-
-_HOLDS_TEXT = "prompt LIKE :text ESCAPE '!' OR task_id LIKE :text ESCAPE '!'"
-
-
-class Only(str, Enum):
-    """Which jobs of an account to show."""
-
-    ALL = "all"
-    UNFINISHED = "unfinished"
-    UNCERTAIN = "uncertain"
-    FAILED = "failed"
-    STARRED = "starred"
-
-
-_CONDITIONS = {
-    Only.ALL: "",
-    Only.UNFINISHED: f" AND id IN ({_UNFINISHED_IDS})",
+_SHOWN: dict[Only, tuple[sa.ColumnElement[bool], ...]] = {
+    Only.ALL: (),
+    Only.UNFINISHED: (jobs.c.id.in_(_UNFINISHED_IDS),),
     # Only a job that was sent and not answered is uncertain.
-    Only.UNCERTAIN: f" AND id IN ({_UNFINISHED_IDS} AND state = 'sent')",
-    Only.FAILED: f" AND id IN ({_ENDED_BADLY_IDS})",
-    Only.STARRED: " AND starred_at IS NOT NULL",
+    Only.UNCERTAIN: (jobs.c.id.in_(_UNFINISHED_IDS.where(jobs.c.state == State.SENT.value)),),
+    Only.FAILED: (jobs.c.id.in_(_ENDED_BADLY_IDS),),
+    Only.STARRED: (jobs.c.starred_at.is_not(None),),
 }
+_HOLDS_TEXT = sa.or_(*(column.ilike(Given("text"), escape="!") for column in (jobs.c.prompt, jobs.c.task_id)))
+
+
+_FOUND = {
+    "text": (_HOLDS_TEXT,),
+    "type": (jobs.c.type == Given("type"),),
+    "day": (jobs.c.created_at >= Given("day"), jobs.c.created_at < Given("day", type_=sa.Double) + _DAY_SECONDS),
+}
+
+
+@functools.cache
+def _page(only: Only, *narrowed: str) -> Statement:
+    found = [condition for name in narrowed for condition in _FOUND[name]]
+    return Statement(
+        lambda say: (
+            sa.select(jobs)
+            .where(OURS, jobs.c.id < Given("before"), *_SHOWN[only], *found)
+            .order_by(jobs.c.id.desc())
+            .limit(Given("limit"))
+        )
+    )
+
+
+_UNFINISHED_COUNT = Statement(lambda say: sa.select(sa.func.count().label("n")).select_from(_UNFINISHED_IDS.subquery()))
+_JOB = Statement(lambda say: sa.select(jobs).where(jobs.c.id == Given("job_id"), OURS))
+_DUE = Statement(
+    lambda say: sa.select(
+        sa.or_(
+            _UNFINISHED_IDS.exists(),
+            through("jobs_refund_due", jobs.c.id).where(OURS, REFUND_DUE).exists(),
+        ).label("due")
+    )
+)
+_STEPS = Statement(
+    lambda say: (
+        sa.select(steps.c.at, steps.c.step, steps.c.detail)
+        .where(steps.c.job_id == Given("job_id"))
+        .order_by(steps.c.rowid)
+    )
+)
+_UPLOADS_AMONG = Statement(
+    lambda say: sa.select(uploads.c.url).where(
+        uploads.c.account == Given("account"), uploads.c.url.in_(say.each("urls"))
+    )
+)
+_SUM = Statement(
+    lambda say: through(
+        "jobs_by_acceptance",
+        sa.func.count().label("jobs"),
+        sa.func.coalesce(sa.func.sum(jobs.c.credits_used), 0.0).label("used"),
+        sa.func.coalesce(sa.func.sum(jobs.c.credits_refunded), 0.0).label("refunded"),
+    ).where(OURS, jobs.c.accepted_at >= Given("moment"))
+)
+_TAKEN = Statement(
+    lambda say: through("jobs_by_acceptance", jobs.c.accepted_at, jobs.c.credits_used, jobs.c.credits_refunded).where(
+        OURS, jobs.c.accepted_at >= Given("moment")
+    )
+)
+_UNCERTAIN_TIMES = Statement(
+    lambda say: sa.select(jobs.c.created_at).where(OURS, jobs.c.state == State.SENT.value, UNFINISHED)
+)
+_ATTEMPTS = Statement(
+    lambda say: (
+        sa.select(jobs)
+        .where(OURS, jobs.c.identity.in_(say.each("identities")))
+        # The sign keeps SQLite from walking the account from its newest job back.
+        .order_by(sa.text("+id DESC"))
+    )
+)
+_RUNS = Statement(
+    lambda say: (
+        sa.select(jobs.c.credits_used, (jobs.c.ended_at - jobs.c.accepted_at).label("seconds"))
+        .where(
+            OURS,
+            *(jobs.c[name] == Given(name) for name in ("model", "type", "duration", "resolution")),
+            sa.text("state IN ('completed', 'expired')"),
+        )
+        .order_by(jobs.c.id.desc())
+        .limit(Given("most"))
+    )
+)
+_DELIVERY_COLUMNS = [deliveries_table.c[name] for name in DELIVERY_COLUMNS]
+_DELIVERIES = Statement(
+    lambda say: (
+        sa.select(*_DELIVERY_COLUMNS)
+        .where(deliveries_table.c.job_id == Given("job_id"))
+        .order_by(deliveries_table.c.delivered_at.desc())
+    )
+)
+BY_TASK = Statement(
+    lambda say: sa.select(jobs).where(OURS, jobs.c.task_id == Given("task_id")).order_by(jobs.c.id.desc()).limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -100,10 +193,10 @@ class Estimate:
 
 
 class Records:
-    """The journal at `path`, for reading. Thread-safe; every method reads the disk, so keep it off event loops."""
+    """The journal, for reading. Thread-safe; every method reads the disk or asks a server: keep it off event loops."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, place: Place) -> None:
+        self._ask: Select = Shared(place).select if isinstance(place, Address) else _of_file(place)
 
     def page(
         self,
@@ -120,40 +213,31 @@ class Records:
 
         `day`: when the 24 hours began in which they were asked for, in seconds since the epoch.
         """
-        found = f" AND ({_HOLDS_TEXT})" if text else ""
-        found += " AND type = :type" if type else ""
-        found += f" AND created_at >= :day AND created_at < :day + {_DAY_SECONDS}" if day is not None else ""
-        statement = (
-            f"SELECT * FROM jobs WHERE account = :account AND id < :before{_CONDITIONS[only]}{found}"
-            " ORDER BY id DESC LIMIT :limit"
-        )
         pattern = "%" + re.sub(r"([!%_])", r"!\1", text) + "%"
-        values = {"account": account, "before": before or _BEFORE_ALL, "text": pattern, "type": type, "day": day}
-        values["limit"] = limit + 1
-        jobs = [job_of(row) for row in self._select(statement, values)]
-        more = len(jobs) > limit
-        return Page(tuple(jobs[:limit]), jobs[limit - 1].id if more else None)
+        narrowed: dict[str, Any] = {"text": text and pattern, "type": type or None, "day": day}
+        narrowed = {name: value for name, value in narrowed.items() if value}
+        rows = self._select(
+            _page(only, *narrowed), account=account, before=before or _BEFORE_ALL, limit=limit + 1, **narrowed
+        )
+        found = [job_of(row) for row in rows]
+        more = len(found) > limit
+        return Page(tuple(found[:limit]), found[limit - 1].id if more else None)
 
     def unfinished(self, account: str) -> int:
         """How many jobs of the account have not ended."""
-        return int(self._select(f"SELECT COUNT(*) AS n FROM ({_UNFINISHED_IDS})", {"account": account})[0]["n"])
+        return int(self._select(_UNFINISHED_COUNT, account=account)[0]["n"])
 
     def job(self, account: str, job_id: int) -> Job | None:
         """One job, if it is this account's."""
-        return one(self._select("SELECT * FROM jobs WHERE id = ? AND account = ?", (job_id, account)))
+        return one(self._select(_JOB, job_id=job_id, account=account))
 
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
-        statement = "SELECT * FROM jobs WHERE account = ? AND task_id = ? ORDER BY id DESC LIMIT 1"
-        return one(self._select(statement, (account, task_id)))
+        return one(self._select(BY_TASK, account=account, task_id=task_id))
 
     def is_anything_due(self, account: str) -> bool:
         """Whether there is something to ask the gateway: a job that has not ended, a refund that is not complete."""
-        statement = (
-            f"SELECT EXISTS ({_UNFINISHED_IDS}) OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_refund_due"
-            f" WHERE account = :account AND {REFUND_DUE}) AS due"
-        )
-        return bool(self._select(statement, {"account": account})[0]["due"])
+        return bool(self._select(_DUE, account=account)[0]["due"])
 
     def latest(self, account: str, *identities: str) -> Job | None:
         """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
@@ -161,7 +245,7 @@ class Records:
 
     def steps(self, job_id: int) -> list[tuple[float, str, str]]:
         """The history of a job: (time, step, detail), oldest first."""
-        rows = self._select("SELECT at, step, detail FROM steps WHERE job_id = ? ORDER BY rowid", (job_id,))
+        rows = self._select(_STEPS, job_id=job_id)
         return [(row["at"], row["step"], row["detail"]) for row in rows]
 
     def deliveries(self, job_id: int) -> list[Delivery]:
@@ -170,32 +254,21 @@ class Records:
 
     def uploads_among(self, account: str, urls: Sequence[str]) -> frozenset[str]:
         """Those of `urls` that this pack uploaded itself, so far as the journal still knows."""
-        statement = f"SELECT url FROM uploads WHERE account = ? AND url IN ({marks(urls)})"
-        return frozenset(str(row["url"]) for row in self._select(statement, (account, *urls)))
+        return frozenset(str(row["url"]) for row in self._select(_UPLOADS_AMONG, account=account, urls=urls))
 
     def sum_since(self, account: str, moment: float) -> Sum:
         """What was charged for jobs that the gateway took after `moment` (seconds since the epoch)."""
-        statement = (
-            "SELECT COUNT(*) AS jobs, TOTAL(credits_used) AS used, TOTAL(credits_refunded) AS refunded"
-            " FROM jobs INDEXED BY jobs_by_acceptance WHERE account = ? AND accepted_at >= ?"
-        )
-        row = self._select(statement, (account, moment))[0]
+        row = self._select(_SUM, account=account, moment=moment)[0]
         return Sum(row["used"] - row["refunded"], row["refunded"], row["jobs"])
 
     def days(self, account: str, begin: float, count: int) -> list[Day]:
         """`count` days from `begin` (seconds since the epoch) on, each of 24 hours."""
         used, refunded, uncertain = ([0.0] * count for _ in range(3))
-        taken = (
-            "SELECT accepted_at, credits_used, credits_refunded FROM jobs INDEXED BY jobs_by_acceptance"
-            " WHERE account = ? AND accepted_at >= ?"
-        )
-        for row in self._select(taken, (account, begin)):
+        for row in self._select(_TAKEN, account=account, moment=begin):
             day = min(count - 1, int((row["accepted_at"] - begin) // _DAY_SECONDS))
             used[day] += row["credits_used"] or 0.0
             refunded[day] += row["credits_refunded"] or 0.0
-        for row in self._select(
-            f"SELECT created_at FROM jobs WHERE account = ? AND state = 'sent' AND {UNFINISHED}", (account,)
-        ):
+        for row in self._select(_UNCERTAIN_TIMES, account=account):
             day = int((row["created_at"] - begin) // _DAY_SECONDS)
             if 0 <= day < count:
                 uncertain[day] += 1
@@ -218,9 +291,16 @@ class Records:
                 return
             before = page.next_before
 
-    def _select(self, statement: str, values: Sequence[object] | dict[str, object] = ()) -> list[Row]:
-        with closing(Reader(self._path)) as reader:
-            return reader.select(statement, values)
+    def _select(self, statement: Statement, **values: object) -> list[Row]:
+        return self._ask(statement, **values)
+
+
+def _of_file(path: Path) -> Select:
+    def select(statement: Statement, **values: object) -> list[Row]:
+        with closing(Reader(path)) as reader:
+            return reader.select(statement, **values)
+
+    return select
 
 
 # What verbs and records both ask
@@ -228,9 +308,7 @@ class Records:
 
 def attempts(select: Select, account: str, identities: Sequence[str]) -> list[Job]:
     """All attempts at a job, under whichever of its names, newest first."""
-    # The sign keeps SQLite from walking the account from its newest job back.
-    statement = f"SELECT * FROM jobs WHERE account = ? AND identity IN ({marks(identities)}) ORDER BY +id DESC"
-    return [job_of(row) for row in select(statement, (account, *identities))]
+    return [job_of(row) for row in select(_ATTEMPTS, account=account, identities=identities)]
 
 
 def latest(found: Sequence[Job]) -> Job | None:
@@ -244,14 +322,9 @@ def latest(found: Sequence[Job]) -> Job | None:
 
 def runs(select: Select, account: str, kind: Kind, most: int) -> list[Run]:
     """What the newest finished jobs of a kind cost and took, newest first."""
-    statement = (
-        "SELECT credits_used, ended_at - accepted_at AS seconds FROM jobs WHERE account = ? AND model = ?"
-        " AND type = ? AND duration = ? AND resolution = ? AND state IN (?, ?) ORDER BY id DESC LIMIT ?"
-    )
-    values = (account, kind.model, kind.type, kind.duration, kind.resolution, State.COMPLETED, State.EXPIRED, most)
     return [
         Run(row["credits_used"], row["seconds"] if (row["seconds"] or 0.0) > 0 else None)
-        for row in select(statement, values)
+        for row in select(_RUNS, account=account, most=most, **asdict(kind))
     ]
 
 
@@ -267,10 +340,7 @@ def _price(found: Sequence[Run]) -> float | None:
 
 def deliveries(select: Select, job_id: int) -> list[Delivery]:
     """Where the clip of a job was delivered to, newest first."""
-    statement = (
-        "SELECT folder, file, size_bytes, mtime_ns, sha256 FROM deliveries WHERE job_id = ? ORDER BY delivered_at DESC"
-    )
-    return [Delivery(*row) for row in select(statement, (job_id,))]
+    return [Delivery(**dict(row)) for row in select(_DELIVERIES, job_id=job_id)]
 
 
 def one(rows: Sequence[Row]) -> Job | None:

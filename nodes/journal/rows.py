@@ -75,6 +75,20 @@ class Parking(str, Enum):
     """It is completed, and its clip could not be brought home."""
 
 
+class Only(str, Enum):
+    """Which jobs of an account to show."""
+
+    ALL = "all"
+    UNFINISHED = "unfinished"
+    UNCERTAIN = "uncertain"
+    FAILED = "failed"
+    STARRED = "starred"
+
+
+PAGE_JOBS = 30
+MOST_PAGE_JOBS = 100
+
+
 @dataclass(frozen=True)
 class Kind:
     """What makes jobs alike, for what they cost and how long they take."""
@@ -124,7 +138,8 @@ class Job:
     nothing. `ending`: why the gateway failed or rejected it. `request_id`, `provider_request_id` and `task_id` are
     those of the create, for ever. `yielded_at`: when it gave
     its slot of the plan back, running on. `file`: the name of its clip in whatever results folder. `starred_at`: when
-    its owner made it a favourite. `credits_left`: the account's balance as the reply to its create told it.
+    its owner made it a favourite. `credits_left`: the account's balance as the reply to its create told it. `machine`:
+    the name of the one that has it in hand, or had it last.
     """
 
     id: int
@@ -163,6 +178,7 @@ class Job:
     yielded_at: float | None
     starred_at: float | None
     credits_left: float | None
+    machine: str | None
 
     @property
     def unfinished(self) -> bool:
@@ -224,7 +240,8 @@ class Run:
 class Delivery:
     """A clip in a results folder. `mtime_ns` and `size_bytes` tell cheaply whether it is still the same file.
 
-    `folder`: the folder's own id; empty for deliveries of versions that gave folders none.
+    `folder`: the folder's own id; empty for deliveries of versions that gave folders none. `machine` and `path`: where
+    the folder is seen, for people.
     """
 
     folder: str
@@ -232,6 +249,11 @@ class Delivery:
     size_bytes: int
     mtime_ns: int
     sha256: str
+    machine: str = ""
+    path: str = ""
+
+
+DELIVERY_COLUMNS = tuple(each.name for each in fields(Delivery))
 
 
 class Hindrance(str, Enum):

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from . import tables
+from . import migrations
 from .rows import State
 
 _ENDINGS = ("", "-wal")
@@ -39,8 +39,8 @@ def rebuild(damaged: Path, path: Path) -> int:
     """
     with _copied(damaged) as old, contextlib.closing(sqlite3.connect(path)) as new:
         version = _version(old)
-        for script in tables.MIGRATIONS[:version]:
-            for statement in tables.statements(script):
+        for script in migrations.SQLITE[:version]:
+            for statement in migrations.statements(script):
                 new.execute(statement)
         new.execute(f"PRAGMA user_version = {version}")
         # From both ends, so that one bad page in the middle hides nothing on either side of it.
@@ -68,7 +68,7 @@ def _copied(damaged: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    newest = len(tables.MIGRATIONS)
+    newest = len(migrations.SQLITE)
     with contextlib.suppress(sqlite3.Error):
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         return version if 0 < version < newest else newest

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .reads import price
+import sqlalchemy as sa
+
+from .reads import OURS, price
 from .rows import Allowance, Held, Hindrance, Job, Kind, State
-from .sqlite_file import Select
+from .statements import Given, Select, Statement
+from .tables import jobs
+
+_COUNTED = ("model", "type", "duration", "resolution", "state", "parked", "task_id", "credits_used", "credits_refunded")
+_OF_THE_DAY = Statement(
+    lambda say: sa.select(*(jobs.c[name] for name in _COUNTED)).where(
+        OURS,
+        jobs.c.sent_at >= Given("since"),
+        jobs.c.sent_at < Given("until"),
+        jobs.c.id != Given("job_id"),
+        jobs.c.state != State.REJECTED.value,
+    )
+)
 
 
 def hindrance(select: Select, job: Job, allowance: Allowance) -> Held | None:
@@ -15,13 +29,9 @@ def hindrance(select: Select, job: Job, allowance: Allowance) -> Held | None:
     A job counts on the day it is sent, by its bill, or by what the newest like it cost as long as it has none. A job of
     unknown price that is on its way counts as unknown: nothing else is sent before its bill is there.
     """
-    statement = (
-        "SELECT model, type, duration, resolution, state, parked, task_id, credits_used, credits_refunded FROM jobs"
-        " WHERE account = ? AND sent_at >= ? AND sent_at < ? AND id != ? AND state != 'rejected'"
-    )
     prices: dict[Kind, float | None] = {job.kind: price(select, job.account, job.kind)}
     spent, on_its_way, unsettled = 0.0, 0, 0
-    for row in select(statement, (job.account, allowance.since, allowance.until, job.id)):
+    for row in select(_OF_THE_DAY, account=job.account, since=allowance.since, until=allowance.until, job_id=job.id):
         kind = Kind(row["model"], row["type"], row["duration"], row["resolution"])
         if row["credits_used"] is not None:
             spent += max(0.0, row["credits_used"] - (row["credits_refunded"] or 0.0))

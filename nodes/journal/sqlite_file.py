@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from ..gateway.errors import SetupError
-from . import tables
+from . import migrations
 from .errors import JournalDamaged, JournalError
 from .location import exclusive, require_own_disk, unusable
+from .statements import Row, Statement, Tongue
 
 _log = logging.getLogger("apimall_video.jobs")
-
-Row = Any
-"""A row by column name; plain values inside."""
 
 _WRITER_WAITS_SECONDS = 20.0
 _READER_WAITS_SECONDS = 5.0
@@ -48,15 +45,15 @@ class Database:
                 self._connect()
         self._check = Check(path, self._note)
 
-    def select(self, statement: str, values: Sequence[object] | dict[str, object] = ()) -> list[Row]:
+    def select(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a question."""
         with self._ready():
-            return self._connection.execute(statement, values).fetchall()
+            return self._connection.execute(*statement.told(Tongue.SQLITE, values)).fetchall()
 
-    def execute(self, statement: str, values: Sequence[object] = ()) -> int:
-        """Change something, inside `transaction`; gives the id of a row that was inserted."""
+    def execute(self, statement: Statement, **values: object) -> None:
+        """Change something, inside `transaction`."""
         with self._ready():
-            return int(self._connection.execute(statement, values).lastrowid or 0)
+            self._connection.execute(*statement.told(Tongue.SQLITE, values))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -188,22 +185,13 @@ class Reader:
             self._connection = _connect_to_read(path)
             self._connection.row_factory = sqlite3.Row
 
-    def select(self, statement: str, values: Sequence[object] | dict[str, object] = ()) -> list[Row]:
+    def select(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a question."""
         with told():
-            return self._connection.execute(statement, values).fetchall()
+            return self._connection.execute(*statement.told(Tongue.SQLITE, values)).fetchall()
 
     def close(self) -> None:
         self._connection.close()
-
-
-Select = Callable[..., list[Row]]
-"""`Database.select` or `Reader.select`."""
-
-
-def marks(values: Collection[object]) -> str:
-    """Placeholders for that many values."""
-    return ",".join("?" * len(values))
 
 
 @contextmanager
@@ -259,14 +247,14 @@ def _open(path: Path) -> sqlite3.Connection:
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(tables.MIGRATIONS):
+    if version > len(migrations.SQLITE):
         connection.execute("ROLLBACK")
         raise SetupError(
             f"The journal {path} was written by a newer version of API Mall Video",
             advice="Update the pack; its jobs stay as they are.",
         )
-    for number, script in enumerate(tables.MIGRATIONS[version:], version + 1):
-        for statement in tables.statements(script):
+    for number, script in enumerate(migrations.SQLITE[version:], version + 1):
+        for statement in migrations.statements(script):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {number}")
     connection.execute("COMMIT")

@@ -1,212 +1,51 @@
-"""The journal's tables, and what they have become over the versions of the pack."""
+"""The journal's tables as they are now, for the statements that are said of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlalchemy as sa
 
-MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        account TEXT NOT NULL,
-        identity TEXT NOT NULL,
-        attempt INTEGER NOT NULL,
-        idempotency_key TEXT NOT NULL UNIQUE,
-        model TEXT NOT NULL,
-        type TEXT NOT NULL,
-        prompt TEXT NOT NULL,
-        duration TEXT NOT NULL,
-        resolution TEXT NOT NULL,
-        take INTEGER NOT NULL,
-        body BLOB,
-        state TEXT NOT NULL,
-        charge TEXT NOT NULL,
-        posts INTEGER NOT NULL DEFAULT 0,
-        holder TEXT,
-        task_id TEXT,
-        request_id TEXT,
-        provider_request_id TEXT,
-        credits_used REAL,
-        credits_refunded REAL,
-        video_url TEXT,
-        file TEXT,
-        file_bytes INTEGER,
-        file_mtime_ns INTEGER,
-        file_sha256 TEXT,
-        error TEXT,
-        reason TEXT,
-        http_status INTEGER,
-        code TEXT,
-        created_at REAL NOT NULL,
-        sent_at REAL,
-        accepted_at REAL,
-        ended_at REAL,
-        delivered_at REAL,
-        UNIQUE (account, identity, attempt)
-    );
-    CREATE INDEX jobs_by_task ON jobs (account, task_id);
-    CREATE INDEX jobs_unfinished ON jobs (account, state) WHERE state IN ('intended', 'sent', 'running', 'completed');
-    CREATE INDEX jobs_ended_badly ON jobs (account, id) WHERE state IN ('failed', 'rejected');
-    CREATE INDEX jobs_by_account ON jobs (account, id);
-    CREATE INDEX jobs_by_kind ON jobs (account, type, duration, resolution, id);
-    CREATE TABLE steps (
-        job_id INTEGER NOT NULL REFERENCES jobs (id),
-        at REAL NOT NULL,
-        step TEXT NOT NULL,
-        detail TEXT NOT NULL DEFAULT ''
-    );
-    CREATE INDEX steps_by_job ON steps (job_id);
-    CREATE TABLE uploads (
-        account TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        url TEXT NOT NULL,
-        uploaded_at REAL NOT NULL,
-        PRIMARY KEY (account, digest)
-    );
-    """,
-    # Where a clip lies is told by deliveries, not by how its job stands; what is done about a job, what went wrong last
-    # and why it ended are columns of their own.
-    """
-    CREATE TABLE jobs_2 (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        account TEXT NOT NULL,
-        identity TEXT NOT NULL,
-        attempt INTEGER NOT NULL,
-        idempotency_key TEXT NOT NULL UNIQUE,
-        model TEXT NOT NULL,
-        type TEXT NOT NULL,
-        prompt TEXT NOT NULL,
-        duration TEXT NOT NULL,
-        resolution TEXT NOT NULL,
-        take INTEGER NOT NULL,
-        body BLOB,
-        state TEXT NOT NULL,
-        posts INTEGER NOT NULL DEFAULT 0,
-        holder TEXT,
-        parked TEXT,
-        task_id TEXT,
-        request_id TEXT,
-        provider_request_id TEXT,
-        credits_used REAL,
-        credits_refunded REAL,
-        video_url TEXT,
-        file TEXT,
-        problem_kind TEXT,
-        problem_text TEXT,
-        problem_status INTEGER,
-        problem_code TEXT,
-        problem_request_id TEXT,
-        problem_at REAL,
-        ending_kind TEXT,
-        ending_text TEXT,
-        ending_status INTEGER,
-        ending_code TEXT,
-        ending_request_id TEXT,
-        ending_at REAL,
-        created_at REAL NOT NULL,
-        sent_at REAL,
-        sent_boot TEXT,
-        sent_uptime REAL,
-        accepted_at REAL,
-        ended_at REAL,
-        delivered_at REAL,
-        collected_at REAL,
-        yielded_at REAL,
-        UNIQUE (account, identity, attempt)
-    );
-    INSERT INTO jobs_2 (
-        id, account, identity, attempt, idempotency_key, model, type, prompt, duration, resolution, take, body, state,
-        posts, holder, parked, task_id, request_id, provider_request_id, credits_used, credits_refunded, video_url,
-        file, problem_kind, problem_text, problem_status, problem_code, problem_at,
-        ending_kind, ending_text, ending_status, ending_code, ending_request_id, ending_at,
-        created_at, sent_at, accepted_at, ended_at, delivered_at, collected_at
-    ) SELECT
-        id, account, identity, attempt, idempotency_key, model, type, prompt, duration, resolution, take, body,
-        CASE state WHEN 'delivered' THEN 'completed' ELSE state END,
-        posts, holder,
-        CASE
-            WHEN state IN ('failed', 'rejected', 'delivered') OR delivered_at IS NOT NULL THEN NULL
-            WHEN error IS NULL THEN CASE WHEN state = 'intended' AND holder IS NULL THEN 'withdrawn' END
-            WHEN error = 'NotHome' THEN 'not_home'
-            WHEN state = 'running' AND error = 'StillRunning' THEN 'refused'
-            WHEN state = 'running' AND error = 'SetupError' THEN 'hindered'
-            WHEN state = 'running' THEN NULL
-            WHEN error IN ('Parked', 'KeyConflict') THEN 'uncertain'
-            WHEN error IN ('NotReached', 'ReplyLost', 'GatewayBroken', 'Unreadable') THEN 'unreached'
-            ELSE 'hindered'
-        END,
-        task_id, request_id, provider_request_id, credits_used, credits_refunded, video_url, file,
-        CASE WHEN state NOT IN ('failed', 'rejected') THEN error END,
-        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(reason, '') END,
-        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN http_status END,
-        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN code END,
-        CASE WHEN state NOT IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(sent_at, created_at) END,
-        CASE WHEN state IN ('failed', 'rejected') THEN error END,
-        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(reason, '') END,
-        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN http_status END,
-        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN code END,
-        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN request_id END,
-        CASE WHEN state IN ('failed', 'rejected') AND error IS NOT NULL THEN COALESCE(ended_at, created_at) END,
-        created_at, sent_at, accepted_at, ended_at, delivered_at, delivered_at
-    FROM jobs;
-    CREATE TABLE deliveries (
-        job_id INTEGER NOT NULL,
-        folder TEXT NOT NULL,
-        file TEXT NOT NULL,
-        size_bytes INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        sha256 TEXT NOT NULL,
-        delivered_at REAL NOT NULL,
-        PRIMARY KEY (job_id, folder)
-    );
-    INSERT INTO deliveries SELECT id, '', file, file_bytes, file_mtime_ns, file_sha256, delivered_at FROM jobs
-        WHERE file IS NOT NULL AND file_bytes IS NOT NULL AND file_mtime_ns IS NOT NULL AND file_sha256 IS NOT NULL
-        AND delivered_at IS NOT NULL;
-    CREATE TABLE accounts (
-        account TEXT PRIMARY KEY,
-        base_url TEXT NOT NULL,
-        same_as TEXT,
-        seen_at REAL NOT NULL
-    );
-    INSERT INTO accounts SELECT DISTINCT account, '', NULL, 0.0 FROM jobs WHERE account NOT IN ('rehearsal', 'no key');
-    CREATE TABLE strangers (
-        account TEXT NOT NULL,
-        other TEXT NOT NULL,
-        PRIMARY KEY (account, other)
-    );
-    DROP TABLE jobs;
-    ALTER TABLE jobs_2 RENAME TO jobs;
-    CREATE INDEX jobs_by_task ON jobs (account, task_id);
-    CREATE INDEX jobs_unfinished ON jobs (account, state) WHERE (
-        state IN ('sent', 'running') OR state = 'completed' AND delivered_at IS NULL
-        OR state = 'intended' AND parked IS NULL
-    );
-    CREATE INDEX jobs_ended_badly ON jobs (account, id) WHERE state IN ('failed', 'rejected', 'expired');
-    CREATE INDEX jobs_refund_due ON jobs (account, ended_at) WHERE (
-        state = 'failed' AND (credits_refunded IS NULL OR credits_used IS NULL OR credits_refunded < credits_used)
-    );
-    CREATE INDEX jobs_uncollected ON jobs (account, id) WHERE (
-        state = 'completed' AND delivered_at IS NOT NULL AND collected_at IS NULL
-    );
-    CREATE INDEX jobs_by_account ON jobs (account, id);
-    CREATE INDEX jobs_by_kind ON jobs (account, model, type, duration, resolution, id);
-    CREATE INDEX jobs_by_acceptance ON jobs (account, accepted_at, credits_used, credits_refunded);
-    CREATE INDEX jobs_by_sending ON jobs (account, sent_at)
-    """,
-    # A favourite's star, and the balance that the gateway told with its yes.
-    """
-    ALTER TABLE jobs ADD COLUMN starred_at REAL;
-    ALTER TABLE jobs ADD COLUMN credits_left REAL;
-    CREATE INDEX jobs_starred ON jobs (account, id) WHERE starred_at IS NOT NULL
-    """,
+_metadata = sa.MetaData()
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text)
+
+
+def _whole(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger)
+
+
+def _real(name: str) -> sa.Column[float]:
+    return sa.Column(name, sa.Double)
+
+
+jobs = sa.Table(
+    "jobs",
+    _metadata,
+    *(_whole("id"), _text("account"), _text("identity"), _whole("attempt"), _text("idempotency_key")),
+    *(_text("model"), _text("type"), _text("prompt"), _text("duration"), _text("resolution"), _whole("take")),
+    *(sa.Column("body", sa.LargeBinary), _text("state"), _whole("posts"), _text("holder"), _text("parked")),
+    *(_text("task_id"), _text("request_id"), _text("provider_request_id")),
+    *(_real("credits_used"), _real("credits_refunded"), _text("video_url"), _text("file")),
+    *(_text("problem_kind"), _text("problem_text"), _whole("problem_status")),
+    *(_text("problem_code"), _text("problem_request_id"), _real("problem_at")),
+    *(_text("ending_kind"), _text("ending_text"), _whole("ending_status")),
+    *(_text("ending_code"), _text("ending_request_id"), _real("ending_at")),
+    *(_real("created_at"), _real("sent_at"), _text("sent_boot"), _real("sent_uptime"), _real("accepted_at")),
+    *(_real("ended_at"), _real("delivered_at"), _real("collected_at"), _real("yielded_at")),
+    *(_real("starred_at"), _real("credits_left"), _text("machine")),
 )
-"""One script a schema version, applied in order; `PRAGMA user_version` counts those applied."""
-
-
-def statements(script: str) -> Iterator[str]:
-    """The statements of a migration, each without needless blanks.
-
-    SQLite keeps them as they are written: as long as all fit into the first page of the file, no other page that is
-    damaged hides what the rest is.
-    """
-    return (" ".join(statement.split()) for statement in script.split(";"))
+steps = sa.Table("steps", _metadata, _whole("rowid"), _whole("job_id"), _real("at"), _text("step"), _text("detail"))
+uploads = sa.Table("uploads", _metadata, _text("account"), _text("digest"), _text("url"), _real("uploaded_at"))
+deliveries = sa.Table(
+    "deliveries",
+    _metadata,
+    *(_whole("job_id"), _text("folder"), _text("file"), _whole("size_bytes"), _whole("mtime_ns"), _text("sha256")),
+    *(_real("delivered_at"), _text("machine"), _text("path")),
+)
+accounts = sa.Table("accounts", _metadata, _text("account"), _text("base_url"), _text("same_as"), _real("seen_at"))
+strangers = sa.Table("strangers", _metadata, _text("account"), _text("other"))
+holders = sa.Table("holders", _metadata, _whole("lock"), _text("holder"))
+"""PostgreSQL only: the advisory lock of each process that ever joined."""
+tokens = sa.Table("tokens", _metadata, _text("account"), _text("bucket"), _real("remaining"), _real("since"))
+"""PostgreSQL only: the pace, which has a file of its own beside an SQLite journal."""

@@ -1,19 +1,22 @@
 """The journal: every job on disk before it is paid, and after every step that matters.
 
-SQLite in WAL mode with `synchronous=FULL`: a committed row survives a power cut. All writing goes through
-short transactions that let no other process in between, so that several ComfyUI processes on one folder agree (rule 4
-of `docs/rules.md`). Every verb reads the row anew before it writes: what its caller holds may be old.
+Kept in an SQLite file, or in a PostgreSQL database that several machines share; a committed row survives a power cut.
+All writing goes through short transactions that let no other process in between, so that all that share a journal agree
+(rule 4 of `docs/rules.md`). Every verb reads the row anew before it writes: what its caller holds may be old.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError
@@ -21,7 +24,23 @@ from . import accounts
 from .accounts import Other
 from .errors import JournalDamaged, JournalError
 from .location import make_folder
-from .reads import REFUND_DUE, UNCOLLECTED, UNFINISHED, attempts, deliveries, job_of, latest, one, runs
+from .postgres import Address
+from .postgres import Database as Shared
+from .presence import machine_of
+from .reads import (
+    BY_TASK,
+    OURS,
+    REFUND_DUE,
+    UNCOLLECTED,
+    UNFINISHED,
+    attempts,
+    deliveries,
+    job_of,
+    latest,
+    one,
+    runs,
+    through,
+)
 from .rows import (
     COLUMNS,
     FIRST_DAY,
@@ -41,26 +60,155 @@ from .rows import (
 )
 from .salvage import rebuild, set_aside
 from .spending import hindrance
-from .sqlite_file import Database, marks
+from .sqlite_file import Database
+from .statements import Given, Saying, Statement
+from .store import Place, Store
+from .tables import deliveries as deliveries_table
+from .tables import jobs, steps, uploads
 
 _log = logging.getLogger("apimall_video.jobs")
 
+_THIS = jobs.c.id == Given("job_id")
+_NEWEST = jobs.c.id.desc()
+
+
+def _held_by_none(say: Saying) -> sa.ColumnElement[bool]:
+    return sa.and_(OURS, UNFINISHED, sa.or_(jobs.c.holder.is_(None), jobs.c.holder.not_in(say.each("alive"))))
+
+
+_GET = Statement(lambda say: sa.select(jobs).where(_THIS))
+_BY_KEY = Statement(lambda say: sa.select(jobs).where(jobs.c.idempotency_key == Given("key")))
+_AWAY = Statement(
+    lambda say: (
+        sa.select(jobs).where(OURS, sa.text("state IN ('running', 'completed')"), UNFINISHED).order_by(_NEWEST).limit(1)
+    )
+)
+_WAITING = Statement(lambda say: sa.select(jobs).where(OURS, UNCOLLECTED).order_by(_NEWEST).limit(1))
+_RESUMABLE = Statement(
+    lambda say: (
+        sa.select(jobs)
+        .where(
+            OURS,
+            sa.text("(state IN ('running', 'completed') OR state = 'sent' AND parked = 'uncertain')"),
+            UNFINISHED,
+            sa.or_(jobs.c.created_at >= Given("since"), jobs.c.created_at < FIRST_DAY, jobs.c.parked.is_(None)),
+        )
+        .order_by(jobs.c.id)
+    )
+)
+_REFUNDS_DUE = Statement(
+    lambda say: (
+        through("jobs_refund_due").where(OURS, REFUND_DUE, jobs.c.ended_at >= Given("since")).order_by(jobs.c.ended_at)
+    )
+)
+_ANY_LEFT = Statement(lambda say: sa.select(jobs.c.id).where(_held_by_none(say)).limit(1))
+_LET_GO = Statement(
+    lambda say: (
+        sa.update(jobs)
+        .where(_held_by_none(say))
+        .values(
+            holder=sa.null(),
+            parked=sa.case((jobs.c.state == State.INTENDED.value, Parking.WITHDRAWN.value), else_=jobs.c.parked),
+        )
+    )
+)
+_DROP_STEPS = Statement(lambda say: sa.delete(steps).where(steps.c.job_id == Given("job_id")))
+_DROP_ADOPTED = Statement(lambda say: sa.delete(jobs).where(_THIS, jobs.c.posts == 0, jobs.c.type == ""))
+_RELEASE = Statement(
+    lambda say: sa.update(jobs).where(_THIS, jobs.c.holder == Given("holder")).values(holder=sa.null())
+)
+_SLOTS = Statement(
+    lambda say: (
+        sa.select(jobs.c.id, jobs.c.task_id, jobs.c.holder, jobs.c.state)
+        .where(
+            OURS,
+            jobs.c.id != Given("job_id"),
+            sa.text("state IN ('intended', 'sent', 'running')"),
+            UNFINISHED,
+            jobs.c.holder.in_(say.each("alive")),
+            sa.or_(
+                sa.and_(jobs.c.state == State.INTENDED.value, jobs.c.body.is_not(None), jobs.c.id < Given("job_id")),
+                sa.and_(jobs.c.state != State.INTENDED.value, jobs.c.yielded_at.is_(None)),
+            ),
+        )
+        .order_by(jobs.c.id)
+    )
+)
+_DELIVER = Statement(lambda say: say.put(deliveries_table, "job_id", "folder", keep=()))
+_SETTLED_IDS = Statement(
+    lambda say: (
+        sa.select(jobs.c.id)
+        .where(
+            OURS,
+            jobs.c.created_at >= FIRST_DAY,
+            jobs.c.created_at < Given("moment"),
+            sa.or_(
+                sa.text("state IN ('expired', 'rejected', 'closed')"),
+                sa.text("state = 'completed' AND delivered_at IS NOT NULL"),
+                sa.and_(jobs.c.state == State.FAILED.value, sa.text(f"NOT {REFUND_DUE.text}")),
+            ),
+        )
+        .order_by(jobs.c.id)
+        .limit(Given("most"))
+    )
+)
+
+
+def _dropping(column: sa.Column[int]) -> Statement:
+    return Statement(lambda say: sa.delete(column.table).where(column.in_(say.each("ids"))))
+
+
+_DROPS = tuple(map(_dropping, (steps.c.job_id, deliveries_table.c.job_id, jobs.c.id)))
+_UPLOADED = Statement(
+    lambda say: sa.select(uploads.c.url).where(
+        uploads.c.account == Given("account"),
+        uploads.c.digest == Given("digest"),
+        uploads.c.uploaded_at >= Given("since"),
+    )
+)
+_REMEMBER_UPLOAD = Statement(lambda say: say.put(uploads, "account", "digest", keep=()))
+_FORGET_UPLOAD = Statement(
+    lambda say: sa.delete(uploads).where(uploads.c.account == Given("account"), uploads.c.digest == Given("digest"))
+)
+_NOTE = Statement(
+    lambda say: sa.insert(steps).values(
+        {each.name: Given(f"new_{each.name}") for each in steps.c if each.name != "rowid"}
+    )
+)
+
+
+@functools.cache
+def _changing(names: tuple[str, ...]) -> Statement:
+    values = {name: Given(f"new_{name}", type_=jobs.c[name].type) for name in names}
+    return Statement(lambda say: sa.update(jobs).where(_THIS).values(values))
+
+
+@functools.cache
+def _inserting(names: tuple[str, ...]) -> Statement:
+    values = {name: Given(f"new_{name}", type_=jobs.c[name].type) for name in names}
+    return Statement(lambda say: sa.insert(jobs).values(values))
+
 
 class Journal:
-    """The jobs of all accounts of one ComfyUI user folder. Thread-safe; open one per process.
+    """The jobs of all accounts of one ComfyUI user folder, or of a studio. Thread-safe; open one per process.
 
-    Raises SetupError when the file was written by a newer version of the pack, or cannot be opened; every verb raises
+    Raises SetupError when it was written by a newer version of the pack, or cannot be opened; every verb raises
     JournalError when it cannot be read or written. A corrupt file is set aside under a name of its own (`set_aside`
     tells which), never deleted; the `salvaged` jobs that can still be read from it go on in the new one.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        make_folder(path.parent)
-        self.path = path
+    def __init__(self, place: Place, *, clock: Callable[[], float] = time.time) -> None:
+        """`place`: an SQLite file, or the address of a PostgreSQL database."""
+        self.place = place
         self.set_aside: Path | None = None
         self.salvaged = 0
         self._clock = clock
-        self._database = Database(path, self._begin_anew)
+        self._store: Store
+        if isinstance(place, Address):
+            self._store = Shared(place)
+        else:
+            make_folder(place.parent)
+            self._store = Database(place, lambda damage: self._begin_anew(place, damage))
 
     @property
     def notice(self) -> str | None:
@@ -74,36 +222,32 @@ class Journal:
 
     def require_sound(self) -> None:
         """Wait until the whole file was read once, and what is damaged has been replaced."""
-        self._database.require_sound()
+        self._store.require_sound()
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
-        self._database.close()
+        self._store.close()
 
     # Reading
 
     def get(self, job_id: int) -> Job:
         """The row as it is now."""
-        found = self._one("SELECT * FROM jobs WHERE id = ?", job_id)
+        found = self._one(_GET, job_id=job_id)
         if found is None:
             raise JournalError(f"it does not tell of job {job_id} any more")
         return found
 
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
-        return self._one("SELECT * FROM jobs WHERE account = ? AND task_id = ? ORDER BY id DESC", account, task_id)
+        return self._one(BY_TASK, account=account, task_id=task_id)
 
     def newest_uncollected(self, account: str) -> Job | None:
         """The newest job with a task id that nobody was handed: one that is not at home yet, else one that is."""
-        unfinished = (
-            f"SELECT * FROM jobs WHERE account = ? AND state IN (?, ?) AND {UNFINISHED} ORDER BY id DESC LIMIT 1"
-        )
-        waiting = f"SELECT * FROM jobs WHERE account = ? AND {UNCOLLECTED} ORDER BY id DESC LIMIT 1"
-        return self._one(unfinished, account, State.RUNNING, State.COMPLETED) or self._one(waiting, account)
+        return self._one(_AWAY, account=account) or self._one(_WAITING, account=account)
 
     def collected(self, job: Job) -> Job:
         """Somebody was handed its clip."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self._change(job.id, collected_at=self._clock())
 
     def resumable(self, account: str, since: float) -> list[Job]:
@@ -112,40 +256,25 @@ class Journal:
         Also older ones that nobody was told of yet, and those of a clock that was not set: their age is not known.
         Also those whose create it knows already (a 409): the same create asks for their task, and buys nothing.
         """
-        statement = (
-            f"SELECT * FROM jobs WHERE account = ? AND (state IN (?, ?) OR state = ? AND parked = ?) AND {UNFINISHED}"
-            f" AND (created_at >= ? OR created_at < ? OR parked IS NULL) ORDER BY id"
-        )
-        values = (State.RUNNING, State.COMPLETED, State.SENT, Parking.UNCERTAIN, since, FIRST_DAY)
-        return self._all(statement, account, *values)
+        return self._all(_RESUMABLE, account=account, since=since)
 
     def refunds_due(self, account: str, since: float) -> list[Job]:
         """Jobs that failed after `since` and whose credits have not all come back, oldest first."""
-        statement = (
-            f"SELECT * FROM jobs INDEXED BY jobs_refund_due WHERE account = ? AND {REFUND_DUE} AND ended_at >= ?"
-            " ORDER BY ended_at"
-        )
-        return self._all(statement, account, since)
+        return self._all(_REFUNDS_DUE, account=account, since=since)
 
     def tidy(self, account: str, alive: Collection[str]) -> None:
         """Let go of what dead processes held; what they had not sent is nobody's any more."""
-        held = f"account = ? AND {UNFINISHED} AND (holder IS NULL OR holder NOT IN ({marks(alive)}))"
-        if not self._database.select(f"SELECT 1 FROM jobs WHERE {held} LIMIT 1", (account, *alive)):
-            return
-        with self._database.transaction():
-            self._database.execute(
-                "UPDATE jobs SET holder = NULL, parked = CASE state WHEN 'intended' THEN 'withdrawn' ELSE parked END"
-                f" WHERE {held}",
-                (account, *alive),
-            )
+        if self._store.select(_ANY_LEFT, account=account, alive=alive):
+            with self._store.transaction():
+                self._store.execute(_LET_GO, account=account, alive=alive)
 
     def deliveries(self, job_id: int) -> list[Delivery]:
         """Where the clip of a job was delivered to, newest first."""
-        return deliveries(self._database.select, job_id)
+        return deliveries(self._store.select, job_id)
 
     def runs(self, account: str, kind: Kind, most: int = 20) -> list[Run]:
         """What the newest finished jobs of a kind cost and took, newest first."""
-        return runs(self._database.select, account, kind, most)
+        return runs(self._store.select, account, kind, most)
 
     def standing(self, intent: Intent) -> Job | None:
         """The attempt that stands for what is asked for, None when another one is to be made."""
@@ -156,24 +285,24 @@ class Journal:
 
     def know_account(self, account: str, base_url: str) -> None:
         """An account that is in use, and the jobs of all that are the same under its name."""
-        accounts.know(self._database, account, base_url, self._clock())
-        accounts.gather(self._database, account)
+        accounts.know(self._store, account, base_url, self._clock())
+        accounts.gather(self._store, account)
 
     def members(self, account: str) -> list[str]:
         """All names of an account by its owner's word, this one first."""
-        return accounts.members(self._database.select, account)
+        return accounts.members(self._store.select, account)
 
     def others(self, account: str) -> list[Other]:
         """Accounts with jobs that may be this one under another key."""
-        return accounts.others(self._database.select, account)
+        return accounts.others(self._store.select, account)
 
     def same_account(self, account: str, other: str) -> None:
         """Their owner says that both are one: its jobs go on under the name `account`."""
-        accounts.same(self._database, account, other)
+        accounts.same(self._store, account, other)
 
     def another_account(self, account: str, other: str) -> None:
         """Their owner says that they are two: they never meet."""
-        accounts.strangers(self._database, account, other)
+        accounts.strange(self._store, account, other)
 
     # The life of a job, in the order of its steps
 
@@ -181,7 +310,7 @@ class Journal:
         """The row for what is asked for, made if need be; an attempt that owes nothing is followed by a new one."""
         if (known := self.standing(intent)) is not None:
             return known
-        with self._database.transaction():
+        with self._store.transaction():
             if (known := self.standing(intent)) is not None:
                 return known
             before = max((job.attempt for job in self._attempts(intent)), default=0)
@@ -191,7 +320,7 @@ class Journal:
 
     def adopt_task(self, account: str, task_id: str) -> Job:
         """The row for a task id from anywhere; a new one when this journal did not make the job."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self.by_task(account, task_id) or self._insert(
                 account=account,
                 identity=f"task:{task_id}",
@@ -209,52 +338,46 @@ class Journal:
 
     def forget_task(self, job: Job) -> None:
         """Drop a row of `adopt_task` whose id the gateway does not know; jobs of our own are never dropped."""
-        with self._database.transaction():
-            self._database.execute("DELETE FROM steps WHERE job_id = ?", (job.id,))
-            self._database.execute("DELETE FROM jobs WHERE id = ? AND posts = 0 AND type = ''", (job.id,))
+        with self._store.transaction():
+            self._store.execute(_DROP_STEPS, job_id=job.id)
+            self._store.execute(_DROP_ADOPTED, job_id=job.id)
 
     def claim(self, job_id: int, holder: str, alive: Collection[str]) -> Job | None:
         """The row, now held by `holder`, who goes on with it; None while another living holder has it."""
-        with self._database.transaction():
+        with self._store.transaction():
             job = self.get(job_id)
             if job.holder == holder:
                 return job
             if job.holder in alive:
                 return None
-            return self._change(job.id, holder=holder, parked=None)
+            return self._change(job.id, holder=holder, parked=None, machine=machine_of(holder))
 
     def release(self, job_id: int, holder: str) -> None:
         """Let any process take the job up."""
-        with self._database.transaction():
-            self._database.execute("UPDATE jobs SET holder = NULL WHERE id = ? AND holder = ?", (job_id, holder))
+        with self._store.transaction():
+            self._store.execute(_RELEASE, job_id=job_id, holder=holder)
 
     def slots(self, job: Job, limit: int, alive: Collection[str]) -> Slots:
         """Whether `job` may be sent now: slots go to the oldest waiting job first."""
-        rows = self._database.select(
-            f"SELECT id, task_id, holder, state FROM jobs WHERE account = ? AND id != ?"
-            f" AND state IN ('intended', 'sent', 'running') AND {UNFINISHED} AND holder IN ({marks(alive)})"
-            f" AND (state = 'intended' AND body IS NOT NULL AND id < ? OR state != 'intended' AND yielded_at IS NULL)"
-            f" ORDER BY id",
-            (job.account, job.id, *alive, job.id),
-        )
+        rows = self._store.select(_SLOTS, account=job.account, job_id=job.id, alive=alive)
         holders = tuple((row["id"], row["task_id"], row["holder"]) for row in rows if row["state"] != State.INTENDED)
         running, ahead = len(holders), len(rows) - len(holders)
         return Slots(running + ahead < limit, running, limit, ahead, holders)
 
     def yield_slot(self, job: Job) -> Job:
         """The job takes no slot of the plan any more, and is followed as ever."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self._change(job.id, step="slot given back", yielded_at=self._clock())
 
     def clear_body(self, job: Job) -> Job:
         """Forget the body of a job that was certainly not sent: its uploads may have expired since."""
-        with self._database.transaction():
+        with self._store.transaction():
             now = self.get(job.id)
             return self._change(now.id, body=None) if now.state is State.INTENDED else now
 
     def set_body(self, job: Job, body: bytes) -> Job:
         """Fix the bytes of the paid request, once; from here on they never change."""
-        with self._database.transaction():
+        with self._store.transaction():
             now = self.get(job.id)
             return now if now.body is not None else self._change(now.id, body=body)
 
@@ -275,14 +398,14 @@ class Journal:
         be sound: what a damaged one does not tell of would be paid again, as would what is written where nobody can
         read it later.
         """
-        self._database.require_sound(if_doubtful=True)
-        with self._database.transaction():
-            self._database.require_lasting()
+        self._store.require_sound(if_doubtful=True)
+        with self._store.transaction():
+            self._store.require_lasting()
             now = self.get(job.id)
             if now.state is State.INTENDED:
                 if not self.slots(now, limit, alive).free:
                     return Held(Hindrance.SLOT)
-                held = None if allowance is None else hindrance(self._database.select, now, allowance)
+                held = None if allowance is None else hindrance(self._store.select, now, allowance)
                 if held is not None:
                     return held
             told: dict[str, Any] = {"posts": now.posts + 1}
@@ -292,12 +415,12 @@ class Journal:
 
     def not_sent(self, job: Job) -> Job:
         """Take `begin_post` back: it is certain that nothing left this machine, now or before."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self._move(job, State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None)
 
     def accepted(self, job: Job, reply: Accepted) -> Job:
         """The gateway has the job, and the account is charged."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self._move(
                 job,
                 State.RUNNING,
@@ -312,7 +435,7 @@ class Journal:
 
     def rejected(self, job: Job, refusal: APIMallError) -> Job:
         """The gateway never took the job."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self._move(
                 job,
                 State.REJECTED,
@@ -326,7 +449,7 @@ class Journal:
 
     def completed(self, job: Job, task: Task) -> Job:
         """The gateway finished the job; also renews the address of its file."""
-        with self._database.transaction():
+        with self._store.transaction():
             now = self.get(job.id)
             ended_at = now.ended_at or self._clock()
             if now.accepted_at and task.run_seconds:
@@ -336,12 +459,9 @@ class Journal:
 
     def delivered(self, job: Job, delivery: Delivery, video_url: str) -> Job:
         """The file is on disk, whole, in the folder that `delivery` names."""
-        with self._database.transaction():
+        with self._store.transaction():
             now = self.get(job.id)
-            self._database.execute(
-                "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (now.id, *asdict(delivery).values(), self._clock()),
-            )
+            self._store.execute(_DELIVER, new_job_id=now.id, new_delivered_at=self._clock(), **_new(asdict(delivery)))
             return self._change(
                 now.id,
                 step="delivered",
@@ -355,14 +475,14 @@ class Journal:
 
     def expired(self, job: Job, failure: APIMallError) -> Job:
         """The gateway made the clip and no longer has it; what was delivered stays where it is."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self._move(
                 job, State.EXPIRED, step="expired", detail=failure.what, holder=None, **self._problem("ending", failure)
             )
 
     def failed(self, job: Job, task: Task, failure: APIMallError) -> Job:
         """The gateway ended the job."""
-        with self._database.transaction():
+        with self._store.transaction():
             now = self.get(job.id)
             return self._move(
                 now,
@@ -377,19 +497,19 @@ class Journal:
 
     def refunded(self, job: Job, task: Task) -> Job:
         """A later look at a failed job: refunds lag."""
-        with self._database.transaction():
+        with self._store.transaction():
             now = self.get(job.id)
             return self._change(now.id, step="refund read again", **_credits(now, task))
 
     def close_job(self, job: Job, alive: Collection[str]) -> Job:
         """Its owner has no more questions about a job that is not settled; unchanged while a living holder has it."""
-        with self._database.transaction():
+        with self._store.transaction():
             now = self.get(job.id)
             return now if now.holder in alive else self._move(now, State.CLOSED, step="closed", ended_at=self._clock())
 
     def star(self, job: Job, on: bool) -> Job:
         """Make it a favourite, or no favourite any more."""
-        with self._database.transaction():
+        with self._store.transaction():
             return self._change(job.id, starred_at=self._clock() if on else None)
 
     def park(self, job: Job, holder: str, why: Parking, problem: APIMallError | None = None) -> Job | None:
@@ -397,8 +517,8 @@ class Journal:
 
         None, and nothing is written, when the job has ended or somebody else has it.
         """
-        with self._database.transaction():
-            now = self._one("SELECT * FROM jobs WHERE id = ?", job.id)
+        with self._store.transaction():
+            now = self._one(_GET, job_id=job.id)
             if now is None or not now.unfinished or now.holder != holder:
                 return None
             told = {} if problem is None else self._problem("problem", problem)
@@ -409,49 +529,42 @@ class Journal:
         """Drop up to `most` jobs written down before `moment` that are settled; gives how many. Queued again they would
         be paid again. What is unfinished, uncertain or not refunded stays, and what a clock that was not set has dated.
         """
-        settled = "(state IN ('expired', 'rejected', 'closed') OR state = 'completed' AND delivered_at IS NOT NULL)"
-        ids = [
-            row["id"]
-            for row in self._database.select(
-                f"SELECT id FROM jobs WHERE account = ? AND created_at >= ? AND created_at < ? AND"
-                f" ({settled} OR state = 'failed' AND NOT {REFUND_DUE}) ORDER BY id LIMIT ?",
-                (account, FIRST_DAY, moment, most),
-            )
-        ]
+        rows = self._store.select(_SETTLED_IDS, account=account, moment=moment, most=most)
+        ids = [row["id"] for row in rows]
         if ids:
-            with self._database.transaction():
-                for table, column in (("steps", "job_id"), ("deliveries", "job_id"), ("jobs", "id")):
-                    self._database.execute(f"DELETE FROM {table} WHERE {column} IN ({marks(ids)})", ids)
+            with self._store.transaction():
+                for drop in _DROPS:
+                    self._store.execute(drop, ids=ids)
         return len(ids)
 
     # Uploads
 
     def uploaded(self, account: str, digest: str, since: float) -> str | None:
         """The public URL of a file uploaded after `since`."""
-        statement = "SELECT url FROM uploads WHERE account = ? AND digest = ? AND uploaded_at >= ?"
-        found = self._database.select(statement, (account, digest, since))
+        found = self._store.select(_UPLOADED, account=account, digest=digest, since=since)
         return str(found[0]["url"]) if found else None
 
     def remember_upload(self, account: str, digest: str, url: str) -> None:
         """Keep an upload for other jobs with the same medium."""
-        with self._database.transaction():
-            self._database.execute(
-                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (account, digest, url, self._clock())
+        with self._store.transaction():
+            self._store.execute(
+                _REMEMBER_UPLOAD,
+                **_new({"account": account, "digest": digest, "url": url, "uploaded_at": self._clock()}),
             )
 
     def forget_upload(self, account: str, digest: str) -> None:
         """The gateway or the world can no longer read this upload."""
-        with self._database.transaction():
-            self._database.execute("DELETE FROM uploads WHERE account = ? AND digest = ?", (account, digest))
+        with self._store.transaction():
+            self._store.execute(_FORGET_UPLOAD, account=account, digest=digest)
 
     # Plumbing
 
     def _attempts(self, intent: Intent) -> list[Job]:
-        return attempts(self._database.select, intent.account, (intent.identity, *intent.earlier))
+        return attempts(self._store.select, intent.account, (intent.identity, *intent.earlier))
 
-    def _begin_anew(self, damage: JournalDamaged) -> None:
-        kept = set_aside(self.path, self._clock())
-        self.salvaged = rebuild(kept, self.path)
+    def _begin_anew(self, path: Path, damage: JournalDamaged) -> None:
+        kept = set_aside(path, self._clock())
+        self.salvaged = rebuild(kept, path)
         self.set_aside = kept
         _log.error(
             "the journal was damaged (%s); it is kept as %s, a new one begins with the %s jobs it still gave out",
@@ -460,17 +573,18 @@ class Journal:
             self.salvaged,
         )
 
-    def _one(self, statement: str, *values: object) -> Job | None:
-        return one(self._database.select(statement, values))
+    def _one(self, statement: Statement, **values: object) -> Job | None:
+        return one(self._store.select(statement, **values))
 
-    def _all(self, statement: str, *values: object) -> list[Job]:
-        return [job_of(row) for row in self._database.select(statement, values)]
+    def _all(self, statement: Statement, **values: object) -> list[Job]:
+        return [job_of(row) for row in self._store.select(statement, **values)]
 
     def _insert(self, **columns: object) -> Job:
-        columns |= {"idempotency_key": str(uuid.uuid4()), "created_at": self._clock()}
-        names = ",".join(columns)
-        statement = f"INSERT INTO jobs ({names}) VALUES ({marks(columns)})"
-        job = self.get(self._database.execute(statement, tuple(columns.values())))
+        key = str(uuid.uuid4())
+        columns |= {"idempotency_key": key, "created_at": self._clock(), "posts": 0}
+        self._store.execute(_inserting(tuple(columns)), **_new(columns))
+        job = self._one(_BY_KEY, key=key)
+        assert job is not None, "it was written in this very transaction"
         self._note(job.id, job.state.value)
         return job
 
@@ -484,14 +598,13 @@ class Journal:
 
     def _change(self, job_id: int, *, step: str | None = None, detail: str = "", **columns: object) -> Job:
         assert columns.keys() <= COLUMNS
-        assignments = ",".join(f"{name} = ?" for name in columns)
-        self._database.execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*columns.values(), job_id))
+        self._store.execute(_changing(tuple(columns)), job_id=job_id, **_new(columns))
         if step is not None:
             self._note(job_id, step, detail)
         return self.get(job_id)
 
     def _note(self, job_id: int, step: str, detail: str = "") -> None:
-        self._database.execute("INSERT INTO steps VALUES (?, ?, ?, ?)", (job_id, self._clock(), step, detail))
+        self._store.execute(_NOTE, new_job_id=job_id, new_at=self._clock(), new_step=step, new_detail=detail)
 
     def _problem(self, what: str, failure: APIMallError) -> dict[str, Any]:
         """The columns of a problem or of an ending, from the failure its user is told."""
@@ -499,6 +612,11 @@ class Journal:
             type(failure).__name__, failure.what, failure.status, failure.code, failure.request_id, self._clock()
         )
         return {f"{what}_{name}": getattr(problem, name) for name in PROBLEM_COLUMNS}
+
+
+def _new(columns: Mapping[str, object]) -> dict[str, object]:
+    """Values to be written, under the names they have in a statement beside those that are asked for."""
+    return {f"new_{name}": value for name, value in columns.items()}
 
 
 def _credits(job: Job, task: Task) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ..gateway.contract import is_loopback
-from ..journal.reads import Only
+from ..journal.rows import Only
 from .codes import OneTimeCode
 
 Answer = TypeVar("Answer")

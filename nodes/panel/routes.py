@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -31,8 +31,7 @@ from ..jobs.events import Event
 from ..jobs.order import Order
 from ..jobs.runner import Runner
 from ..journal.errors import JournalError
-from ..journal.reads import MOST_PAGE_JOBS, PAGE_JOBS, Only, Records
-from ..journal.rows import Job, Kind
+from ..journal.rows import MOST_PAGE_JOBS, PAGE_JOBS, Job, Kind, Only
 from ..service import Service
 from ..settings import Settings, store_key
 from ..settings import set_rehearsal as store_rehearsal
@@ -50,6 +49,9 @@ from .guards import (
     writer,
 )
 from .posters import Posters
+
+if TYPE_CHECKING:
+    from ..journal.reads import Records
 
 _log = logging.getLogger("apimall_video.routes")
 
@@ -326,8 +328,9 @@ class Panel:
     # What they are made of
 
     def _records(self) -> Records:
-        # Opening the journal also makes and upgrades it.
-        return Records(self._service().journal().path)
+        service = self._service()
+        service.journal()  # opening it also makes and upgrades it
+        return service.records()
 
     def _settle(self, request: web.Request, say: Callable[[Runner, int], Job]) -> Job:
         return say(self._service().runner(), self._own_job(request).id)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nodes.jobs.order import Order
-from nodes.journal.reads import Only, Records
-from nodes.journal.rows import Kind
+from nodes.journal.reads import Records
+from nodes.journal.rows import Kind, Only
 from nodes.journal.verbs import Journal
 from nodes.panel import job_facts
 

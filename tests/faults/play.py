@@ -28,6 +28,7 @@ from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.work import Ticket
 from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
+from nodes.journal.store import Place
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.stopping import Stop
 from tests.faults.table import ADDRESS, CREATE, DOWNLOAD, HERE, HUGE, POLL, PUT, Again, Cell, Outcome
@@ -61,7 +62,7 @@ class SpoiltDisk:
     def __init__(self, sound: Any, problem: str) -> None:
         self._sound, self._problem = sound, problem
 
-    def execute(self, statement: str, *values: Any) -> int:
+    def execute(self, statement: Any, **values: Any) -> None:
         raise JournalError(self._problem)
 
     def __getattr__(self, name: str) -> Any:
@@ -152,11 +153,11 @@ class Provocation:
     def _spoil_journal(self) -> None:
         assert self.bench is not None
         journal: Any = self.bench.journal
-        sound = journal._database
+        sound = journal._store
         read_only = self.fault == "read-only"
         problem = "attempt to write a readonly database" if read_only else "database or disk is full"
-        journal._database = SpoiltDisk(sound, problem)
-        self._undo.append(lambda: setattr(journal, "_database", sound))
+        journal._store = SpoiltDisk(sound, problem)
+        self._undo.append(lambda: setattr(journal, "_store", sound))
 
     def _block(self, folder: Path) -> None:
         # Permissions do not stop an administrator; a file where the folder should be stops everybody.
@@ -246,7 +247,7 @@ def play(cell: Cell, goes_on: bool, folder: Path) -> None:
             assert bench.journal.get(ticket.work.job.id).charge is expected.charge
         provocation.heal()
         _queue_again(bench, order, expected, gateway)
-        _count_the_money(expected, gateway, bench.journal.path)
+        _count_the_money(expected, gateway, bench.journal.place)
 
 
 def _seen(provocation: Provocation, ticket: Ticket, expected: Outcome, gateway: RehearsalGateway) -> Seen:
@@ -302,7 +303,7 @@ def _queue_again(bench: harness.Bench, order: Order, expected: Outcome, gateway:
     assert result.path.read_bytes().startswith(harness.tiny_clip())
 
 
-def _count_the_money(expected: Outcome, gateway: RehearsalGateway, journal: Path) -> None:
+def _count_the_money(expected: Outcome, gateway: RehearsalGateway, journal: Place) -> None:
     harness.eventually(lambda: harness.books_agree(journal, gateway), "the journal and the gateway's book agree")
     kept = [task for task in gateway.record.tasks if task.credits_refunded < task.credits_used]
     assert len(kept) == 1, "one job, one charge"

@@ -82,7 +82,7 @@ def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway
         assert ticket is not None
         result = harness.ended(ticket).result()
         bench.runner.resume()
-        assert harness.books_agree(bench.journal.path, gateway)
+        assert harness.books_agree(bench.journal.place, gateway)
     assert len(gateway.record.tasks) == 1, "one charge"
     assert gateway.record.charges() == gateway.record.tasks[0].credits_used
     assert result.task_id == gateway.record.tasks[0].task_id

@@ -12,8 +12,8 @@ import pytest
 from nodes.gateway.errors import APIMallError, Charge, KeyConflict, NotDownloaded, ResultGone, StillRunning
 from nodes.guard.downloads import download
 from nodes.jobs.work import Ticket
-from nodes.journal.reads import Only, Records
-from nodes.journal.rows import State
+from nodes.journal.reads import Records
+from nodes.journal.rows import Only, State
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
 
@@ -212,12 +212,12 @@ def test_a_clip_that_is_no_longer_to_be_had_comes_to_an_end_with_honest_words(
         job = bench.journal.get(1)
         assert job.state is State.EXPIRED
         assert not job.unfinished
-        assert Records(bench.journal.path).unfinished(harness.ACCOUNT) == 0
+        assert Records(bench.journal.place).unfinished(harness.ACCOUNT) == 0
         assert bench.runner.collect(None) is None, "Poll Result has nothing to wait for"
         requests = gateway.record.count()
         assert type(failure(bench.runner.submit(harness.text_order()))) is ResultGone
         assert gateway.record.count() == requests
-        assert [each.id for each in Records(bench.journal.path).page(harness.ACCOUNT, only=Only.FAILED).jobs] == [1]
+        assert [each.id for each in Records(bench.journal.place).page(harness.ACCOUNT, only=Only.FAILED).jobs] == [1]
         gateway.faults.clear()
         assert bench.make(harness.text_order(take=1)).result().downloaded
 

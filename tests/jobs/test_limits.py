@@ -75,7 +75,7 @@ def test_of_two_processes_that_ask_at_the_same_moment_one_gets_what_is_left(site
     start = threading.Barrier(len(jobs))
 
     def ask(job: Job) -> None:
-        journal = Journal(site.journal.path, clock=site.clock)
+        journal = Journal(site.journal.place, clock=site.clock)
         start.wait()
         went.append(isinstance(journal.begin_post(job, 99, [], today), Job))
         journal.close()

@@ -96,5 +96,5 @@ def test_a_clip_on_this_disk_is_served_even_when_the_journal_takes_no_more(
     with harness.bench(user, gateway.base_url) as bench:
         first = bench.make(harness.text_order()).result()
         first.path.touch()
-        bench.journal._database.select("PRAGMA query_only = 1")
+        harness.pragma(bench.journal, "query_only = 1")
         assert bench.make(harness.text_order()).result().path == first.path

@@ -516,9 +516,9 @@ def test_what_dead_processes_wanted_to_send_is_not_unfinished_for_ever(gateway: 
     with harness.bench(user, gateway.base_url) as bench:
         job = bench.journal.intend(harness.text_order().intent(harness.ACCOUNT))
         bench.journal.claim(job.id, "a process that died", set())
-        assert Records(bench.journal.path).unfinished(harness.ACCOUNT) == 1
+        assert Records(bench.journal.place).unfinished(harness.ACCOUNT) == 1
         bench.runner.resume()
-        assert Records(bench.journal.path).unfinished(harness.ACCOUNT) == 0
+        assert Records(bench.journal.place).unfinished(harness.ACCOUNT) == 0
         bench.make(harness.text_order()).result()
 
 

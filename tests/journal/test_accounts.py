@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import PromptBlocked
 from nodes.journal.rows import Job
@@ -13,11 +9,6 @@ from nodes.journal.verbs import Journal
 from tests.support.harness import text_order
 
 GATEWAY = "https://gateway.example"
-
-
-@pytest.fixture
-def journal(user: Path) -> Journal:
-    return Journal(user / "journal.sqlite3")
 
 
 def running(journal: Journal, account: str, take: int = 0) -> Job:

@@ -1,63 +1,21 @@
-"""The journal: on disk before it is paid, one row for one attempt, readable after whatever happened to the file."""
+"""What the journal promises, in a file as in a database: on disk before it is paid, one row for one attempt."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from nodes.gateway.contract import Accepted, Task
-from nodes.gateway.errors import Charge, PromptBlocked, ReplyLost, ResultGone, SetupError, TaskFailed
-from nodes.journal import sqlite_file, tables
+from nodes.gateway.errors import Charge, PromptBlocked, ReplyLost, SetupError, TaskFailed
 from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
-from nodes.journal.rows import Delivery, Held, Hindrance, Job, Parking, State
+from nodes.journal.rows import Held, Hindrance, Job, Parking, State
+from nodes.journal.store import Place
 from nodes.journal.verbs import Journal
+from tests.journal.steps import ACCEPTED, COMPLETED, DELIVERY, GONE, finished, sent
 from tests.support.harness import jobs_of, picture_order, text_order
-
-ROOT = Path(__file__).resolve().parents[2]
-ACCEPTED = Accepted("vid_1", "req_1", "prov_1", 30.0)
-COMPLETED = Task("vid_1", "completed", ("https://cdn/1.mp4",), credits_used=30.0)
-DELIVERY = Delivery("f" * 32, "video_1.mp4", 10, 5, "ab" * 32)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "user" / "journal.sqlite3"
-
-
-@pytest.fixture
-def journal(path: Path) -> Journal:
-    return Journal(path)
-
-
-GONE = ResultGone("The link has run out")
-
-
-def sent(journal: Journal, take: int = 0) -> Job:
-    job = journal.intend(text_order(take=take).intent("a"))
-    assert journal.claim(job.id, "me", {"me"}) is not None
-    posted = journal.begin_post(job, 100, {"me"})
-    assert isinstance(posted, Job)
-    return posted
-
-
-def finished(journal: Journal, take: int = 0) -> Job:
-    job = journal.completed(journal.accepted(sent(journal, take), ACCEPTED), COMPLETED)
-    return journal.delivered(job, DELIVERY, "https://cdn/1.mp4")
-
-
-def test_a_commit_is_on_disk_before_anything_is_sent(journal: Journal) -> None:
-    names = ("journal_mode", "synchronous", "user_version")
-    pragmas = [journal._database.select(f"PRAGMA {name}")[0][0] for name in names]
-    assert pragmas == ["wal", 2, len(tables.MIGRATIONS)]
 
 
 def test_the_row_is_whole_before_the_post(journal: Journal) -> None:
@@ -68,16 +26,16 @@ def test_the_row_is_whole_before_the_post(journal: Journal) -> None:
     assert len(job.idempotency_key) == 36
 
 
-def test_another_connection_sees_each_step_as_it_is_taken(journal: Journal, path: Path) -> None:
-    other = Journal(path)
+def test_another_connection_sees_each_step_as_it_is_taken(journal: Journal, place: Place) -> None:
+    other = Journal(place)
     job = sent(journal)
     assert other.get(job.id).state == State.SENT
     journal.accepted(job, ACCEPTED)
     assert other.get(job.id).task_id == "vid_1"
 
 
-def test_the_same_order_is_one_row_however_often_it_is_asked_for(journal: Journal, path: Path) -> None:
-    other = Journal(path)
+def test_the_same_order_is_one_row_however_often_it_is_asked_for(journal: Journal, place: Place) -> None:
+    other = Journal(place)
     rows = {source.intend(text_order().intent("a")).id for source in (journal, other, journal)}
     assert len(rows) == 1
 
@@ -180,9 +138,9 @@ def test_credits_of_the_create_stand_where_a_look_says_nothing(journal: Journal)
     assert journal.completed(job, Task("vid_1", "completed")).credits_used == 30.0
 
 
-def test_how_long_jobs_take_is_learned_from_the_gateways_own_times(path: Path) -> None:
+def test_how_long_jobs_take_is_learned_from_the_gateways_own_times(place: Place) -> None:
     now = 1000.0
-    journal = Journal(path, clock=lambda: now)
+    journal = Journal(place, clock=lambda: now)
     job = journal.accepted(sent(journal), ACCEPTED)
     now = 90_000.0
     journal.completed(job, Task("vid_1", "completed", run_seconds=108.0))
@@ -191,7 +149,7 @@ def test_how_long_jobs_take_is_learned_from_the_gateways_own_times(path: Path) -
 
 def test_the_history_of_a_job_is_kept_step_by_step(journal: Journal) -> None:
     job = finished(journal)
-    assert [step for _, step, _ in Records(journal.path).steps(job.id)] == [
+    assert [step for _, step, _ in Records(journal.place).steps(job.id)] == [
         "intended",
         "post 1",
         "accepted",
@@ -222,165 +180,8 @@ def test_uploads_are_remembered_by_content_and_account_for_a_while(journal: Jour
     assert journal.uploaded("a", "digest", 0.0) is None
 
 
-# The file
-
-
-def test_a_file_of_an_older_version_is_brought_forward(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(path)
-    done = finished(journal)
-    journal.close()
-    monkeypatch.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, "CREATE TABLE later (id INTEGER)"))
-    newer = Journal(path)
-    assert newer.get(done.id) == done
-    assert newer._database.select("SELECT count(*) FROM later")[0][0] == 0
-
-
-def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(path)
-    done = finished(journal)
-    journal.close()
-    with monkeypatch.context() as patched:
-        patched.setattr(tables, "MIGRATIONS", (*tables.MIGRATIONS, "CREATE TABLE later (id); CREATE TABLE jobs (id)"))
-        with pytest.raises(SetupError):
-            Journal(path)
-    assert Journal(path).get(done.id) == done
-
-
-def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
-    Journal(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    before = path.read_bytes()
-    with pytest.raises(SetupError, match="newer version") as caught:
-        Journal(path)
-    assert caught.value.charge is Charge.NOT_SENT
-    assert path.read_bytes() == before
-
-
-def test_a_folder_in_the_place_of_the_file_is_told_plainly(path: Path) -> None:
-    path.mkdir(parents=True)
-    with pytest.raises(SetupError, match="cannot be opened"):
-        Journal(path)
-
-
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
-    "no database at all": lambda whole: b"this is no database" * 400,
-    "head overwritten": lambda whole: b"\0" * 100 + whole[100:],
-    "cut in half": lambda whole: whole[: len(whole) // 2],
-    "a page overwritten": lambda whole: whole[:4096] + b"\xff" * 4096 + whole[8192:],
-    "last pages overwritten": lambda whole: whole[:-8192] + b"\x55" * 8192,
-}
-
-
-@pytest.fixture(scope="module")
-def forty_jobs(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A journal of forty finished jobs."""
-    path = tmp_path_factory.mktemp("forty") / "journal.sqlite3"
-    journal = Journal(path)
-    for take in range(40):
-        finished(journal, take)
-    journal.close()
-    return path.read_bytes()
-
-
-def with_page_spoilt(whole: bytes, page: int) -> bytes:
-    return whole[: page * 4096] + b"\xff" * 4096 + whole[(page + 1) * 4096 :]
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_set_aside_under_a_name_of_its_own(damage: str, path: Path, forty_jobs: bytes) -> None:
-    broken = DAMAGES[damage](forty_jobs)
-    path.parent.mkdir()
-    path.write_bytes(broken)
-    again = Journal(path)
-    again.require_sound()
-    assert again.set_aside is not None
-    assert again.set_aside.read_bytes() == broken, "kept, byte for byte"
-    assert again.intend(text_order(take=1000).intent("a")).attempt == 1
-
-
-@pytest.mark.parametrize("page", (2, 5, 8, 11, 16, 17, 20, 23))
-def test_jobs_that_a_damaged_file_still_gives_out_are_not_paid_again(page: int, path: Path, forty_jobs: bytes) -> None:
-    path.parent.mkdir()
-    path.write_bytes(with_page_spoilt(forty_jobs, page))
-    again = Journal(path)
-    again.require_sound()
-    states_now = [again.intend(text_order(take=take).intent("a")).state for take in range(40)]
-    if again.set_aside is not None:
-        # A page holds a handful of rows; all others are known as before.
-        assert again.salvaged >= 25
-        assert states_now.count(State.COMPLETED) == again.salvaged
-    else:
-        assert states_now == [State.COMPLETED] * 40
-    assert not list(path.parent.glob("salvage-*"))
-
-
-def test_a_sound_file_is_not_set_aside(path: Path) -> None:
-    finished(Journal(path))
-    again = Journal(path)
-    again.require_sound()
-    assert again.set_aside is None
-
-
-def test_a_full_disk_is_told_before_anything_changes(journal: Journal) -> None:
-    pages = journal._database.select("PRAGMA page_count")[0][0]
-    journal._database.select(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(JournalError, match="full"):
-        for take in range(1000):
-            journal.intend(text_order(prompt="x" * 3000, take=take).intent("a"))
-    journal._database.select("PRAGMA max_page_count = 1000000")
-    assert journal._database.select("PRAGMA quick_check")[0][0] == "ok"
-    assert journal.intend(text_order(prompt="x" * 3000, take=2000).intent("a")).state == State.INTENDED
-
-
-CLAIMING = """
-import sys
-from pathlib import Path
-from nodes.journal.verbs import Journal
-from tests.support.harness import text_order
-journal = Journal(Path(sys.argv[1]))
-sys.stdin.readline()
-won = [take for take in range(60) if (job := journal.intend(text_order(take=take).intent("a")))
-       and journal.claim(job.id, sys.argv[2], {"one", "two"})]
-print(*won)
-"""
-
-
-def test_two_processes_share_out_jobs_without_doubles(path: Path) -> None:
-    Journal(path).close()
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", CLAIMING, str(path), name],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
-    won = [child.communicate("go\n", timeout=60)[0].split() for child in children]
-    assert sorted(map(int, won[0] + won[1])) == list(range(60))
-    assert len(jobs_of(Journal(path), "a")) == 60
-
-
-def test_many_threads_share_one_journal(journal: Journal) -> None:
-    ids: list[int] = []
-
-    def ask() -> None:
-        ids.extend(journal.intend(text_order(take=take).intent("a")).id for take in range(25))
-
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(ids) == 150
-    assert len(set(ids)) == 25
-
-
-def test_a_refused_job_keeps_the_request_id_that_support_will_ask_for(path: Path) -> None:
-    journal = Journal(path)
+def test_a_refused_job_keeps_the_request_id_that_support_will_ask_for(place: Place) -> None:
+    journal = Journal(place)
     refused = journal.rejected(sent(journal), PromptBlocked("no", request_id="req_1", status=451))
     assert refused.request_id == "req_1"
     assert refused.ending is not None
@@ -418,8 +219,8 @@ def test_a_clip_may_lie_in_two_folders_and_each_is_remembered(journal: Journal) 
     assert not again.unfinished
 
 
-def test_a_problem_is_told_with_its_time_and_passes_when_the_job_goes_on(path: Path) -> None:
-    journal = Journal(path, clock=lambda: 1000.0)
+def test_a_problem_is_told_with_its_time_and_passes_when_the_job_goes_on(place: Place) -> None:
+    journal = Journal(place, clock=lambda: 1000.0)
     job = journal.park(sent(journal), "me", Parking.UNREACHED, ReplyLost("lost", status=None, request_id="req_7"))
     assert job is not None
     assert job.problem is not None
@@ -441,7 +242,7 @@ def test_nobody_parks_a_job_that_somebody_else_has(journal: Journal) -> None:
 def test_what_was_withdrawn_before_it_was_sent_is_not_unfinished(journal: Journal) -> None:
     job = journal.intend(text_order().intent("a"))
     journal.claim(job.id, "me", {"me"})
-    records = Records(journal.path)
+    records = Records(journal.place)
     assert records.unfinished("a") == 1
     journal.park(job, "me", Parking.WITHDRAWN)
     assert records.unfinished("a") == 0
@@ -455,95 +256,15 @@ def test_the_rows_property_and_the_journals_own_count_agree_on_what_is_unfinishe
     journal.rejected(sent(journal, 3), PromptBlocked("no"))
     journal.intend(text_order(take=4).intent("a"))
     jobs = jobs_of(journal, "a")
-    assert sum(job.unfinished for job in jobs) == Records(journal.path).unfinished("a") == 2
-
-
-# Damage that is found later
-
-
-def test_damage_that_shows_only_in_use_is_handled_as_damage_found_at_once(
-    path: Path, forty_jobs: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Blind(sqlite_file.Check):
-        def _run(self) -> None:
-            """Finds nothing."""
-
-    path.parent.mkdir()
-    path.write_bytes(with_page_spoilt(forty_jobs, 14))
-    monkeypatch.setattr(sqlite_file, "Check", Blind)
-    journal = Journal(path)
-    with pytest.raises(JournalError):
-        for take in range(40):
-            journal.intend(text_order(take=take).intent("a"))
-    assert journal.intend(text_order(take=1).intent("a")).attempt == 1
-    assert journal.set_aside is not None
-    assert journal.notice is not None
-
-
-def test_a_process_goes_on_with_the_file_that_another_one_began_anew(path: Path, forty_jobs: bytes) -> None:
-    path.parent.mkdir()
-    path.write_bytes(forty_jobs)
-    first = Journal(path)
-    first.require_sound()
-    with path.open("r+b") as file:
-        file.seek(16 * 4096)
-        file.write(b"\xff" * 4096)
-    second = Journal(path)
-    second.require_sound()
-    assert second.set_aside is not None
-    job = first.intend(text_order(take=500).intent("a"))
-    assert second.get(job.id).identity == job.identity
-
-
-def test_after_an_unclean_end_nothing_is_sent_before_the_file_is_known_to_be_sound(
-    path: Path, forty_jobs: bytes
-) -> None:
-    path.parent.mkdir()
-    path.write_bytes(with_page_spoilt(forty_jobs, 16))
-    path.with_name(f"{path.name}-wal").write_bytes(bytes(32))
-    journal = Journal(path)
-    # Who comes upon the damage before the check does fails, and finds the new file the next time.
-    for _ in range(2):
-        with contextlib.suppress(JournalError):
-            journal.begin_post(journal.intend(text_order(take=700).intent("a")), 9, [])
-    assert journal.set_aside is not None
-
-
-def test_after_a_clean_end_the_first_job_waits_for_no_check_of_the_whole_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = Journal(path)
-    finished(journal)
-    journal.close()
-    never = threading.Event()
-    monkeypatch.setattr(sqlite_file.Check, "wait", lambda check: never.wait())
-    again = Journal(path)
-    asked = again.intend(text_order(take=700).intent("a"))
-    assert isinstance(again.begin_post(again.set_body(asked, b"{}"), 9, []), Job)
-
-
-def test_two_first_openings_at_the_same_moment_both_succeed(path: Path) -> None:
-    opened: list[Journal] = []
-    start = threading.Barrier(6)
-
-    def open_it() -> None:
-        start.wait()
-        opened.append(Journal(path))
-
-    threads = [threading.Thread(target=open_it) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(opened) == 6
+    assert sum(job.unfinished for job in jobs) == Records(journal.place).unfinished("a") == 2
 
 
 # Retention
 
 
-def test_only_what_is_settled_and_old_is_forgotten(path: Path) -> None:
+def test_only_what_is_settled_and_old_is_forgotten(place: Place) -> None:
     now = 1_800_000_000.0
-    journal = Journal(path, clock=lambda: now)
+    journal = Journal(place, clock=lambda: now)
     finished(journal, 0)
     journal.rejected(sent(journal, 1), PromptBlocked("no"))
     failed = journal.accepted(sent(journal, 2), Accepted("vid_2", credits_used=30.0))
@@ -555,13 +276,13 @@ def test_only_what_is_settled_and_old_is_forgotten(path: Path) -> None:
     assert journal.forget_before("another", now) == 0
     assert journal.forget_before("a", now) == 2
     assert sorted(job.take for job in jobs_of(journal, "a")) == [2, 3, 4, 5]
-    assert Records(path).steps(1) == []
+    assert Records(place).steps(1) == []
     assert journal.deliveries(1) == []
 
 
-def test_a_job_that_a_clock_not_yet_set_has_dated_is_neither_forgotten_nor_left_alone(path: Path) -> None:
+def test_a_job_that_a_clock_not_yet_set_has_dated_is_neither_forgotten_nor_left_alone(place: Place) -> None:
     now = 120.0
-    journal = Journal(path, clock=lambda: now)
+    journal = Journal(place, clock=lambda: now)
     finished(journal, 0)
     unfinished = journal.accepted(sent(journal, 1), Accepted("vid_1"))
     journal.park(unfinished, "me", Parking.REFUSED, PromptBlocked("no"))
@@ -570,9 +291,9 @@ def test_a_job_that_a_clock_not_yet_set_has_dated_is_neither_forgotten_nor_left_
     assert [job.id for job in journal.resumable("a", now - 1.0)] == [unfinished.id]
 
 
-def test_an_old_job_is_followed_unasked_until_its_user_was_told_once(path: Path) -> None:
+def test_an_old_job_is_followed_unasked_until_its_user_was_told_once(place: Place) -> None:
     now = 1_800_000_000.0
-    journal = Journal(path, clock=lambda: now)
+    journal = Journal(place, clock=lambda: now)
     job = journal.accepted(sent(journal), Accepted("vid_1"))
     journal.release(job.id, "me")
     now += 400 * 86_400.0
@@ -582,8 +303,23 @@ def test_an_old_job_is_followed_unasked_until_its_user_was_told_once(path: Path)
     assert journal.resumable("a", now - 1.0) == []
 
 
-def test_a_closed_journal_says_so_in_its_own_words(path: Path) -> None:
-    journal = Journal(path)
+def test_a_closed_journal_says_so_in_its_own_words(place: Place) -> None:
+    journal = Journal(place)
     journal.close()
     with pytest.raises(JournalError):
         journal.forget_before("a", 1.0)
+
+
+def test_many_threads_share_one_journal(journal: Journal) -> None:
+    ids: list[int] = []
+
+    def ask() -> None:
+        ids.extend(journal.intend(text_order(take=take).intent("a")).id for take in range(25))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 150
+    assert len(set(ids)) == 25

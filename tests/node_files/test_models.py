@@ -72,9 +72,9 @@ def test_a_job_of_it_is_rehearsed_paid_and_learned_from(tmp_path: Path) -> None:
         assert result.path.is_file()
         kind = Kind("made-up-9", TEXT_TO_VIDEO, "3", "480p")
         assert result.job.kind == kind
-        estimate = Records(ours.journal.path).estimate(ACCOUNT, kind)
+        estimate = Records(ours.journal.place).estimate(ACCOUNT, kind)
         assert (estimate.runs, estimate.credits) == (1, 12.0)
-        assert Records(ours.journal.path).estimate(ACCOUNT, Kind("wan2-6", *kind_without_model(kind))).runs == 0
+        assert Records(ours.journal.place).estimate(ACCOUNT, Kind("wan2-6", *kind_without_model(kind))).runs == 0
 
 
 def kind_without_model(kind: Kind) -> tuple[str, str, str]:

@@ -22,6 +22,7 @@ from nodes.jobs.events import Event
 from nodes.journal.rows import Job, Parking
 from nodes.media.encode import encode_clip
 from nodes.panel import routes
+from tests.support.harness import file_of
 from tests.support.panel import KEY, Client, Site
 
 READING = ("/apimall/jobs", "/apimall/jobs/1", "/apimall/jobs.csv", "/apimall/totals", "/apimall/account")
@@ -107,7 +108,7 @@ def test_a_page_over_a_hundred_thousand_jobs_reads_no_more_than_the_page(site: S
     site.fill(100_000)
     for only, count in (("all", 30), ("unfinished", 1), ("uncertain", 0), ("failed", 1)):
         assert len(site.get(f"/apimall/jobs?only={only}")["jobs"]) == count
-    with closing(sqlite3.connect(site.journal.path)) as connection:
+    with closing(sqlite3.connect(file_of(site.journal))) as connection:
         plans = connection.execute(
             "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE account = 'a' AND id < 9 ORDER BY id DESC LIMIT 31"
         ).fetchall()
@@ -598,7 +599,7 @@ def test_the_export_holds_every_job_and_no_formula(site: Site) -> None:
 
 
 def test_a_journal_of_a_newer_version_is_told(site: Site) -> None:
-    with closing(sqlite3.connect(site.journal.path)) as connection:
+    with closing(sqlite3.connect(file_of(site.journal))) as connection:
         connection.execute("PRAGMA user_version = 99")
 
     async def ask(client: Client) -> tuple[int, Any]:

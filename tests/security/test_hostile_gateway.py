@@ -22,8 +22,8 @@ from nodes.gateway import contract
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.errors import APIMallError
 from nodes.jobs.order import Order
-from nodes.journal.reads import Only, Records
-from nodes.journal.rows import Job, Problem, State
+from nodes.journal.reads import Records
+from nodes.journal.rows import Job, Only, Problem, State
 from nodes.panel import job_facts
 from nodes.rehearsal.faults import instead
 from nodes.rehearsal.server import RehearsalGateway
@@ -265,11 +265,11 @@ def test_what_a_gateway_says_reaches_people_as_plain_text(
             except APIMallError as failure:
                 assert type(failure) is not APIMallError, f"nobody foresaw {text[:40]!r}: {failure}"
                 told += [str(failure), failure.short]
-        jobs = list(Records(bench.journal.path).page(harness.ACCOUNT, before=None, limit=100, only=Only.ALL).jobs)
+        jobs = list(Records(bench.journal.place).page(harness.ACCOUNT, before=None, limit=100, only=Only.ALL).jobs)
         assert len(jobs) == len(HOSTILE)
         shown = [json.dumps([job_facts.card(job), job_facts.trouble(job), job_facts.references(job)]) for job in jobs]
         shown += [job_facts.report(job, [], [(0.0, "post", "")], ["1"], [KEY]).replace("\n", " ") for job in jobs]
-        written = columns(bench.journal.path)
+        written = columns(harness.file_of(bench.journal))
     told += shown + [text for texts in written.values() for text in texts]
     # Tracebacks have lines of their own; what we log of our own accord has one.
     told += [record.getMessage() for record in caplog.records if record.name.startswith("apimall_video")]

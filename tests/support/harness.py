@@ -30,6 +30,8 @@ from nodes.jobs.work import Ticket
 from nodes.journal.presence import Holders
 from nodes.journal.reads import Records
 from nodes.journal.rows import Allowance, Job
+from nodes.journal.sqlite_file import Database
+from nodes.journal.store import Place
 from nodes.journal.verbs import Journal
 from nodes.media.encode import encode_clip
 from nodes.media.probe import verify
@@ -218,7 +220,7 @@ def bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Iterator[Be
         opened.close()
 
 
-def books_agree(journal: Path, gateway: RehearsalGateway) -> bool:
+def books_agree(journal: Place, gateway: RehearsalGateway) -> bool:
     """Whether what the journal and the panel's sums tell of all jobs is what the gateway's own book says."""
     told = Records(journal).sum_since(ACCOUNT, 0.0)
     charged = sum(entry.credits for entry in gateway.record.entries if entry.what is What.CHARGE)
@@ -235,6 +237,19 @@ def eventually(truth: Callable[[], object], what: str) -> None:
         pause.wait(0.005)
 
 
+def file_of(journal: Journal) -> Path:
+    """The SQLite file of a journal."""
+    assert isinstance(journal.place, Path)
+    return journal.place
+
+
+def pragma(journal: Journal, name: str) -> object:
+    """What SQLite says to a pragma on the journal's own connection."""
+    assert isinstance(journal._store, Database)
+    told = journal._store._connection.execute(f"PRAGMA {name}").fetchone()
+    return told and told[0]
+
+
 def jobs_of(journal: Journal, account: str = ACCOUNT) -> list[Job]:
     """All rows of an account, newest first."""
-    return [job for jobs in Records(journal.path).chunks(account) for job in jobs]
+    return [job for jobs in Records(journal.place).chunks(account) for job in jobs]

@@ -137,7 +137,7 @@ class Site:
         names = sorted(COLUMNS - {"id"})
         changed = {"identity": "identity || '-' || n", "idempotency_key": "idempotency_key || '-' || n"}
         columns = ", ".join(changed.get(name, name) for name in names)
-        with closing(sqlite3.connect(self.journal.path)) as connection, connection:
+        with closing(sqlite3.connect(self.folder / "state" / "journal.sqlite3")) as connection, connection:
             connection.execute(
                 f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
                 f" INSERT INTO jobs ({', '.join(names)}) SELECT {columns} FROM jobs, numbers"

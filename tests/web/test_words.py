@@ -16,7 +16,7 @@ from nodes.gateway.errors import APIMallError, Charge
 from nodes.gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
 from nodes.jobs.work import Phase
 from nodes.journal import rows as journal
-from nodes.journal.reads import Only
+from nodes.journal.rows import Only
 from nodes.panel import job_facts
 
 PACK = Path(__file__).resolve().parents[2]

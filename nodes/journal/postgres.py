@@ -1,0 +1,397 @@
+"""PostgreSQL as a journal that several machines share: how it is reached, read and written.
+
+A machine may be cut off at any moment. Nothing here waits for longer than `LONGEST_SECONDS`: the server gives up on a
+statement, the system on a connection whose other end is gone, and a thread of ours on one that merely says nothing
+(half open, behind a firewall that drops what it does not know).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from ..gateway.errors import SetupError
+from . import migrations
+from .errors import JournalAway, JournalError
+from .statements import Row, Statement, Tongue
+
+if TYPE_CHECKING:
+    import psycopg
+
+_log = logging.getLogger("apimall_video.jobs")
+
+VARIABLE = "APIMALL_JOURNAL"
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 10
+LONGEST_SECONDS = STATEMENT_SECONDS + 2.0
+_LOOK_SECONDS = 1.0
+_AT_ONCE_SECONDS = 1.0
+_REFUSE_SECONDS = 1.0
+"""How long after one attempt to connect failed the others need not try: they would wait as long, one after another."""
+
+_SPACE = 0x4150494D
+"""Tells this pack's advisory locks from those of other programs in the same database."""
+_WRITING, _MIGRATING = 1, 2
+_SCHEMA = "apimall"
+# What was committed survives a power cut, whatever the server's own default; a machine that froze or fell silent gives
+# up what it holds, for the others.
+_MANNERS = "; ".join(
+    (
+        f"SET search_path TO {_SCHEMA}",
+        "SET synchronous_commit TO on",
+        f"SET statement_timeout TO '{STATEMENT_SECONDS}s'",
+        "SET idle_in_transaction_session_timeout TO '15s'",
+        "SET tcp_keepalives_idle TO 5",
+        "SET tcp_keepalives_interval TO 3",
+        "SET tcp_keepalives_count TO 3",
+    )
+)
+_BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({_SPACE}, {_WRITING})"
+_USUAL: dict[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+    "application_name": "apimall-video",
+    "target_session_attrs": "read-write",
+}
+# The driver's own words may repeat parts of the address, and so of a password.
+_REASONS = (
+    (("password authentication", "no password supplied", "pg_hba.conf"), "it refuses the user or the password"),
+    (("does not exist",), "it knows no such database or user"),
+    (("translate host name", "resolve host", "name or service", "getaddrinfo"), "its host is not known here"),
+    (("refused",), "nothing answers there"),
+    (("timeout", "timed out"), "it does not answer in time"),
+    (("starting up", "shutting down", "recovery", "read-only"), "it is just starting or stopping"),
+    (("too many clients", "remaining connection slots"), "it has no connection left"),
+    (("ssl", "certificate"), "no encrypted connection comes about"),
+)
+
+
+class Address:
+    """Where a shared journal is. It may hold a password: only the driver is given it, and nothing shows it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Raises SetupError for what is no address, and where there is no driver."""
+        self._text = text
+        self.parameters()
+
+    def parameters(self) -> dict[str, Any]:
+        """What the driver connects with."""
+        parse, wrong = _driver().conninfo.conninfo_to_dict, _driver().Error
+        try:
+            given = parse(self._text)
+        except wrong:
+            given = None
+        if given is None:
+            raise SetupError(
+                f"{VARIABLE} is no address of a PostgreSQL database",
+                advice="Write postgresql://user@host/database (special characters of a password as %XX), then restart "
+                "ComfyUI.",
+            )
+        return {**_USUAL, **given}
+
+    def __repr__(self) -> str:
+        return "Address(hidden)"
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        raise TypeError("an address is not written anywhere")
+
+
+class Session:
+    """One connection for all threads that use it, made anew when it is lost. Raises JournalAway while there is none."""
+
+    def __init__(self, address: Address, *, renewed: Callable[[], None] = lambda: None) -> None:
+        """`renewed` is told of each connection after the first."""
+        self.lock = threading.RLock()
+        self.busy_since: float | None = None
+        self._address = address
+        self._renewed = renewed
+        self._connection: psycopg.Connection[Any] | None = None
+        self._was_connected = False
+        self._in_transaction = False
+        self._refuse_until = 0.0
+        self._refusal = ""
+        self._closed = False
+        _watchdog.watch(self)
+
+    def run(self, text: str, values: dict[str, Any] | None = None) -> list[Row]:
+        """Run a statement; gives its rows."""
+        with self.lock:
+            begun = time.monotonic()
+            try:
+                return self._run(text, values)
+            except JournalAway:
+                # Lost while nobody looked, it seems: then it can be had again at once.
+                if self._in_transaction or time.monotonic() - begun > _AT_ONCE_SECONDS or self._is_refused():
+                    raise
+            return self._run(text, values)
+
+    @contextmanager
+    def transaction(self, begin: str = _BEGIN) -> Iterator[None]:
+        """All or nothing."""
+        with self.lock:
+            try:
+                self.run(begin)
+                self._in_transaction = True
+                yield
+                self.run("COMMIT")
+            except BaseException:
+                with suppress(JournalError):
+                    self._in_transaction = True
+                    self.run("ROLLBACK")
+                raise
+            finally:
+                self._in_transaction = False
+
+    def connection(self) -> psycopg.Connection[Any]:
+        """The living connection, made if need be."""
+        with self.lock:
+            return self._connection if self._is_open() and self._connection else self._connect()
+
+    def sever(self) -> None:
+        """Have whatever waits on the connection wait no longer; from any thread."""
+        connection = self._connection
+        with suppress(OSError, _driver().Error):
+            if connection is not None and not connection.closed:
+                made = socket.socket(fileno=connection.fileno())
+                try:
+                    made.shutdown(socket.SHUT_RDWR)
+                finally:
+                    made.detach()
+
+    def close(self) -> None:
+        """No connection from here on."""
+        self._closed = True
+        self.sever()
+        with self.lock:
+            self._drop()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: what it inherited must not keep alive what its parent holds."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, connection.fileno())
+            os.close(nothing)
+        self._closed = True
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """What the driver raises, as JournalError."""
+        try:
+            yield
+        except _driver().Error as problem:
+            raise self._error(problem) from None
+
+    @contextmanager
+    def _soon(self) -> Iterator[None]:
+        """While an answer must come soon, or the connection is cut."""
+        self.busy_since = time.monotonic()
+        try:
+            with self.told():
+                yield
+        finally:
+            self.busy_since = None
+
+    def _run(self, text: str, values: dict[str, Any] | None) -> list[Row]:
+        connection = self.connection()
+        with self._soon():
+            cursor = connection.execute(text, values)
+            while cursor.nextset():
+                pass
+            return cursor.fetchall() if cursor.description else []
+
+    def _is_open(self) -> bool:
+        return self._connection is not None and not self._connection.closed and not self._connection.broken
+
+    def _is_refused(self) -> bool:
+        return time.monotonic() < self._refuse_until
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        if self._closed:
+            raise JournalAway("it is closed")
+        if self._in_transaction:
+            raise JournalAway("the connection was lost")
+        if self._is_refused():
+            raise JournalAway(self._refusal)
+        self._drop()
+        driver = _driver()
+        try:
+            self._connection = driver.Connection.connect(
+                **self._address.parameters(), autocommit=True, row_factory=driver.rows.dict_row
+            )
+            with self._soon():
+                self._connection.execute(_MANNERS)
+        except (driver.Error, JournalAway) as problem:
+            self._refusal = str(problem) if isinstance(problem, JournalAway) else _reason(problem)
+            self._refuse_until = time.monotonic() + _REFUSE_SECONDS
+            raise JournalAway(self._refusal) from None
+        if self._was_connected:
+            self._renewed()
+        self._was_connected = True
+        return self._connection
+
+    def _error(self, problem: psycopg.Error) -> JournalError:
+        connection = self._connection
+        if connection is None or connection.closed or connection.broken or _is_of_connection(problem):
+            self._drop()
+            return JournalAway("the connection was lost")
+        return JournalError(problem.diag.message_primary or type(problem).__name__)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError, _driver().Error):
+                connection.close()
+
+
+class Database:
+    """The journal's tables in a PostgreSQL database. All writing is done under one advisory lock of the server."""
+
+    def __init__(self, address: Address, *, renewed: Callable[[], None] = lambda: None) -> None:
+        """Raises SetupError where it cannot be reached, or is of a newer version."""
+        self.session = Session(address, renewed=renewed)
+        try:
+            _migrate(self.session)
+        except JournalError as problem:
+            self.session.close()
+            raise SetupError(f"The journal's database cannot be used: {problem}", advice=problem.advice) from None
+        except BaseException:
+            self.session.close()
+            raise
+
+    def select(self, statement: Statement, **values: object) -> list[Row]:
+        """All rows of a question."""
+        return self.session.run(*statement.told(Tongue.POSTGRES, values))
+
+    def execute(self, statement: Statement, **values: object) -> None:
+        """Change something, inside `transaction`."""
+        self.session.run(*statement.told(Tongue.POSTGRES, values))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and no other machine in between."""
+        with self.session.transaction():
+            yield
+
+    def require_sound(self, *, if_doubtful: bool = False) -> None:
+        """The server vouches for its own files."""
+
+    def require_lasting(self) -> None:
+        """And for what was committed."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.session.close()
+
+
+class Reader:
+    """The same for questions only, on a connection of its own: it waits for no writer and holds none up."""
+
+    def __init__(self, address: Address) -> None:
+        self._session = Session(address)
+
+    def select(self, statement: Statement, **values: object) -> list[Row]:
+        """All rows of a question."""
+        return self._session.run(*statement.told(Tongue.POSTGRES, values))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._session.close()
+
+
+class _Watchdog:
+    """Cuts connections on which an answer is overdue. One thread for all, as long as there are any."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._runs = False
+
+    def watch(self, session: Session) -> None:
+        """Look at this one too."""
+        with self._lock:
+            self._sessions.add(session)
+            if not self._runs:
+                self._runs = True
+                threading.Thread(target=self._run, name="journal-watchdog", daemon=True).start()
+
+    def forked(self) -> None:
+        """In a child: the thread is the parent's, and so are the connections."""
+        for session in list(self._sessions):
+            session.leave_to_parent()
+        self._begin()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                sessions = list(self._sessions)
+                if not sessions:
+                    self._runs = False
+                    return
+            for session in sessions:
+                since = session.busy_since
+                if since is not None and time.monotonic() - since > LONGEST_SECONDS:
+                    _log.warning("the journal's database says nothing: the connection is cut")
+                    session.sever()
+
+
+_watchdog = _Watchdog()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watchdog.forked)
+
+
+def _driver() -> Any:
+    try:
+        import psycopg
+    except ImportError:
+        raise SetupError(
+            f"{VARIABLE} names a PostgreSQL database, and the driver for it is not installed",
+            advice='Install it with ComfyUI\'s own Python, `pip install "psycopg[binary]"`, then restart ComfyUI.',
+        ) from None
+    return psycopg
+
+
+def _reason(problem: Exception) -> str:
+    said = str(problem).lower()
+    return next(
+        (reason for words, reason in _REASONS if any(word in said for word in words)),
+        f"it cannot be reached ({type(problem).__name__})",
+    )
+
+
+def _is_of_connection(problem: psycopg.Error) -> bool:
+    """By the class of its code: the connection itself, or the server that stops."""
+    return (problem.sqlstate or "").startswith(("08", "57P"))
+
+
+def _migrate(session: Session) -> None:
+    with session.transaction(f"BEGIN; SELECT pg_advisory_xact_lock({_SPACE}, {_MIGRATING})"):
+        session.run(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
+        session.run("CREATE TABLE IF NOT EXISTS versions (number INTEGER PRIMARY KEY)")
+        version = session.run("SELECT COALESCE(MAX(number), 0) AS newest FROM versions")[0]["newest"]
+        if version > len(migrations.POSTGRES):
+            raise SetupError(
+                "The journal's database was written by a newer version of API Mall Video",
+                advice="Update the pack on this machine; its jobs stay as they are.",
+            )
+        for number, script in enumerate(migrations.POSTGRES[version:], version + 1):
+            for statement in migrations.statements(script):
+                session.run(statement)
+            session.run(f"INSERT INTO versions VALUES ({number})")

@@ -1,0 +1,136 @@
+"""Which machines are at work on a shared journal, told by a lock that the database drops when their connection dies.
+
+No clock and no heartbeat: a lock belongs to a connection, and a connection ends with its process, with its machine, or
+with the network between. On the same connection the database tells of jobs that others changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+
+import sqlalchemy as sa
+
+from .errors import JournalError
+from .postgres import Address, Database, Session
+from .presence import Tell, machine
+from .statements import Given, Row, Statement, Tongue
+from .tables import holders
+
+_log = logging.getLogger("apimall_video.jobs")
+
+CHANNEL = "apimall_jobs"
+_LOOK_SECONDS = 3.0
+"""How often somebody who waits for a job of another machine looks whether that one still lives."""
+_AGAIN_SECONDS = 1.0
+_WATCHED_SECONDS = 30.0
+
+_LISTEN = Statement(lambda say: sa.text(f"LISTEN {CHANNEL}"))
+_IS_HELD = sa.text(
+    "EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND (classid::bigint << 32 | objid::bigint) = holders.lock)"
+)
+_ALIVE = Statement(lambda say: sa.select(holders.c.holder).where(_IS_HELD))
+_FORGET_DEAD = Statement(lambda say: sa.delete(holders).where(sa.text(f"NOT {_IS_HELD.text}")))
+_JOIN = Statement(lambda say: say.put(holders, "lock"))
+_TAKE = Statement(lambda say: sa.select(sa.func.pg_try_advisory_lock(Given("lock", type_=sa.BigInteger)).label("ours")))
+# Our own connection of before, whose end the server has not noticed yet.
+_END_OLD = Statement(
+    lambda say: sa.text(
+        "SELECT pg_terminate_backend(pid, 2000) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND (classid::bigint << 32 | objid::bigint) = :lock"
+    ).bindparams(Given("lock", type_=sa.BigInteger))
+)
+
+
+class SharedHolders:
+    """The processes at work on a shared journal. `database` answers who lives; the lock has a connection of its own."""
+
+    watched_seconds = _WATCHED_SECONDS
+
+    def __init__(self, address: Address, database: Database) -> None:
+        """Raises JournalError where the database cannot be reached."""
+        name = uuid.uuid4().hex
+        self.own = f"{os.getpid()}-{machine()}-{name}"
+        self._lock = int(name[:15], 16)
+        self._database = database
+        self._session = Session(address)
+        self._tellers: list[tuple[Tell, Callable[[], bool]]] = []
+        self._closed = threading.Event()
+        try:
+            self._enter()
+        except BaseException:
+            self._session.close()
+            raise
+        threading.Thread(target=self._listen, name="journal-presence", daemon=True).start()
+
+    def alive(self) -> frozenset[str]:
+        """The holders that live now, this one included."""
+        return frozenset((self.own, *(row["holder"] for row in self._database.select(_ALIVE))))
+
+    def listen(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
+        """Have `tell` called with the id of a job that changed, or with None when any may have; off any lock of ours.
+
+        `is_watching`: whether somebody waits for a job that another machine has.
+        """
+        self._tellers.append((tell, is_watching))
+
+    def close(self) -> None:
+        """Give up everything held, as dying would."""
+        self._closed.set()
+        self._session.close()
+
+    def _enter(self) -> None:
+        """Take the lock, then say whose it is: a name without its lock is a dead one's."""
+        with self._session.transaction("BEGIN"):
+            self._run(_END_OLD, lock=self._lock)
+            if not self._run(_TAKE, lock=self._lock)[0]["ours"]:
+                raise JournalError("the database still keeps an earlier connection of this process")
+            self._run(_JOIN, new_lock=self._lock, new_holder=self.own)
+            self._run(_FORGET_DEAD)
+            self._run(_LISTEN)
+
+    def _run(self, statement: Statement, **values: object) -> list[Row]:
+        return self._session.run(*statement.told(Tongue.POSTGRES, values))
+
+    def _listen(self) -> None:
+        known: frozenset[str] = frozenset()
+        connection = self._session.connection()
+        while not self._closed.is_set():
+            try:
+                if connection is not self._session.connection():
+                    self._enter()
+                    connection = self._session.connection()
+                    _log.info("this machine is at work on the shared journal again")
+                    self._tell(None)
+                self._hear()
+                known = self._miss(known)
+            except JournalError as problem:
+                _log.debug("the shared journal does not answer: %s", problem)
+                self._closed.wait(_AGAIN_SECONDS)
+
+    def _hear(self) -> None:
+        connection = self._session.connection()
+        with self._session.told():
+            for note in connection.notifies(timeout=_LOOK_SECONDS):
+                with suppress(ValueError):
+                    self._tell(int(note.payload))
+
+    def _miss(self, known: frozenset[str]) -> frozenset[str]:
+        """Tell of holders that have gone: nobody else would."""
+        if not any(is_watching() for _, is_watching in self._tellers):
+            return frozenset()
+        alive = frozenset(row["holder"] for row in self._run(_ALIVE))
+        if known - alive:
+            self._tell(None)
+        return alive
+
+    def _tell(self, job_id: int | None) -> None:
+        for tell, _ in list(self._tellers):
+            tell(job_id)

@@ -1,0 +1,38 @@
+"""What the journal's verbs ask of whatever keeps its rows: the two seams between SQLite and PostgreSQL.
+
+Mutual exclusion is `transaction`; presence, the other one, is in `presence`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from .postgres import Address
+from .statements import Row, Statement
+
+Place = Path | Address
+"""An SQLite file, or where a PostgreSQL database is."""
+
+
+class Store(Protocol):
+    """Runs statements, for all threads of a process. What cannot be run is raised as JournalError."""
+
+    def select(self, statement: Statement, **values: object) -> list[Row]:
+        """All rows of a question."""
+
+    def execute(self, statement: Statement, **values: object) -> None:
+        """Change something, inside `transaction`."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing, and nobody else who shares the journal in between."""
+
+    def require_sound(self, *, if_doubtful: bool = False) -> None:
+        """Wait until it is certain that what is kept can be relied on; `if_doubtful`: only where that is in doubt."""
+
+    def require_lasting(self) -> None:
+        """Raises JournalError where what is written would be lost."""
+
+    def close(self) -> None:
+        """Nothing more is asked."""
