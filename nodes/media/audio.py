@@ -16,6 +16,7 @@ from av.container import InputContainer
 from ..stopping import Stop, Stopped, never_stop
 from . import forecast, pyav
 from .errors import TooLarge
+from .packets import shown
 from .source import Source, first_shown, moving_stream, open_container, sound_stream, whole_groups
 
 SILENCE_RATE = 44_100
@@ -72,7 +73,9 @@ def _zero_seconds(container: InputContainer, track: Any) -> Fraction:
         if stream is video:
             with suppress(av.error.FFmpegError):
                 packets = (packet for packet in container.demux(video) if packet.size)
-                first = first_shown(whole_groups(packets, video.codec_context.name if video.codec_context else ""))
+                decoder: Any = video.codec_context
+                name, extra = (decoder.name, bytes(decoder.extradata or b"")) if decoder else ("", b"")
+                first = first_shown(shown(whole_groups(packets, name), name, extra))
         if first is None:
             first = stream.start_time
         if first is not None:

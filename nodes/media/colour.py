@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import av
+import av.filter
 import numpy as np
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -38,6 +38,7 @@ _BYTE_WHITE = 255
 _BLOCK_LINES = 128  # fewer cost more: each step takes and gives back the interpreter's lock
 _NOTHING_ABOVE = (255, 65535)  # for these values of white; elsewhere limited range goes beyond it
 _LARGEST_ASPECT = 16
+_GRAPH_TICK = Fraction(1, 1000)
 _ASPECT_WORTH_SCALING = Fraction(1, 100)
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -163,28 +164,55 @@ def _full16(bits: int) -> int:
     return ((1 << bits) - 1) << (16 - bits)
 
 
-def _evened(frame: VideoFrame) -> VideoFrame:
-    """A frame of odd size with its last column or line repeated, if its chroma is coarser than its luma.
+class _Evener:
+    """Repeats the last column or line of frames of odd size, if their chroma is coarser than their luma.
 
     libswscale stretches the chroma of 49 columns over the 97 of the luma, which moves it by up to one pixel; over 98
-    it lies where it should.
+    it lies where it should. FFmpeg's filters do it, because only they keep where a frame says its chroma lies.
     """
-    form = frame.format
-    wide = frame.width + (frame.width % 2 if form.chroma_width(2) == 1 else 0)
-    high = frame.height + (frame.height % 2 if form.chroma_height(2) == 1 else 0)
-    if (wide, high) == (frame.width, frame.height) or not form.is_planar or form.is_rgb:
-        return frame
-    even = av.VideoFrame(wide, high, form.name)
-    kind = np.uint16 if depth_of(frame) > _BYTE_BITS else np.uint8
-    for old, new in zip(frame.planes, even.planes, strict=True):
-        stored: Any = old  # a buffer, which the stubs of some releases do not say
-        old_lines = np.frombuffer(stored, kind).reshape(old.height, -1)[:, : old.width]
-        new_lines = np.zeros((new.height, new.line_size // kind().itemsize), kind)
-        more = ((0, new.height - old.height), (0, new.width - old.width))
-        new_lines[:, : new.width] = np.pad(old_lines, more, mode="edge")
-        new.update(new_lines.tobytes())
-    even.colorspace, even.color_range = frame.colorspace, frame.color_range
-    return even
+
+    def __init__(self) -> None:
+        self._form: tuple[int, int, str] | None = None
+        self._graph: Any = None
+
+    def evened(self, frame: VideoFrame) -> VideoFrame:
+        form = frame.format
+        right = frame.width % 2 if form.chroma_width(2) == 1 else 0
+        below = frame.height % 2 if form.chroma_height(2) == 1 else 0
+        if not (right or below) or not form.is_planar or form.is_rgb:
+            return frame
+        if self._form != (frame.width, frame.height, form.name):
+            self._form = (frame.width, frame.height, form.name)
+            self._graph = self._built(frame, right, below)
+        frame.pts, frame.time_base = None, _GRAPH_TICK
+        self._graph.push(frame)
+        even: VideoFrame = self._graph.pull()
+        return even
+
+    @staticmethod
+    def _built(frame: VideoFrame, right: int, below: int) -> Any:
+        """Plane by plane, since the filters that add lines to a picture leave out the half column at its end."""
+        names = "yuva"[: len(frame.planes)]
+        graph = av.filter.Graph()
+        begin = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_GRAPH_TICK)
+        apart = graph.add("extractplanes", "+".join(names))
+        together = graph.add(
+            "mergeplanes", "0x" + "".join(f"{at}0" for at in range(len(names))) + ":" + frame.format.name
+        )
+        end = graph.add("buffersink")
+        begin.link_to(apart)
+        for at, name in enumerate(names):
+            if name in "uv":
+                apart.link_to(together, at, at)
+                continue
+            larger = graph.add("pad", f"{frame.width + right}:{frame.height + below}:0:0")
+            filled = graph.add("fillborders", f"right={right}:bottom={below}:mode=smear")
+            apart.link_to(larger, at, 0)
+            larger.link_to(filled)
+            filled.link_to(together, 0, at)
+        together.link_to(end)
+        graph.configure()
+        return graph
 
 
 class Converter:
@@ -198,6 +226,7 @@ class Converter:
         self._light = light
         self._mapper: ToneMapper | None = None
         self._reformatter = VideoReformatter()
+        self._evener = _Evener()
         self._block: Pixels = np.empty((0, 0, 3), np.uint8)
 
     def write(self, frame: VideoFrame, row: Pixels) -> None:
@@ -249,7 +278,7 @@ class Converter:
         width, height = shape.scaled_width, shape.scaled_height
         whole = frame
         if (width, height) == (frame.width, frame.height):
-            whole = _evened(frame)
+            whole = self._evener.evened(frame)
             width, height = whole.width, whole.height
         deep = self._is_deep(frame)
         if frame.format.is_rgb:

@@ -305,17 +305,18 @@ def _last_picture(source: Source, stop: Stop) -> VideoFrame:
 def _last_from(source: Source, target: int, stop: Stop) -> VideoFrame | None:
     """The last picture after the key frame before `target`: by what it needs alone, or if that fails, by all."""
 
-    def packets() -> Iterator[Any]:
-        source.container.seek(target, stream=source.video, backward=True)
-        return source.packets(stop=stop)
-
+    zero = int(source.video.start_time or 0)
     if source.skips_exactly:
         ends: list[int] = []
-        packets_to_the_last = _skipping_all_but_the_last(source, packets(), ends)
-        picture = _last_whole(source.pictures(packets_to_the_last, stop=stop))
+
+        def choose(packets: Iterator[Any]) -> Iterator[Any]:
+            ends.clear()
+            return _skipping_all_but_the_last(source, packets, ends)
+
+        picture = _last_whole(source.pictures_from(target, zero, choose, stop=stop))
         if picture is not None and [picture.pts] == ends and not picture.interlaced_frame:
             return picture
-    pictures = source.pictures(packets(), stop=stop)
+    pictures = source.pictures_from(target, zero, stop=stop)
     begun = list(islice(pictures, 2))
     if len(begun) == 1 and begun[0].interlaced_frame:
         return None  # the picture before it is needed too
@@ -323,7 +324,7 @@ def _last_from(source: Source, target: int, stop: Stop) -> VideoFrame | None:
 
 
 def _last_whole(pictures: Iterator[VideoFrame]) -> VideoFrame | None:
-    """The last whole picture; a damaged one only if there is no whole one."""
+    """The last whole one of these pictures; a damaged one only if there is no whole one."""
     whole: VideoFrame | None = None
     damaged: VideoFrame | None = None
     for picture in pictures:

@@ -17,7 +17,7 @@ from .colour import Turn, shape_for
 from .deinterlace import deinterlaced
 from .errors import EmptySpan, NotAClip
 from .forecast import Forecast, require_fit
-from .source import JITTER_TICKS, Source, Timeline, usual_step
+from .source import Source, Timeline, jitter
 from .span import START_TOLERANCE_SECONDS, Span
 
 
@@ -95,7 +95,7 @@ def _at_rate(source: Source, span: Span, free_bytes: int | None, stop: Stop) -> 
     if not ticks:
         raise _nothing(source, span)
     zero = timeline.zero if timeline.times else 0
-    step = max(1.0, usual_step(ticks)) if len(ticks) > 1 else float(1 / (source.rate * source.tick))
+    step = timeline.last_step(source) if timeline.times else float(1 / (source.rate * source.tick))
     length = float((ticks[-1] - zero + step) * source.tick) - span.start_seconds
     if length <= 0:
         raise _nothing(source, span)
@@ -138,17 +138,19 @@ def wanted_pictures(
 def _pictures(source: Source, chosen: Plan, wanted: Mapping[int | None, object], stop: Stop) -> Iterator[VideoFrame]:
     """The pictures from the first wanted one on, or from an earlier one."""
     target = chosen.keys[0] if chosen.timed else chosen.zero
-    packets = source.packets_from(target, chosen.zero, stop=stop)
-    if chosen.timed and source.skips_exactly:
-        packets = _skipping(source, packets, wanted)
-    pictures = source.pictures(packets, stop=stop)
+    sparse = chosen.timed and source.skips_exactly
+
+    def choose(packets: Iterator[Any]) -> Iterator[Any]:
+        return _skipping(source, packets, wanted) if sparse else packets
+
+    pictures = source.pictures_from(target, chosen.zero, choose, stop=stop)
     first = next(pictures, None)
     if first is None:
         return
     if first.interlaced_frame:
         # It takes the pictures before and after each to tell its lines: once more, with all of them.
         source.video.codec_context.skip_frame = "DEFAULT"
-        pictures = source.pictures(source.packets_from(target - 1, chosen.zero, stop=stop), stop=stop)
+        pictures = source.pictures_from(target - 1, chosen.zero, stop=stop)
     else:
         pictures = chain([first], pictures)
     yield from deinterlaced(pictures)
@@ -194,22 +196,27 @@ def _true_rate(source: Source, timeline: Timeline, span: Span) -> tuple[float, b
     times, end = timeline.times, timeline.end
     told = 1 / (source.rate * source.tick)
     # A part may end in the middle of its last picture's time; only one that stands longer is out of step.
-    stands = end is not None and end - times[-1] > told + START_TOLERANCE_SECONDS / source.tick + JITTER_TICKS
+    stands = end is not None and end - times[-1] > told + START_TOLERANCE_SECONDS / source.tick + jitter(told)
     known = [*times, end] if end is not None and stands else times
-    if len(known) < 2 or _is_steady(known, told):
+    if len(known) < 2:
         return float(source.rate / span.every_nth), True
+    even = Fraction(known[-1] - known[0], len(known) - 1)
+    for step in (*(1 / (rate * source.tick) for rate in source.rates), even):
+        if _is_steady(known, step):
+            return float(1 / (step * source.tick * span.every_nth)), True
     kept = times[:: span.every_nth][: span.max_frames or None]
     after = len(kept) * span.every_nth
     if after < len(times):
         ends = float(times[after])
     else:
-        ends = float(end) if end is not None else kept[-1] + usual_step(times) * span.every_nth
+        ends = float(end) if end is not None else times[-1] + timeline.last_step(source)
     return float(len(kept) / ((ends - kept[0]) * source.tick)), False
 
 
 def _is_steady(times: list[int], told: Fraction) -> bool:
     """Each step, and their sum: a tick too few each time is a rounding once, and another rate after a minute."""
+    allowed = jitter(told)
     whole = told * (len(times) - 1)
-    return abs(times[-1] - times[0] - whole) <= JITTER_TICKS and all(
-        abs(b - a - told) <= JITTER_TICKS for a, b in pairwise(times)
+    return abs(times[-1] - times[0] - whole) <= allowed and all(
+        abs(b - a - told) <= allowed for a, b in pairwise(times)
     )

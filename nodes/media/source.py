@@ -11,11 +11,11 @@ import os
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,12 +23,14 @@ from typing import Any
 import av
 from av import VideoFrame
 from av.container import InputContainer
+from av.video.frame import PictureType
 
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
 from .errors import NotAClip
 from .hdr import Light, light_of
 from .kinds import title_of
+from .packets import may_hold_fields, shown
 from .span import START_TOLERANCE_SECONDS
 
 LARGEST_PICTURE_PIXELS = 8192 * 8192
@@ -50,11 +52,16 @@ _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,rm,mxf,dv,nut,wtv,yuv4mpegpipe,"
     "ivf,obu,h264,hevc,mpegvideo,gif,apng,webp_anim"
 )
-_HIDDEN_PICTURES = frozenset({"vp8"})  # its packets may hold pictures that are never shown, each with a time of its own
 # Their pictures refer to others: what comes before the first key frame, or is shown before it, cannot be decoded.
 _GROUPED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
 _STOP_EVERY_PACKETS = 64
-JITTER_TICKS = 2  # containers that count milliseconds round each time
+_JITTER_TICKS = 2  # containers that count milliseconds round each time
+# Their demuxers know no times and take 25 a second for granted; how long a picture stands is in the stream itself.
+_BARE_STREAMS = frozenset(("h264", "hevc", "mpegvideo", "obu"))
+
+
+Choose = Callable[[Iterator[Any]], Iterator[Any]]
+"""What to decode of these packets, and how."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,8 @@ class Timeline:
 
     times: in ticks of the stream, rising; empty if the packets carry no usable times. count: packets that make a
     picture. zero: the time of the clip's first picture. complete: the part was read to its end. end: when its last
-    picture gives way, to another or to the end of the part; None where the clip ends with it.
+    picture gives way, to another or to the end of the part; None where the clip ends with it. last: how long its last
+    picture stands, in ticks; 0 if untold.
     """
 
     times: list[int]
@@ -71,11 +79,17 @@ class Timeline:
     zero: int
     complete: bool
     end: int | None = None
+    last: int = 0
 
     def seconds(self, source: Source) -> float:
         """From the clip's first picture to the end of the last one known."""
-        last = max(1.0, usual_step(self.times)) if len(self.times) > 1 else float(1 / (source.rate * source.tick))
-        return float((self.times[-1] - self.zero + last) * source.tick)
+        return float((self.times[-1] - self.zero + self.last_step(source)) * source.tick)
+
+    def last_step(self, source: Source) -> float:
+        """How long the last picture stands, in ticks: as told, else as long as most."""
+        if self.last > 0:
+            return self.last
+        return max(1.0, usual_step(self.times)) if len(self.times) > 1 else float(1 / (source.rate * source.tick))
 
 
 class Source:
@@ -140,10 +154,15 @@ class Source:
     @property
     def rate(self) -> Fraction:
         """Pictures a second as the header says, 24 if it says nothing that can be meant."""
-        for rate in (self.video.average_rate, self.video.guessed_rate, self.video.base_rate):
-            if rate and 0 < rate <= 1000:
-                return Fraction(rate)
-        return Fraction(24)
+        return next(iter(self.rates), Fraction(24))
+
+    @property
+    def rates(self) -> list[Fraction]:
+        """All that the header says of pictures a second, the likeliest first."""
+        told = [self.video.average_rate, self.video.guessed_rate, self.video.base_rate]
+        if self.container.format.name in _BARE_STREAMS:
+            told = told[1:] + told[:1]
+        return [Fraction(rate) for rate in told if rate and 0 < rate <= 1000]
 
     @property
     def aspect(self) -> Fraction | None:
@@ -175,8 +194,8 @@ class Source:
         if self._is_timed_as_decoded:
             return False
         if self.decoder == "h264":
-            return True
-        extra = bytes(self.video.codec_context.extradata or b"")
+            return not may_hold_fields(self.decoder, self._extradata)
+        extra = self._extradata
         return self.decoder == "hevc" and len(extra) > 22 and extra[0] == 1 and (extra[21] >> 3) & 7 == 1
 
     def reopen(self) -> None:
@@ -185,6 +204,14 @@ class Source:
         self.container = open_container(self.path)
         self.video = self._find_video()
         self._prepare()
+
+    @property
+    def _extradata(self) -> bytes:
+        return bytes(self.video.codec_context.extradata or b"")
+
+    def shown(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Of these packets those that make a picture which is shown."""
+        return shown(packets, self.decoder, self._extradata)
 
     def packets(self, *, stop: Stop = never_stop) -> Iterator[Any]:
         """The video packets that carry data, from where the file stands to its end or to where it breaks off."""
@@ -196,7 +223,17 @@ class Source:
                     yield packet
 
     def packets_from(self, target: int, zero: int, *, stop: Stop = never_stop) -> Iterator[Any]:
-        """The packets from a key frame shown at or before `target` (ticks) on; from the first packet if there is none.
+        """The packets from a key frame shown at or before `target` (ticks) on; all if there is none."""
+        found = self._key_before(target, zero, stop)
+        if found is not None:
+            yield found[0]
+            yield from found[1]
+            return
+        self.reopen()
+        yield from self.packets(stop=stop)
+
+    def _key_before(self, target: int, zero: int, stop: Stop) -> tuple[Any, Iterator[Any]] | None:
+        """The packet of a key frame shown at or before `target`, and those that follow.
 
         Demuxers seek by decoding time, and those without a table know of no key frames, so a place that turns out to
         lie too late is answered with a seek further back.
@@ -213,12 +250,43 @@ class Source:
                 if packet.pts is None or packet.pts > target:
                     break
                 if packet.is_keyframe:
-                    yield packet
-                    yield from packets
-                    return
+                    return packet, packets
             reach = reach * 4 + step
+        return None
+
+    def pictures_from(
+        self, target: int, zero: int, choose: Choose = lambda packets: packets, *, stop: Stop = never_stop
+    ) -> Iterator[VideoFrame]:
+        """Decode from a key frame shown at or before `target` (ticks) on, what `choose` makes of the packets.
+
+        Tables of key frames lie. If the picture there is none that stands alone, decoding begins with the first packet.
+        """
+        opening = self._opening() if target > zero else []
+        found = self._key_before(target, zero, stop)
+        if found is not None:
+            key, rest = found
+            before = [packet for packet in opening if packet.pts != key.pts]
+            pictures = self.pictures(choose(chain(before, [key], rest)), stop=stop)
+            later = (picture for picture in pictures if not before or picture.pts != before[0].pts)
+            held = list(_until_shown(later, key.pts))
+            if not held or held[-1].pts != key.pts or _stands_alone(held[-1]):
+                yield from held
+                yield from later
+                return
         self.reopen()
-        yield from self.packets(stop=stop)
+        yield from self.pictures(choose(self.packets(stop=stop)), stop=stop)
+
+    def _opening(self) -> list[Any]:
+        """The first packet, where pictures after a seek cannot do without: old x264 says there which it is.
+
+        Its 4:4:4 differs from the standard's, and FFmpeg decodes it as it was meant if it knows the version.
+        """
+        if self.decoder != "h264" or not str(self.video.codec_context.pix_fmt).startswith(
+            ("yuv444", "yuvj444", "gbrp")
+        ):
+            return []
+        self.reopen()
+        return list(islice(self.packets(), 1))
 
     def decode(self, packet: Any) -> list[VideoFrame]:
         """The pictures that are ready after this packet; a damaged one gives none.
@@ -319,24 +387,25 @@ class Source:
         self, start_seconds: float, most: int | None = None, *, seconds: float = 0.0, stop: Stop = never_stop
     ) -> Timeline:
         """Read packets, decoding none, until `most` pictures from the start, or those of so many seconds, are known."""
-        timed = self.decoder not in _HIDDEN_PICTURES
         times: list[int] = []
-        zero = (
-            first_shown(whole_groups(self.packets(), self.decoder))
-            if (start_seconds > 0 or seconds) and timed
-            else None
-        )
+        zero = None
+        if start_seconds > 0 or seconds:
+            zero = first_shown(self.shown(whole_groups(self.packets(), self.decoder)))
+            if zero is None:  # without times, pictures are counted, from the first on
+                self.reopen()
+                most = None if most is None else most + math.ceil(start_seconds * self.rate)
         first = last = None
         if zero is None:
-            packets = self.packets(stop=stop)
+            packets = whole_groups(self.packets(stop=stop), self.decoder)
         else:
             first = zero + self._ticks_at(start_seconds)
             last = zero + self._ticks_at(start_seconds + seconds) if seconds else None
             packets = self.packets_from(first, zero, stop=stop)
         count, complete = 0, True
         beyond: list[int] = []
-        for packet in packets if first is not None else whole_groups(packets, self.decoder):
-            if packet.is_discard or (first is not None and packet.pts is not None and packet.pts < first):
+        final: tuple[int, int] = (0, 0)
+        for packet in self.shown(packets):
+            if first is not None and packet.pts is not None and packet.pts < first:
                 continue
             if last is not None and packet.pts is not None and packet.pts >= last:
                 beyond.append(packet.pts)
@@ -344,20 +413,23 @@ class Source:
                     break
                 continue
             count += 1
-            if timed and packet.pts is not None:
+            if packet.pts is not None:
                 times.append(packet.pts)
+                final = max(final, (packet.pts, packet.duration or 0))
             if most is not None and count >= most + REORDER_PACKETS:
                 complete = False
                 break
         rising = sorted(set(times))
-        usable = timed and len(rising) == count and count > 0
+        usable = len(rising) == count and count > 0
         if zero is None:
             zero = rising[0] if usable else int(self.video.start_time or 0)
         end = last if beyond else None
         if usable and not complete:
             assert most is not None, "broken off by the number alone"
             end, rising = rising[most], rising[:most]
-        return Timeline(rising if usable else [], count if complete else count - REORDER_PACKETS, zero, complete, end)
+        ending = final[1] if complete and end is None else 0
+        count = count if complete else count - REORDER_PACKETS
+        return Timeline(rising if usable else [], count, zero, complete, end, ending)
 
     def _ticks_at(self, seconds: float) -> int:
         return math.ceil(max(0.0, seconds - START_TOLERANCE_SECONDS) / float(self.tick))
@@ -372,7 +444,24 @@ def usual_step(times: Sequence[int]) -> float:
     if not steps:
         return 0.0
     median = statistics.median(steps)
-    return statistics.fmean(step for step in steps if abs(step - median) <= JITTER_TICKS)
+    return statistics.fmean(step for step in steps if abs(step - median) <= jitter(median))
+
+
+def jitter(step: float | Fraction) -> float:
+    """By how many ticks a step of so many may be off by rounding alone."""
+    return min(_JITTER_TICKS, float(step) / 2)
+
+
+def _until_shown(pictures: Iterator[VideoFrame], time: int) -> Iterator[VideoFrame]:
+    """The pictures up to the one of this time, or the first behind it."""
+    for picture in islice(pictures, REORDER_PACKETS):
+        yield picture
+        if picture.pts is None or picture.pts >= time:
+            return
+
+
+def _stands_alone(picture: VideoFrame) -> bool:
+    return bool(picture.key_frame) or picture.pict_type == PictureType.I
 
 
 def whole_groups(packets: Iterator[Any], decoder: str) -> Iterator[Any]:
@@ -404,13 +493,12 @@ def _not_before(key: Any, packets: Iterator[Any]) -> Iterator[Any]:
 
 
 def first_shown(packets: Iterator[Any]) -> int | None:
-    """The time of the first picture shown, in ticks; None if the packets carry no times."""
+    """The time of the first picture of these (see `packets.shown`), in ticks; None if the packets carry no times."""
     seen: list[int] = []
     for packet in packets:
         if packet.pts is None:
             return None
-        if not packet.is_discard:
-            seen.append(packet.pts)
+        seen.append(packet.pts)
         if len(seen) >= REORDER_PACKETS:
             break
     return min(seen, default=None)
