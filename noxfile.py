@@ -9,6 +9,7 @@ nox -s browser      the web half in the system's Chromium, on each ComfyUI named
 nox -s soak         the long matrices whole, then 1,000 rehearsal jobs with faults and kills; takes a while
 nox -s screenshots  templates' thumbnails and docs/images, from the first ComfyUI of COMFYUI_PATH
 nox -s bench        ours beside each ComfyUI of COMFYUI_PATH, imageio, OpenCV, ffmpeg; writes docs/benchmarks.md
+nox -s real         every clip of a folder (`-- <folder>`) beside the ffmpeg program, picture by picture
 nox -s demo         prompt to MP4 on the rehearsal gateway: no key, no ComfyUI, no torch
 """
 
@@ -243,6 +244,15 @@ def bench(session: nox.Session) -> None:
     """Measures beside core's own code (COMFYUI_PATH) and writes docs/benchmarks.md. `-- decode host`: some parts."""
     session.install(*TESTING, "-r", "tests/requirements-bench.txt")
     session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+@nox.session
+def real(session: nox.Session) -> None:
+    """Holds the clips of a folder against the ffmpeg program: what differs, and how many of each kind there were."""
+    if shutil.which("ffmpeg") is None:
+        session.error("there is no ffmpeg program here to compare with")
+    session.install(*TESTING)
+    session.run("python", "-m", "tests.media.compare_with_ffmpeg", *session.posargs)
 
 
 @nox.session

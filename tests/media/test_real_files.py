@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
-from nodes.media.decode import decode_frames, decode_last_frame
+from nodes.media.decode import decode_frames, decode_last_frame, measure
 from nodes.media.span import WHOLE, Span
-from tests.support import clips
+from tests.support import clips, fields
 
 COUNT = 24
 H264 = {"x264-params": "bframes=3:b-adapt=0:keyint=12:scenecut=0:qp=1"}
@@ -65,3 +68,137 @@ def test_a_recording_that_begins_anywhere_begins_with_its_first_whole_picture(
     later = decode_frames(path, Span(start_seconds=0.4, max_frames=2))
     assert clips.numbers_of(later.pixels) == numbers[10:12]
     assert later.start_seconds == pytest.approx(0.4)
+
+
+def _copied(path: Path, out: Path, change: Callable[[int, Any], list[Any]] = lambda number, packet: [packet]) -> Path:
+    """The pictures of a file in another, packet by packet, each as `change` leaves it."""
+    with av.open(str(path)) as source, av.open(str(out), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        packets = (packet for packet in source.demux(video=0) if packet.size)
+        for number, packet in enumerate(packets):
+            for each in change(number, packet):
+                each.stream = stream
+                container.mux(each)
+    return out
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mp4", ".mkv"])
+def test_two_fields_in_a_packet_each_are_one_picture(suffix: str, tmp_path: Path) -> None:
+    path = fields.write_fields(tmp_path / "camcorder.ts", COUNT)
+    if suffix != ".ts":
+        path = _copied(path, tmp_path / f"copy{suffix}")
+    whole = decode_frames(path)
+    assert clips.numbers_of(whole.pixels) == list(range(COUNT))
+    assert whole.fps == pytest.approx(25)
+    part = decode_frames(path, Span(start_seconds=0.4, every_nth=3, max_frames=2))
+    assert clips.numbers_of(part.pixels) == [10, 13]
+    assert clips.numbers_of(decode_frames(path, Span(max_frames=1)).pixels) == [0]
+    assert clips.numbers_of(decode_last_frame(path)) == [COUNT - 1]
+
+
+def _hidden(packet: Any, bit: int) -> Any:
+    data = bytearray(bytes(packet))
+    data[0] &= ~bit
+    hidden = av.Packet(bytes(data))
+    hidden.pts, hidden.dts, hidden.time_base = packet.pts, packet.dts, packet.time_base
+    return hidden
+
+
+# show_frame: RFC 6386, 9.1; for VP9's key frames the sixth bit (6.2 of its bitstream, profile 0).
+@pytest.mark.parametrize(("codec", "bit"), [("libvpx", 0x10), ("libvpx-vp9", 0x02)])
+def test_pictures_that_are_never_shown_are_neither_rows_nor_times(codec: str, bit: int, tmp_path: Path) -> None:
+    options = {"deadline": "realtime", "cpu-used": "8", "crf": "4", "b": "8M", "g": "1"}
+    numbered = clips.write_clip(tmp_path / "whole.webm", clips.numbered_pictures(COUNT), codec, options=options)
+
+    def each_third(number: int, packet: Any) -> list[Any]:
+        return [_hidden(packet, bit) if number % 3 == 2 else packet]
+
+    path = _copied(numbered, tmp_path / "hidden.webm", each_third)
+    shown = [number for number in range(COUNT) if number % 3 != 2]
+    whole = decode_frames(path)
+    assert clips.numbers_of(whole.pixels) == pytest.approx(shown, abs=1)
+    assert measure(path, WHOLE).moments == pytest.approx([number / 25 for number in shown])
+    part = decode_frames(path, Span(start_seconds=0.44, max_frames=2))
+    assert clips.numbers_of(part.pixels) == pytest.approx([12, 13], abs=1)
+
+
+def test_a_vp9_packet_of_a_hidden_and_a_shown_frame_is_one_picture(tmp_path: Path) -> None:
+    options = {"deadline": "realtime", "cpu-used": "8", "crf": "4", "b": "8M", "g": "1"}
+    numbered = clips.write_clip(tmp_path / "whole.webm", clips.numbered_pictures(COUNT), "libvpx-vp9", options=options)
+
+    def doubled(_number: int, packet: Any) -> list[Any]:
+        """The frame twice, hidden and shown, with the index of annex B."""
+        parts = [bytes(_hidden(packet, 0x02)), bytes(packet)]
+        mark = bytes((0xC0 | 3 << 3 | len(parts) - 1,))
+        index = mark + b"".join(len(part).to_bytes(4, "little") for part in parts) + mark
+        joined = av.Packet(b"".join(parts) + index)
+        joined.pts, joined.dts, joined.time_base = packet.pts, packet.dts, packet.time_base
+        return [joined]
+
+    path = _copied(numbered, tmp_path / "joined.webm", doubled)
+    assert np.array_equal(decode_frames(path).pixels, decode_frames(numbered).pixels)
+
+
+@pytest.mark.parametrize("span", [Span(start_seconds=0.6, max_frames=4), Span(start_seconds=0.6, every_nth=4)])
+def test_a_table_of_key_frames_that_lies_is_not_believed(span: Span, tmp_path: Path) -> None:
+    options = {"x264-params": "bframes=0:keyint=48:scenecut=0:qp=1"}
+    frames = clips.moving_pictures(48)
+    path = clips.write_clip(tmp_path / "lies.mp4", frames, "libx264", options=options)
+    honest = decode_frames(path, span).pixels
+    # The one entry of the table (ISO/IEC 14496-12, 8.6.2), which names picture 1: now picture 12.
+    clips.patched(path, b"stss", 8, (12).to_bytes(4, "big"))
+    assert np.array_equal(decode_frames(path, span).pixels, honest)
+    assert np.array_equal(decode_last_frame(path), decode_frames(path).pixels[-1:])
+
+
+def test_444_of_x264_is_decoded_after_a_seek_by_the_version_in_the_first_packet(tmp_path: Path) -> None:
+    """Before version 151 it differs from the standard; a new stream that says it is old comes out wrong, everywhere."""
+    rng = np.random.default_rng(5)
+    planes = clips.gentle_planes(rng, 96, 64, (1, 1))
+    frames = [
+        clips.frame_of([np.roll(plane, 3 * number, 1) for plane in planes], "yuv444p", 96, 64)
+        for number in range(COUNT)
+    ]
+    options = {"x264-params": "bframes=0:keyint=8:scenecut=0:crf=6:8x8dct=1"}
+    path = clips.write_clip(tmp_path / "new.mp4", frames, "libx264", options=options)
+    true = decode_frames(path).pixels
+    assert np.array_equal(decode_frames(path, Span(start_seconds=0.4)).pixels, true[10:])
+    content = path.read_bytes()
+    at = content.index(b"x264 - core ") + len(b"x264 - core ")
+    path.write_bytes(content[:at] + b"120" + content[at + 3 :])
+    for found in (decode_frames(path), decode_frames(path, Span(start_seconds=0.4))):
+        assert np.abs(found.pixels - true[-len(found.pixels) :]).mean() > 0.05
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".h264"), ("libx265", ".hevc")])
+def test_a_bare_stream_keeps_the_rate_that_it_says_itself(codec: str, suffix: str, tmp_path: Path) -> None:
+    options = {"libx264": {"qp": "1"}, "libx265": {"x265-params": "log-level=none:qp=1"}}[codec]
+    path = tmp_path / f"bare{suffix}"
+    clips.write_clip(path, clips.numbered_pictures(COUNT), codec, rate=Fraction(50), options=options)
+    assert decode_frames(path).fps == pytest.approx(50)
+    part = decode_frames(path, Span(start_seconds=0.2, max_frames=3))
+    assert clips.numbers_of(part.pixels) == [10, 11, 12]
+
+
+def test_a_picture_left_out_at_the_start_is_not_rounding(tmp_path: Path) -> None:
+    """AVI counts pictures: there a step of three is three, where in milliseconds 33 and 35 are the same."""
+    times = [0, *range(3, COUNT)]
+    path = clips.write_clip(
+        tmp_path / "gap.avi", clips.numbered_pictures(len(times)), "mpeg4", times=times, options={"qscale": "2"}
+    )
+    assert measure(path, WHOLE).moments == pytest.approx([time / 25 for time in times])
+
+
+def test_a_last_picture_stands_as_long_as_its_file_says(tmp_path: Path) -> None:
+    times = [0, 40, 80, 120, 160, 1000]
+
+    def lasting(number: int, packet: Any) -> list[Any]:
+        packet.duration = round((2 if number == 5 else 0.04) / packet.time_base)
+        return [packet]
+
+    options = {"x264-params": "bframes=0:qp=1"}
+    pictures = clips.numbered_pictures(6)
+    path = tmp_path / "short.mp4"
+    clips.write_clip(path, pictures, "libx264", times=times, tick=Fraction(1, 1000), options=options)
+    still = _copied(path, tmp_path / "still.mp4", lasting)
+    assert decode_frames(still, Span(fps=10)).seconds == pytest.approx(3.0)
