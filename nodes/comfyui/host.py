@@ -79,10 +79,11 @@ def state_folder() -> Path:
         folder = Path(folder_paths.get_system_user_directory(STATE_FOLDER_NAME))
     else:  # before 0.3.75: the same place by hand
         folder = Path(folder_paths.get_user_directory()) / f"__{STATE_FOLDER_NAME}"
-    return _created(folder, mode=0o700)
+    return created(folder, mode=0o700)
 
 
-def _created(folder: Path, mode: int = 0o777) -> Path:
+def created(folder: Path, mode: int = 0o777) -> Path:
+    """The folder, made where it is not there. Raises SetupError."""
     try:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as refusal:
@@ -114,7 +115,7 @@ def temp_folder() -> Path:
 
 def results_folder() -> Path:
     """`output/apimall`, created. Raises SetupError."""
-    return _created(output_folder() / RESULTS_FOLDER_NAME)
+    return created(output_folder() / RESULTS_FOLDER_NAME)
 
 
 def daily_limit() -> float:

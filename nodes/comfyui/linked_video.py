@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import rename, sha256_of
+from ..files import rename, sha256_of, whole
 from ..stopping import Stopped
 from . import host
 from .host import StoredSpan
@@ -73,9 +74,23 @@ def _remember(video: Input.Video, path: Path) -> None:
 
 def temp_clips() -> Path:
     """Where clips lie that ComfyUI clears away when it starts; created."""
-    folder = host.temp_folder() / _FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return host.created(host.temp_folder() / _FOLDER)
+
+
+def key_of(path: Path, *settings: object) -> str:
+    """What tells a file that is made of another, as that is now, from every other."""
+    source = path.stat()
+    return hashlib.sha256(repr((str(path), source.st_size, source.st_mtime_ns, *settings)).encode()).hexdigest()
+
+
+def made_once(key: str, make: Callable[[Path], object], stop: Stop) -> Path:
+    """The temporary clip of that key, which `make` writes unless it is there: whole or not at all. Raises Stopped."""
+    path = temp_clips() / f"{key[:24]}.mp4"
+    with alone_with(path, stop):
+        if not path.exists():
+            with whole(path) as part:
+                make(part)
+    return path
 
 
 def _write(video: Input.Video, stop: Stop) -> Path:

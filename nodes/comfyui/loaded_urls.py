@@ -17,9 +17,7 @@ from ..media.errors import MediaError, NotAClip
 from ..media.probe import probe
 from ..stopping import Stop, Stopped, tell_nobody
 from . import host, instance
-from .linked_video import alone_with
-
-LOADED_FOLDER = "loaded"
+from .linked_video import alone_with, temp_clips
 
 Asked = dict[str, Path | Exception]
 """What came of each address in one prompt: its file, or what is to be said."""
@@ -103,13 +101,10 @@ def _require_clip(part: Path) -> None:
 
 
 def _places(url: str) -> tuple[Path, Path]:
-    """Where the file and the notes on it lie; their folders are created."""
+    """Where the file and the notes on it lie."""
     name = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-    files = host.results_folder() / LOADED_FOLDER
-    notes = instance.current().folders.state / LOADED_FOLDER
-    for folder in (files, notes):
-        folder.mkdir(parents=True, exist_ok=True)
-    return files / f"{name}.mp4", notes / f"{name}.json"
+    folder = temp_clips()
+    return folder / f"{name}.mp4", folder / f"{name}.json"
 
 
 def _read_notes(path: Path) -> Mapping[str, str | None]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..files import whole
 from ..gateway.errors import InputError
 from ..guard.errors import GuardError
 from ..media.decode import measure
@@ -20,9 +18,8 @@ from ..media.errors import MediaError
 from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..stopping import Stop
-from . import handed_out, host, loaded_urls
-from .linked_video import LinkedVideo, alone_with, clip_of
-from .loaded_urls import LOADED_FOLDER
+from . import handed_out, host, loaded_urls, player
+from .linked_video import LinkedVideo, clip_of, key_of, made_once
 from .node_text import NodeText
 from .outputs import Output, Part, decoded
 from .waiting import before_sending, off_loop, reported
@@ -109,7 +106,7 @@ def _load(
         raise InputError(str(problem)) from None
     node_text.clip(found.clip, plan.frames, plan.fps, _remarks(found, shown))
     video = host.blocked() if shown is None else host.as_video(shown)
-    ui = host.preview(shown or path)
+    ui = player.preview(found.clip, span, shown, stop)
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=ui), shown or path
 
 
@@ -151,29 +148,10 @@ def _kept(frames: host.VideoParts, stop: Stop) -> Path:
     def encode(part: Path) -> None:
         encode_frames(frames, part, stop, crf=_KEPT_CRF, encoders=FOR_US)
 
-    return _made(frames_digest(frames, stop), encode, stop)
+    return made_once(frames_digest(frames, stop), encode, stop)
 
 
 def _written(found: Found, stop: Stop) -> Path:
     """The part as a clip of its own; made once for each file and span."""
-    path = found.clip.path
-    source = path.stat()
-    key = repr((str(path), source.st_size, source.st_mtime_ns, found.span))
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return _made(digest, lambda part: trim_clip(path, part, found.span, stop=stop, encoders=FOR_US), stop)
-
-
-def _made(digest: str, make: Callable[[Path], object], stop: Stop) -> Path:
-    """The file of that name, which `make` writes unless it is there: by one node at a time, whole or not at all."""
-    path = _folder() / f"{digest[:24]}.mp4"
-    with alone_with(path, stop):
-        if not path.exists():
-            with whole(path) as part:
-                make(part)
-    return path
-
-
-def _folder() -> Path:
-    folder = host.results_folder() / LOADED_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    path, span = found.clip.path, found.span
+    return made_once(key_of(path, span), lambda part: trim_clip(path, part, span, stop=stop, encoders=FOR_US), stop)

@@ -1,8 +1,8 @@
 """Which files may be read, and what a result file is called: rules for names that nobody vouches for.
 
 A workflow may name any file, the gateway may call a task anything. What counts is where a path leads once every link
-is followed. Names that mean something else on another system are refused on all of them, so that a workflow behaves
-the same everywhere.
+is followed. Names of devices are refused on every system, so that a workflow behaves the same everywhere; those that
+Windows alone reads in its own way, there only: elsewhere people have such files.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def find_media(name: str, folders: Mapping[str, Path]) -> Path:
 
 def require_inside(path: Path, roots: Iterable[Path]) -> Path:
     """The real path of a readable file in one of `roots`, once every link is followed. Raises PathForbidden."""
+    roots = list(roots)
     shown = _shown(path.name)
     try:
         # Not strict: whether a forbidden file exists is nobody's business.
@@ -69,6 +70,11 @@ def require_inside(path: Path, roots: Iterable[Path]) -> Path:
         mode = real.stat().st_mode if inside else 0
     except (OSError, ValueError):
         raise PathForbidden(f"There is no file {shown} that can be read. Choose or upload it again.") from None
+    if not inside and _is_linked(path, roots):
+        raise PathForbidden(
+            f"{shown} is a link to a place outside ComfyUI's input, output and temp folder; links are followed only "
+            "within them. Copy the file itself to the input folder or upload it."
+        )
     if not inside:
         raise PathForbidden(
             f"{shown} does not lie in ComfyUI's input, output or temp folder. Copy it to the input folder or upload it."
@@ -78,7 +84,16 @@ def require_inside(path: Path, roots: Iterable[Path]) -> Path:
     return real
 
 
-def _parts_of(name: str) -> list[str]:
+def _is_linked(path: Path, roots: list[Path]) -> bool:
+    """Whether a path, or a folder on the way to it from one of `roots`, is a link."""
+    steps = [step for root in roots for step in (path, *path.parents) if root in step.parents]
+    try:
+        return any(step.is_symlink() for step in steps)
+    except OSError:
+        return False
+
+
+def _parts_of(name: str, windows: bool = os.name == "nt") -> list[str]:
     """The folders and the file of a relative name; `\\` separates too, as in workflows made on Windows."""
     if not name.strip():
         raise PathForbidden("No file is named. Choose or upload one.")
@@ -87,25 +102,25 @@ def _parts_of(name: str) -> list[str]:
         problem = "is too long to be a file name"
     elif any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         problem = "has control characters in it"
-    elif re.match(r"[\\/~]|[A-Za-z]:", name):
+    elif re.match(r"[\\/]|[A-Za-z]:[\\/]", name) or (windows and re.match(r"[A-Za-z]:", name)):
         problem = "is not a name inside ComfyUI's input folder"
     parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
-    problem = problem or next(filter(None, map(_problem_of_part, parts)), None)
+    problem = problem or next(filter(None, (_problem_of_part(part, windows) for part in parts)), None)
     if problem or not parts:
         raise PathForbidden(f"{_shown(name)} {problem or 'names no file'}. Choose or upload a file.")
     return parts
 
 
-def _problem_of_part(part: str) -> str | None:
+def _problem_of_part(part: str, windows: bool) -> str | None:
     if part == "..":
         return "leads out of its folder"
-    if part[1:2] == ":":
+    if windows and part[1:2] == ":":
         return "names a drive on Windows"
-    if part[-1] in ". " or part[0] == " ":
+    if windows and (part[-1] in ". " or part[0] == " "):
         return "begins or ends with a blank or dot, which names another file on Windows"
     if _RESERVED.fullmatch(part.partition(".")[0].rstrip(" ")):
         return "is the name of a device on Windows"
-    if os.name == "nt" and re.search(r'[:*?"<>|]', part):
+    if windows and re.search(r'[:*?"<>|]', part):
         return "has characters in it that no file name has on Windows"
     return None
 

@@ -19,6 +19,7 @@ from nodes.comfyui import host, loading
 from nodes.media.decode import decode_frames
 from nodes.media.encode import trim_clip
 from nodes.media.forecast import Forecast
+from nodes.media.probe import probe
 from nodes.stopping import Stopped
 from tests.host.outcomes import PromptRefused
 from tests.support import clips
@@ -159,7 +160,7 @@ def test_the_video_output_is_the_part_with_its_sound(comfy: Comfy) -> None:
     stored(comfy)
     outcome = load(comfy, file="clip.mp4", start=0.5, every_nth=2, max_frames=8, max_side=32).ok()
     path = stored_file(outcome.kept("10"))
-    assert path is not None and path.is_relative_to(host.results_folder())
+    assert path is not None and path.is_relative_to(host.temp_folder()), "the gallery shows what people made"
     frames = decode_frames(path)
     assert near(torch.from_numpy(frames.pixels), range(12, 28, 2)) and frames.fps == 12
     assert frames.pixels.shape[1:3] == (24, 32) == outcome.kept("11").shape[1:3]
@@ -214,9 +215,53 @@ def test_frames_too_many_for_memory_are_refused_with_what_would_fit(
 
 def test_only_what_is_linked_is_decoded_or_written(comfy: Comfy, decoded_pictures: list[Any]) -> None:
     stored(comfy)
-    comfy.run({"1": load_video(file="clip.mp4", start=0.5), "2": keep("1", COUNT), "3": keep("1", RATE)}).ok()
+    comfy.run({"1": load_video(file="clip.mp4"), "2": keep("1", COUNT), "3": keep("1", RATE)}).ok()
     assert len(decoded_pictures) <= 1
-    assert not (host.results_folder() / "loaded").exists()
+    assert not list(host.temp_folder().rglob("*.mp4"))
+
+
+# The player
+
+
+def shown_on(outcome: Outcome, node_id: str = "1") -> Path:
+    (entry,) = outcome.ok().history["outputs"][node_id]["images"]
+    folders = {"output": host.output_folder(), "temp": host.temp_folder(), "input": host.input_folder()}
+    return folders[entry["type"]].joinpath(entry["subfolder"], entry["filename"])
+
+
+def test_the_player_shows_the_part_that_was_loaded(comfy: Comfy) -> None:
+    stored(comfy)
+    prompt = {"1": load_video(file="clip.mp4", start=0.5, every_nth=2, max_frames=8), "2": keep("1", COUNT)}
+    shown = shown_on(comfy.run(prompt))
+    frames = decode_frames(shown)
+    assert near(torch.from_numpy(frames.pixels), range(12, 28, 2), most=4) and frames.fps == 12
+    assert probe(shown).has_audio and shown.is_relative_to(host.temp_folder())
+
+
+def test_the_player_shows_the_file_that_is_handed_on_where_there_is_one(comfy: Comfy) -> None:
+    stored(comfy)
+    outcome = load(comfy, file="clip.mp4", start=0.5)
+    assert shown_on(outcome) == stored_file(outcome.kept("10"))
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.avi"])
+def test_the_player_shows_a_small_copy_of_what_browsers_do_not_play(comfy: Comfy, name: str) -> None:
+    path = comfy.base / "input" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = clips.numbered_pictures(3, 1280, 720)
+    clips.write_clip(path, frames, "ffv1")
+    outcome = load(comfy, file=name)
+    copy = probe(shown_on(outcome))
+    assert (copy.codec, copy.pixel_format, copy.width, copy.frame_count) == ("h264", "yuv420p", 512, 3)
+    assert stored_file(outcome.kept("10")) == path, "what is handed on is the file itself"
+
+
+def test_the_player_shows_a_copy_of_what_lies_where_comfyui_shows_no_file(comfy: Comfy, tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere" / "clip.mp4"
+    path.parent.mkdir()
+    path.write_bytes(clip_bytes(count=4))
+    outcome = load(comfy, file_video(path))
+    assert probe(shown_on(outcome)).frame_count == 4 and stored_file(outcome.kept("10")) == path
 
 
 # From another node
@@ -349,7 +394,7 @@ def test_a_part_that_is_gone_from_disk_is_made_again(comfy: Comfy) -> None:
     stored(comfy)
     prompt = {"1": load_video(file="clip.mp4", start=0.5), "2": save("1")}
     comfy.run(prompt).ok()
-    for part in comfy.base.rglob("loaded/*.mp4"):
+    for part in host.temp_folder().rglob("*.mp4"):
         part.unlink()
     saving = save("1")
     saving["inputs"]["filename_prefix"] = "video/again"
@@ -370,7 +415,15 @@ def test_a_page_behind_an_address_is_no_video_and_what_was_there_stays(comfy: Co
     assert "leads to something that is not a video" in load(comfy, url=url).error
     shelf_file(comfy).write_bytes(good)
     assert load(comfy, url=url).ok().kept("15") == FRAMES
-    assert all(path.suffix == ".mp4" for path in (host.results_folder() / "loaded").iterdir())
+    assert {path.suffix for path in host.temp_folder().rglob("*.*")} == {".mp4", ".json"}
+    assert not (host.results_folder() / "loaded").exists(), "the gallery shows what people made"
+
+
+def test_a_file_of_a_name_that_windows_would_not_have_is_loaded(comfy: Comfy) -> None:
+    for name in ("~draft.mp4", " clip.mp4", "a:b.mp4"):
+        stored(comfy, name=name)
+        assert name in host.input_videos()
+        assert load(comfy, file=name).ok().kept("15") == LONG
 
 
 def test_an_address_that_gives_nothing_out_is_named_by_its_host_alone(comfy: Comfy) -> None:
