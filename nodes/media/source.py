@@ -269,7 +269,7 @@ class Source:
             pictures = self.pictures(choose(chain(before, [key], rest)), stop=stop)
             later = (picture for picture in pictures if not before or picture.pts != before[0].pts)
             held = list(_until_shown(later, key.pts))
-            if not held or held[-1].pts != key.pts or _stands_alone(held[-1]):
+            if held and held[-1].pts == key.pts and _stands_alone(held[-1]):
                 yield from held
                 yield from later
                 return
@@ -461,7 +461,7 @@ def _until_shown(pictures: Iterator[VideoFrame], time: int) -> Iterator[VideoFra
 
 
 def _stands_alone(picture: VideoFrame) -> bool:
-    return bool(picture.key_frame) or picture.pict_type == PictureType.I
+    return (bool(picture.key_frame) or picture.pict_type == PictureType.I) and not picture.is_corrupt
 
 
 def whole_groups(packets: Iterator[Any], decoder: str) -> Iterator[Any]:
