@@ -55,7 +55,7 @@ class Page:
         else:
             self.tab.text_job(text)
         known = set(self.host.get("/history"))
-        with self.tab.page.expect_response(lambda answer: answer.url.endswith("/prompt")) as answered:
+        with self.tab.page.expect_response(lambda answer: answer.url.endswith("/prompt"), timeout=JOB_MS) as answered:
             self.tab.queue()
         assert answered.value.ok, answered.value.text()
         self.tab.wait_until(lambda: set(self.host.get("/history")) > known, 2 * JOB_MS)
