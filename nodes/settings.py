@@ -14,6 +14,7 @@ import math
 import os
 import re
 import secrets
+import ssl
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -248,13 +249,25 @@ def state_folder(environ: Mapping[str, str] = ENVIRON) -> Path | None:
 
 
 def check_certificates(environ: Mapping[str, str] = ENVIRON) -> None:
-    """Raises SetupError when SSL_CERT_FILE names no file: OpenSSL would go on without it and not say so."""
+    """Raises SetupError when SSL_CERT_FILE names no file of certificates: OpenSSL would go on without and not say so."""
     path = _given(environ, CERTIFICATES_VARIABLE)
-    if path and not Path(path).is_file():
-        raise SetupError(
-            f"{CERTIFICATES_VARIABLE} names a file that is not there",
-            advice="Correct it where ComfyUI is started, or unset it, then restart ComfyUI.",
-        )
+    if not path:
+        return
+    if not Path(path).is_file():
+        problem = "names a file that is not there"
+    else:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except ssl.SSLError:
+            problem = "names a file that holds no certificates"
+        except OSError as refusal:
+            problem = f"names a file that cannot be read ({refusal.strerror})"
+        else:
+            return
+    raise SetupError(
+        f"{CERTIFICATES_VARIABLE} {problem}",
+        advice="Correct it where ComfyUI is started, or unset it, then restart ComfyUI.",
+    )
 
 
 def mask(key: str) -> str:

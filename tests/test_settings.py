@@ -451,3 +451,19 @@ def _everything_said_by(error: BaseException) -> str:
 def test_a_limit_that_makes_no_sense_is_refused_instead_of_guessed(text: str, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="APIMALL_DAILY_CREDITS"):
         settings.load(tmp_path, {"APIMALL_DAILY_CREDITS": text})
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n", b"\0" * 99])
+def test_a_list_of_certificates_that_holds_none_is_named(tmp_path: Path, content: bytes) -> None:
+    """OpenSSL would go on without it, and a company's proxy be refused with the advice to set what is set."""
+    path = tmp_path / "company.pem"
+    path.write_bytes(content)
+    with pytest.raises(SetupError, match="SSL_CERT_FILE names a file that holds no certificates"):
+        settings.check_certificates({"SSL_CERT_FILE": str(path)})
+
+
+def test_a_list_of_certificates_is_taken_and_none_is_needed() -> None:
+    authority = Path(__file__).parent / "guard" / "tls" / "authority.pem"
+    settings.check_certificates({"SSL_CERT_FILE": f" {authority} "})
+    settings.check_certificates({"SSL_CERT_FILE": "  "})
+    settings.check_certificates({})

@@ -49,8 +49,8 @@ def proxies_for(url: str) -> dict[str, str]:
     """
     found = requests.utils.get_environ_proxies(url)
     for scheme, variable in _VARIABLES:
-        if found.get(scheme):
-            return {"https": _usable(found[scheme].strip(), variable)}
+        if given := found.get(scheme, "").strip():
+            return {"https": _usable(given, variable)}
     return {}
 
 

@@ -69,6 +69,12 @@ def test_a_proxy_is_used_in_every_usual_spelling(
     between.close()
 
 
+def test_a_blank_variable_counts_as_unset(reached: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "authority.pem"))
+    monkeypatch.setenv("HTTPS_PROXY", "   ")
+    assert ask() == "vid_1"
+
+
 def test_a_host_in_no_proxy_is_asked_directly(reached: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "authority.pem"))
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890")
