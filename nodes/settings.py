@@ -249,7 +249,7 @@ def state_folder(environ: Mapping[str, str] = ENVIRON) -> Path | None:
 
 
 def check_certificates(environ: Mapping[str, str] = ENVIRON) -> None:
-    """Raises SetupError when SSL_CERT_FILE names no file of certificates: OpenSSL would go on without and not say so."""
+    """Raises SetupError when SSL_CERT_FILE names no file of certificates: OpenSSL would silently go on without."""
     path = _given(environ, CERTIFICATES_VARIABLE)
     if not path:
         return
