@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.host.place import save, text_to_video
+
 if TYPE_CHECKING:
     from tests.host.conftest import StartHost
     from tests.host.real_host import RealHost
@@ -106,6 +108,16 @@ def test_a_host_open_to_everybody_lets_nobody_else_write(start_host: StartHost) 
     read += [ask(host, path) for path in asked]
     assert not [told for _, told in read if NEW_KEY in told]
     assert NEW_KEY not in host.log
+
+
+def test_where_users_are_kept_apart_others_are_sent_no_prompts(start_host: StartHost) -> None:
+    host = start_host(environ={"APIMALL_REHEARSAL": "1"}, arguments=["--multi-user"])
+    host.listen("bob")
+    host.run({"1": text_to_video("a secret of Ann"), "2": save("1")})
+    pushed = [data for event, data in host.sent("bob") if event == "apimallvideo.jobs"]
+    assert [told["job"]["state"] for told in pushed][-1] == "delivered"
+    assert "secret" not in json.dumps([data for _, data in host.sent("bob")])
+    assert json.loads(ask(host, "/apimall/account")[1])["shared"] is True
 
 
 def test_another_machine_may_not_write(start_host: StartHost) -> None:
