@@ -54,6 +54,8 @@ class Charge(str, Enum):
             return "Nothing was sent; no credits were spent."
         if self is Charge.REJECTED:
             return "The gateway rejected the job; no credits were spent."
+        if self is Charge.REFUNDED and refunded == 0:
+            return f"{spent} credits were charged, none refunded yet."
         if self is Charge.REFUNDED:
             back = "not told yet," if refunded is None else _amount(refunded)
             return f"Refunded: {back} of {'the' if used is None else _amount(used)} credits."

@@ -230,7 +230,12 @@ def poll() -> Iterator[Cell]:
     yield Cell(POLL, "404", delivered(), failed("StillRunning", RUNNING, 1, "knows nothing under this", Again.RESUME))
     yield Cell(POLL, "fail:all", failed("TaskFailed", REFUNDED, 1, "Refunded: 30 of 30 credits", Again.NEW), None)
     yield Cell(POLL, "fail:part", failed("TaskFailed", REFUNDED, 1, "Refunded: 15 of 30", Again.SPENT), None)
-    yield Cell(POLL, "fail:later", failed("TaskFailed", REFUNDED, 1, "Refunded: 0 of 30", Again.NEW), None)
+    yield Cell(
+        POLL,
+        "fail:later",
+        failed("TaskFailed", REFUNDED, 1, "30 credits were charged, none refunded yet", Again.NEW),
+        None,
+    )
     yield Cell(POLL, "no-url", delivered(), failed("NotDownloaded", CHARGED, 1, "gives no address", Again.RESUME))
     for fault in ("only-result-urls", "nulls", "long"):
         yield Cell(POLL, fault, delivered(), delivered())

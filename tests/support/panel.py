@@ -135,7 +135,7 @@ class Site:
         """`count` finished jobs more, written in one go: the newest one's row, over and over."""
         self.delivered("one of many, of a length that prompts have: " + "x" * 400)
         names = sorted(COLUMNS - {"id"})
-        changed = {"identity": "identity || '-' || n", "idempotency_key": "idempotency_key || '-' || n"}
+        changed = {name: f"{name} || '-' || n" for name in ("identity", "idempotency_key", "prompt")}
         columns = ", ".join(changed.get(name, name) for name in names)
         with closing(sqlite3.connect(self.folder / "state" / "journal.sqlite3")) as connection, connection:
             connection.execute(

@@ -32,7 +32,19 @@ COMPOSED: dict[str, tuple[str, ...]] = {
     "empty.": tuple(only.value for only in Only if only is not Only.ALL),
     "cost.": tuple(charge.value for charge in Charge),
     "charge.": tuple(charge.value for charge in Charge),
-    "verb.": ("collect", "load", "continue", "use", "download", "copy", "error", "compare", "close", "answer"),
+    "verb.": (
+        "collect",
+        "load",
+        "continue",
+        "use",
+        "download",
+        "copy",
+        "error",
+        "compare",
+        "workflow",
+        "close",
+        "answer",
+    ),
     "account.key_from.": ("environment", "file"),
     "account.key.": ("right", "wrong", "unknown"),
     "estimate.": ("paid", "fetch", "running", "sent", "ended"),
@@ -86,7 +98,7 @@ def test_every_word_of_the_panel_is_there_and_none_is_left_over(language: str) -
 
 def test_every_composed_word_is_accounted_for() -> None:
     begun = {match for text in SCRIPTS.values() for match in re.findall(r"`([a-z_.]+\.)\$\{", text)}
-    assert begun - set(COMPOSED) <= {"error.", "advice."}
+    assert begun - set(COMPOSED) <= {"error.", "advice.", "apimallvideo."}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -154,11 +166,11 @@ def test_there_are_no_other_locale_files() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_settings_of_the_scripts_are_those_of_the_locales(language: str) -> None:
     script = SCRIPTS["extension.js"]
-    ids = re.findall(r'"(apimallvideo\.[A-Z][\w.]+)"', script)
-    assert {name.replace(".", "_") for name in ids} == set(read(f"locales/{language}/settings.json"))
+    ids = re.findall(r'"(?:apimallvideo\.)?([A-Z]\w+\.[A-Z]\w+)"', script + SCRIPTS["ledger.js"])
+    assert {f"apimallvideo_{name.replace('.', '_')}" for name in ids} == set(read(f"locales/{language}/settings.json"))
     if language == "en":
-        for text in flat(read("locales/en/settings.json")).values():
-            assert f'"{text}"' in script
+        for setting in read("locales/en/settings.json").values():
+            assert f'"{setting["name"]}"' in script
 
 
 def test_all_scripts_together_stay_small() -> None:

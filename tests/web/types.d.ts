@@ -88,6 +88,15 @@ interface Saying {
   /** The panel is where to go on. */
   setUp?: boolean;
   remarks?: string[];
+  /** More takes of this job are offered. */
+  takesOf?: number;
+}
+
+/** How the panel is reached from elsewhere. */
+interface PanelDoor {
+  open(): void;
+  /** Shows a job as if it had been clicked. */
+  show(job: number): void;
 }
 
 interface Price {
@@ -133,6 +142,17 @@ interface Day {
 interface Learned {
   credits: number | null;
   seconds: number | null;
+}
+
+/** The list that a card is in. */
+interface Keeper {
+  /** Seconds since the epoch by the server's clock. */
+  now(): number;
+  /** What such jobs took before. */
+  learned(job: Job): Learned;
+  act(path: string, body: unknown): Promise<unknown>;
+  changed(job: Job): void;
+  opened(card: import("../../web/js/card.js").Card): void;
 }
 
 type ComfyExtension = import("@comfyorg/comfyui-frontend-types").ComfyExtension;

@@ -53,18 +53,19 @@ export class AccountCorner {
 		this.element.querySelector(".balance-problem")?.replaceChildren(problem);
 	}
 
-	/** Credits have moved: ask again as soon as the server would ask the gateway again. */
-	refreshBalanceSoon() {
-		this.later ??= setTimeout(() => {
-			this.later = undefined;
-			this.refreshBalance();
-		}, BALANCE_MS);
+	/**
+	 * Credits have moved: shows what is left, if a reply told it, and asks as soon as the server would ask again.
+	 * @param {number} [left]
+	 */
+	credited(left) {
+		if (left !== undefined) this.#showBalance({ credits: left, problem: null, key: "right" });
+		this.end();
+		this.later = setTimeout(() => this.refreshBalance(), BALANCE_MS);
 	}
 
 	/** Ask nothing more. */
 	end() {
 		clearTimeout(this.later);
-		this.later = undefined;
 	}
 
 	/**

@@ -2,13 +2,13 @@
 /** The takes of one thing in the list: what was asked for, how each stands, what it cost, what can be done with it. */
 
 import { addNode, linkNew, NODE_OF_TYPE, POLL_NODE } from "./canvas.js";
-import { draggable, loadNode, scrubbed, video } from "./clip.js";
+import { draggable, loadNode, openWorkflow, release, scrubbed, video } from "./clip.js";
 import { copy } from "./clipboard.js";
 import { compare } from "./compare.js";
-import { armed, bar, h, icon, ids } from "./look.js";
+import { armed, bar, h, icon, ids, tool } from "./look.js";
 import { notice } from "./notices.js";
 import { cost } from "./saying.js";
-import { clipAddress, posterAddress } from "./server.js";
+import { ask, clipAddress, posterAddress } from "./server.js";
 import { moreTakes, newNode } from "./takes.js";
 import { showTrouble } from "./trouble.js";
 import { moment, span, t } from "./words.js";
@@ -26,7 +26,6 @@ const FACES = {
 	closed: ["", "cross"],
 	stalled: ["warn", "question"],
 };
-const MOST_COMPARED = 4;
 
 /** @param {Job} job */
 function face({ state, parked }) {
@@ -35,26 +34,23 @@ function face({ state, parked }) {
 }
 
 export class Card {
-	/**
-	 * @param {() => number} now seconds since the epoch by the server's clock
-	 * @param {(job: Job) => Learned} learned what such jobs took before
-	 * @param {(path: string, body: unknown) => Promise<unknown>} act
-	 */
-	constructor(now, learned, act) {
-		this.now = now;
-		this.act = act;
-		this.learned = learned;
+	/** @param {Keeper} keeper */
+	constructor(keeper) {
+		this.keeper = keeper;
 		this.open = false;
 		/** @type {Job[]} newest first */
 		this.jobs = [];
 		/** @type {number | undefined} */
 		this.chosen = undefined;
+		/** @type {HTMLElement | null} */
+		this.player = null;
 		this.element = h("li.job");
 	}
 
-	/** The take that is looked at: the one chosen, or the newest. */
+	/** The take that is looked at: the one chosen, or a favourite, or the newest. */
 	get job() {
-		return /** @type {Job} */ (this.jobs.find(({ id }) => id === this.chosen) ?? this.jobs[0]);
+		const chosen = this.jobs.find(({ id }) => id === this.chosen) ?? this.jobs.find(({ starred }) => starred);
+		return /** @type {Job} */ (chosen ?? this.jobs[0]);
 	}
 
 	/**
@@ -82,9 +78,14 @@ export class Card {
 	 */
 	show(id) {
 		this.chosen = id;
-		this.open = true;
-		this.#redraw();
+		if (this.open) this.#redraw();
+		else this.#toggle();
 		this.element.scrollIntoView({ block: "nearest" });
+	}
+
+	/** Is looked at no more. */
+	close() {
+		if (this.open) this.#toggle();
 	}
 
 	#redraw() {
@@ -98,17 +99,53 @@ export class Card {
 	#toggle() {
 		this.open = !this.open;
 		this.#redraw();
+		if (this.open) this.keeper.opened(this);
 	}
 
 	#draw() {
 		const { job } = this;
 		const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
 		this.element.className = `job ${tone} ${this.open ? "open" : ""}`;
-		this.element.replaceChildren(
-			h("div.row", this.open && job.file ? null : this.#thumb(shape), this.#facts()),
-			...(this.jobs.length > 1 ? [this.#strip()] : []),
-			...(this.open ? [this.#inside()] : []),
+		const player = this.#player();
+		// A player that leaves the page for a moment would stand still.
+		for (const child of [...this.element.children]) if (child !== player) child.remove();
+		this.element.prepend(
+			h("div.row", this.open && job.file ? null : this.#thumb(shape), this.#facts(), this.#star()),
+			this.jobs.length > 1 ? this.#strip() : "",
 		);
+		if (player?.parentNode !== this.element) this.element.append(player ?? "");
+		this.element.append(this.open ? this.#inside() : "");
+	}
+
+	/** Of the take that is open; the same one as long as that is so, and it plays on whatever else changes. */
+	#player() {
+		const { file, id, prompt } = this.job;
+		const shown = this.open && file ? String(id) : undefined;
+		if (this.player?.dataset.job === shown) return this.player;
+		const before = this.player?.querySelector("video");
+		if (before) release(before);
+		this.player = null;
+		if (!shown) return null;
+		const gone = h("p.small.quiet", { hidden: true }, t("card.file_gone"));
+		const clip = video(String(file), { controls: true, loop: true, poster: posterAddress(id), "aria-label": prompt });
+		clip.addEventListener("error", () => {
+			clip.hidden = true;
+			gone.hidden = false;
+		});
+		this.player = h("div.player", { "data-job": shown }, clip, gone);
+		return this.player;
+	}
+
+	#star() {
+		const { id, file, starred } = this.job;
+		if (!file) return null;
+		const mark = () => {
+			ask(`jobs/${id}/star`, { on: !starred }).then(
+				({ job }) => this.keeper.changed(job),
+				({ message }) => notice("error", message),
+			);
+		};
+		return tool(t("verb.star"), "star", { "data-verb": "star", "aria-pressed": String(starred), click: mark });
 	}
 
 	/** @param {string} shape */
@@ -134,9 +171,9 @@ export class Card {
 	/** How far a running job would be if it took as long as such jobs did before; never whole. */
 	#fraction() {
 		const { job } = this;
-		const { seconds } = this.learned(job);
+		const { seconds } = this.keeper.learned(job);
 		if (job.state !== "running" || job.accepted_at === null || !seconds) return null;
-		return Math.min(0.95, Math.max(0, (this.now() - job.accepted_at) / seconds));
+		return Math.min(0.95, Math.max(0, (this.keeper.now() - job.accepted_at) / seconds));
 	}
 
 	#facts() {
@@ -171,8 +208,8 @@ export class Card {
 		const { job } = this;
 		if (job.seconds !== null) return t("card.took", { time: span(job.seconds) });
 		if (job.state !== "running" || job.accepted_at === null) return "";
-		const time = span(this.now() - job.accepted_at);
-		const { seconds } = this.learned(job);
+		const time = span(this.keeper.now() - job.accepted_at);
+		const { seconds } = this.keeper.learned(job);
 		return seconds ? t("card.of", { time, about: span(seconds) }) : t("card.for", { time });
 	}
 
@@ -196,7 +233,7 @@ export class Card {
 					click: () => choose(job),
 				},
 				job.file ? poster(job) : icon(shape),
-				h("span.number", String(job.take)),
+				h("span.number", String(job.take), job.starred && icon("star")),
 			);
 			if (job.file) {
 				draggable(button, job);
@@ -211,7 +248,7 @@ export class Card {
 		const made = this.jobs.filter(({ file }) => file);
 		if (made.length < 2) return null;
 		const chosen = [this.job, ...made].filter((job, place, all) => job.file && all.indexOf(job) === place);
-		return this.#verb("compare", () => compare(chosen.slice(0, made.length < MOST_COMPARED ? 2 : 4), this.element));
+		return this.#verb("compare", () => compare(chosen, this.element));
 	}
 
 	/** @param {boolean} all else only what is most likely wanted */
@@ -226,6 +263,7 @@ export class Card {
 			made && this.#verb("continue", () => this.#continue()),
 			all && job.type in NODE_OF_TYPE && this.#verb("use", () => newNode(job, "toast.link_again.detail")),
 			made && this.#download(),
+			made && this.#verb("workflow", () => openWorkflow(String(job.file))),
 			all && job.parked && job.state !== "completed" && this.#close(),
 			all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
 			job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
@@ -252,19 +290,10 @@ export class Card {
 
 	#inside() {
 		const { job } = this;
-		const gone = h("p.small.quiet", { hidden: true }, t("card.file_gone"));
-		const player = job.file ? video(job.file, { controls: true, loop: true }) : null;
-		player?.setAttribute("aria-label", job.prompt);
-		player?.addEventListener("error", () => {
-			player.hidden = true;
-			gone.hidden = false;
-		});
 		return h(
 			"div.inside",
-			player,
-			gone,
 			this.#verbs(true),
-			job.type in NODE_OF_TYPE && !job.unfinished && moreTakes(job, this.jobs, this.learned(job).credits),
+			job.type in NODE_OF_TYPE && !job.parked && moreTakes(job, this.jobs, this.keeper.learned(job).credits),
 			job.parked && job.state === "sent" && this.#answer(),
 			ids(["card.task", job.task_id], ["card.model", job.model], ["card.file", job.file]),
 		);
@@ -290,7 +319,7 @@ export class Card {
 	 * @param {unknown} body
 	 */
 	#settle(verb, body) {
-		this.act(`jobs/${this.job.id}/${verb}`, body).catch(({ message }) => notice("error", message));
+		this.keeper.act(`jobs/${this.job.id}/${verb}`, body).catch(({ message }) => notice("error", message));
 	}
 
 	#continue() {

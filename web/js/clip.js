@@ -1,6 +1,7 @@
 // @ts-check
 /** A finished clip as a thing: to be played, skimmed, and dragged onto the canvas. */
 
+import { app } from "../../../scripts/app.js";
 import { addNode, canvasPoint, LOAD_NODE } from "./canvas.js";
 import { h } from "./look.js";
 import { clipAddress } from "./server.js";
@@ -17,6 +18,15 @@ export function loadNode(job, at) {
 }
 
 /**
+ * Opens the workflow that a clip was made with, as if its file were let go over the canvas.
+ * @param {string} file
+ */
+export async function openWorkflow(file) {
+	const answer = await fetch(clipAddress(file));
+	await app.handleFile(new File([await answer.blob()], file, { type: "video/mp4" }));
+}
+
+/**
  * @param {string} file
  * @param {Given} given
  */
@@ -24,6 +34,16 @@ export function video(file, given) {
 	const element = h("video", { preload: "metadata", playsinline: true, ...given });
 	element.src = clipAddress(file);
 	return element;
+}
+
+/**
+ * Takes a player away; left alone, the browser would go on loading what it plays.
+ * @param {HTMLVideoElement} element
+ */
+export function release(element) {
+	element.removeAttribute("src");
+	element.load();
+	element.remove();
 }
 
 /**
@@ -43,10 +63,7 @@ export function scrubbed(frame, file) {
 	};
 	const leave = () => {
 		clearTimeout(waiting);
-		shown?.remove();
-		// Without this the browser keeps loading it.
-		shown?.removeAttribute("src");
-		shown?.load();
+		if (shown) release(shown);
 		shown = undefined;
 	};
 	frame.addEventListener("pointerenter", (event) => {

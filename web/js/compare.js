@@ -1,17 +1,19 @@
 // @ts-check
-/** Two or four takes side by side, on one clock. */
+/** Up to four takes side by side, on one clock. */
 
-import { loadNode, video } from "./clip.js";
+import { loadNode, release, video } from "./clip.js";
 import { h, icon } from "./look.js";
 import { cost } from "./saying.js";
+import { clipAddress } from "./server.js";
 import { t } from "./words.js";
 
 /** Seconds that two clips may be apart before one is set right. */
 const APART_SECONDS = 0.06;
 const FRAME_SECONDS = 1 / 24;
+const MOST_TILES = 4;
 
 /**
- * @param {Job[]} jobs with their files
+ * @param {Job[]} jobs with their files; the first of them are shown first
  * @param {HTMLElement} near an element of the panel: the dialog shares its look
  */
 export function compare(jobs, near) {
@@ -21,8 +23,10 @@ export function compare(jobs, near) {
 }
 
 class LightTable {
-	/** @param {Job[]} jobs */
-	constructor(jobs) {
+	/** @param {Job[]} made */
+	constructor(made) {
+		this.made = made;
+		const jobs = made.slice(0, MOST_TILES);
 		this.videos = jobs.map(({ file }) =>
 			video(String(file), { muted: true, loop: true, preload: "auto", tabindex: -1 }),
 		);
@@ -49,7 +53,7 @@ class LightTable {
 				this.#button("compare.back", () => this.#step(-1)),
 				this.#button("compare.forth", () => this.#step(1)),
 				this.clock,
-				jobs.length === 2 && this.#wiping(),
+				this.#wiping(),
 				this.#button("trouble.close", close),
 			),
 		);
@@ -61,6 +65,23 @@ class LightTable {
 	 * @param {number} place
 	 */
 	#tile(job, place) {
+		const price = h("span.quiet", cost(job));
+		const choose = () => {
+			const [first] = this.videos;
+			const [at, isPlaying] = [first?.currentTime ?? 0, !first?.paused];
+			job = /** @type {Job} */ (this.made[takes.selectedIndex]);
+			price.textContent = cost(job);
+			clip.addEventListener("loadedmetadata", () => this.#seek(at), { once: true });
+			clip.src = clipAddress(String(job.file));
+			if (isPlaying) clip.play().catch(() => {});
+		};
+		const clip = /** @type {HTMLVideoElement} */ (this.videos[place]);
+		const takes = h(
+			"select",
+			{ "aria-label": t("compare.which"), change: choose },
+			...this.made.map(({ take }) => h("option", t("card.take", { take }))),
+		);
+		takes.selectedIndex = place;
 		const use = () => {
 			this.dialog.close();
 			loadNode(job);
@@ -72,11 +93,11 @@ class LightTable {
 		};
 		return h(
 			"figure",
-			this.videos[place],
+			clip,
 			h(
 				"figcaption",
-				h("b", t("card.take", { take: job.take })),
-				h("span.quiet", cost(job)),
+				takes,
+				price,
 				h("label", h("input", { type: "checkbox", change: hear }), t("compare.sound")),
 				h("button", { title: t("compare.use.tip"), click: use }, t("compare.use")),
 			),
@@ -149,7 +170,7 @@ class LightTable {
 	/** @param {KeyboardEvent} event */
 	#key(event) {
 		const target = /** @type {HTMLElement} */ (event.target);
-		if (target.matches("input[type=range]")) return;
+		if (target.matches("input[type=range], select")) return;
 		if (event.key === "ArrowLeft") this.#step(-1);
 		else if (event.key === "ArrowRight") this.#step(1);
 		else if (event.key === " " && !target.matches("button, input")) this.#toggle();
@@ -159,10 +180,7 @@ class LightTable {
 
 	#end() {
 		cancelAnimationFrame(this.frame);
-		for (const each of this.videos) {
-			each.removeAttribute("src");
-			each.load();
-		}
+		for (const each of this.videos) release(each);
 		this.dialog.remove();
 	}
 }

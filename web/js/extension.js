@@ -3,6 +3,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { isOurs } from "./canvas.js";
+import { DAILY_CREDITS } from "./ledger.js";
 import { Lines } from "./line.js";
 import { Messenger } from "./messenger.js";
 import { Panel } from "./panel.js";
@@ -10,15 +11,14 @@ import { on, onJob, onTold } from "./server.js";
 import { loadWords } from "./words.js";
 
 const TAB = "apimallvideo.jobs";
-/** Read by the server before a job is sent. */
-const DAILY_CREDITS = "apimallvideo.Budget.DailyCredits";
 const LIMIT = { type: /** @type {const} */ ("number"), attrs: { min: 0, step: 10 }, defaultValue: 0 };
 const FRESH_WIDTH_PX = 340;
 const FRESH_ROWS_PX = 40;
 
-const lines = new Lines(openPanel);
 const panel = new Panel({ count: showCount, changed: () => lines.forget() });
-const messenger = new Messenger({ open: openPanel, show: (job) => panel.show(job) });
+const door = { open: openPanel, show: (/** @type {number} */ job) => panel.show(job) };
+const lines = new Lines(door);
+const messenger = new Messenger(door);
 
 /** ComfyUI's keeper of side bar tabs; older front ends have its verbs on the manager itself. */
 function tabs() {
@@ -35,11 +35,19 @@ function showCount(unfinished) {
 	if (tab) tab.iconBadge = () => (unfinished ? String(unfinished) : null);
 }
 
+/**
+ * ComfyUI takes name and tooltip from `locales/`, in English as well; here a tooltip only says that there is one.
+ * @param {string} name
+ */
+function named(name) {
+	return { name, tooltip: name };
+}
+
 /** @param {string[]} of */
-function toggle([id = "", name = "", tooltip]) {
+function toggle([id = "", name = ""]) {
 	const type = /** @type {const} */ ("boolean");
 	const category = ["API Mall Video", ...id.split(".")];
-	return { id: `apimallvideo.${id}`, name, tooltip, category, type, defaultValue: true };
+	return { id: `apimallvideo.${id}`, ...named(name), category, type, defaultValue: true };
 }
 
 function openPanel() {
@@ -63,37 +71,23 @@ app.registerExtension({
 	name: "apimallvideo.panel",
 	settings: [
 		...[
-			[
-				"Nodes.ShowEstimate",
-				"Show price, state and result on the node",
-				"A line on each node of this pack. It is not saved with the workflow.",
-			],
-			["Clips.Workflow", "Write the workflow into clips", "Dropped on the canvas, a clip opens it. Uploads hold none."],
-			["Messages.Paying", "Say what a prompt will newly pay", "When it is queued, from what such jobs cost before."],
-			["Messages.Failed", "Say when a job failed", "With what it cost and what to do now."],
-			[
-				"Messages.Stopped",
-				"Say what becomes of a job after an interrupt",
-				"A job that was sent goes on and is paid for.",
-			],
-			[
-				"Messages.Arrived",
-				"Say when a clip came that nobody waited for",
-				"It is in the panel, and was paid for already.",
-			],
+			["Nodes.ShowEstimate", "Show price, state and result on the node"],
+			["Clips.Workflow", "Write the workflow into clips"],
+			["Messages.Paying", "Say what a prompt will newly pay"],
+			["Messages.Failed", "Say when a job failed"],
+			["Messages.Stopped", "Say what becomes of a job after an interrupt"],
+			["Messages.Arrived", "Say when a clip came that nobody waited for"],
 		].map(toggle),
 		{
 			...LIMIT,
 			id: DAILY_CREDITS,
-			name: "Most credits a day (0: no limit)",
-			tooltip: "A job that would pass this is refused before it is sent. Days end at midnight of the ComfyUI machine.",
+			...named("Most credits a day (0: no limit)"),
 			category: ["API Mall Video", "Budget", "Credits"],
 		},
 		{
 			...LIMIT,
 			id: "apimallvideo.Budget.PromptCredits",
-			name: "Most new credits a prompt (0: no limit)",
-			tooltip: "Above it, or while a price is not known, a prompt pays nothing.",
+			...named("Most new credits a prompt (0: no limit)"),
 			category: ["API Mall Video", "Budget", "Prompt"],
 		},
 	],
@@ -109,7 +103,10 @@ app.registerExtension({
 			destroy: () => panel.destroy(),
 		});
 		on("promptQueueing", () => messenger.queueing(lines.paying()));
-		on("promptQueued", () => messenger.queued(lines.paying()));
+		on("promptQueued", (queued) => {
+			messenger.queued(lines.paying());
+			lines.queued(queued?.batchCount ?? 1);
+		});
 		setInterval(() => lines.tick(), 1000);
 	},
 	nodeCreated(node) {

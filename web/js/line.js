@@ -27,9 +27,9 @@ function isLive({ phase }) {
 
 /** The lines of all nodes; what the server said is kept until a job moves or the account changes. */
 export class Lines {
-	/** @param {() => void} openPanel */
-	constructor(openPanel) {
-		this.openPanel = openPanel;
+	/** @param {PanelDoor} panel */
+	constructor(panel) {
+		this.panel = panel;
 		this.memory = new Memory();
 		/** @type {Set<Line>} */
 		this.all = new Set();
@@ -75,6 +75,14 @@ export class Lines {
 	forget() {
 		this.answers.clear();
 		for (const line of this.all) line.settle(true);
+	}
+
+	/** @param {number} runs of the workflow were queued at once */
+	queued(runs) {
+		for (const line of this.all) {
+			line.runs = line.node.mode === 0 ? runs : 1;
+			line.show();
+		}
 	}
 
 	/** The nodes have got their values. */
@@ -123,6 +131,7 @@ class Line {
 		this.lines = lines;
 		this.asked = "";
 		this.said = "";
+		this.runs = 1;
 		/** @type {Standing | undefined} */
 		this.standing = undefined;
 		this.element = document.createElement("div");
@@ -213,10 +222,20 @@ class Line {
 	/** Says what is known without asking. */
 	show() {
 		const told = this.#lastWord();
-		if (told) this.#say(ofRun(told, Date.now() / 1000));
+		if (told) this.#say(this.#withTakes(ofRun(told, Date.now() / 1000), told.at(-1)?.job));
 		// While one types, the old answer stays in grey.
 		else if (this.standing || !isPaid(this.node)) this.#say(estimated(this.standing, isPaid(this.node)));
 		else this.body.classList.add("stale");
+	}
+
+	/**
+	 * Run several times at once, one take is one job: perhaps more takes were meant.
+	 * @param {Saying} saying
+	 * @param {Job | null} [job]
+	 */
+	#withTakes(saying, job) {
+		if (this.runs < 2 || saying.trouble || !job?.type || !("take" in this.values())) return saying;
+		return { ...saying, note: t("line.one_job", { runs: this.runs }), takesOf: job.id };
 	}
 
 	tick() {
@@ -268,10 +287,15 @@ class Line {
 		const key = JSON.stringify(saying);
 		if (key === this.said) return;
 		this.said = key;
-		const { tone, head, note, fraction, rehearsal, trouble, job, setUp } = saying;
+		const { tone, head, note, fraction, rehearsal, trouble, job, setUp, takesOf } = saying;
 		const full = [head, note, ...(saying.remarks ?? [])].filter(Boolean).join("\n");
-		const open = () => (setUp ? this.lines.openPanel() : showTrouble(job ?? 0, this.body, trouble));
-		const button = (trouble || setUp) && h("button", { click: open }, t(setUp ? "line.set_up" : "line.details"));
+		const open = () => {
+			if (trouble) showTrouble(job ?? 0, this.body, trouble);
+			else this.lines.panel.open();
+			if (takesOf) this.lines.panel.show(takesOf);
+		};
+		const label = trouble ? "line.details" : setUp ? "line.set_up" : takesOf && "takes.title";
+		const button = label && h("button", { click: open }, t(label));
 		this.body.className = `line ${tone}`;
 		this.body.replaceChildren(
 			h(

@@ -16,7 +16,7 @@ function wanted(kind) {
 }
 
 export class Messenger {
-	/** @param {{ open: () => void, show: (job: number) => void }} panel */
+	/** @param {PanelDoor} panel */
 	constructor(panel) {
 		this.panel = panel;
 		/** @type {Set<string>} */

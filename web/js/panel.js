@@ -9,16 +9,20 @@ import { h, icon, keepKeys, loadLook, shadowOf, tool } from "./look.js";
 import { ask, EXPORT_ADDRESS, onDoubt, onJob } from "./server.js";
 import { loadWords, number, t } from "./words.js";
 
-const FILTERS = /** @type {const} */ (["all", "unfinished", "uncertain", "failed"]);
 const SUMS_PAUSE_MS = 1500;
 const TYPED_MS = 300;
+const DAY_SECONDS = 86_400;
+const MOST_JOBS_AT_ONCE = 100;
+/** Each has a player; those of the light table and the one that is skimmed come to it. */
+const MOST_OPEN = 4;
 
-/** @type {Record<typeof FILTERS[number], (job: Job) => boolean>} */
+/** @type {Record<string, (job: Job) => boolean>} */
 const FITS = {
 	all: () => true,
 	unfinished: (job) => job.unfinished,
 	uncertain: (job) => job.unfinished && job.charge === "uncertain",
 	failed: (job) => ["failed", "rejected", "expired"].includes(job.state),
+	starred: (job) => job.starred,
 };
 
 export class Panel {
@@ -30,15 +34,21 @@ export class Panel {
 		/** @type {Map<string, Card>} by what takes have in common */
 		this.cards = new Map();
 		/** @type {Map<string, Learned>} */
-		this.learned = new Map();
-		/** @type {typeof FILTERS[number]} */
+		this.kinds = new Map();
+		/** @type {Card[]} */
+		this.open = [];
 		this.only = "all";
 		this.text = "";
+		this.type = "";
+		/** @type {number | null} when it began, in seconds since the epoch */
+		this.day = null;
 		/** @type {number | null} */
 		this.nextBefore = null;
 		this.clockOffset = 0;
 		this.ready = false;
 		this.request = 0;
+		/** @type {number | null} */
+		this.asked = null;
 		/** @type {(() => void)[]} */
 		this.endings = [];
 	}
@@ -56,10 +66,13 @@ export class Panel {
 		await Promise.all([loadWords(), loadLook()]);
 		root.append(this.#frame());
 		const clock = setInterval(() => this.#tick(), 1000);
+		const near = new IntersectionObserver(([seen]) => seen?.isIntersecting && this.#more(), { rootMargin: "900px" });
+		if (this.older) near.observe(this.older);
 		this.endings = [
 			onJob((told) => this.#hear(told)),
-			onDoubt(() => this.refresh()),
+			onDoubt(() => this.refresh(false)),
 			() => clearInterval(clock),
+			() => near.disconnect(),
 			() => clearTimeout(this.sumsTimer),
 			() => this.account?.end(),
 		];
@@ -88,6 +101,7 @@ export class Panel {
 
 	destroy() {
 		for (const end of this.endings.splice(0)) end();
+		for (const card of this.cards.values()) card.close();
 		this.cards.clear();
 		this.jobs.clear();
 	}
@@ -132,18 +146,25 @@ export class Panel {
 	}
 
 	#filters() {
-		const choose = (/** @type {typeof FILTERS[number]} */ only) => {
+		const choose = (/** @type {string} */ only) => {
 			this.only = only;
 			this.refresh();
 		};
 		return h(
 			"fieldset.filters",
 			h("legend.unseen", t("filter.title")),
-			...FILTERS.map((only) =>
+			...Object.keys(FITS).map((only) =>
 				h(
 					"label",
-					h("input.unseen", { type: "radio", name: "only", checked: only === this.only, change: () => choose(only) }),
-					t(`filter.${only}`),
+					{ title: t(`filter.${only}`) },
+					h("input.unseen", {
+						type: "radio",
+						name: "only",
+						"aria-label": t(`filter.${only}`),
+						checked: only === this.only,
+						change: () => choose(only),
+					}),
+					only === "starred" ? icon("star") : t(`filter.${only}`),
 					only === "unfinished" && this.unfinished,
 				),
 			),
@@ -151,24 +172,40 @@ export class Panel {
 	}
 
 	#query() {
-		return new URLSearchParams({ only: this.only, text: this.text });
+		const { only, text, type, day } = this;
+		return new URLSearchParams({ only, text, type, ...(day !== null && { day: String(day) }) });
 	}
 
-	/** Finds jobs by their words, and shows them as a list or as large tiles. */
+	/** @param {Job} job is it among what is asked for? What its words are is known to the server alone. */
+	#fits(job) {
+		const isOfDay = this.day === null || Math.floor((job.created_at - this.day) / DAY_SECONDS) === 0;
+		return FITS[this.only]?.(job) && (!this.type || job.type === this.type) && isOfDay;
+	}
+
+	/** Finds jobs by their words, type and day, and shows them as a list or as large tiles. */
 	#search() {
 		const find = () => {
 			clearTimeout(this.finding);
 			this.finding = setTimeout(() => {
 				this.text = field.value.trim();
+				this.type = type.value;
+				this.day = day.value ? new Date(`${day.value}T00:00`).getTime() / 1000 : null;
 				this.refresh();
 			}, TYPED_MS);
 		};
 		const field = h("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), input: find });
+		const day = h("input", { type: "date", title: t("filter.day"), "aria-label": t("filter.day"), change: find });
+		const type = h(
+			"select",
+			{ "aria-label": t("filter.type"), change: find },
+			h("option", { value: "" }, t("filter.type")),
+			...Object.keys(NODE_OF_TYPE).map((value) => h("option", { value }, t(`type.${value}`))),
+		);
 		const tiles = tool(t("gallery"), "film", {
 			"aria-pressed": "false",
 			click: () => tiles.setAttribute("aria-pressed", String(this.list?.classList.toggle("gallery"))),
 		});
-		return h("div.search", field, tiles);
+		return h("div.search", field, tiles, type, day);
 	}
 
 	/**
@@ -191,14 +228,18 @@ export class Panel {
 		this.#arrange();
 	}
 
-	/** Reads the first page and the sums anew. */
-	async refresh() {
+	/**
+	 * Reads the first page and the sums anew.
+	 * @param {boolean} [otherwise] something else is asked for; else what was read beyond that page stays
+	 */
+	async refresh(otherwise = true) {
 		const request = ++this.request;
 		try {
 			const page = await ask(`jobs?${this.#query()}`);
 			if (request !== this.request) return;
-			this.jobs.clear();
-			this.#take(page);
+			const beyond = [...this.jobs.values()].filter(({ id }) => !otherwise && id < (page.next_before ?? 0));
+			this.jobs = new Map(beyond.map((job) => [job.id, job]));
+			this.#take(page, beyond.length ? this.nextBefore : page.next_before);
 			this.#refreshSums();
 		} catch (refused) {
 			if (request === this.request) this.#complain(refused);
@@ -206,38 +247,76 @@ export class Panel {
 	}
 
 	async #more() {
-		const request = this.request;
-		const page = await ask(`jobs?${this.#query()}&before=${this.nextBefore}`).catch((refused) =>
+		const { request, nextBefore } = this;
+		if (nextBefore === null || this.asked === nextBefore) return;
+		this.asked = nextBefore;
+		const page = await ask(`jobs?${this.#query()}&before=${nextBefore}&limit=${MOST_JOBS_AT_ONCE}`).catch((refused) =>
 			this.#complain(refused),
 		);
-		if (page && request === this.request) this.#take(page);
+		this.asked = null;
+		if (page && request === this.request) this.#take(page, page.next_before);
 	}
 
-	/** @param {{ jobs: Job[], next_before: number | null, unfinished: number, now: number }} page */
-	#take(page) {
+	/**
+	 * @param {{ jobs: Job[], unfinished: number, now: number }} page
+	 * @param {number | null} nextBefore where it goes on
+	 */
+	#take(page, nextBefore) {
 		this.clockOffset = page.now - Date.now() / 1000;
-		this.nextBefore = page.next_before;
+		this.nextBefore = nextBefore;
 		for (const job of page.jobs) this.jobs.set(job.id, job);
 		this.#count(page.unfinished);
 		this.#arrange();
 	}
 
-	/** @param {{ job: Job, unfinished: number }} told */
-	#hear({ job: moved, unfinished }) {
+	/** @param {{ job: Job, unfinished: number, credits?: number }} told */
+	#hear({ job: moved, unfinished, credits }) {
 		// Where users are kept apart, what is pushed to all of them holds no prompt: it is read by who may read it.
 		const job = moved.prompt === null ? { ...moved, prompt: this.jobs.get(moved.id)?.prompt ?? "" } : moved;
 		if (moved.prompt === null && !job.prompt) this.refresh();
 		this.#count(unfinished);
 		this.#refreshSums();
-		this.account?.refreshBalanceSoon();
-		const inReach = this.nextBefore === null || job.id >= this.nextBefore;
-		if (!FITS[this.only](job)) this.jobs.delete(job.id);
-		else if ((inReach && !this.text) || this.jobs.has(job.id)) this.jobs.set(job.id, job);
+		this.account?.credited(credits);
+		this.#keep(job);
 		if (!job.unfinished) {
 			this.spoken?.replaceChildren(`${t(`state.${job.state}`)}: ${job.prompt.slice(0, 80)}`);
-			this.learned.clear();
+			this.kinds.clear();
 		}
 		this.#arrange();
+	}
+
+	/** @param {Job} job */
+	#keep(job) {
+		const inReach = this.nextBefore === null || job.id >= this.nextBefore;
+		if (!this.#fits(job)) this.jobs.delete(job.id);
+		else if ((inReach && !this.text) || this.jobs.has(job.id)) this.jobs.set(job.id, job);
+	}
+
+	// What its cards ask of it
+
+	/** Seconds since the epoch by the server's clock. */
+	now() {
+		return Date.now() / 1000 + this.clockOffset;
+	}
+
+	/**
+	 * @param {string} path
+	 * @param {unknown} body
+	 */
+	async act(path, body) {
+		return this.account?.act(path, body);
+	}
+
+	/** @param {Job} job */
+	changed(job) {
+		this.#keep(job);
+		this.#arrange();
+	}
+
+	/** @param {Card} card closes the one that was opened first, if too many are open */
+	opened(card) {
+		this.open = [...this.open.filter((other) => other.open && other !== card), card];
+		if (this.open.length > MOST_OPEN) this.open[0]?.close();
 	}
 
 	/** Puts takes on their cards and the cards in order, moving only what is out of place: a playing clip plays on. */
@@ -248,18 +327,16 @@ export class Panel {
 			series.set(job.series, [...(series.get(job.series) ?? []), job]);
 		}
 		const ordered = [...series].map(([name, jobs]) => {
-			const card =
-				this.cards.get(name) ??
-				new Card(
-					() => Date.now() / 1000 + this.clockOffset,
-					(job) => this.#learn(job),
-					async (path, body) => this.account?.act(path, body),
-				);
+			const card = this.cards.get(name) ?? new Card(this);
 			this.cards.set(name, card);
 			card.update(jobs);
 			return card;
 		});
-		for (const name of this.cards.keys()) if (!series.has(name)) this.cards.delete(name);
+		for (const [name, card] of this.cards) {
+			if (series.has(name)) continue;
+			card.close();
+			this.cards.delete(name);
+		}
 		const wanted = new Set(ordered.map((card) => card.element));
 		for (const child of [...(this.list?.children ?? [])]) {
 			if (!wanted.has(/** @type {HTMLLIElement} */ (child))) child.remove();
@@ -271,7 +348,7 @@ export class Panel {
 		this.#showWanted();
 		if (this.older) this.older.hidden = this.nextBefore === null;
 		this.rest?.replaceChildren(
-			...(ordered.length ? [] : [this.only === "all" && !this.text ? this.#lesson() : this.#nothing()]),
+			...(ordered.length ? [] : [this.only === "all" && !this.#isSearching() ? this.#lesson() : this.#nothing()]),
 		);
 	}
 
@@ -279,21 +356,25 @@ export class Panel {
 	 * What jobs like this one took, from those that are listed: asked of nobody.
 	 * @param {Job} job
 	 */
-	#learn(job) {
+	learned(job) {
 		const kind = kindOf(job);
-		const known = this.learned.get(kind);
+		const known = this.kinds.get(kind);
 		if (known) return known;
 		const like = [...this.jobs.values()].filter((other) => other.file && kindOf(other) === kind);
 		const learned = {
 			credits: middle(like.flatMap((job) => job.credits_used ?? [])),
 			seconds: middle(like.flatMap((job) => job.seconds ?? [])),
 		};
-		this.learned.set(kind, learned);
+		this.kinds.set(kind, learned);
 		return learned;
 	}
 
+	#isSearching() {
+		return Boolean(this.text || this.type || this.day !== null);
+	}
+
 	#nothing() {
-		return h("div.empty", h("p.quiet", t(this.text ? "search.nothing" : `empty.${this.only}`)));
+		return h("div.empty", h("p.quiet", t(this.#isSearching() ? "search.nothing" : `empty.${this.only}`)));
 	}
 
 	#lesson() {

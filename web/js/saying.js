@@ -26,11 +26,11 @@ export function adviceOf({ kind, advice }) {
 
 /** @param {Charged} of */
 export function chargeOf({ charge, credits_used, credits_refunded }) {
+	const used = credits_used === null ? "?" : number(credits_used);
+	const refunded = credits_refunded === null ? "?" : number(credits_refunded);
+	if (charge === "refunded" && credits_refunded === 0) return t("charge.refunded.none", { used });
 	const stated = credits_used !== null || !knows(`charge.${charge}.unstated`);
-	return t(stated ? `charge.${charge}` : `charge.${charge}.unstated`, {
-		used: number(credits_used ?? 0),
-		refunded: number(credits_refunded ?? 0),
-	});
+	return t(stated ? `charge.${charge}` : `charge.${charge}.unstated`, { used, refunded });
 }
 
 /**

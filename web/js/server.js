@@ -57,7 +57,7 @@ export function on(name, listener) {
 	return () => events.removeEventListener(name, heard);
 }
 
-/** @param {(told: { job: Job, unfinished: number, awaited: boolean }) => void} listener */
+/** @param {(told: { job: Job, unfinished: number, awaited: boolean, credits?: number }) => void} listener */
 export function onJob(listener) {
 	return on("apimallvideo.jobs", listener);
 }
