@@ -8,16 +8,18 @@ import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Request, Response, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 NO_BROWSER = "no browser: neither chromium nor chrome is on the PATH"
 READY_MS = 60_000
 JOB_MS = 60_000
+WINDOW_MS = 3_000
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _READY = "() => window.app?.graph && window.LiteGraph && Object.keys(LiteGraph.registered_node_types).length > 100"
 # The first visit of a user is taken up by a tour and by templates.
@@ -204,9 +206,15 @@ class Tab:
 
     def away_with_dialogs(self) -> None:
         """Older pages show an error in a window of their own, in the way of everything."""
-        self.page.wait_for_timeout(1000)
-        self.page.keyboard.press("Escape")
-        self.page.wait_for_timeout(300)
+        window = self.page.locator(".p-dialog-mask").first
+        with suppress(PlaywrightTimeout):
+            window.wait_for(timeout=WINDOW_MS)
+
+        def is_away() -> bool:
+            self.page.keyboard.press("Escape")
+            return not window.is_visible()
+
+        self.wait_until(is_away)
 
     def values(self, node: str) -> dict[str, Any]:
         """The widget values of the newest node of this name."""

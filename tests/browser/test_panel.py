@@ -149,9 +149,7 @@ def test_an_error_says_whether_it_was_charged(host: RealHost, vue: bool, open_ta
     tab.queue()
     card = tab.card(prompt)
     expect(card.get_by_text("Failed", exact=True)).to_be_visible(timeout=JOB_MS)
-    # ComfyUI shows the error in a window of its own, which is in the way on old hosts.
-    tab.page.wait_for_timeout(1000)
-    tab.page.keyboard.press("Escape")
+    tab.away_with_dialogs()
     card.get_by_role("button", name="Show error").click()
     dialog = tab.page.get_by_role("dialog", name="The video could not be made")
     expect(dialog).to_contain_text("Was I charged?", timeout=15_000)
