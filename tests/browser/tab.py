@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Request, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Request, Response, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 NO_BROWSER = "no browser: neither chromium nor chrome is on the PATH"
 READY_MS = 60_000
 JOB_MS = 60_000
+EXPECT_MS = 15_000
 WINDOW_MS = 3_000
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _READY = "() => window.app?.graph && window.LiteGraph && Object.keys(LiteGraph.registered_node_types).length > 100"
@@ -33,7 +34,8 @@ def browser_path() -> str | None:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium; what is expected in it may take its time, as machines with two processors do."""
+    expect.set_options(timeout=EXPECT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser_path(), args=["--disable-gpu", "--no-sandbox"])
         try:
