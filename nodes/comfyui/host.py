@@ -474,7 +474,7 @@ def own_copy(video: Input.Video) -> Input.Video:
         return video
     try:
         return copy.deepcopy(video)
-    except TypeError:  # over an open file, or whatever else another pack put into it
+    except Exception:  # noqa: BLE001 - over an open file, or whatever else another pack put into it
         return video
 
 
