@@ -14,8 +14,8 @@ Tell = Callable[[float], None]
 class Stopped(Exception):
     """The stop check asked for an end. Partial files are gone."""
 
-    def __init__(self, message: str = "Stopped: the work was interrupted.") -> None:
-        super().__init__(message)
+    def __init__(self) -> None:
+        super().__init__("Stopped: the work was interrupted.")
 
 
 def never_stop() -> bool:

@@ -102,11 +102,6 @@ class Task:
     created_at: float | None = None
     run_seconds: float | None = None
 
-    @property
-    def ended(self) -> bool:
-        """True for the gateway's own final words; `unknown` and unheard-of words go on."""
-        return self.status in (COMPLETED, FAILED)
-
 
 @dataclass(frozen=True)
 class Balance:

@@ -92,11 +92,6 @@ class Target:
     on_loopback: bool = False
 
 
-def check_url(url: str, loopback_origin: str | None = None) -> None:
-    """Refuse a URL that could never be fetched, without asking the network. Raises DownloadForbidden."""
-    parse_url(url, loopback_origin)
-
-
 def parse_url(url: str, loopback_origin: str | None = None) -> Target:
     """A URL as a Target. Raises DownloadForbidden, whose message does not repeat the URL (it may hold a signature)."""
     target = _parse(url)

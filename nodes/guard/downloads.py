@@ -17,7 +17,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import urljoin
@@ -51,7 +51,7 @@ Validators = tuple[str | None, str | None]
 class Downloaded:
     """A whole file at `path`, as long as the server said, on disk; `sha256` in hex. Whether it is a clip is not known.
 
-    `content_type` is bare and lower case, "" when absent or odd. `final_url` may be signed: not for logs.
+    `content_type` is bare and lower case, "" when absent or odd.
     """
 
     path: Path
@@ -60,7 +60,6 @@ class Downloaded:
     content_type: str
     etag: str | None
     last_modified: str | None
-    final_url: str = field(repr=False)
 
 
 def download(
@@ -107,7 +106,7 @@ def download(
         raise
     with contextlib.suppress(OSError):
         partial.note_of(part).unlink()
-    return Downloaded(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, head.url)
+    return Downloaded(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified)
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,6 @@ def glance(
 class _Head:
     """What an answer says about the file before its first byte."""
 
-    url: str
     length: int | None
     content_type: str
     etag: str | None
@@ -391,7 +389,6 @@ def _read_head(response: requests.Response, target: Target) -> _Head:
         raise DownloadFailed(f"{target.host} gives a length that is none. Try again later.")
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return _Head(
-        url=target.url,
         length=None if length is None else int(length),
         content_type=kind if re.fullmatch(r"[a-z0-9.+-]{1,64}/[a-z0-9.+-]{1,64}", kind) else "",
         etag=_validator(headers.get("ETag")),

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+from PIL import Image
 
 from .decode import spread_pictures
 
+_COLUMNS, _MOST_ROWS = 5, 4
+_TILE_SIDE_PIXELS = 320
 
-def contact_sheet(path: Path, out: Path, columns: int = 5, rows: int = 4, tile_side: int = 320) -> None:
-    """Write an image of columns x rows pictures spread evenly over a clip. Raises NotAClip."""
-    import imageio.v3 as imageio  # slow to import, and only wanted here
 
-    tiles = spread_pictures(path, columns * rows, max_side=tile_side)
-    height, width = tiles[0].shape[:2]
-    rows = -(-len(tiles) // columns)
-    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+def contact_sheet(path: Path, out: Path) -> None:
+    """Write an image of 5 x 4 pictures spread evenly over a clip, fewer rows of a short one. Raises NotAClip."""
+    tiles = [Image.fromarray(each) for each in spread_pictures(path, _COLUMNS * _MOST_ROWS, max_side=_TILE_SIDE_PIXELS)]
+    width, height = tiles[0].size
+    sheet = Image.new("RGB", (_COLUMNS * width, -(-len(tiles) // _COLUMNS) * height))
     for number, tile in enumerate(tiles):
-        row, column = divmod(number, columns)
-        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile
-    imageio.imwrite(out, sheet)
+        sheet.paste(tile, (number % _COLUMNS * width, number // _COLUMNS * height))
+    sheet.save(out)

@@ -75,10 +75,6 @@ class Record:
         """Credits charged so far, refunds not subtracted."""
         return sum(entry.credits for entry in self.entries if entry.what is What.CHARGE)
 
-    def refunds(self) -> int:
-        """Credits refunded so far."""
-        return sum(entry.credits for entry in self.entries if entry.what is What.REFUND)
-
     def most_running(self) -> int:
         """The greatest number of unfinished tasks that one account has had at a time."""
         return max((task.beside for task in self.tasks), default=0)

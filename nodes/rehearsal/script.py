@@ -1,13 +1,12 @@
-"""The script of faults: which is played when. In words, in JSON, or left to the dice."""
+"""The script of faults: which is played when. In words or in JSON."""
 
 from __future__ import annotations
 
 import json
-import random
 import re
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from .faults import NO_FAULT, STEPS, Fault, parse
@@ -70,23 +69,6 @@ class Script:
         if step not in self._queues:
             raise ValueError(f"There is no step {step!r}; the steps are {', '.join(STEPS)}.")
         return self._queues[step]
-
-
-class Dice(Script):
-    """A script that, where it is empty, plays one of `choices[step]` with a probability; repeatable by its seed."""
-
-    def __init__(self, choices: Mapping[str, Sequence[str]], probability: float, seed: int = 0) -> None:
-        super().__init__()
-        self._choices = {step: [parse(word) for word in words] for step, words in choices.items()}
-        self._probability, self._dice = probability, random.Random(seed)
-
-    def next_fault(self, step: str | None, now: float) -> Fault:
-        fault = super().next_fault(step, now)
-        if fault is NO_FAULT and step in self._choices:
-            with self._lock:
-                if self._dice.random() < self._probability:
-                    return self._dice.choice(self._choices[step])
-        return fault
 
 
 def _fault(said: Said) -> Fault:

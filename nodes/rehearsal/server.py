@@ -95,10 +95,6 @@ class RehearsalGateway:
         """What a step plays whenever its script is empty."""
         self.faults.play_until(step, said)
 
-    def during(self, seconds: float, step: str, said: Said) -> None:
-        """What a step plays for so long by the server's clock, as a CDN that is down for hours does."""
-        self.faults.play_until(step, said, self._clock() + seconds)
-
     def read_script(self, words: Mapping[str, Any]) -> None:
         """Takes a script in words, as `Script.read` has it. Raises ValueError."""
         self.faults.read(words, self._clock())

@@ -31,7 +31,7 @@ def test_without_settings_there_is_no_limit(settings_file: Path) -> None:
     assert host.daily_limit() == 0
 
 
-@pytest.mark.parametrize("text", ['{"apimallvideo.Budget.Daily', "[]", '{"apimallvideo.Budget.DailyCredits": "much"}'])
+@pytest.mark.parametrize("text", ['{"apimallvideo.Limits.Daily', "[]", '{"apimallvideo.Limits.DailyCredits": "much"}'])
 def test_a_limit_that_cannot_be_read_lets_nothing_through(settings_file: Path, text: str) -> None:
     settings_file.write_text(text)
     with pytest.raises(SetupError):

@@ -81,7 +81,7 @@ def nodes(page: Page) -> None:
 
 @PROBES.that("settings", "the limit of credits a day is a setting")
 def setting(page: Page) -> None:
-    name = "apimallvideo.Budget.DailyCredits"
+    name = "apimallvideo.Limits.DailyCredits"
     assert page.tab.run("name => app.extensionManager.setting.get(name) !== undefined", name)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from nodes.rehearsal.book import What
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 
@@ -52,6 +53,10 @@ class Caller:
     def look(self, task_id: str) -> dict[str, Any]:
         data: dict[str, Any] = self.get(f"/api/v1/videos/{task_id}").json()["data"]
         return data
+
+    def refunds(self) -> int:
+        """Credits refunded so far, by the book."""
+        return sum(entry.credits for entry in self.gateway.record.entries if entry.what is What.REFUND)
 
     def balance(self) -> int:
         return int(self.get("/api/v1/account/balances").json()["data"]["api_credits"])

@@ -140,7 +140,7 @@ def test_a_prompt_can_ask_for_a_failure_with_its_refund(caller: Caller, clock: C
     assert seen["error_message"] == "The provider could not generate this video"
     assert seen["video_url"] is None
     assert caller.balance() == 970 + refunded
-    assert caller.gateway.record.refunds() == refunded
+    assert caller.refunds() == refunded
 
 
 def test_a_late_refund_is_posted_by_the_second_look(caller: Caller, clock: Clock) -> None:
@@ -168,10 +168,10 @@ def test_a_refund_can_lag_and_be_untold_until_then(caller: Caller, clock: Clock,
     task_id = caller.task()
     clock.now += 10
     assert [caller.look(task_id)["credits_refunded"] for _ in range(3)] == [untold] * 3
-    assert (caller.balance(), caller.gateway.record.refunds()) == (970, 0)
+    assert (caller.balance(), caller.refunds()) == (970, 0)
     clock.now += 60
     assert caller.look(task_id)["credits_refunded"] == 30
-    assert (caller.balance(), caller.gateway.record.refunds()) == (1000, 30)
+    assert (caller.balance(), caller.refunds()) == (1000, 30)
 
 
 @pytest.mark.parametrize("way", ["script", "prompt"])

@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from nodes.rehearsal.faults import STEPS, VOCABULARY, instead, parse, title
-from nodes.rehearsal.script import Dice, Script
+from nodes.rehearsal.script import Script
+from tests.support.dice import Dice
 
 from .conftest import CLIP, Caller, Clock
 from .test_contract import completed, presigned
@@ -290,7 +291,7 @@ def test_a_part_is_refused_when_the_file_has_changed_or_ranges_are_unknown(calle
 
 def test_a_step_can_be_down_for_hours_of_the_servers_clock(caller: Caller, clock: Clock) -> None:
     url = completed(caller, clock)["video_url"]
-    caller.gateway.during(4 * 3600, "download", "503")
+    caller.gateway.read_script({"download": f"503~{4 * 3600}"})
     for hours, status in ((0, 503), (3, 503), (2, 200)):
         clock.now += hours * 3600
         assert requests.get(url, timeout=10).status_code == status

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from nodes.journal.verbs import Journal
 from nodes.media.probe import verify
-from nodes.rehearsal.script import Dice
 from nodes.rehearsal.server import RehearsalGateway
 from tests.soak.worker import SPEED
 from tests.support import harness
+from tests.support.dice import Dice
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 2

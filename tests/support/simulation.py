@@ -257,7 +257,7 @@ class Book:
             part.write_bytes(data[:5])
             self.die()
         part.write_bytes(data)
-        return Downloaded(part, len(data), hashlib.sha256(data).hexdigest(), "video/mp4", None, None, url)
+        return Downloaded(part, len(data), hashlib.sha256(data).hexdigest(), "video/mp4", None, None)
 
     def url(self, task: Charged) -> str:
         return f"https://cdn.example/{self.name}/{task.task_id}"

@@ -82,13 +82,13 @@ app.registerExtension({
 			...LIMIT,
 			id: DAILY_CREDITS,
 			...named("Most credits a day (0: no limit)"),
-			category: ["API Mall Video", "Budget", "Credits"],
+			category: ["API Mall Video", "Limits", "Credits"],
 		},
 		{
 			...LIMIT,
-			id: "apimallvideo.Budget.PromptCredits",
+			id: "apimallvideo.Limits.PromptCredits",
 			...named("Most new credits a prompt (0: no limit)"),
-			category: ["API Mall Video", "Budget", "Prompt"],
+			category: ["API Mall Video", "Limits", "Prompt"],
 		},
 	],
 	setup() {
