@@ -6,7 +6,8 @@ import mimetypes
 import tempfile
 from pathlib import Path
 
-_base = Path(tempfile.gettempdir()) / "comfyui-standin"
+_NOWHERE = Path(tempfile.gettempdir()) / "comfyui-standin"
+_base = _NOWHERE
 
 
 def use(base: Path) -> None:
@@ -15,6 +16,12 @@ def use(base: Path) -> None:
     _base = base
     for name in ("input", "output", "temp", "user"):
         (base / name).mkdir(parents=True, exist_ok=True)
+
+
+def leave() -> None:
+    """Be over no test's folder: what is asked next finds nothing that a test left behind."""
+    global _base  # noqa: PLW0603
+    _base = _NOWHERE
 
 
 def get_input_directory() -> str:

@@ -104,6 +104,7 @@ class StandinHost:
         self._queue.put(None)
         self._worker.join(_HISTORY_SECONDS)
         logging.getLogger().removeHandler(self._log_lines)
+        folder_paths.leave()
 
     def run(self, prompt: Prompt, *, client_id: str | None = "browser") -> dict[str, Any]:
         """Queue a prompt and wait for its history."""

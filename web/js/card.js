@@ -9,29 +9,10 @@ import { armed, bar, h, icon, ids, tool } from "./look.js";
 import { notice } from "./notices.js";
 import { cost } from "./saying.js";
 import { ask, clipAddress, posterAddress } from "./server.js";
+import { stateOf } from "./states.js";
 import { moreTakes, newNode } from "./takes.js";
 import { showTrouble } from "./trouble.js";
 import { moment, span, t } from "./words.js";
-
-/** @type {Record<string, [tone: string, shape: string]>} */
-const FACES = {
-	unsent: ["warn", "cross"],
-	sent: ["warn", "question"],
-	running: ["busy", "clock"],
-	completed: ["busy", "fetch"],
-	delivered: ["good", "play"],
-	failed: ["bad", "cross"],
-	rejected: ["bad", "cross"],
-	expired: ["bad", "cross"],
-	closed: ["", "cross"],
-	stalled: ["warn", "question"],
-};
-
-/** @param {Job} job */
-function face({ state, parked }) {
-	if (!parked) return state;
-	return { intended: "unsent", running: "stalled", completed: "stalled" }[state] ?? state;
-}
 
 export class Card {
 	/** @param {Keeper} keeper */
@@ -104,7 +85,7 @@ export class Card {
 
 	#draw() {
 		const { job } = this;
-		const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
+		const { tone, shape } = stateOf(job);
 		this.element.className = `job ${tone} ${this.open ? "open" : ""}`;
 		const player = this.#player();
 		// A player that leaves the page for a moment would stand still.
@@ -186,12 +167,7 @@ export class Card {
 		return h(
 			"div.facts",
 			title,
-			h(
-				"p.state",
-				h("b", t(`state.${face(job)}`)),
-				h("span.quiet", cost(job)),
-				h("span.quiet.running-time", this.#time()),
-			),
+			h("p.state", h("b", stateOf(job).word), h("span.quiet", cost(job)), h("span.quiet.running-time", this.#time())),
 			h("p.kind", this.#kind()),
 			this.open ? null : this.#verbs(false),
 		);
@@ -220,8 +196,8 @@ export class Card {
 			this.#redraw();
 		};
 		const takes = [...this.jobs].reverse().map((job) => {
-			const [tone, shape] = FACES[face(job)] ?? ["", "clock"];
-			const name = `${t("card.take", { take: job.take })}: ${t(`state.${face(job)}`)}`;
+			const { tone, shape, word } = stateOf(job);
+			const name = `${t("card.take", { take: job.take })}: ${word}`;
 			const button = h(
 				"button",
 				{
