@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from .jobs.runner import Clocks, Runner
     from .journal.presence import Holders
     from .journal.reads import Records
-    from .journal.request_budget import PaceFile
+    from .journal.request_budget import TokenFile
     from .journal.rows import Job
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
 
 JOURNAL_FILE = "journal.sqlite3"
-PACE_FILE = "pace.sqlite3"
+TOKENS_FILE = "requests.sqlite3"
 _RETENTION_PAUSE_SECONDS = 0.05
 REHEARSAL_CREDITS = 100_000
 """Enough for a few thousand pretend clips; the balance falls all the same."""
@@ -103,7 +103,7 @@ class Service:
         self._lock = threading.RLock()
         self._journal: Journal | None = None
         self._holders: Holders | None = None
-        self._pace: PaceFile | None = None
+        self._tokens: TokenFile | None = None
         self._runners: dict[str, Runner] = {}
         self._resumed: dict[str, Settings] = {}
         self._introduced: set[str] = set()
@@ -239,9 +239,9 @@ class Service:
                 self._holders.close()
             if self._journal is not None:
                 self._journal.close()
-            if self._pace is not None:
-                self._pace.close()
-            self._journal = self._holders = self._pace = self._rehearsal = None
+            if self._tokens is not None:
+                self._tokens.close()
+            self._journal = self._holders = self._tokens = self._rehearsal = None
 
     def _wire(self, settings: Settings) -> Runner:
         from .guard.connections import require_network
@@ -249,7 +249,7 @@ class Service:
         from .jobs.limits import DailyLimit
         from .jobs.runner import Clocks
         from .journal.presence import Holders
-        from .journal.request_budget import PaceFile
+        from .journal.request_budget import TokenFile
 
         def check_network() -> None:
             if not self.loopback_origin(settings):
@@ -258,8 +258,8 @@ class Service:
         journal = self.journal()
         if self._holders is None:
             self._holders = Holders(self.folders.state / "holders")
-        if self._pace is None:
-            self._pace = PaceFile(self.folders.state / PACE_FILE)
+        if self._tokens is None:
+            self._tokens = TokenFile(self.folders.state / TOKENS_FILE)
         clocks = self._clocks or Clocks()
         return wire(
             settings.account,
@@ -271,7 +271,7 @@ class Service:
             secret=lambda: settings.api_key,
             max_jobs=settings.max_jobs,
             check_network=check_network,
-            budget=Budget(pace=self._pace, account=settings.account),
+            budget=Budget(tokens=self._tokens, account=settings.account),
             allowance=DailyLimit(self._credits_a_day, clocks.wall),
             observe=self._observe,
             clocks=clocks,

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..gateway.contract import is_seen
 from .errors import PathForbidden
 
 _LONGEST_NAME_CHARACTERS = 1024
@@ -127,5 +128,5 @@ def _problem_of_part(part: str, windows: bool) -> str | None:
 
 def _shown(name: str) -> str:
     """A name for a message: short, and nothing in it that could reorder, hide or break the text around it."""
-    plain = "".join(character if character.isprintable() else "?" for character in name)
+    plain = "".join(character if is_seen(character) else "?" for character in name)
     return f'"{plain[:80]}..."' if len(plain) > 80 else f'"{plain}"'

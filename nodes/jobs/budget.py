@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from ..journal.request_budget import OwnPace, Pace, Tokens
+from ..journal.request_budget import OwnTokens, Tokens, TokenStore
 
 REQUESTS_PER_MINUTE = 60
 _BURST_REQUESTS = 10
@@ -45,18 +45,18 @@ class Budget:
         refill_per_minute: float = REQUESTS_PER_MINUTE - _BURST_REQUESTS,
         burst: float = _BURST_REQUESTS,
         *,
-        pace: Pace | None = None,
+        tokens: TokenStore | None = None,
         account: str = "",
     ) -> None:
         self._rates = {name: refill_per_minute / 60 * part for name, (part, _) in _PARTS.items()}
         self._bursts = {name: max(1.0, burst * part) for name, (_, part) in _PARTS.items()}
-        self._pace = pace or OwnPace()
+        self._store = tokens or OwnTokens()
         self._account = account
 
     def try_spend(self, share: Share, now: float) -> float:
         """Have one request go out: 0 when it may; else the seconds until it is worth asking again."""
 
-        def turn(tokens: dict[str, Tokens]) -> float:
+        def change(tokens: dict[str, Tokens]) -> float:
             names = (_ALL, share.value)
             full = [self._refilled(tokens, name, now) for name in names]
             wait = max((1 - each.left) / self._rates[name] for name, each in zip(names, full, strict=True))
@@ -64,27 +64,27 @@ class Budget:
                 tokens.update({name: replace(each, left=each.left - 1) for name, each in zip(names, full, strict=True)})
             return max(0.0, wait)
 
-        return self._pace.change(self._account, turn)
+        return self._store.change(self._account, change)
 
     def spend(self, share: Share, now: float, requests: float = 1) -> None:
         """A request goes out, allowed or not; debts are waited off by the next. -1: one did not go out after all."""
 
-        def turn(tokens: dict[str, Tokens]) -> None:
+        def change(tokens: dict[str, Tokens]) -> None:
             for name in (_ALL, share.value):
                 full = self._refilled(tokens, name, now)
                 tokens[name] = replace(full, left=min(self._bursts[name], full.left - requests))
 
-        self._pace.change(self._account, turn)
+        self._store.change(self._account, change)
 
     def hold_off(self, share: Share, now: float, seconds: float) -> None:
         """The gateway asked for a pause: for `seconds` nothing of this share goes out, for anybody; then one."""
 
-        def turn(tokens: dict[str, Tokens]) -> None:
+        def change(tokens: dict[str, Tokens]) -> None:
             name = share.value
             full = self._refilled(tokens, name, now)
             tokens[name] = replace(full, left=min(full.left, 1 - seconds * self._rates[name]))
 
-        self._pace.change(self._account, turn)
+        self._store.change(self._account, change)
 
     def _refilled(self, tokens: dict[str, Tokens], name: str, now: float) -> Tokens:
         known = tokens.get(name)

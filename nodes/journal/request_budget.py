@@ -34,50 +34,50 @@ class Tokens:
     since: float
 
 
-Turn = Callable[[dict[str, Tokens]], T]
+Change = Callable[[dict[str, Tokens]], T]
 """Reads and changes the tokens of an account, by the name of their bucket."""
 
 
-class Pace(Protocol):
-    """Lets one after the other have its turn, and keeps what it changed."""
+class TokenStore(Protocol):
+    """Lets one after the other change the tokens, and keeps what it changed."""
 
-    def change(self, account: str, turn: Turn[T]) -> T: ...
+    def change(self, account: str, how: Change[T]) -> T: ...
 
 
-class OwnPace:
-    """The pace of a process that shares it with no other."""
+class OwnTokens:
+    """The tokens of a process that shares them with no other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._accounts: dict[str, dict[str, Tokens]] = {}
 
-    def change(self, account: str, turn: Turn[T]) -> T:
-        """One turn."""
+    def change(self, account: str, how: Change[T]) -> T:
+        """One change."""
         with self._lock:
-            return turn(self._accounts.setdefault(account, {}))
+            return how(self._accounts.setdefault(account, {}))
 
 
-class PaceFile:
-    """The pace of all processes that name the same file. Where it cannot be used no job waits for it: the process has
-    a pace of its own then.
+class TokenFile:
+    """The tokens of all processes that name the same file. Where it cannot be used no job waits for it: the process has
+    tokens of its own then.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._own: OwnPace | None = None
+        self._own: OwnTokens | None = None
 
-    def change(self, account: str, turn: Turn[T]) -> T:
-        """One turn, of all threads and processes."""
+    def change(self, account: str, how: Change[T]) -> T:
+        """One change, among all threads and processes."""
         with self._lock:
             if self._own is None:
                 try:
-                    return self._change(account, turn)
+                    return self._change(account, how)
                 except (sqlite3.Error, OSError) as problem:
-                    _log.warning("the pace of requests is not shared with other processes: %s", problem)
-                    self._own = OwnPace()
-        return self._own.change(account, turn)
+                    _log.warning("the budget of requests is not shared with other processes: %s", problem)
+                    self._own = OwnTokens()
+        return self._own.change(account, how)
 
     def close(self) -> None:
         """Close the file."""
@@ -86,14 +86,14 @@ class PaceFile:
                 self._connection.close()
             self._connection = None
 
-    def _change(self, account: str, turn: Turn[T]) -> T:
+    def _change(self, account: str, how: Change[T]) -> T:
         connection = self._connection = self._connection or self._open()
         connection.execute("BEGIN IMMEDIATE")
         try:
             rows = connection.execute("SELECT bucket, remaining, since FROM tokens WHERE account = ?", (account,))
             tokens = {bucket: Tokens(left, since) for bucket, left, since in rows}
             before = dict(tokens)
-            result = turn(tokens)
+            result = how(tokens)
             changed = [
                 (account, name, each.left, each.since) for name, each in tokens.items() if before.get(name) != each
             ]

@@ -48,4 +48,4 @@ strangers = sa.Table("strangers", _metadata, _text("account"), _text("other"))
 holders = sa.Table("holders", _metadata, _whole("lock"), _text("holder"))
 """PostgreSQL only: the advisory lock of each process that ever joined."""
 tokens = sa.Table("tokens", _metadata, _text("account"), _text("bucket"), _real("remaining"), _real("since"))
-"""PostgreSQL only: the pace, which has a file of its own beside an SQLite journal."""
+"""PostgreSQL only: the requests that all may send, which have a file of its own beside an SQLite journal."""

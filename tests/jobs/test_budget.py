@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nodes.jobs.budget import Budget, Share
-from nodes.journal.request_budget import PaceFile
+from nodes.journal.request_budget import TokenFile
 from tests.support.processes import ROOT
 
 CREATE, POLL, UPLOAD = Share
@@ -77,7 +77,7 @@ def test_creates_that_come_again_and_again_leave_more_than_half_of_the_budget() 
 
 
 def test_no_minute_sees_more_than_sixty_requests_of_two_processes(tmp_path: Path) -> None:
-    budgets = [Budget(pace=PaceFile(tmp_path / "pace.sqlite3"), account="one") for _ in range(2)]
+    budgets = [Budget(tokens=TokenFile(tmp_path / "requests.sqlite3"), account="one") for _ in range(2)]
     dice, sent = random.Random(7), []
     for tick in range(3000):
         if dice.choice(budgets).try_spend(dice.choice(list(Share)), tick / 10) == 0:
@@ -89,31 +89,31 @@ def test_no_minute_sees_more_than_sixty_requests_of_two_processes(tmp_path: Path
 def test_processes_agree_on_a_burst(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from nodes.jobs.budget import Budget, Share;"
-        "from nodes.journal.request_budget import PaceFile;"
-        "budget = Budget(pace=PaceFile(Path(sys.argv[1])), account='one');"
+        "from nodes.journal.request_budget import TokenFile;"
+        "budget = Budget(tokens=TokenFile(Path(sys.argv[1])), account='one');"
         "print(sum(budget.try_spend(Share.POLL, 1000.0) == 0 for _ in range(20)))"
     )
-    command = [sys.executable, "-c", script, str(tmp_path / "pace.sqlite3")]
+    command = [sys.executable, "-c", script, str(tmp_path / "requests.sqlite3")]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(3)]
     assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 10
 
 
 def test_accounts_have_a_budget_each(tmp_path: Path) -> None:
-    one, other = (Budget(60, burst=1, pace=PaceFile(tmp_path / "pace.sqlite3"), account=name) for name in "ab")
+    one, other = (Budget(60, burst=1, tokens=TokenFile(tmp_path / "requests.sqlite3"), account=name) for name in "ab")
     assert (one.try_spend(POLL, 0.0), other.try_spend(POLL, 0.0)) == (0.0, 0.0)
 
 
 def test_a_pace_that_cannot_be_shared_holds_up_nobody(tmp_path: Path) -> None:
-    path = tmp_path / "pace.sqlite3"
+    path = tmp_path / "requests.sqlite3"
     path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
-    budget = Budget(60, burst=1, pace=PaceFile(path), account="one")
+    budget = Budget(60, burst=1, tokens=TokenFile(path), account="one")
     assert budget.try_spend(POLL, 0.0) == 0.0
     assert budget.try_spend(POLL, 0.0) == pytest.approx(1.0)
 
 
 def test_a_request_is_counted_without_waiting_for_the_disk(tmp_path: Path) -> None:
-    pace = PaceFile(tmp_path / "pace.sqlite3")
-    Budget(pace=pace, account="one").try_spend(POLL, 0.0)
-    connection = pace._connection
+    tokens = TokenFile(tmp_path / "requests.sqlite3")
+    Budget(tokens=tokens, account="one").try_spend(POLL, 0.0)
+    connection = tokens._connection
     assert isinstance(connection, sqlite3.Connection)
     assert connection.execute("PRAGMA synchronous").fetchone() == (0,)

@@ -17,7 +17,7 @@ from nodes.gateway.errors import APIMallError, TaskFailed
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.journal.request_budget import PaceFile
+from nodes.journal.request_budget import TokenFile
 from nodes.journal.rows import Job
 from tests.support import harness
 
@@ -65,7 +65,7 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
     wiring = harness.Wiring(
         max_jobs=PLACES,
         observe=Gauge(Path(told["report"])),
-        budget=lambda: Budget(pace=PaceFile(Path(told["folder"]) / "pace.sqlite3"), account=harness.ACCOUNT),
+        budget=lambda: Budget(tokens=TokenFile(Path(told["folder"]) / "requests.sqlite3"), account=harness.ACCOUNT),
         timeouts=IMPATIENT,
         clocks=harness.quick_clocks(speed=SPEED),
     )

@@ -487,8 +487,8 @@ class ComfyUI:
             if self.service._journal is not None:
                 with suppress(JournalError):
                     self.service._journal.close()
-            if self.service._pace is not None:
-                self.service._pace.close()
+            if self.service._tokens is not None:
+                self.service._tokens.close()
             return
         for node in list(self.nodes):
             self.leave(node, "ComfyUI is closing")
