@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 import urllib3
 
-from ..gateway.contract import Stored, clean_text
+from ..gateway.contract import Stored, is_seen
 from .allowed_hosts import parse_url
 from .connections import GuardedConnection
 from .errors import DownloadError
@@ -67,4 +67,4 @@ def _words(response: requests.Response) -> str:
         return ""
     parts = (re.search(rf"<{tag}>([^<]+)</{tag}>", page) for tag in ("Code", "Message"))
     words = ": ".join(part[1].strip() for part in parts if part)
-    return clean_text(words, _LONGEST_WORDS_CHARACTERS).rstrip(". ")
+    return "".join(c for c in words if is_seen(c))[:_LONGEST_WORDS_CHARACTERS].rstrip(". ")
