@@ -83,9 +83,9 @@ def key_of(path: Path, *settings: object) -> str:
     return hashlib.sha256(repr((str(path), source.st_size, source.st_mtime_ns, *settings)).encode()).hexdigest()
 
 
-def made_once(key: str, make: Callable[[Path], object], stop: Stop) -> Path:
+def made_once(key: str, make: Callable[[Path], object], stop: Stop, suffix: str = ".mp4") -> Path:
     """The temporary clip of that key, which `make` writes unless it is there: whole or not at all. Raises Stopped."""
-    path = temp_clips() / f"{key[:24]}.mp4"
+    path = temp_clips() / f"{key[:24]}{suffix}"
     with alone_with(path, stop):
         if not path.exists():
             with whole(path) as part:

@@ -15,6 +15,7 @@ from ..guard.downloads import download
 from ..guard.errors import GuardError, NotModified
 from ..media.errors import MediaError, NotAClip
 from ..media.probe import probe
+from ..media.webp import needs_pillow
 from ..stopping import Stop, Stopped, tell_nobody
 from . import host, instance
 from .linked_video import alone_with, temp_clips
@@ -93,7 +94,8 @@ def _download(url: str, path: Path, notes: Path, tell: Callable[[float], None], 
 
 def _require_clip(part: Path) -> None:
     try:
-        probe(part)
+        if not needs_pillow(part):
+            probe(part)
     except NotAClip:
         raise NotAClip(
             "The url leads to something that is not a video. Open it in a browser to see what it is."

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ..gateway.errors import InputError
 from ..guard.errors import GuardError
+from ..media import webp
 from ..media.decode import measure
 from ..media.encode import trim_clip
 from ..media.encoders import FOR_US, choose, remark_on
@@ -120,10 +121,17 @@ def _find(wanted: Wanted, asked: loaded_urls.Asked, tell: Any, stop: Stop) -> Fo
     if wanted.video is not None:
         return _linked_clip(wanted.video, wanted.span, stop)
     if wanted.url:
-        return Found(probe(loaded_urls.kept(wanted.url, tell, stop, asked)), wanted.span)
+        return Found(probe(_readable(loaded_urls.kept(wanted.url, tell, stop, asked), stop)), wanted.span)
     if wanted.file:
-        return Found(probe(host.input_file(wanted.file)), wanted.span)
+        return Found(probe(_readable(host.input_file(wanted.file), stop)), wanted.span)
     raise InputError("No video is given", advice="Choose a file, write a url, or link a video.")
+
+
+def _readable(path: Path, stop: Stop) -> Path:
+    """The file, or where this PyAV cannot read its form, a temporary clip that is made of it once."""
+    if not webp.needs_pillow(path):
+        return path
+    return made_once(key_of(path), lambda part: webp.write_clip_of(path, part, stop=stop), stop, webp.SUFFIX)
 
 
 def _linked_clip(video: LinkedVideo, span: Span, stop: Stop) -> Found:

@@ -17,6 +17,9 @@ CLIP_SUFFIXES = frozenset(
 )
 """Names, in small letters, of files that hold a clip."""
 
+ANIMATED_WEBP = "an animated WebP"
+"""What `title_of` calls one."""
+
 _HEAD_BYTES = 2048
 _MAYBE_MOVING = frozenset((".png", ".webp"))
 _ANIMATED_WEBP = 0x02  # of the flags in a VP8X chunk
@@ -65,7 +68,7 @@ def title_of_bytes(head: bytes) -> str | None:
     if not head:
         return "an empty file"
     if head[:4] == b"RIFF":
-        forms = {b"WEBP": "an animated WebP" if _moves(head) else "a WebP picture", b"WAVE": "WAV sound"}
+        forms = {b"WEBP": ANIMATED_WEBP if _moves(head) else "a WebP picture", b"WAVE": "WAV sound"}
         return forms.get(head[8:12])
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1"):
         return "a HEIC picture"

@@ -45,6 +45,11 @@ def require_floor(version: str = VERSION) -> None:
         raise ImportError(f"PyAV {version} is here, and {floor} or newer is needed: update the package av")
 
 
+def can_read(demuxer: str) -> bool:
+    """Whether this PyAV has a demuxer of that name."""
+    return demuxer in av.formats_available
+
+
 @functools.cache
 def can_encode(name: str) -> bool:
     """Whether this PyAV has an encoder of that name."""

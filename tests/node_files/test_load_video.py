@@ -23,6 +23,7 @@ from nodes.media.probe import probe
 from nodes.stopping import Stopped
 from tests.host.outcomes import PromptRefused
 from tests.support import clips
+from tests.support.clips import animated_webp
 from tests.support.node_files import (
     FPS,
     FRAMES,
@@ -262,6 +263,17 @@ def test_the_player_shows_a_copy_of_what_lies_where_comfyui_shows_no_file(comfy:
     path.write_bytes(clip_bytes(count=4))
     outcome = load(comfy, file_video(path))
     assert probe(shown_on(outcome)).frame_count == 4 and stored_file(outcome.kept("10")) == path
+
+
+def test_an_animated_webp_is_offered_and_loaded_whatever_pyav_reads(comfy: Comfy) -> None:
+    path = comfy.base / "input" / "moving.webp"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    animated_webp(path, (40, 80, 120), [100, 200, 100])
+    assert host.input_videos() == ["moving.webp"]
+    outcome = load(comfy, file="moving.webp")
+    assert shades(outcome.kept("11")) == [40, 80, 120] and outcome.kept("14") == pytest.approx(7.5)
+    assert probe(shown_on(outcome)).codec == "h264"
+    assert load(comfy, file="moving.webp", start=0.2, fps=10).ok().kept("15") == 2
 
 
 # From another node

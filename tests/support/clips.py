@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -274,3 +275,11 @@ def packets_of(data: bytes) -> list[tuple[str, bytes]]:
     with av.open(io.BytesIO(data)) as container:
         found = [(packet.stream.type, bytes(packet)) for packet in container.demux() if packet.size]
     return sorted(found, key=lambda packet: packet[0])
+
+
+def animated_webp(path: Path, shades: Sequence[int], durations: Sequence[int], alpha: int | None = None) -> Path:
+    """Grey pictures that stand so many milliseconds each."""
+    mode, rest = ("RGB", ()) if alpha is None else ("RGBA", (alpha,))
+    first, *others = (Image.new(mode, (64, 48), (shade, shade, shade, *rest)) for shade in shades)
+    first.save(path, "WEBP", save_all=True, append_images=others, duration=list(durations), lossless=True, exact=True)
+    return path
