@@ -47,8 +47,8 @@ class Probe(Generic[Site]):
             return Finding(Mark.ABSENT)
         except Exception as problem:  # noqa: BLE001 - whatever breaks here is the finding
             where = traceback.extract_tb(problem.__traceback__)[-1]
-            told = str(problem).strip() or where.line or ""
-            return Finding(Mark.FAILS, f"{type(problem).__name__}: {told}"[:600])
+            told = " ".join(str(problem).split()) or where.line or ""
+            return Finding(Mark.FAILS, f"{type(problem).__name__}: {told}"[:300])
         return Finding(Mark.HOLDS)
 
 
