@@ -1,4 +1,3 @@
-// @ts-check
 /** The account corner: key, balance, rehearsal. The key goes in and never comes out. */
 
 import { Elsewhere } from "./elsewhere.js";

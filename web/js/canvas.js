@@ -1,4 +1,3 @@
-// @ts-check
 /** What we ask of ComfyUI's canvas, by calls that every supported front end has and none complains about. */
 
 import { app } from "../../../scripts/app.js";
@@ -20,7 +19,12 @@ const GAP_PX = 40;
 const TITLE_PX = 32;
 const PLAYER_WIDTH_PX = 320;
 const PLAYER_PX = 240;
-const MOST_NEIGHBOURS = 30;
+const WAYS = /** @type {const} */ ([
+	[1, 0],
+	[0, 1],
+	[-1, 0],
+	[0, -1],
+]);
 
 /** @param {{ comfyClass?: string }} node */
 export function isOurs(node) {
@@ -111,40 +115,29 @@ export function addNode(name, values = {}, at, wish) {
 }
 
 /**
- * The place nearest to `middle` where a node of this size lies over no other: beside, above or below one of them.
+ * Where a node of this size lies over no other: at `middle`, or the nearest place straight beside, below or above it.
  * @param {readonly { pos: ArrayLike<number>, size: ArrayLike<number> }[]} others
  * @param {ArrayLike<number>} size
  * @param {[number, number]} middle
  * @returns {[number, number]}
  */
-export function freePlace(others, size, middle) {
+function freePlace(others, size, middle) {
 	const [width, height] = [Number(size[0]), Number(size[1]) + TITLE_PX];
-	const [x, y] = [middle[0] - width / 2, middle[1] - height / 2];
-	const boxes = others
-		.map(({ pos, size: own }) => ({
-			left: Number(pos[0]) - GAP_PX,
-			top: Number(pos[1]) - TITLE_PX - GAP_PX,
-			right: Number(pos[0]) + Number(own[0]) + GAP_PX,
-			bottom: Number(pos[1]) + Number(own[1]) + GAP_PX,
-		}))
-		.sort((one, other) => Math.hypot(one.left - x, one.top - y) - Math.hypot(other.left - x, other.top - y));
-	const near = boxes.slice(0, MOST_NEIGHBOURS);
-	const columns = [x, ...near.flatMap(({ left, right }) => [right, left - width])];
-	const rows = [y, ...near.flatMap(({ top, bottom }) => [bottom, top - height])];
-	const isFree = (/** @type {number} */ column, /** @type {number} */ row) =>
+	const boxes = others.map(({ pos, size: own }) => [pos[0], pos[1], own[0], own[1]].map(Number));
+	const isFree = (/** @type {number} */ x, /** @type {number} */ y) =>
 		boxes.every(
-			({ left, top, right, bottom }) =>
-				column + width <= left || column >= right || row + height <= top || row >= bottom,
+			([left = 0, top = 0, wide = 0, high = 0]) =>
+				x + width + GAP_PX <= left ||
+				x >= left + wide + GAP_PX ||
+				y + height + GAP_PX <= top - TITLE_PX ||
+				y >= top + high + GAP_PX,
 		);
-	/** @type {[number, number, number]} */
-	let best = [x, y, Number.POSITIVE_INFINITY];
-	for (const column of columns) {
-		for (const row of rows) {
-			const away = Math.hypot(column - x, row - y);
-			if (away < best[2] && isFree(column, row)) best = [column, row, away];
+	for (let away = 0; ; away += GAP_PX) {
+		for (const [right, down] of WAYS) {
+			const [x, y] = [middle[0] - width / 2 + right * away, middle[1] - height / 2 + down * away];
+			if (isFree(x, y)) return [x, y + TITLE_PX];
 		}
 	}
-	return [best[0], best[1] + TITLE_PX];
 }
 
 /** From now on keys mean the canvas, as if it had been clicked. */

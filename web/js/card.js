@@ -1,4 +1,3 @@
-// @ts-check
 /** The takes of one thing in the list: what was asked for, how each stands, what it cost, what can be done with it. */
 
 import { addNode, linkNew, NODE_OF_TYPE, POLL_NODE } from "./canvas.js";
@@ -152,9 +151,9 @@ export class Card {
 	/** How far a running job would be if it took as long as such jobs did before; never whole. */
 	#fraction() {
 		const { job } = this;
+		if (job.state !== "running" || job.accepted_at === null) return null;
 		const { seconds } = this.keeper.learned(job);
-		if (job.state !== "running" || job.accepted_at === null || !seconds) return null;
-		return Math.min(0.95, Math.max(0, (this.keeper.now() - job.accepted_at) / seconds));
+		return seconds && Math.min(0.95, Math.max(0, (this.keeper.now() - job.accepted_at) / seconds));
 	}
 
 	#facts() {

@@ -1,4 +1,3 @@
-// @ts-check
 /** A finished clip as a thing: to be played, skimmed, and dragged onto the canvas. */
 
 import { app } from "../../../scripts/app.js";

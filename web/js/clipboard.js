@@ -1,5 +1,3 @@
-// @ts-check
-
 import { h } from "./look.js";
 import { notice } from "./notices.js";
 import { t } from "./words.js";
@@ -11,24 +9,17 @@ import { t } from "./words.js";
  * @param {HTMLElement} near
  */
 export async function copy(text, near) {
-	const done = await navigator.clipboard?.writeText(text).then(
-		() => true,
-		() => false,
-	);
-	if (done || copySelection(text, near)) notice("success", t("toast.copied"));
-	else notice("warn", t("toast.not_copied"), text);
-}
-
-/**
- * @param {string} text
- * @param {HTMLElement} near
- */
-function copySelection(text, near) {
+	const copied = () => notice("success", t("toast.copied"));
+	if (navigator.clipboard) {
+		const refused = await navigator.clipboard.writeText(text).catch((problem) => problem);
+		if (!refused) return copied();
+	}
 	const field = h("textarea.unseen", { readonly: true, tabindex: -1 });
 	field.value = text;
 	near.append(field);
 	field.select();
 	const done = document.execCommand("copy");
 	field.remove();
-	return done;
+	if (done) copied();
+	else notice("warn", t("toast.not_copied"), text);
 }

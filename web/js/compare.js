@@ -1,4 +1,3 @@
-// @ts-check
 /** Up to four takes side by side, on one clock. */
 
 import { loadNode, release, video } from "./clip.js";

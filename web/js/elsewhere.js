@@ -1,4 +1,3 @@
-// @ts-check
 /** A browser that is not where ComfyUI runs: what to set there, and a one-time code that lets it set things from here. */
 
 import { h } from "./look.js";

@@ -1,4 +1,3 @@
-// @ts-check
 /** Hangs the browser half into ComfyUI. Without it all nodes work alike. */
 
 import { app } from "../../../scripts/app.js";
@@ -11,7 +10,6 @@ import { on, onJob, onTold } from "./server.js";
 import { loadWords } from "./words.js";
 
 const TAB = "apimallvideo.jobs";
-const LIMIT = { type: /** @type {const} */ ("number"), attrs: { min: 0, step: 10 }, defaultValue: 0 };
 const FRESH_WIDTH_PX = 340;
 const FRESH_ROWS_PX = 40;
 
@@ -37,17 +35,25 @@ function showCount(unfinished) {
 
 /**
  * ComfyUI takes name and tooltip from `locales/`, in English as well; here a tooltip only says that there is one.
+ * @param {string} id
  * @param {string} name
  */
-function named(name) {
-	return { name, tooltip: name };
+function named(id, name) {
+	return { id, name, tooltip: name, category: ["API Mall Video", ...id.split(".").slice(1)] };
 }
 
 /** @param {string[]} of */
 function toggle([id = "", name = ""]) {
-	const type = /** @type {const} */ ("boolean");
-	const category = ["API Mall Video", ...id.split(".")];
-	return { id: `apimallvideo.${id}`, ...named(name), category, type, defaultValue: true };
+	return { ...named(`apimallvideo.${id}`, name), type: /** @type {const} */ ("boolean"), defaultValue: true };
+}
+
+/**
+ * @param {string} id
+ * @param {string} name
+ */
+function limit(id, name) {
+	const type = /** @type {const} */ ("number");
+	return { ...named(id, name), type, attrs: { min: 0, step: 10 }, defaultValue: 0 };
 }
 
 function openPanel() {
@@ -78,18 +84,8 @@ app.registerExtension({
 			["Messages.Stopped", "Say what becomes of a job after an interrupt"],
 			["Messages.Arrived", "Say when a clip came that nobody waited for"],
 		].map(toggle),
-		{
-			...LIMIT,
-			id: DAILY_CREDITS,
-			...named("Most credits a day (0: no limit)"),
-			category: ["API Mall Video", "Limits", "Credits"],
-		},
-		{
-			...LIMIT,
-			id: "apimallvideo.Limits.PromptCredits",
-			...named("Most new credits a prompt (0: no limit)"),
-			category: ["API Mall Video", "Limits", "Prompt"],
-		},
+		limit(DAILY_CREDITS, "Most credits a day (0: no limit)"),
+		limit("apimallvideo.Limits.PromptCredits", "Most new credits a prompt (0: no limit)"),
 	],
 	setup() {
 		tabs()?.registerSidebarTab?.({

@@ -1,4 +1,3 @@
-// @ts-check
 /** Money at a glance: the sums, thirty days of bars, and the day's limit as a line that can be moved. */
 
 import { app } from "../../../scripts/app.js";

@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * The line on each node of ours: what it would cost, how it stands, how it ended. It is never part of a workflow or a
  * prompt, and always of the same height, so that nothing under it moves.

@@ -1,4 +1,3 @@
-// @ts-check
 /** How everything of ours looks, and the few pieces it is built from. Text is always set as text, never as markup. */
 
 import { t } from "./words.js";
@@ -16,14 +15,14 @@ export function loadLook() {
 	return loading;
 }
 
+const CIRCLE = "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4";
 /** @type {Record<string, string>} Outlines in a square of 16. */
 const SHAPES = {
 	play: "M5 3l8 5-8 5z",
 	pause: "M5 3v10M11 3v10",
-	clock: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M8 4.6V8l2.4 1.6",
-	question:
-		"M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M6.2 6.2a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.6-.8 1.2M8 11.4v.1",
-	cross: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4",
+	clock: `${CIRCLE}M8 4.6V8l2.4 1.6`,
+	question: `${CIRCLE}M6.2 6.2a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.6-.8 1.2M8 11.4v.1`,
+	cross: `${CIRCLE}M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4`,
 	fetch: "M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11",
 	tune: "M2.5 5h4M10.5 5h3M2.5 11h3M9.5 11h4M8.5 3a2 2 0 1 0 0 4a2 2 0 1 0 0-4M7.5 9a2 2 0 1 0 0 4a2 2 0 1 0 0-4",
 	star: "M8 1.8l1.9 3.9 4.3.6-3.1 3 .7 4.3L8 11.6l-3.8 2 .7-4.3-3.1-3 4.3-.6z",
@@ -33,7 +32,6 @@ const SHAPES = {
 /**
  * A shadow root with our look in it; nothing of it reaches the page around.
  * @param {HTMLElement} host
- * @returns {ShadowRoot}
  */
 export function shadowOf(host) {
 	const root = host.attachShadow({ mode: "open" });
@@ -69,7 +67,6 @@ export function keepKeys(root) {
  * @param {Tag | `${Tag}.${string}`} kind a tag, and classes
  * @param {Given | Child} [given] may be left out
  * @param {...Child} children
- * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function h(kind, given, ...children) {
 	const [tag = "", ...classes] = kind.split(".");
@@ -89,7 +86,6 @@ export function h(kind, given, ...children) {
 
 /**
  * @param {string} name one of SHAPES
- * @returns {SVGElement}
  */
 export function icon(name) {
 	const space = "http://www.w3.org/2000/svg";

@@ -1,4 +1,3 @@
-// @ts-check
 /** The last word on each node, kept in this browser over reloads and tabs: never in a workflow, never in a prompt. */
 
 const KEY = "apimallvideo.lastWords";

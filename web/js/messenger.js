@@ -1,4 +1,3 @@
-// @ts-check
 /** What is worth a word when nobody looks at the node or the panel. Each kind can be switched off in the settings. */
 
 import { app } from "../../../scripts/app.js";

@@ -1,4 +1,3 @@
-// @ts-check
 /** Words in ComfyUI's own corner for such words: all that is seen of us in its App mode. */
 
 import { app } from "../../../scripts/app.js";

@@ -1,4 +1,3 @@
-// @ts-check
 /** The sidebar panel: account, sums, and all jobs, newest first, live by what the server pushes. */
 
 import { AccountCorner } from "./account.js";
@@ -33,8 +32,6 @@ export class Panel {
 		this.jobs = new Map();
 		/** @type {Map<string, Card>} by what takes have in common */
 		this.cards = new Map();
-		/** @type {Map<string, Learned>} */
-		this.kinds = new Map();
 		/** @type {Card[]} */
 		this.open = [];
 		this.only = "all";
@@ -280,7 +277,6 @@ export class Panel {
 		this.#keep(job);
 		if (!job.unfinished) {
 			this.spoken?.replaceChildren(`${t(`state.${job.state}`)}: ${job.prompt.slice(0, 80)}`);
-			this.kinds.clear();
 		}
 		this.#arrange();
 	}
@@ -357,16 +353,11 @@ export class Panel {
 	 * @param {Job} job
 	 */
 	learned(job) {
-		const kind = kindOf(job);
-		const known = this.kinds.get(kind);
-		if (known) return known;
-		const like = [...this.jobs.values()].filter((other) => other.file && kindOf(other) === kind);
-		const learned = {
-			credits: middle(like.flatMap((job) => job.credits_used ?? [])),
-			seconds: middle(like.flatMap((job) => job.seconds ?? [])),
+		const like = [...this.jobs.values()].filter((other) => other.file && kindOf(other) === kindOf(job));
+		return {
+			credits: middle(like.flatMap(({ credits_used }) => credits_used ?? [])),
+			seconds: middle(like.flatMap(({ seconds }) => seconds ?? [])),
 		};
-		this.kinds.set(kind, learned);
-		return learned;
 	}
 
 	#isSearching() {

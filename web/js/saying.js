@@ -1,4 +1,3 @@
-// @ts-check
 /** From what is known of a node to the two rows of its line. */
 
 import { knows, number, span, t } from "./words.js";
@@ -136,7 +135,6 @@ function ofJob(told, now) {
 /**
  * The end of a job that failed, so far as its row tells without being asked; the dialog asks for the rest.
  * @param {Job | null} job
- * @returns {Trouble | null}
  */
 function endOf(job) {
 	if (!job?.error || job.unfinished) return null;

@@ -1,4 +1,3 @@
-// @ts-check
 /** What the panel asks of its own server. */
 
 import { api } from "../../../scripts/api.js";
@@ -8,7 +7,6 @@ import { api } from "../../../scripts/api.js";
  * @param {string} path under /apimall/
  * @param {unknown} [body] makes it a POST of JSON
  * @param {Record<string, string>} [shown] headers that show who asks
- * @returns {Promise<any>}
  */
 export async function ask(path, body, shown = {}) {
 	const headers = { "Content-Type": "application/json", ...shown };

@@ -1,4 +1,3 @@
-// @ts-check
 /** How each state of a job looks in the panel: its tone, picture and word. */
 
 import { t } from "./words.js";

@@ -1,4 +1,3 @@
-// @ts-check
 /** More takes of a job: the same node, queued again with other numbers, as its user could by hand. */
 
 import { addNode, NODE_OF_TYPE, nodesOf, queue } from "./canvas.js";

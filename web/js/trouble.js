@@ -1,4 +1,3 @@
-// @ts-check
 /** The dialog that answers: what happened, was I charged, what now. */
 
 import { copy } from "./clipboard.js";

@@ -1,4 +1,3 @@
-// @ts-check
 /** The panel's words in the language of ComfyUI. One catalogue each: `web/words/<language>.json`. */
 
 import { app } from "../../../scripts/app.js";
