@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
+from nodes.media.audio import Sound
 from nodes.media.decode import decode_frames
+from nodes.media.encode import encode_clip
 from nodes.media.errors import NotAClip
 from nodes.media.imprint import bytes_of_clip, imprint
 from nodes.media.probe import probe, verify
 from nodes.media.span import WHOLE
 from tests.support.clips import packets_of
 from tests.support.imprints import texts_behind
-from tests.support.node_files import clip_bytes
 
 TEXTS = {"prompt": '{"1": {"class_type": "APIMall_TextToVideo"}}', "workflow": '{"nodes": [], "title": "\u706f\u5854"}'}
 
@@ -24,14 +26,15 @@ TEXTS = {"prompt": '{"1": {"class_type": "APIMall_TextToVideo"}}', "workflow": '
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "clip.mp4"
-    path.write_bytes(clip_bytes())
+    sound = Sound(np.zeros((1, 2, 24_000), np.float32), 48_000)
+    encode_clip([np.full((48, 64, 3), 10 * n, np.uint8) for n in range(12)], 24, path, sound=sound)
     return path
 
 
 def with_moov_first(path: Path) -> None:
     out = path.with_name("first.mp4")
     with av.open(str(path)) as source, av.open(str(out), "w", options={"movflags": "faststart"}) as container:
-        copies = {stream.index: container.add_stream_from_template(stream) for stream in source.streams}
+        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in source.streams}
         for packet in source.demux():
             if packet.size:
                 packet.stream = copies[packet.stream.index]
