@@ -29,13 +29,35 @@ _BARS = 12
 
 @dataclass(frozen=True)
 class ClipKind:
-    """What a clip is made like. Encoded by x264, preset medium, crf 20, yuv420p, bt709 limited and tagged as such."""
+    """What a clip is made like. Encoded by x264, preset medium, crf 20, yuv420p, bt709 limited and tagged as such.
+
+    deep: by x265 at 10 bit instead; hlg: the same numbers, called HLG of BT.2020, as phones film. variable: each second
+    picture comes late by half its time.
+    """
 
     name: str
     width: int
     height: int
     fps: int
     seconds: int
+    deep: bool = False
+    hlg: bool = False
+    variable: bool = False
+
+    @property
+    def codec(self) -> str:
+        return "libx265" if self.deep else "libx264"
+
+    @property
+    def form(self) -> str:
+        return "yuv420p10le" if self.deep else "yuv420p"
+
+    @property
+    def options(self) -> dict[str, str]:
+        if not self.deep:
+            return {"preset": "medium", "crf": "20"}
+        told = ":colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc" if self.hlg else ""
+        return {"preset": "superfast", "crf": "20", "x265-params": f"log-level=none{told}"}
 
     @property
     def frames(self) -> int:
@@ -49,6 +71,9 @@ class ClipKind:
 
 HD_5 = ClipKind("720p 5 s", 1280, 720, 24, 5)
 FULL_HD_5 = ClipKind("1080p 5 s", 1920, 1080, 30, 5)
+DEEP_5 = ClipKind("1080p 5 s, SDR of 10 bit", 1920, 1080, 30, 5, deep=True)
+HLG_5 = ClipKind("1080p 5 s, HLG of 10 bit", 1920, 1080, 30, 5, deep=True, hlg=True)
+VARIABLE_5 = ClipKind("1080p 5 s, variable rate", 1920, 1080, 30, 5, variable=True)
 FULL_HD_15 = ClipKind("1080p 15 s", 1920, 1080, 30, 15)
 TINY = ClipKind("tiny", 128, 96, 24, 1)
 """Read once before every measurement, so that libraries are loaded and initialized in all entrants alike."""
@@ -57,12 +82,40 @@ KINDS = {kind.name: kind for kind in (HD_5, FULL_HD_5, FULL_HD_15, TINY)}
 
 def clip(kind: ClipKind, folder: Path) -> Path:
     """The clip of a kind, made if it is not there yet."""
-    path = folder / f"{kind.width}x{kind.height}-{kind.fps}-{kind.seconds}.mp4"
+    form = "".join(f"-{name}" for name in ("deep", "hlg", "variable") if getattr(kind, name))
+    path = folder / f"{kind.width}x{kind.height}-{kind.fps}-{kind.seconds}{form}.mp4"
     if not path.exists():
         part = path.with_suffix(".part")
         _write(kind, part)
         part.replace(path)
     return path
+
+
+def long_clip(kind: ClipKind, least_bytes: int, folder: Path) -> Path:
+    """The packets of a kind's clip over and over, as one clip of so many bytes."""
+    source = clip(kind, folder)
+    path = folder / f"{source.stem}-{least_bytes}.mp4"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            for number in range(-(-least_bytes // source.stat().st_size)):
+                _append(container, source, number * kind.seconds)
+        part.replace(path)
+    return path
+
+
+def _append(container: Any, source: Path, later_seconds: int) -> None:
+    with av.open(str(source)) as clip_again:
+        streams = list(clip_again.streams)
+        if not later_seconds:
+            for stream in streams:
+                container.add_stream_from_template(stream, opaque=True)
+        for packet in clip_again.demux():
+            if packet.size:
+                later = round(later_seconds / packet.time_base)
+                packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                packet.stream = container.streams[packet.stream.index]
+                container.mux(packet)
 
 
 def pictures(kind: ClipKind) -> Iterator[Picture]:
@@ -118,16 +171,22 @@ def _draw_chart(picture: Image.Image, seconds: float) -> None:
 def _write(kind: ClipKind, path: Path) -> None:
     """By PyAV alone, not by the pack: the clips are as a gateway sends them, whatever becomes of our encoder."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream: Any = container.add_stream("libx264", rate=kind.fps, options={"preset": "medium", "crf": "20"})
-        stream.width, stream.height, stream.pix_fmt = kind.width, kind.height, "yuv420p"
+        stream: Any = container.add_stream(kind.codec, rate=kind.fps, options=kind.options)
+        stream.width, stream.height, stream.pix_fmt = kind.width, kind.height, kind.form
+        tick = Fraction(1, 2 * kind.fps)
         context = stream.codec_context
+        context.time_base = tick
         context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
+        if kind.hlg:
+            context.color_primaries, context.color_trc, context.colorspace = 9, 18, 9
         sound: Any = container.add_stream("aac", rate=_SOUND_RATE, layout="stereo")
         for number, picture in enumerate(pictures(kind)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             colours = {"src_colorspace": 5, "dst_colorspace": 1, "src_color_range": 2, "dst_color_range": 1}
-            frame = frame.reformat(format="yuv420p", **colours)
-            frame.pts, frame.time_base = number, Fraction(1, kind.fps)
+            frame = frame.reformat(format=kind.form, **colours)
+            if kind.hlg:
+                frame.colorspace, frame.color_range = 9, 1
+            frame.pts, frame.time_base = 2 * number + (number % 2 if kind.variable else 0), tick
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         for start in range(0, kind.seconds * _SOUND_RATE, 1024):

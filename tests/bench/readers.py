@@ -146,6 +146,40 @@ def opencv(path: str, tiny: str, shape: list[int]) -> dict[str, Any]:
     return meter.sample(shape=[number, *shape[1:]])
 
 
+def opencv_gathered(path: str, tiny: str, shape: list[int]) -> dict[str, Any]:
+    """OpenCV's reader as VideoHelperSuite uses it: a float picture at a time, gathered by numpy from a generator."""
+    cv2 = importlib.import_module("cv2")
+    cv2.VideoCapture(tiny).read()
+
+    def read() -> Any:
+        capture = cv2.VideoCapture(path)
+        while capture.isOpened():
+            there, picture = capture.read()
+            if not there:
+                return
+            floats = np.array(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.float32)
+            floats /= 255.0
+            yield floats
+
+    with Meter() as meter:
+        out = np.fromiter(read(), np.dtype((np.float32, tuple(shape[1:]))))
+    return meter.sample(shape=list(out.shape))
+
+
+def bare_copy(path: str, tiny: str, out: str) -> dict[str, Any]:
+    """What an upload of a clip that goes as it is costs before the first byte is sent: looked at, packets copied."""
+    from nodes.media.bare import copy_bare, copyable
+
+    copyable(Path(tiny))
+    with Meter() as meter:
+        why_not = copyable(Path(path)).why_not
+        if why_not is None:
+            copy_bare(Path(path), Path(out))
+    if why_not is not None:
+        return {"failed": why_not}
+    return meter.sample(bytes=Path(out).stat().st_size)
+
+
 def ffmpeg(path: str, program: str) -> dict[str, Any]:
     """The ffmpeg program writing 8 bit RGB to nowhere: a quarter of the bytes, and nobody has them in the end."""
     command = [program, "-v", "error", "-nostdin", "-threads", str(_cores()), "-i", path, "-an"]

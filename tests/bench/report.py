@@ -31,8 +31,20 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One reader in the chart: seconds, and memory at its peak over that of the frames (0: not known)."""
+
+    name: str
+    seconds: float
+    memory: float
+
+
+@dataclass(frozen=True)
 class Part:
-    """One part of the benchmarks. `load`: how busy the machine was with other things while this was measured."""
+    """One part of the benchmarks. `load`: how busy the machine was with other things while this was measured.
+
+    bars: what of it the chart shows, under chart_title.
+    """
 
     name: str
     goals: tuple[Goal, ...]
@@ -40,6 +52,8 @@ class Part:
     load: str
     measured_at: float
     rounds: int
+    bars: tuple[Bar, ...] = ()
+    chart_title: str = ""
 
     def save(self, folder: Path) -> None:
         """Keep it for a later report."""
@@ -59,6 +73,7 @@ class Part:
             )
             for table in fields["tables"]
         )
+        fields["bars"] = tuple(Bar(**bar) for bar in fields.get("bars", ()))
         return cls(**fields)
 
 
