@@ -22,9 +22,7 @@ def svg(title: str, bars: Sequence[Bar]) -> str:
         f'<rect width="{_WIDTH}" height="{high}" rx="10" fill="#ffffff"/>',
         f'<text x="20" y="32" font-size="17" font-weight="600">{escape(title)}</text>',
         *_column("seconds", _NAMES, bars, lambda bar: bar.seconds, "{:.2f}"),
-        *_column(
-            "memory at its peak ÷ that of the frames", _NAMES + _COLUMN + _GAP, bars, lambda bar: bar.memory, "{:.2f}"
-        ),
+        *_column("peak of memory ÷ frames", _NAMES + _COLUMN + _GAP, bars, lambda bar: bar.memory, "{:.2f}"),
     ]
     for number, bar in enumerate(bars):
         weight = ' font-weight="600"' if _colour(bar) == _OURS else ""
