@@ -72,6 +72,9 @@ def _copy(source: Source, part: Path, stop: Stop) -> None:
             if packet.stream is not source.video and not zero - _pre_roll(packet) <= begin < end:
                 continue  # sound begins and ends with the pictures
             shift = round(zero / packet.time_base)
+            if packet.stream is source.video and not packet.duration:
+                # An MP4 ends where its last packet does: of no length, that picture would not be shown.
+                packet.duration = round(1 / source.rate / packet.time_base)
             packet.dts = (next(decode_times) if packet.stream is source.video else packet.pts) - shift
             packet.pts -= shift
             packet.stream = written[packet.stream.index]

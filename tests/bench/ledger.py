@@ -103,7 +103,8 @@ def _fill(path: Path, jobs: int) -> None:
         names, marks = ",".join(first), ",".join(f":{name}" for name in first)
         connection.executemany(f"INSERT INTO jobs ({names}) VALUES ({marks})", _rows(jobs))
         connection.execute(
-            "INSERT INTO deliveries SELECT id, '', file, 5000000, 1, ?, delivered_at FROM jobs WHERE file IS NOT NULL",
+            "INSERT INTO deliveries (job_id, folder, file, size_bytes, mtime_ns, sha256, delivered_at, machine, path) "
+            "SELECT id, '', file, 5000000, 1, ?, delivered_at, '', '' FROM jobs WHERE file IS NOT NULL",
             ("0" * 64,),
         )
         connection.execute("INSERT INTO steps SELECT id, created_at, 'intended', '' FROM jobs")
