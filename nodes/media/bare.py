@@ -52,11 +52,11 @@ def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
     try:
         with whole(out) as part, Source(path, threads=ONE_THREAD) as source:
             _copy(source, part, stop)
-    except (av.error.ArgumentError, av.error.InvalidDataError, ValueError) as error:
-        raise NotAClip(f"The packets of {path.name} cannot be copied as they lie.") from error
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
+    except (av.error.FFmpegError, ValueError) as error:
+        raise NotAClip(f"The packets of {path.name} cannot be copied as they lie.") from error
 
 
 def _copy(source: Source, part: Path, stop: Stop) -> None:

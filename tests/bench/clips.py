@@ -111,7 +111,8 @@ def _append(container: Any, source: Path, later_seconds: int) -> None:
             for stream in streams:
                 container.add_stream_from_template(stream, opaque=True)
         for packet in clip_again.demux():
-            if packet.size:
+            # An encoder's run-up lies before the start, where the clip before still sounds.
+            if packet.size and packet.pts >= 0:
                 later = round(later_seconds / packet.time_base)
                 packet.pts, packet.dts = packet.pts + later, packet.dts + later
                 packet.stream = container.streams[packet.stream.index]
