@@ -12,6 +12,7 @@ from typing import Any
 
 _SLICES = (1, 2, 5)  # nal_unit_type of H.264's slices (7.4.1)
 _SEQUENCE = 7
+_GROUP_START = b"\0\0\1\xb8"
 _HIGH_PROFILES = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
 _HEADER_BYTES = 64  # more than a slice header's first few numbers need
 
@@ -27,6 +28,14 @@ def shown(packets: Iterator[Any], decoder: str, extradata: bytes) -> Iterator[An
 def may_hold_fields(decoder: str, extradata: bytes) -> bool:
     """Whether a picture of this H.264 may come as two packets."""
     return decoder == "h264" and Fields.of(extradata) is not None
+
+
+def is_closed(key: Any, decoder: str) -> bool:
+    """Whether pictures shown before this key frame, but coded after it, need none from before: closed_gop of MPEG-2."""
+    if decoder not in ("mpeg1video", "mpeg2video"):
+        return False
+    header = bytes(key).partition(_GROUP_START)[2][:4]  # ISO/IEC 13818-2, 6.2.2.6: after a time of 25 bits
+    return len(header) == 4 and bool(header[3] & 0x40)
 
 
 def _shows(decoder: str, extradata: bytes) -> Shows:

@@ -30,7 +30,7 @@ from . import pyav
 from .errors import NotAClip
 from .hdr import Light, light_of
 from .kinds import title_of
-from .packets import may_hold_fields, shown
+from .packets import is_closed, may_hold_fields, shown
 from .span import START_TOLERANCE_SECONDS
 
 LARGEST_PICTURE_PIXELS = 8192 * 8192
@@ -476,7 +476,7 @@ def whole_groups(packets: Iterator[Any], decoder: str) -> Iterator[Any]:
     for packet in packets:
         if packet.is_keyframe:
             yield packet
-            yield from _not_before(packet, packets)
+            yield from packets if is_closed(packet, decoder) else _not_before(packet, packets)
             return
         lead_in.append(packet)
         if len(lead_in) > _FIRST_PICTURE_PACKETS:

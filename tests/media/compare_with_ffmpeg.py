@@ -45,7 +45,7 @@ _MEAN_LEVELS = 2.0
 _CELL_LEVELS = 14.0  # that one cell in a hundred may differ by
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # which stays as it is wherever chroma is said to lie
 _STEP_SHARE = 0.3
-_SOUND_SECONDS = 0.06
+_SOUND_SECONDS = 0.1
 _HD_LINES = 720
 _MATRICES = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020", "bt2020c": "bt2020"}
 _MATRICES |= {"fcc": "fcc", "smpte240m": "smpte240m"}
@@ -211,7 +211,9 @@ class _Pictures:
         self._shape = (told.height, told.width, planes)
         self._size = told.height * told.width * planes
         matrix = f":in_color_matrix={told.matrix}" if told.matrix else ""
-        chain = f"scale={told.width}:{told.height}:flags=bicubic+accurate_rnd+full_chroma_int{matrix},format={form}"
+        # Only pictures that say they are interlaced: ours are brought to one moment in the same way.
+        size = f"{told.width}:{told.height}:flags=bicubic+accurate_rnd+full_chroma_int{matrix}"
+        chain = f"bwdif=send_frame:auto:interlaced,scale={size},format={form}"
         each = ("-map", "0:V:0", "-vsync", "passthrough", "-frames:v", str(told.most))
         self._process = subprocess.Popen(
             [

@@ -202,3 +202,30 @@ def test_a_last_picture_stands_as_long_as_its_file_says(tmp_path: Path) -> None:
     clips.write_clip(path, pictures, "libx264", times=times, tick=Fraction(1, 1000), options=options)
     still = _copied(path, tmp_path / "still.mp4", lasting)
     assert decode_frames(still, Span(fps=10)).seconds == pytest.approx(3.0)
+
+
+def test_pictures_before_the_first_key_frame_count_where_their_group_is_closed(tmp_path: Path) -> None:
+    """As HDV cameras write it; an open group begins with its key frame."""
+    options = {"bf": "2", "g": "12", "q": "1"}
+    whole = clips.write_clip(tmp_path / "open.mpg", clips.numbered_pictures(40), "mpeg2video", options=options)
+    with av.open(str(whole)) as container:
+        keys = [n for n, packet in enumerate(container.demux(video=0)) if packet.size and packet.is_keyframe]
+
+    def from_the_second(number: int, packet: Any) -> list[Any]:
+        return [packet] if number >= keys[1] else []
+
+    def closed(number: int, packet: Any) -> list[Any]:
+        if number != keys[1]:
+            return from_the_second(number, packet)
+        data = bytearray(bytes(packet))
+        data[data.index(b"\0\0\1\xb8") + 7] |= 0x40
+        again = av.Packet(bytes(data))
+        again.pts, again.dts, again.time_base = packet.pts, packet.dts, packet.time_base
+        again.is_keyframe = True
+        return [again]
+
+    counts = [
+        len(decode_frames(_copied(whole, tmp_path / name, change)).pixels)
+        for name, change in (("a.mkv", from_the_second), ("b.mkv", closed))
+    ]
+    assert counts[1] == counts[0] + 2
