@@ -391,7 +391,8 @@ def test_its_colours_and_shape_are_those_that_were_meant(name: str, see: Callabl
         assert 0.05 < seen.pixels.mean() < 0.95
         return
     if kind.aspect is not None:
-        wide, high = kind.width * max(kind.aspect, 1), kind.height / min(kind.aspect, Fraction(1))
+        wide = kind.width * max(float(kind.aspect), 1.0)
+        high = kind.height / min(float(kind.aspect), 1.0)
         assert (clip.width, clip.height) == (round(wide), round(high))
         assert seen.pixels[3].mean() == pytest.approx(_true(seen, 3).mean(), abs=kind.tolerance / 255)
         return
@@ -434,7 +435,7 @@ def test_what_is_sent_of_it_plays_everywhere_and_tells_nothing(
         assert np.array_equal(shown, seen.pixels)
     # 4:2:0 has even sizes only.
     assert shown.shape[1:3] == pytest.approx(seen.pixels.shape[1:3], abs=1)
-    assert measure(medium.path, WHOLE).seconds == pytest.approx(kind.seconds, abs=1.1 / min(kind.rate, 60))
+    assert measure(medium.path, WHOLE).seconds == pytest.approx(kind.seconds, abs=1.1 / min(float(kind.rate), 60.0))
     assert shown.mean() == pytest.approx(seen.pixels.mean(), abs=0.03)
     assert sent.has_audio == (kind.sound is not None)
     if kind.sound:
