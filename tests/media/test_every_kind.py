@@ -330,8 +330,8 @@ def _write_tone(container: Any, stream: Any, kind: Kind) -> None:
     frame.sample_rate, frame.pts, frame.time_base = kind.sound_rate, 0, Fraction(1, kind.sound_rate)
     into = av.AudioResampler(format=stream.codec_context.format, layout=kind.layout, rate=kind.sound_rate)
     fifo = av.AudioFifo()
-    for part in into.resample(frame):
-        fifo.write(part)
+    for resampled in into.resample(frame):
+        fifo.write(resampled)
     size = stream.codec_context.frame_size or 1024
     while (part := fifo.read(size)) is not None or (part := fifo.read(size, partial=True)) is not None:
         container.mux(stream.encode(part))
@@ -342,7 +342,8 @@ def _true(seen: Seen, number: int) -> Array:
     """What picture `number` of a row is, upright and with square pixels apart; float64."""
     kind = seen.kind
     if kind.is_rgb:
-        return (seen.planes[0] + np.uint8(number * LIGHTER)) / 255
+        rgb: Array = (seen.planes[0] + np.uint8(number * LIGHTER)) / 255
+        return rgb
     luma = seen.planes[0].astype(np.int64) + (number * LIGHTER << (kind.bits - 8))
     left = None if kind.codec not in ("mjpeg", "mpeg1video", "jpeg2000") else False
     if kind.chroma[0] == 1:
