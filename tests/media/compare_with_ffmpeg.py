@@ -40,7 +40,7 @@ _CLIP_SECONDS = 150
 _PROGRAM_SECONDS = 120
 _EACH = 8  # each picture is looked at by every eighth pixel of every eighth line, each eighth picture by all
 _OPAQUE = 3
-_CELL = 8  # colours are compared as means of squares of so many pixels: edges of chroma differ by the scaler
+_CELL = 8  # luma is compared in squares of so many pixels, chroma as a whole: where it lies, the older scaler ignores
 _MEAN_LEVELS = 2.0
 _CELL_LEVELS = 14.0  # that one cell in a hundred may differ by
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # which stays as it is wherever chroma is said to lie
@@ -258,18 +258,20 @@ def _colours(
     ours: Iterator[Any], theirs: _Pictures, first: Array, finding: Finding, *, coloured: bool
 ) -> tuple[list[float], list[Array]]:
     """Both streams side by side; small copies of our pictures come back, to know them again."""
-    kept, means, worst = [], [], 0.0
+    kept, means, worst, tint = [], [], 0.0, 0.0
     their: Array | None = first
     for number, picture in enumerate(ours):
         kept.append(_glance(picture))
         if their is not None:
             means.append(float(np.abs((_glance(picture) - _glance(their)) @ _LUMA).mean()))
             if number % _EACH == 0:
-                worst = max(worst, float(np.percentile(np.abs(_cells(picture) - _cells(their)), 99)))
+                away = _cells(picture) - _cells(their)
+                worst = max(worst, float(np.percentile(np.abs(away @ _LUMA), 99)))
+                tint = max(tint, float(np.abs(away.mean(axis=(0, 1))).max()))
             their = theirs.next()
-    if coloured and means and (max(means) > _MEAN_LEVELS or worst > _CELL_LEVELS):
-        at = int(np.argmax(means))
-        finding.differs.append(f"colours, picture {at}: mean {max(means):.1f}, cells {worst:.1f} levels")
+    if coloured and means and (max(means) > _MEAN_LEVELS or worst > _CELL_LEVELS or tint > _MEAN_LEVELS):
+        found = f"mean {max(means):.1f}, cells {worst:.1f}, tint {tint:.1f} levels"
+        finding.differs.append(f"colours, picture {int(np.argmax(means))}: {found}")
     return means, kept
 
 
