@@ -36,26 +36,38 @@ export function isPaid(node) {
 	return (node.comfyClass ?? "") in TYPE_OF_NODE;
 }
 
+/**
+ * Whom a node speaks for: itself, or as a closed subgraph the first in it that pays, else the first of ours.
+ * @param {AnyNode} node
+ * @returns {AnyNode | undefined}
+ */
+export function spokenFor(node) {
+	if (isOurs(node)) return node;
+	const nodes = /** @type {AnyNode[]} */ (/** @type {any} */ (node).subgraph?.nodes ?? []);
+	const ours = nodes.flatMap((each) => spokenFor(each) ?? []);
+	return ours.find(isPaid) ?? ours[0];
+}
+
 /** The workflow that is open; older front ends know it under its former name only. */
 export function rootGraph() {
 	return app.rootGraph ?? app.graph;
 }
 
 /**
- * The node that the server means by an id, which leads through subgraphs: `12:5`.
+ * The node that the server means by an id, which leads through subgraphs: `12:5`; before it those that it is in.
  * @param {string} id
- * @returns {AnyNode | undefined}
+ * @returns {(AnyNode | undefined)[]}
  */
-export function nodeAt(id) {
+export function nodesAt(id) {
 	/** @type {any} */
 	let graph = rootGraph();
-	/** @type {any} */
-	let node;
-	for (const part of String(id).split(":")) {
-		node = graph?.nodes?.find((/** @type {AnyNode} */ each) => String(each.id) === part);
-		graph = node?.subgraph;
-	}
-	return node;
+	return String(id)
+		.split(":")
+		.map((part) => {
+			const node = graph?.nodes?.find((/** @type {AnyNode} */ each) => String(each.id) === part);
+			graph = node?.subgraph;
+			return node;
+		});
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Hangs the browser half into ComfyUI. Without it all nodes work alike. */
 
 import { app } from "../../../scripts/app.js";
-import { isOurs } from "./canvas.js";
+import { isOurs, LOAD_NODE } from "./canvas.js";
 import { DAILY_CREDITS } from "./ledger.js";
 import { Lines } from "./line.js";
 import { Messenger } from "./messenger.js";
@@ -105,9 +105,16 @@ app.registerExtension({
 		});
 		setInterval(() => lines.tick(), 1000);
 	},
+	beforeConfigureGraph({ nodes, definitions }) {
+		const inside = /** @type {any[]} */ (definitions?.subgraphs ?? []).flatMap((each) => each.nodes ?? []);
+		for (const node of [...nodes, ...inside]) {
+			// Workflows of before, when a file could be none: a player would ask for it.
+			if (node.type === LOAD_NODE && node.widgets_values?.[0] === "(none)") node.widgets_values[0] = "";
+		}
+	},
 	nodeCreated(node) {
-		if (!isOurs(node)) return;
 		if (app.extensionManager?.setting?.get("apimallvideo.Nodes.ShowEstimate") !== false) lines.add(node);
+		if (!isOurs(node)) return;
 		const prompt = node.widgets?.find(({ name }) => name === "prompt");
 		// Room to write in; a node of a workflow gets its own size back after this.
 		if (prompt) node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1] + FRESH_ROWS_PX]);

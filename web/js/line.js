@@ -1,9 +1,9 @@
 /**
- * The line on each node of ours: what it would cost, how it stands, how it ended. It is never part of a workflow or a
- * prompt, and always of the same height, so that nothing under it moves.
+ * The line on each node of ours, and on a subgraph with one in it: what it would cost, how it stands, how it ended. It is
+ * never part of a workflow or a prompt, and always of the same height, so that nothing under it moves.
  */
 
-import { isPaid, linkedInputs, NODE_OF_TYPE, nodeAt, placeOf, rootGraph, TYPE_OF_NODE } from "./canvas.js";
+import { isPaid, linkedInputs, NODE_OF_TYPE, nodesAt, placeOf, rootGraph, spokenFor, TYPE_OF_NODE } from "./canvas.js";
 import { bar, h, keepKeys, shadowOf } from "./look.js";
 import { Memory } from "./memory.js";
 import { estimated, ofRun } from "./saying.js";
@@ -36,11 +36,12 @@ export class Lines {
 		this.answers = new Map();
 	}
 
-	/** @param {AnyNode} plain one of ours */
+	/** @param {AnyNode} plain one of ours, or a subgraph with one in it */
 	add(plain) {
 		const node = /** @type {GraphNode} */ (plain);
-		if (typeof node.addDOMWidget !== "function") return;
-		const line = new Line(node, this);
+		const about = spokenFor(node);
+		if (!about || typeof node.addDOMWidget !== "function") return;
+		const line = new Line(node, about, this);
 		this.all.add(line);
 		const removed = node.onRemoved;
 		const all = this.all;
@@ -57,11 +58,14 @@ export class Lines {
 	 */
 	hear({ node: id, workflow, ...told }) {
 		const here = !workflow || workflow === String(rootGraph()?.id);
-		const node = here ? nodeAt(id) : undefined;
-		const line = [...this.all].find((each) => each.node === node);
-		const place = node ? placeOf(node) : `${workflow}:${id}`;
-		this.memory.keep(place, told, line?.valuesOf(told) ?? settingsOf(told));
-		line?.show();
+		const nodes = here ? nodesAt(id) : [];
+		const node = nodes.at(-1);
+		this.memory.keep(node ? placeOf(node) : `${workflow}:${id}`, told, settingsOf(told));
+		for (const line of this.all) {
+			if (!nodes.includes(line.node)) continue;
+			this.memory.keep(placeOf(line.node), told, line.valuesOf(told));
+			line.show();
+		}
 	}
 
 	/** @param {Job} job it has moved */
@@ -96,7 +100,9 @@ export class Lines {
 
 	/** The clips that the workflow would newly pay, as far as that is known; equal nodes make one. */
 	paying() {
-		const active = [...this.all].filter(({ node }) => node.graph && node.mode === 0);
+		// A subgraph knows the values that it gives to the node in it.
+		const within = new Set([...this.all].flatMap(({ node, about }) => (node === about ? [] : about)));
+		const active = [...this.all].filter(({ node }) => node.graph && node.mode === 0 && !within.has(node));
 		return [...new Map(active.flatMap((line) => line.price() ?? [])).values()];
 	}
 
@@ -120,13 +126,29 @@ function settingsOf({ job }) {
 	return Object.fromEntries(job?.type ? WORTH_ASKING.map((name) => [name, job[name]]) : []);
 }
 
+/**
+ * What is written in a node's widgets.
+ * @param {AnyNode} node
+ * @returns {Record<string, any>}
+ */
+function valuesOf(node) {
+	const linked = linkedInputs(node);
+	const known = (node.widgets ?? []).filter(({ name }) => name && name !== WIDGET && !linked.has(name));
+	return Object.fromEntries(
+		known.filter(({ value }) => typeof value !== "object").map(({ name, value }) => [name, value]),
+	);
+}
+
 class Line {
 	/**
 	 * @param {GraphNode} node
+	 * @param {AnyNode} about the node itself, or one in the subgraph that it is
 	 * @param {Lines} lines
 	 */
-	constructor(node, lines) {
+	constructor(node, about, lines) {
 		this.node = node;
+		this.about = about;
+		this.paid = isPaid(about);
 		this.lines = lines;
 		this.asked = "";
 		this.said = "";
@@ -160,7 +182,7 @@ class Line {
 		const widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
 		widget.serialize = false;
 		for (const own of this.node.widgets ?? []) {
-			if (own === widget || !own.name) continue;
+			if (own === widget || !own.name || this.node !== this.about) continue;
 			const before = own.callback;
 			own.callback = (/** @type {any[]} */ ...given) => {
 				this.settle();
@@ -192,11 +214,7 @@ class Line {
 	 * @returns {Record<string, any>}
 	 */
 	values() {
-		const linked = linkedInputs(this.node);
-		const known = (this.node.widgets ?? []).filter(({ name }) => name && name !== WIDGET && !linked.has(name));
-		return Object.fromEntries(
-			known.filter(({ value }) => typeof value !== "object").map(({ name, value }) => [name, value]),
-		);
+		return { ...valuesOf(this.about), ...(this.node !== this.about && valuesOf(this.node)) };
 	}
 
 	/**
@@ -204,7 +222,7 @@ class Line {
 	 * @param {Told} told
 	 */
 	valuesOf(told) {
-		return isPaid(this.node) ? { ...this.values(), ...settingsOf(told) } : this.values();
+		return this.paid ? { ...this.values(), ...settingsOf(told) } : this.values();
 	}
 
 	/** What is remembered of this node, if it was said of the values it has now. */
@@ -223,7 +241,7 @@ class Line {
 		const told = this.#lastWord();
 		if (told) this.#say(this.#withTakes(ofRun(told, Date.now() / 1000), told.at(-1)?.job));
 		// While one types, the old answer stays in grey.
-		else if (this.standing || !isPaid(this.node)) this.#say(estimated(this.standing, isPaid(this.node)));
+		else if (this.standing || !this.paid) this.#say(estimated(this.standing, this.paid));
 		else this.body.classList.add("stale");
 	}
 
@@ -238,6 +256,8 @@ class Line {
 	}
 
 	tick() {
+		// Nothing calls back when a value of a subgraph is another.
+		if (this.node !== this.about) this.settle();
 		if (this.#lastWord()?.some(isLive)) this.show();
 	}
 
@@ -259,8 +279,8 @@ class Line {
 
 	/** All in one question; none for what costs nothing, unless its job was not done. */
 	#question() {
-		const live = this.#lastWord()?.find((told) => told.job && (isPaid(this.node) || isLive(told)))?.job?.id;
-		const type = TYPE_OF_NODE[this.node.comfyClass ?? ""];
+		const live = this.#lastWord()?.find((told) => told.job && (this.paid || isLive(told)))?.job?.id;
+		const type = TYPE_OF_NODE[this.about.comfyClass ?? ""];
 		const values = this.values();
 		const given = Object.fromEntries(WORTH_ASKING.flatMap((name) => (name in values ? [[name, values[name]]] : [])));
 		if (!type) return live && { job: live };
@@ -273,11 +293,11 @@ class Line {
 	 */
 	price() {
 		const { standing } = this;
-		if (!isPaid(this.node) || standing?.standing !== "new" || !standing.ready) return undefined;
+		if (!this.paid || standing?.standing !== "new" || !standing.ready) return undefined;
 		// A link may bring what was paid for already: then the last run is the best that is known.
 		if (this.#lastWord()?.some(({ trouble }) => !trouble)) return undefined;
 		const price = { credits: standing.credits, rehearsal: standing.rehearsal };
-		return [[this.node.comfyClass === NODE_OF_TYPE["text-to-video"] ? this.asked : this, price]];
+		return [[this.about.comfyClass === NODE_OF_TYPE["text-to-video"] ? this.asked : this, price]];
 	}
 
 	/** @param {Saying} saying */
@@ -288,12 +308,15 @@ class Line {
 		this.said = key;
 		const { tone, head, note, fraction, rehearsal, trouble, job, setUp, takesOf } = saying;
 		const full = [head, note, ...(saying.remarks ?? [])].filter(Boolean).join("\n");
+		// No front end plays on a closed subgraph what a node in it has made.
+		const clip = this.node === this.about ? undefined : this.#lastWord()?.findLast(({ job }) => job?.file)?.job?.id;
+		const shown = takesOf ?? clip;
 		const open = () => {
 			if (trouble) showTrouble(job ?? 0, this.body, trouble);
 			else this.lines.panel.open();
-			if (takesOf) this.lines.panel.show(takesOf);
+			if (shown && !trouble) this.lines.panel.show(shown);
 		};
-		const label = trouble ? "line.details" : setUp ? "line.set_up" : takesOf && "takes.title";
+		const label = trouble ? "line.details" : setUp ? "line.set_up" : takesOf ? "takes.title" : clip && "message.show";
 		const button = label && h("button", { click: open }, t(label));
 		this.body.className = `line ${tone}`;
 		this.body.replaceChildren(
