@@ -27,6 +27,7 @@ SHIPPED_AT_THE_TOP = {
     "nodes",
     "pyproject.toml",
     "requirements.txt",
+    "subgraphs",
     "web",
 }
 LARGEST_ARCHIVE_BYTES = 2_000_000

@@ -6,7 +6,6 @@ python -m tests.browser.pictures [part of a template's name]     with COMFYUI_PA
 from __future__ import annotations
 
 import io
-import json
 import sys
 import tempfile
 import time
@@ -15,31 +14,18 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser
 
+from nodes.media.decode import decode_frames
+from nodes.media.span import Span
 from tests.browser.tab import JOB_MS, READY_MS, Tab, browser
 from tests.host import examples
 from tests.host.real_host import REPOSITORY, RealHost, installs
 
 TEMPLATES = REPOSITORY / "example_workflows"
 IMAGES = REPOSITORY / "docs" / "images"
-_THUMBNAIL = (720, 480)
+_TILES, _TILE_SIDE, _TILE_EVERY, _TILE_MS, _MOVING_QUALITY = 12, 320, 6, 160, 55
+_WORDS_ABOVE, _WORDS_BELOW, _TILE_FROM_LEFT = 0.12, 0.22, 0.62
 _RUN_SECONDS = 300.0
 _QUALITY = 84
-# The notes beside the nodes are for reading, not for a picture of this size.
-_WITHOUT_NOTES = (
-    "() => [...app.graph.nodes].filter(node => node.type === 'MarkdownNote').forEach(n => app.graph.remove(n))"
-)
-_BARE = {"Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasMenu": False, "Comfy.Graph.CanvasInfo": False}
-_FIT = """() => {
-    const nodes = app.graph.nodes, ds = app.canvas.ds, margin = 60, title = 40;
-    const left = Math.min(...nodes.map(n => n.pos[0])) - margin;
-    const top = Math.min(...nodes.map(n => n.pos[1])) - margin - title;
-    const right = Math.max(...nodes.map(n => n.pos[0] + n.size[0])) + margin;
-    const bottom = Math.max(...nodes.map(n => n.pos[1] + n.size[1])) + margin;
-    const [width, height] = [window.innerWidth, window.innerHeight];
-    ds.scale = Math.min(width / (right - left), height / (bottom - top));
-    ds.offset = [width / ds.scale / 2 - (left + right) / 2, height / ds.scale / 2 - (top + bottom) / 2];
-    app.canvas.setDirty(true, true);
-}"""
 
 
 def run(host: RealHost, tab: Tab) -> None:
@@ -54,31 +40,44 @@ def run(host: RealHost, tab: Tab) -> None:
     tab.page.wait_for_timeout(3000)
 
 
-def save(shot: bytes, path: Path, size: tuple[int, int] | None = None) -> None:
-    """A JPEG of a screenshot; with `size`, its middle, filled."""
-    picture = Image.open(io.BytesIO(shot)).convert("RGB")
-    if size is not None:
-        ratio = size[0] / size[1]
-        width, height = picture.size
-        used = (min(width, round(height * ratio)), min(height, round(width / ratio)))
-        left, top = (width - used[0]) // 2, (height - used[1]) // 2
-        picture = picture.crop((left, top, left + used[0], top + used[1])).resize(size, Image.Resampling.LANCZOS)
+def save(shot: bytes, path: Path) -> None:
+    """A JPEG of a screenshot."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, quality=_QUALITY, optimize=True)
+    Image.open(io.BytesIO(shot)).convert("RGB").save(path, quality=_QUALITY, optimize=True)
 
 
-def thumbnail(host: RealHost, chromium: Browser, template: Path) -> None:
-    """Run one template and take its picture: the nodes alone."""
-    tab = Tab(chromium, host.url, _BARE, (2160, 1440))
-    tab.run("async workflow => await app.loadGraphData(workflow)", json.loads(template.read_text(encoding="utf-8")))
-    run(host, tab)
-    tab.run(_WITHOUT_NOTES)
-    tab.run("() => app.extensionManager.command.execute('Workspace.ToggleFocusMode')")
-    tab.page.wait_for_timeout(800)
-    tab.run(_FIT)
-    tab.page.wait_for_timeout(1500)
-    save(tab.page.screenshot(), template.with_suffix(".jpg"), _THUMBNAIL)
-    tab.close()
+def thumbnail(host: RealHost, template: Path) -> None:
+    """Run one template and cut its picture from the clips: square, moving, under the name that the gallery asks for.
+
+    That name ends in `.jpg` whatever the form is; browsers go by what a picture holds.
+    """
+    examples.give_inputs(host)
+    history = host.run(examples.api_prompt(host, template.stem))
+    clips = dict.fromkeys(path for path in examples.saved_files(host, history) if path.parent.name == "apimall")
+    shots = [tile for clip in clips for tile in tiles(clip, _TILES // len(clips))]
+    shots[0].save(
+        template.with_suffix(".jpg"),
+        "WEBP",
+        save_all=True,
+        append_images=shots[1:],
+        duration=_TILE_MS,
+        loop=0,
+        quality=_MOVING_QUALITY,
+        method=6,
+    )
+
+
+def tiles(clip: Path, count: int) -> list[Image.Image]:
+    """Squares of a clip, evenly spaced, between the words above and below in a rehearsal clip."""
+    frames = decode_frames(clip, Span(max_side=_TILE_SIDE * 3, every_nth=_TILE_EVERY)).pixels
+    found = []
+    for picture in frames[:: max(1, len(frames) // count)][:count]:
+        height, width, _ = picture.shape
+        top, side = round(height * _WORDS_ABOVE), round(height * (1 - _WORDS_ABOVE - _WORDS_BELOW))
+        left = round((width - side) * _TILE_FROM_LEFT)
+        pixels = (picture[top : top + side, left : left + side] * 255).round().astype("uint8")
+        found.append(Image.fromarray(pixels).resize((_TILE_SIDE, _TILE_SIDE), Image.Resampling.LANCZOS))
+    return found
 
 
 def readme(host: RealHost, chromium: Browser) -> None:
@@ -112,7 +111,7 @@ def main(wanted: str) -> None:
     ):
         for template in sorted(TEMPLATES.glob("*.json")):
             if wanted.lower() in template.stem.lower() and not examples.missing(host, template.stem):
-                thumbnail(host, chromium, template)
+                thumbnail(host, template)
         if wanted.lower() in "readme":
             readme(host, chromium)
 

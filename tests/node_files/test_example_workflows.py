@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.host.workflows import to_prompt
 from tests.support.node_files import OUR_NODES
@@ -20,15 +21,21 @@ FOLDER = REPOSITORY / "example_workflows"
 NAMES = [
     "A list of shots",
     "Image to Video",
+    "Image to Video (App)",
     "Load Video",
     "Poll Result",
     "Text to Video",
+    "Text to Video (App)",
     "Three shots from one sentence",
     "Video to Video",
 ]
 TITLE_HEIGHT = 30
+LARGEST_PICTURE_BYTES = 80_000
 SMALLEST_GAP = 40
 NOTE = "MarkdownNote"
+STATE_LINE = "apimallvideo_state"
+EXAMPLE = "example.png"
+"""In the input folder of every new ComfyUI."""
 
 Json = dict[str, Any]
 
@@ -81,6 +88,7 @@ CORE: dict[str, Json] = {
             "terminations.termination0": ["*", {}],
         },
     },
+    "LoadImage": {"required": {"image": ["COMBO", {"options": [EXAMPLE]}]}},
     "PreviewImage": {"required": {"images": ["IMAGE", {}]}},
     "PreviewAny": {"required": {"source": ["*", {}]}},
     "PrimitiveStringMultiline": {"required": {"value": ["STRING", {}]}},
@@ -142,6 +150,15 @@ def test_these_are_the_examples() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.json")) == NAMES
 
 
+def test_each_has_a_small_square_picture_that_moves() -> None:
+    for name in NAMES:
+        file = FOLDER / f"{name}.jpg"  # the gallery asks for no other name
+        with Image.open(file) as picture:
+            frames = getattr(picture, "n_frames", 1)
+            assert (picture.format, *picture.size) == ("WEBP", 320, 320) and frames >= 6
+        assert file.stat().st_size < LARGEST_PICTURE_BYTES
+
+
 def test_each_has_an_id_of_its_own() -> None:
     ids = [read(name)["id"] for name in NAMES]
     assert len(set(ids)) == len(NAMES) and all(str(uuid.UUID(found)) == found for found in ids)
@@ -154,7 +171,7 @@ def test_the_format_is_the_one_that_every_front_end_reads(workflow: Json) -> Non
     assert workflow["version"] == 0.4 and workflow["revision"] == 0
     assert workflow["last_node_id"] == max(node["id"] for node in workflow["nodes"])
     assert workflow["last_link_id"] == max(link[0] for link in workflow["links"])
-    assert workflow["config"] == {} and workflow["extra"] == {}
+    assert workflow["config"] == {}
     assert all(node["mode"] == 0 and node["flags"] == {} for node in workflow["nodes"])
 
 
@@ -226,7 +243,9 @@ def test_it_becomes_a_prompt_in_which_nothing_required_is_missing(workflow: Json
 def test_it_needs_no_file_and_no_address_of_anybodys(workflow: Json) -> None:
     for node in prompt_of(workflow).values():
         given = [value for value in node["inputs"].values() if isinstance(value, str)]
-        assert not any("://" in value or value.endswith((".mp4", ".png", ".jpg")) for value in given)
+        assert not any(
+            "://" in value or value.endswith((".mp4", ".png", ".jpg")) for value in given if value != EXAMPLE
+        )
         assert not node["inputs"].get("file")
 
 
@@ -268,6 +287,25 @@ def test_a_note_teaches_and_says_how_to_try_it_for_free(workflow: Json) -> None:
     assert "APIMALL_REHEARSAL=1" in text
     uploads = any(node["type"] in ("APIMall_ImageToVideo", "APIMall_VideoToVideo") for node in workflow["nodes"])
     assert ("public address" in text) is uploads
+
+
+def test_an_app_shows_what_can_be_chosen_what_it_would_cost_and_the_clip() -> None:
+    for name in NAMES:
+        workflow = read(name)
+        if not name.endswith("(App)"):
+            assert workflow["extra"] == {}
+            continue
+        nodes = {node["id"]: node for node in workflow["nodes"]}
+        app = workflow["extra"]["linearData"]
+        assert workflow["extra"]["linearMode"] is True
+        (shown,) = app["outputs"]
+        assert nodes[shown]["type"].startswith("APIMall_")
+        chosen = [(nodes[node]["type"], widget) for node, widget in app["inputs"]]
+        ours = [widget for node, widget in chosen if node == nodes[shown]["type"]]
+        assert ours == ["prompt", "duration", "resolution", "take", "apimallvideo_state"]
+        for node, widget in app["inputs"]:
+            assert widget == STATE_LINE or widget in [name for name, _ in widgets_of(nodes[node])]
+        assert STATE_LINE in (REPOSITORY / "web" / "js" / "line.js").read_text("utf-8")
 
 
 def test_text_alone_is_enough_for_the_first_example() -> None:
