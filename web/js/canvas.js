@@ -37,15 +37,14 @@ export function isPaid(node) {
 }
 
 /**
- * Whom a node speaks for: itself, or as a closed subgraph the first in it that pays, else the first of ours.
- * @param {AnyNode} node
+ * The node of ours that a node is, or that is in it: rather one that pays.
+ * @param {any} node
  * @returns {AnyNode | undefined}
  */
-export function spokenFor(node) {
+export function oursIn(node) {
 	if (isOurs(node)) return node;
-	const nodes = /** @type {AnyNode[]} */ (/** @type {any} */ (node).subgraph?.nodes ?? []);
-	const ours = nodes.flatMap((each) => spokenFor(each) ?? []);
-	return ours.find(isPaid) ?? ours[0];
+	const ours = (node.subgraph?.nodes ?? []).flatMap(oursIn);
+	return ours.find(isPaid) ?? ours.find(Boolean);
 }
 
 /** The workflow that is open; older front ends know it under its former name only. */
@@ -56,18 +55,15 @@ export function rootGraph() {
 /**
  * The node that the server means by an id, which leads through subgraphs: `12:5`; before it those that it is in.
  * @param {string} id
- * @returns {(AnyNode | undefined)[]}
  */
 export function nodesAt(id) {
 	/** @type {any} */
 	let graph = rootGraph();
-	return String(id)
-		.split(":")
-		.map((part) => {
-			const node = graph?.nodes?.find((/** @type {AnyNode} */ each) => String(each.id) === part);
-			graph = node?.subgraph;
-			return node;
-		});
+	return id.split(":").map((part) => {
+		const node = graph?.nodes?.find((/** @type {AnyNode} */ each) => String(each.id) === part);
+		graph = node?.subgraph;
+		return node;
+	});
 }
 
 /**

@@ -106,10 +106,10 @@ app.registerExtension({
 		setInterval(() => lines.tick(), 1000);
 	},
 	beforeConfigureGraph({ nodes, definitions }) {
-		const inside = /** @type {any[]} */ (definitions?.subgraphs ?? []).flatMap((each) => each.nodes ?? []);
-		for (const node of [...nodes, ...inside]) {
-			// Workflows of before, when a file could be none: a player would ask for it.
-			if (node.type === LOAD_NODE && node.widgets_values?.[0] === "(none)") node.widgets_values[0] = "";
+		const graphs = /** @type {any[]} */ ([{ nodes }, ...(definitions?.subgraphs ?? [])]);
+		for (const { type, widgets_values: values } of graphs.flatMap((each) => each.nodes)) {
+			// So old workflows say it; a player would ask for such a file.
+			if (type === LOAD_NODE && values?.[0] === "(none)") values[0] = "";
 		}
 	},
 	nodeCreated(node) {

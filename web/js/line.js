@@ -1,9 +1,9 @@
 /**
- * The line on each node of ours, and on a subgraph with one in it: what it would cost, how it stands, how it ended. It is
- * never part of a workflow or a prompt, and always of the same height, so that nothing under it moves.
+ * The line on each node of ours, and on a subgraph with one: what it would cost, how it stands, how it ended. It is never
+ * part of a workflow or a prompt, and always of the same height, so that nothing under it moves.
  */
 
-import { isPaid, linkedInputs, NODE_OF_TYPE, nodesAt, placeOf, rootGraph, spokenFor, TYPE_OF_NODE } from "./canvas.js";
+import { isPaid, linkedInputs, NODE_OF_TYPE, nodesAt, oursIn, placeOf, rootGraph, TYPE_OF_NODE } from "./canvas.js";
 import { bar, h, keepKeys, shadowOf } from "./look.js";
 import { Memory } from "./memory.js";
 import { estimated, ofRun } from "./saying.js";
@@ -36,10 +36,10 @@ export class Lines {
 		this.answers = new Map();
 	}
 
-	/** @param {AnyNode} plain one of ours, or a subgraph with one in it */
+	/** @param {AnyNode} plain */
 	add(plain) {
 		const node = /** @type {GraphNode} */ (plain);
-		const about = spokenFor(node);
+		const about = oursIn(node);
 		if (!about || typeof node.addDOMWidget !== "function") return;
 		const line = new Line(node, about, this);
 		this.all.add(line);
@@ -101,7 +101,7 @@ export class Lines {
 	/** The clips that the workflow would newly pay, as far as that is known; equal nodes make one. */
 	paying() {
 		// A subgraph knows the values that it gives to the node in it.
-		const within = new Set([...this.all].flatMap(({ node, about }) => (node === about ? [] : about)));
+		const within = new Set([...this.all].map(({ closed, about }) => closed && about));
 		const active = [...this.all].filter(({ node }) => node.graph && node.mode === 0 && !within.has(node));
 		return [...new Map(active.flatMap((line) => line.price() ?? [])).values()];
 	}
@@ -126,11 +126,7 @@ function settingsOf({ job }) {
 	return Object.fromEntries(job?.type ? WORTH_ASKING.map((name) => [name, job[name]]) : []);
 }
 
-/**
- * What is written in a node's widgets.
- * @param {AnyNode} node
- * @returns {Record<string, any>}
- */
+/** @param {AnyNode} node what is written in its widgets */
 function valuesOf(node) {
 	const linked = linkedInputs(node);
 	const known = (node.widgets ?? []).filter(({ name }) => name && name !== WIDGET && !linked.has(name));
@@ -142,12 +138,13 @@ function valuesOf(node) {
 class Line {
 	/**
 	 * @param {GraphNode} node
-	 * @param {AnyNode} about the node itself, or one in the subgraph that it is
+	 * @param {AnyNode} about the node itself, or one in it
 	 * @param {Lines} lines
 	 */
 	constructor(node, about, lines) {
 		this.node = node;
 		this.about = about;
+		this.closed = node !== about;
 		this.paid = isPaid(about);
 		this.lines = lines;
 		this.asked = "";
@@ -182,7 +179,7 @@ class Line {
 		const widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
 		widget.serialize = false;
 		for (const own of this.node.widgets ?? []) {
-			if (own === widget || !own.name || this.node !== this.about) continue;
+			if (own === widget || !own.name || this.closed) continue;
 			const before = own.callback;
 			own.callback = (/** @type {any[]} */ ...given) => {
 				this.settle();
@@ -209,12 +206,9 @@ class Line {
 		this.timer = setTimeout(() => this.#ask().catch((refused) => this.#say(problem(refused))), SETTLED_MS);
 	}
 
-	/**
-	 * The widget values; those that come over a link are not known here and are left out.
-	 * @returns {Record<string, any>}
-	 */
+	/** The widget values; those that come over a link are not known. */
 	values() {
-		return { ...valuesOf(this.about), ...(this.node !== this.about && valuesOf(this.node)) };
+		return { ...valuesOf(this.about), ...(this.closed && valuesOf(this.node)) };
 	}
 
 	/**
@@ -257,7 +251,7 @@ class Line {
 
 	tick() {
 		// Nothing calls back when a value of a subgraph is another.
-		if (this.node !== this.about) this.settle();
+		if (this.closed) this.settle();
 		if (this.#lastWord()?.some(isLive)) this.show();
 	}
 
@@ -308,9 +302,9 @@ class Line {
 		this.said = key;
 		const { tone, head, note, fraction, rehearsal, trouble, job, setUp, takesOf } = saying;
 		const full = [head, note, ...(saying.remarks ?? [])].filter(Boolean).join("\n");
-		// No front end plays on a closed subgraph what a node in it has made.
-		const clip = this.node === this.about ? undefined : this.#lastWord()?.findLast(({ job }) => job?.file)?.job?.id;
-		const shown = takesOf ?? clip;
+		// No front end plays on a subgraph what a node in it has made.
+		const clip = this.closed ? this.#lastWord()?.findLast(({ job }) => job?.file)?.job?.id : 0;
+		const shown = takesOf || clip;
 		const open = () => {
 			if (trouble) showTrouble(job ?? 0, this.body, trouble);
 			else this.lines.panel.open();
