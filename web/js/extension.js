@@ -108,7 +108,7 @@ app.registerExtension({
 	beforeConfigureGraph({ nodes, definitions }) {
 		const graphs = /** @type {any[]} */ ([{ nodes }, ...(definitions?.subgraphs ?? [])]);
 		for (const { type, widgets_values: values } of graphs.flatMap((each) => each.nodes)) {
-			// So old workflows say it; a player would ask for such a file.
+			// So old workflows say it; a player would ask for it.
 			if (type === LOAD_NODE && values?.[0] === "(none)") values[0] = "";
 		}
 	},

@@ -100,7 +100,7 @@ export class Lines {
 
 	/** The clips that the workflow would newly pay, as far as that is known; equal nodes make one. */
 	paying() {
-		// A subgraph knows the values that it gives to the node in it.
+		// A subgraph knows the values of the node in it.
 		const within = new Set([...this.all].map(({ closed, about }) => closed && about));
 		const active = [...this.all].filter(({ node }) => node.graph && node.mode === 0 && !within.has(node));
 		return [...new Map(active.flatMap((line) => line.price() ?? [])).values()];
@@ -250,7 +250,7 @@ class Line {
 	}
 
 	tick() {
-		// Nothing calls back when a value of a subgraph is another.
+		// A subgraph's values call nothing back.
 		if (this.closed) this.settle();
 		if (this.#lastWord()?.some(isLive)) this.show();
 	}
