@@ -7,6 +7,7 @@ nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (s
 nox -s radar        what of all we lean on holds in each ComfyUI and front end, as a table; `-- hosts`: no browser
 nox -s browser      the web half in the system's Chromium, on each ComfyUI named by COMFYUI_PATH
 nox -s soak         the long matrices whole, then 1,000 rehearsal jobs with faults and kills; takes a while
+nox -s fleet        machines that share a journal: 1,000 jobs, faults, kills, restarts, partitions; takes a while
 nox -s screenshots  templates' thumbnails and docs/images, from the first ComfyUI of COMFYUI_PATH
 nox -s bench        ours beside each ComfyUI of COMFYUI_PATH, imageio, OpenCV, ffmpeg; writes docs/benchmarks.md
 nox -s real         every clip of a folder (`-- <folder>`) beside the ffmpeg program, picture by picture
@@ -261,3 +262,10 @@ def soak(session: nox.Session) -> None:
     session.install(*TESTING)
     session.run(*PYTEST, "-m", "soak", *_folders("tests/faults", "tests/jobs"))
     session.run("python", "-m", "tests.soak.soak", *session.posargs)
+
+
+@nox.session
+def fleet(session: nox.Session) -> None:
+    """Machines on one database: `-- 1000 10 20 3 2` are jobs, percent of faults, kills, restarts and partitions."""
+    session.install(*TESTING)
+    session.run("python", "-m", "tests.fleet.fleet", *session.posargs)

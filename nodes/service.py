@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import math
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .gateway.errors import SetupError
-from .settings import ENVIRON, Settings, check_certificates
+from .settings import ENVIRON, Settings, check_certificates, is_import_wanted, journal_address
 from .settings import load as load_settings
 
 if TYPE_CHECKING:
@@ -26,16 +27,20 @@ if TYPE_CHECKING:
     from .jobs.order import Order
     from .jobs.results import Downloader
     from .jobs.runner import Clocks, Runner
-    from .journal.presence import Holders
+    from .journal.presence import Presence
     from .journal.reads import Records
-    from .journal.request_budget import TokenFile
+    from .journal.request_budget import TokenStore
     from .journal.rows import Job
+    from .journal.store import Place
     from .journal.verbs import Journal
     from .rehearsal.server import RehearsalGateway
+
+_log = logging.getLogger("apimall_video.jobs")
 
 JOURNAL_FILE = "journal.sqlite3"
 TOKENS_FILE = "requests.sqlite3"
 _RETENTION_PAUSE_SECONDS = 0.05
+_DATABASE_PAUSE_SECONDS = 15.0
 REHEARSAL_CREDITS = 100_000
 """Enough for a few thousand pretend clips; the balance falls all the same."""
 
@@ -101,9 +106,11 @@ class Service:
         self._daily_limit = daily_limit
         self._prompt_limit = prompt_limit
         self._lock = threading.RLock()
+        self._closed = threading.Event()
         self._journal: Journal | None = None
-        self._holders: Holders | None = None
-        self._tokens: TokenFile | None = None
+        self._holders: Presence | None = None
+        self._tokens: TokenStore | None = None
+        self._records: Records | None = None
         self._runners: dict[str, Runner] = {}
         self._resumed: dict[str, Settings] = {}
         self._introduced: set[str] = set()
@@ -119,7 +126,8 @@ class Service:
 
         with self._lock:
             if self._journal is None:
-                self._journal = Journal(self.folders.state / JOURNAL_FILE, clock=self._now)
+                self._journal = Journal(self._place(), clock=self._now)
+                self._take_along(self._journal)
             with contextlib.suppress(SetupError):
                 # What is wrong with the settings is told to whoever needs them.
                 self._introduce(self._journal, self.settings())
@@ -173,22 +181,58 @@ class Service:
         """The journal for reading only: opens nothing to write, waits for no writer."""
         from .journal.reads import Records
 
-        return Records(self.folders.state / JOURNAL_FILE)
+        with self._lock:
+            if self._records is None:
+                self._records = Records(self._place())
+            return self._records
+
+    def _take_along(self, journal: Journal) -> None:
+        """Where it is wanted, the jobs of the state folder's own journal, into the one that machines share."""
+        from .journal.verbs import Journal
+
+        own = self.folders.state / JOURNAL_FILE
+        if journal.place == own or not is_import_wanted(self._environ) or not own.exists():
+            return
+        with contextlib.closing(Journal(own)) as before:
+            _log.info("%s jobs of %s are known to the shared journal now", journal.take_along(before), own)
+
+    def _place(self) -> Place:
+        """Where the journal is: a file in the state folder, or the database of all machines. Raises SetupError."""
+        address = journal_address(self._environ)
+        if address is None:
+            return self.folders.state / JOURNAL_FILE
+        from .journal.postgres import Address
+
+        return Address(address)
+
+    def _is_begun(self) -> bool:
+        """Whether there is a journal to look into, as far as that is known without opening it."""
+        shared = journal_address(self._environ) is not None
+        return shared or (self.folders.state / JOURNAL_FILE).exists()
 
     def follow_unfinished(self) -> None:
-        """Have the account's unfinished jobs followed; nothing is opened or asked when there are none, or no key."""
-        from .journal.errors import JournalError
+        """Have the account's unfinished jobs followed; nothing is opened or asked when there are none, or no key.
+
+        Waits for a shared journal that cannot be reached.
+        """
+        from .journal.errors import DatabaseAway, JournalError
 
         settings = self.settings()
-        if not (settings.rehearsal or settings.key) or not (self.folders.state / JOURNAL_FILE).exists():
+        if not (settings.rehearsal or settings.key) or not self._is_begun():
             return
         try:
             due = self.records().is_anything_due(settings.account)
         except JournalError:
             # Of an older version, perhaps, or damaged: opened to write, it is mended.
             due = True
-        if due:
-            self.runner()
+        while due:
+            try:
+                self.runner()
+                due = False
+            except DatabaseAway as problem:
+                # It may be a while after us that a studio's database is up.
+                _log.warning("unfinished jobs are not followed yet: %s", problem)
+                due = not self._closed.wait(_DATABASE_PAUSE_SECONDS)
 
     def is_awaited(self, job: Job) -> bool:
         """Does a node of this process wait for the job? Asked by observers, who hold a runner's lock: takes none."""
@@ -227,6 +271,7 @@ class Service:
 
     def close(self) -> None:
         """Stop; jobs go on at the gateway, and from the journal next time."""
+        self._closed.set()
         with self._lock:
             for runner in self._runners.values():
                 runner.close()
@@ -241,15 +286,15 @@ class Service:
                 self._journal.close()
             if self._tokens is not None:
                 self._tokens.close()
-            self._journal = self._holders = self._tokens = self._rehearsal = None
+            if self._records is not None:
+                self._records.close()
+            self._journal = self._holders = self._tokens = self._records = self._rehearsal = None
 
     def _wire(self, settings: Settings) -> Runner:
         from .guard.connections import require_network
         from .jobs.budget import Budget
         from .jobs.limits import DailyLimit
         from .jobs.runner import Clocks
-        from .journal.presence import Holders
-        from .journal.request_budget import TokenFile
 
         def check_network() -> None:
             if not self.loopback_origin(settings):
@@ -257,9 +302,9 @@ class Service:
 
         journal = self.journal()
         if self._holders is None:
-            self._holders = Holders(self.folders.state / "holders")
+            self._holders = journal.presence(self.folders.state / "holders")
         if self._tokens is None:
-            self._tokens = TokenFile(self.folders.state / TOKENS_FILE)
+            self._tokens = journal.tokens(self.folders.state / TOKENS_FILE)
         clocks = self._clocks or Clocks()
         return wire(
             settings.account,
@@ -289,7 +334,7 @@ class Service:
         limits = [limit for limit in (self._prompt_limit(), settings.prompt_credits) if limit > 0]
         if not limits:
             return None
-        there = (self.folders.state / JOURNAL_FILE).exists()
+        there = self._is_begun()
         prices: dict[object, float | None] = {}
         for number, each in enumerate(planned):
             order = each.order()
@@ -345,7 +390,7 @@ def guarded(reach: Callable[[], Reach]) -> Outside:
 def wire(
     account: str,
     journal: Journal,
-    holders: Holders,
+    holders: Presence,
     folders: Folders,
     *,
     gateway: Callable[[], Gateway],

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import platform
 import re
 import secrets
 import ssl
@@ -42,6 +43,8 @@ DAILY_CREDITS_VARIABLE = "APIMALL_DAILY_CREDITS"
 PROMPT_CREDITS_VARIABLE = "APIMALL_PROMPT_CREDITS"
 ACCOUNT_VARIABLE = "APIMALL_ACCOUNT"
 KEEP_DAYS_VARIABLE = "APIMALL_KEEP_DAYS"
+JOURNAL_VARIABLE = "APIMALL_JOURNAL"
+JOURNAL_IMPORT_VARIABLE = "APIMALL_JOURNAL_IMPORT"
 
 ENVIRON: Mapping[str, str] = os.environ
 """The process's own environment, for whoever hands it on: nobody else reads it."""
@@ -107,6 +110,7 @@ class Settings:
     daily_credits: float = 0.0
     prompt_credits: float = 0.0
     account_name: str = ""
+    rehearsal_name: str = "rehearsal"
     keep_days: float = math.inf
     rehearsal_source: SwitchSource = field(default="default", compare=False)
 
@@ -132,7 +136,7 @@ class Settings:
     def account_of_key(self) -> str:
         """What the account is called when its owner gives it no name; another with each key."""
         if self.rehearsal:
-            return "rehearsal"
+            return self.rehearsal_name
         if self.key is None:
             return "no key"
         return hashlib.sha256(f"{self.base_url}\n{self.key.reveal()}".encode()).hexdigest()[:32]
@@ -190,6 +194,7 @@ def load(
         daily_credits=daily_credits,
         prompt_credits=prompt_credits,
         keep_days=_read_keep_days(_given(environ, KEEP_DAYS_VARIABLE)),
+        rehearsal_name=_rehearsal_name(state_folder, environ),
         account_name=_read_account_name(_given(environ, ACCOUNT_VARIABLE)),
         rehearsal_source=rehearsal_source,
     )
@@ -246,6 +251,34 @@ def state_folder(environ: Mapping[str, str] = ENVIRON) -> Path | None:
             advice="Give the full path of a folder that lasts and can be written, then restart ComfyUI.",
         )
     return folder
+
+
+def journal_address(environ: Mapping[str, str] = ENVIRON) -> str | None:
+    """Where the journal is that several machines share; None where each has a file of its own.
+
+    It may hold a password: whoever is given it shows it to nobody. Raises SetupError.
+    """
+    given = _given(environ, JOURNAL_VARIABLE)
+    if given and not given.startswith(("postgresql://", "postgres://")):
+        # The value itself stays out of the message: it may hold a password.
+        raise SetupError(
+            f"{JOURNAL_VARIABLE} is no address of a PostgreSQL database.",
+            advice="Write postgresql://user@host/database, or leave it unset for a journal in the state folder.",
+        )
+    return given or None
+
+
+def is_import_wanted(environ: Mapping[str, str] = ENVIRON) -> bool:
+    """Whether the jobs of the state folder's own journal are to go along into the shared one."""
+    return _given(environ, JOURNAL_IMPORT_VARIABLE).lower() in _ON_WORDS
+
+
+def _rehearsal_name(state_folder: Path, environ: Mapping[str, str]) -> str:
+    """What the rehearsal's account is called: each state folder has a stand-in gateway of its own, shared by nobody."""
+    if not _given(environ, JOURNAL_VARIABLE):
+        return "rehearsal"
+    here = f"{platform.node()}\n{os.path.realpath(state_folder)}"
+    return f"rehearsal {hashlib.sha256(here.encode()).hexdigest()[:12]}"
 
 
 def check_certificates(environ: Mapping[str, str] = ENVIRON) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
-from tests.support import harness
+from tests.support import harness, postgres
 
 KEYS = ("sk-test-0123456789.first", "sk-test-0123456789.second")
 """Two of one account, as the stand-in has it."""
@@ -259,3 +260,41 @@ def test_a_ticket_answers_at_once_while_the_journal_is_locked(service: Service, 
         assert not waits.done(), "and the journal is locked still"
         other.execute("ROLLBACK")
         waits.result(30).leave("enough")
+
+
+def test_the_password_of_a_journals_address_is_in_nothing_that_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    password = "pw-canary-61f0c2"
+    caplog.set_level("DEBUG")
+    told: list[str] = []
+    for address in (
+        f"mysql://u:{password}@h/d",
+        f"postgresql://u:{password}@127.0.0.1:1/d",
+        f"postgresql://{password}%",
+    ):
+        environ = {"APIMALL_API_KEY": harness.KEY, "APIMALL_JOURNAL": address}
+        with contextlib.closing(Service(Folders(tmp_path / "state", tmp_path / "results"), environ)) as service:
+            with pytest.raises(SetupError) as caught:
+                service.runner()
+            told += [str(caught.value), repr(caught.value.__context__), repr(service.settings())]
+    told += [f"{record.getMessage()} {record.exc_text}" for record in caplog.records]
+    assert not [text for text in told if password in text]
+
+
+def test_the_jobs_of_a_machines_own_journal_come_along_when_that_is_wanted(tmp_path: Path) -> None:
+    folders = Folders(tmp_path / "state", tmp_path / "results")
+    with contextlib.closing(Service(folders, {})) as alone:
+        job = alone.journal().intend(harness.text_order().intent("a"))
+    environ = {"APIMALL_JOURNAL": postgres.new_database(), "APIMALL_JOURNAL_IMPORT": "1"}
+    for _ in range(2):
+        with contextlib.closing(Service(folders, environ)) as shared:
+            [known] = harness.jobs_of(shared.journal(), "a")
+            assert (known.idempotency_key, known.body) == (job.idempotency_key, job.body)
+    assert (folders.state / "journal.sqlite3").is_file()
+
+
+def test_two_machines_rehearse_each_for_itself(tmp_path: Path) -> None:
+    environ = {"APIMALL_REHEARSAL": "1", "APIMALL_JOURNAL": "postgresql://u@h/d"}
+    accounts = {Service(Folders(tmp_path / name, tmp_path), environ).settings().account for name in ("one", "two")}
+    assert len(accounts) == 2

@@ -5,12 +5,18 @@ Three shares of it, so that none can starve another: what the gateway asks of on
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 
+from ..journal.errors import JournalError
 from ..journal.request_budget import OwnTokens, Tokens, TokenStore
 
+_log = logging.getLogger("apimall_video.jobs")
+
 REQUESTS_PER_MINUTE = 60
+_ASK_AGAIN_SECONDS = 2.0
 _BURST_REQUESTS = 10
 _ALL = "all"
 
@@ -64,7 +70,11 @@ class Budget:
                 tokens.update({name: replace(each, left=each.left - 1) for name, each in zip(names, full, strict=True)})
             return max(0.0, wait)
 
-        return self._store.change(self._account, change)
+        try:
+            return self._store.change(self._account, change)
+        except JournalError as problem:
+            _log.debug("nobody knows how many requests the other machines sent: %s", problem)
+            return _ASK_AGAIN_SECONDS
 
     def spend(self, share: Share, now: float, requests: float = 1) -> None:
         """A request goes out, allowed or not; debts are waited off by the next. -1: one did not go out after all."""
@@ -74,7 +84,8 @@ class Budget:
                 full = self._refilled(tokens, name, now)
                 tokens[name] = replace(full, left=min(self._bursts[name], full.left - requests))
 
-        self._store.change(self._account, change)
+        with suppress(JournalError):
+            self._store.change(self._account, change)
 
     def hold_off(self, share: Share, now: float, seconds: float) -> None:
         """The gateway asked for a pause: for `seconds` nothing of this share goes out, for anybody; then one."""
@@ -84,7 +95,8 @@ class Budget:
             full = self._refilled(tokens, name, now)
             tokens[name] = replace(full, left=min(full.left, 1 - seconds * self._rates[name]))
 
-        self._store.change(self._account, change)
+        with suppress(JournalError):
+            self._store.change(self._account, change)
 
     def _refilled(self, tokens: dict[str, Tokens], name: str, now: float) -> Tokens:
         known = tokens.get(name)

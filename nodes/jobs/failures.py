@@ -35,8 +35,6 @@ _FORMER_KINDS = {"Parked": "Unsettled", "NotHome": "NotDownloaded"}
 
 _CLOSED = "Only another `take` makes it again, and pays for it."
 
-JOURNAL_ADVICE = "Check free space and rights of ComfyUI's user folder, then queue again."
-
 E = TypeVar("E", bound=APIMallError)
 
 
@@ -150,7 +148,7 @@ def hindered(job: Job, obstacle: SetupError) -> SetupError:
 
 def unwritten(job: Job, problem: JournalError) -> SetupError:
     """The journal refuses to be written. What it does not say yet is not done: nothing unwritten was paid for."""
-    return about(SetupError, f"The journal cannot be written ({problem})", job, advice=JOURNAL_ADVICE)
+    return about(SetupError, f"The journal cannot be written ({problem})", job, advice=problem.advice)
 
 
 def parking(failure: APIMallError) -> Parking:

@@ -17,6 +17,7 @@ from ..guard import partial
 from ..guard.downloads import Downloaded
 from ..guard.errors import DiskFailed, DownloadForbidden, GuardError, LinkGone
 from ..guard.paths import result_name, result_path
+from ..journal.presence import machine
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
 from ..media.imprint import imprint
@@ -135,7 +136,7 @@ class Results:
             return None
         self._verify(target)
         now = target.stat()
-        return Delivery(self._folder_id(), target.name, now.st_size, now.st_mtime_ns, sha256_of(target))
+        return self._delivery(target.name, now.st_size, now.st_mtime_ns, sha256_of(target))
 
     def download(
         self, job: Job, urls: Sequence[str], *, tell: Callable[[float], None], observe: Callable[[Event], None]
@@ -183,7 +184,7 @@ class Results:
         observe(Event.RENAMED)
         self.forget(job)
         now = target.stat()
-        return Delivery(self._folder_id(), target.name, now.st_size, now.st_mtime_ns, sha256)
+        return self._delivery(target.name, now.st_size, now.st_mtime_ns, sha256)
 
     def _imprint(self, job: Job, path: Path) -> bool:
         """Write behind a clip what asked for it, if that is known. A clip without it is still the one that was paid."""
@@ -195,6 +196,9 @@ class Results:
             _log.info("the workflow of job %s is not in its clip: %s", job.id, problem)
             return False
         return bool(texts)
+
+    def _delivery(self, name: str, size_bytes: int, mtime_ns: int, sha256: str) -> Delivery:
+        return Delivery(self._folder_id(), name, size_bytes, mtime_ns, sha256, machine(), str(self._folder))
 
     def path_of(self, delivery: Delivery) -> Path:
         """Where a delivery lies."""

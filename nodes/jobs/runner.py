@@ -34,8 +34,8 @@ from ..gateway.errors import (
 )
 from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
-from ..journal.errors import JournalError
-from ..journal.presence import Holders
+from ..journal.errors import JournalAway, JournalError
+from ..journal.presence import Presence
 from ..journal.rows import Allowance, Held, Hindrance, Intent, Job, Parking, State
 from ..journal.verbs import Journal
 from ..stopping import Stopped
@@ -62,13 +62,13 @@ RESUME_SECONDS = 14 * 24 * 3600.0
 """Results are kept for two weeks at most (`docs/gateway.md`, "Result links"); older jobs are not followed unasked."""
 
 _DAY_SECONDS = 86_400.0
-_WATCH_SECONDS = 0.5
 _SLOT_SECONDS = 0.5
 _MOST_SLOT_PAUSES = 20
 _CLOCKS_AGREE_SECONDS = 300.0
 _REFUND_PAUSES_SECONDS = (30.0, 300.0, 3600.0)
 """When a refund that is not complete is read again; once more at the next start."""
 _JOURNAL_PAUSE_SECONDS = 1.0
+_LONGEST_JOURNAL_PAUSE_SECONDS = 5.0
 _MOST_CLAIMS = 3
 _MOST_BLANKS = 5
 _MOST_REFRESHES = 3
@@ -104,7 +104,7 @@ class _journal_errors:
 
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
         if isinstance(problem, JournalError):
-            raise SetupError(f"The journal cannot be written ({problem})", advice=failures.JOURNAL_ADVICE) from None
+            raise SetupError(f"The journal cannot be written ({problem})", advice=problem.advice) from None
 
 
 class Runner:
@@ -119,7 +119,7 @@ class Runner:
         *,
         account: str,
         journal: Journal,
-        holders: Holders,
+        holders: Presence,
         gateway: Callable[[], Gateway],
         results: Results,
         uploads: Uploads,
@@ -147,6 +147,8 @@ class Runner:
         self._lock = threading.RLock()
         self._works: dict[int, Work] = {}
         self._closed = False
+        self._left: set[int] = set()
+        holders.watch(self._told, self._is_watching)
 
     # What nodes ask for
 
@@ -353,12 +355,12 @@ class Runner:
 
     def _run(self, work: Work, step: Step) -> None:
         try:
-            job = self._journal.claim(work.job.id, self._holders.own, self._holders.alive())
+            job = self._claim(work)
         except JournalError as problem:
             self._not_claimed(work, step, problem)
             return
         try:
-            work.claims = 0
+            work.claims, work.cut_off = 0, False
             if job is None:
                 self._watch(work)
             elif job.state not in step.states:
@@ -372,6 +374,8 @@ class Runner:
             self._fail(work, failures.hindered(work.job, obstacle))
         except APIMallError as failure:
             self._fail(work, failure)
+        except JournalAway as problem:
+            self._cut_off(work, problem)
         except JournalError as problem:
             self._fail(work, failures.unwritten(work.job, problem))
         except Exception as surprise:  # noqa: BLE001
@@ -379,21 +383,66 @@ class Runner:
             _log.exception("a step of job %s went wrong", work.job.id)
             self._fail(work, failures.surprised(work.job, surprise))
 
+    def _claim(self, work: Work) -> Job | None:
+        """The row, if it is or becomes ours; who lives is asked only where somebody else has it."""
+        own = self._holders.own
+        now = work.job = self._journal.get(work.job.id)
+        if now.holder == own:
+            return now
+        alive = self._holders.alive()
+        return None if now.holder in alive else self._journal.claim(now.id, own, alive)
+
     def _not_claimed(self, work: Work, step: Step, problem: JournalError) -> None:
         """Nothing was done. Who only watches what another process does goes on watching."""
         work.claims += 1
-        if work.phase is Phase.ELSEWHERE or work.claims < _MOST_CLAIMS:
+        if isinstance(problem, JournalAway) and work.phase is not Phase.ELSEWHERE and work.claims >= _MOST_CLAIMS:
+            self._cut_off(work, problem)
+        elif work.phase is Phase.ELSEWHERE or work.claims < _MOST_CLAIMS:
             _log.info("job %s could not be taken in hand, trying again: %s", work.job.id, problem)
-            self._plan(work, step, _JOURNAL_PAUSE_SECONDS * work.claims)
+            self._plan(work, step, min(_JOURNAL_PAUSE_SECONDS * work.claims, _LONGEST_JOURNAL_PAUSE_SECONDS))
         else:
             self._fail(work, failures.unwritten(work.job, problem))
 
+    def _cut_off(self, work: Work, problem: JournalAway) -> None:
+        """The database is away: what was sent is gone on with once it is back, nothing new is sent without it."""
+        if work.job.charge is Charge.NOT_SENT:
+            self._fail(work, failures.unwritten(work.job, problem))
+            return
+        work.cut_off = True
+        work.show(work.phase, f"{work.phase.value}; the journal's database does not answer ({problem}), trying again")
+        self._plan(work, _BEGIN, _LONGEST_JOURNAL_PAUSE_SECONDS)
+
+    # What other machines do
+
+    def _is_watching(self) -> bool:
+        return any(work.phase is Phase.ELSEWHERE for work in list(self._works.values()))
+
+    def _told(self, job_id: int | None) -> None:
+        """Another machine changed a job, or, None, may have changed any, died, or the database is back."""
+        for work in list(self._works.values()):
+            waits = work.cut_off or work.phase is Phase.ELSEWHERE
+            if waits and job_id in (None, work.job.id):
+                self._poll_now(work)
+        if job_id is None and self._left:
+            self._scheduler.put(Scheduled(self._let_go, self._clocks.monotonic()))
+
+    def _let_go(self) -> None:
+        """Give up what could not be given up when it ended: others may be asked for it."""
+        for job_id in list(self._left):
+            try:
+                with self._lock:
+                    if job_id not in self._works:
+                        self._journal.release(job_id, self._holders.own)
+            except JournalError as problem:
+                _log.info("job %s could not be given up yet: %s", job_id, problem)
+                return
+            self._left.discard(job_id)
+
     def _watch(self, work: Work) -> None:
         """Another process has the job: wait for what it writes."""
-        work.job = self._journal.get(work.job.id)
         work.committed = True
         work.show(Phase.ELSEWHERE)
-        self._plan(work, _BEGIN, _WATCH_SECONDS)
+        self._plan(work, _BEGIN, self._holders.watched_seconds)
 
     def _dispatch(self, work: Work, job: Job) -> None:
         if (kept := self._on_disk(job, downloaded=True)) is not None:
@@ -464,6 +513,10 @@ class Runner:
             self._plan(work, _SLOT, _SLOT_SECONDS * min(1 + slots.ahead, _MOST_SLOT_PAUSES))
 
     def _post(self, work: Work, job: Job) -> None:
+        if work.reply is not None:
+            # The gateway answered already, and nobody could write it down.
+            self._answered(work, job, work.reply)
+            return
         # Whatever may hinder us comes before the row says that the POST has left.
         gateway = self._gateway()
         allowance = None
@@ -487,7 +540,13 @@ class Runner:
             allowance,
             uptime=self._clocks.uptime(),
             boot=self._clocks.boot,
+            holder=self._holders.own,
         )
+        if sent is None:
+            # We were taken for dead, and another machine goes on with it.
+            self._scheduler.give_back(Share.CREATE)
+            self._plan(work, _BEGIN)
+            return
         if isinstance(sent, Held):
             self._scheduler.give_back(Share.CREATE)
             work.committed = False
@@ -509,7 +568,11 @@ class Runner:
                 self._post_failed(work, sent, failure, unsure=job.state is State.SENT)
                 return
             reply = named
+        self._answered(work, sent, reply)
+
+    def _answered(self, work: Work, sent: Job, reply: Accepted) -> None:
         # Every id is in the log and in what is told from here on, even where the journal cannot be written now.
+        work.reply = reply
         _log.info(
             "job %s is task %s (request %s, provider request %s)",
             sent.id,
@@ -521,7 +584,7 @@ class Runner:
         self._observe(Event.ANSWERED, sent)
         work.job = self._journal.accepted(sent, reply)
         # Media are large, and what they were needed for is done.
-        work.order = None
+        work.order = work.reply = None
         self._observe(Event.ACCEPTED, work.job)
         work.failures = work.waits = 0
         work.show(Phase.PENDING)
@@ -739,6 +802,7 @@ class Runner:
 
     def _expire(self, work: Work, job: Job, what: str) -> NoReturn:
         failure = failures.gone(job, what)
+        failure.what += self._where_else(job)
         work.job = self._journal.expired(job, failure)
         self._results.forget(job)
         self._observe(Event.EXPIRED, work.job)
@@ -747,6 +811,7 @@ class Runner:
     def _set_back(self, work: Work, job: Job, failure: APIMallError) -> None:
         """Tell those who wait that the clip is not to be had now, and try again later, for whoever comes."""
         age = self._clocks.wall() - (job.ended_at or self._clocks.wall())
+        failure.what += self._where_else(job)
         with self._lock:
             self._fail(work, failure)
             if age <= RESUME_SECONDS and not self._closed:
@@ -755,6 +820,11 @@ class Runner:
                 self._works[job.id] = later
                 seconds = min(_WATCHED_PAUSE_SECONDS * 2.0 ** min(work.setbacks, 10), _LONGEST_PAUSE_SECONDS)
                 self._plan(later, _BEGIN, self._seconds(Pause(seconds)))
+
+    def _where_else(self, job: Job) -> str:
+        """Which machines and folders have the clip that is not to be had here, for people."""
+        known = {(each.machine, each.path) for each in self._journal.deliveries(job.id) if each.path}
+        return "".join(f". It was brought to {path} on {machine}" for machine, path in sorted(known))
 
     # Endings
 
@@ -789,11 +859,13 @@ class Runner:
                 parked = self._journal.park(work.job, self._holders.own, failures.parking(failure), failure)
             elif not work.committed:
                 parked = self._journal.park(work.job, self._holders.own, Parking.WITHDRAWN)
-            self._journal.release(work.job.id, self._holders.own)
+            if (parked or work.job).holder is not None:
+                self._journal.release(work.job.id, self._holders.own)
             if parked is not None:
                 self._observe(Event.PARKED, parked)
         except JournalError as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
+            self._left.add(work.job.id)
         work.done.set()
         self._call_next()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ..gateway.contract import Accepted
 from ..gateway.errors import APIMallError, Charge, Detached
 from ..journal.rows import Job, Slots
 from .failures import detached
@@ -92,6 +93,8 @@ class Work:
         self.slots: Slots | None = None
         self.urls: tuple[str, ...] = ()
         self.cached_uploads: tuple[str, ...] = ()
+        self.reply: Accepted | None = None
+        self.cut_off = False
         self.result: Result | None = None
         self.error: APIMallError | None = None
         self.done = threading.Event()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from ..gateway.errors import SetupError
+
 
 class JournalError(Exception):
     """The journal cannot be read or written now. What it does not say yet is not done."""
 
     advice = "Check free space and rights of ComfyUI's user folder, then queue again."
+
+
+class DatabaseAway(SetupError):
+    """The shared journal cannot be opened, because its database cannot be reached now."""
 
 
 class JournalDamaged(JournalError):

@@ -321,11 +321,9 @@ POSTGRES = (
         holder TEXT NOT NULL UNIQUE
     );
     CREATE TABLE tokens (
-        account TEXT NOT NULL,
-        bucket TEXT NOT NULL,
-        remaining DOUBLE PRECISION NOT NULL,
-        since DOUBLE PRECISION NOT NULL,
-        PRIMARY KEY (account, bucket)
+        account TEXT PRIMARY KEY,
+        buckets TEXT NOT NULL,
+        version BIGINT NOT NULL
     );
     CREATE FUNCTION tell_of_job() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM pg_notify('apimall_jobs', NEW.id::text)\\; RETURN NULL\\; END $$;

@@ -13,13 +13,13 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..gateway.errors import SetupError
 from . import migrations
-from .errors import JournalAway, JournalError
+from .errors import DatabaseAway, JournalAway, JournalError
 from .statements import Row, Statement, Tongue
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ _REASONS = (
     (("password authentication", "no password supplied", "pg_hba.conf"), "it refuses the user or the password"),
     (("does not exist",), "it knows no such database or user"),
     (("translate host name", "resolve host", "name or service", "getaddrinfo"), "its host is not known here"),
-    (("refused",), "nothing answers there"),
+    (("refused", "no such file"), "nothing answers there"),
     (("timeout", "timed out"), "it does not answer in time"),
     (("starting up", "shutting down", "recovery", "read-only"), "it is just starting or stopping"),
     (("too many clients", "remaining connection slots"), "it has no connection left"),
@@ -112,14 +112,11 @@ class Address:
 class Session:
     """One connection for all threads that use it, made anew when it is lost. Raises JournalAway while there is none."""
 
-    def __init__(self, address: Address, *, renewed: Callable[[], None] = lambda: None) -> None:
-        """`renewed` is told of each connection after the first."""
+    def __init__(self, address: Address) -> None:
         self.lock = threading.RLock()
         self.busy_since: float | None = None
         self._address = address
-        self._renewed = renewed
         self._connection: psycopg.Connection[Any] | None = None
-        self._was_connected = False
         self._in_transaction = False
         self._refuse_until = 0.0
         self._refusal = ""
@@ -238,9 +235,6 @@ class Session:
             self._refusal = str(problem) if isinstance(problem, JournalAway) else _reason(problem)
             self._refuse_until = time.monotonic() + _REFUSE_SECONDS
             raise JournalAway(self._refusal) from None
-        if self._was_connected:
-            self._renewed()
-        self._was_connected = True
         return self._connection
 
     def _error(self, problem: psycopg.Error) -> JournalError:
@@ -260,17 +254,22 @@ class Session:
 class Database:
     """The journal's tables in a PostgreSQL database. All writing is done under one advisory lock of the server."""
 
-    def __init__(self, address: Address, *, renewed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, address: Address) -> None:
         """Raises SetupError where it cannot be reached, or is of a newer version."""
-        self.session = Session(address, renewed=renewed)
+        self._address = address
+        self.session = Session(address)
         try:
             _migrate(self.session)
         except JournalError as problem:
             self.session.close()
-            raise SetupError(f"The journal's database cannot be used: {problem}", advice=problem.advice) from None
+            raise unusable(problem) from None
         except BaseException:
             self.session.close()
             raise
+
+    def another(self) -> Session:
+        """A connection to the same database beside this one."""
+        return Session(self._address)
 
     def select(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a question."""
@@ -355,6 +354,12 @@ class _Watchdog:
 _watchdog = _Watchdog()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_watchdog.forked)
+
+
+def unusable(problem: JournalError) -> SetupError:
+    """What to tell where a shared journal cannot be opened."""
+    kind = DatabaseAway if isinstance(problem, JournalAway) else SetupError
+    return kind(f"The journal's database cannot be used: {problem}", advice=problem.advice)
 
 
 def _driver() -> Any:

@@ -34,7 +34,7 @@ class Presence(Protocol):
     def alive(self) -> frozenset[str]:
         """Those that live now, this one included."""
 
-    def listen(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
+    def watch(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
         """Have `tell` called when another one changed a job or died, as long as `is_watching` says that it matters."""
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Holders:
             path.stem for path in self._folder.glob("*.lock") if path.stem == self.own or self._is_held(path)
         )
 
-    def listen(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
+    def watch(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
         """Files tell nobody anything: whoever waits looks often."""
 
     def close(self) -> None:

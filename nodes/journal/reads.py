@@ -196,7 +196,18 @@ class Records:
     """The journal, for reading. Thread-safe; every method reads the disk or asks a server: keep it off event loops."""
 
     def __init__(self, place: Place) -> None:
-        self._ask: Select = Shared(place).select if isinstance(place, Address) else _of_file(place)
+        self._shared: Shared | None = None
+        self._ask: Select
+        if isinstance(place, Address):
+            self._shared = Shared(place)
+            self._ask = self._shared.select
+        else:
+            self._ask = _of_file(place)
+
+    def close(self) -> None:
+        """Let go of a server's connection; the next question asks for another."""
+        if self._shared is not None:
+            self._shared.close()
 
     def page(
         self,

@@ -41,7 +41,11 @@ Change = Callable[[dict[str, Tokens]], T]
 class TokenStore(Protocol):
     """Lets one after the other change the tokens, and keeps what it changed."""
 
-    def change(self, account: str, how: Change[T]) -> T: ...
+    def change(self, account: str, how: Change[T]) -> T:
+        """One change. Raises JournalError where nobody can say what the others did: then nothing may go out."""
+
+    def close(self) -> None:
+        """Nothing more goes out."""
 
 
 class OwnTokens:
@@ -55,6 +59,9 @@ class OwnTokens:
         """One change."""
         with self._lock:
             return how(self._accounts.setdefault(account, {}))
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class TokenFile:

@@ -16,7 +16,7 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from .errors import JournalError
-from .postgres import Address, Database, Session
+from .postgres import Database, unusable
 from .presence import Tell, machine
 from .statements import Given, Row, Statement, Tongue
 from .tables import holders
@@ -24,7 +24,7 @@ from .tables import holders
 _log = logging.getLogger("apimall_video.jobs")
 
 CHANNEL = "apimall_jobs"
-_LOOK_SECONDS = 3.0
+_LOOK_SECONDS = 4.0
 """How often somebody who waits for a job of another machine looks whether that one still lives."""
 _AGAIN_SECONDS = 1.0
 _WATCHED_SECONDS = 30.0
@@ -54,27 +54,32 @@ class SharedHolders:
 
     watched_seconds = _WATCHED_SECONDS
 
-    def __init__(self, address: Address, database: Database) -> None:
-        """Raises JournalError where the database cannot be reached."""
+    def __init__(self, database: Database) -> None:
+        """Raises SetupError where the database cannot be reached."""
         name = uuid.uuid4().hex
         self.own = f"{os.getpid()}-{machine()}-{name}"
         self._lock = int(name[:15], 16)
         self._database = database
-        self._session = Session(address)
+        self._session = database.another()
         self._tellers: list[tuple[Tell, Callable[[], bool]]] = []
         self._closed = threading.Event()
+        self._seen: frozenset[str] = frozenset()
+        self._seen_lock = threading.Lock()
         try:
             self._enter()
-        except BaseException:
+        except JournalError as problem:
             self._session.close()
-            raise
+            raise unusable(problem) from None
         threading.Thread(target=self._listen, name="journal-presence", daemon=True).start()
 
     def alive(self) -> frozenset[str]:
         """The holders that live now, this one included."""
-        return frozenset((self.own, *(row["holder"] for row in self._database.select(_ALIVE))))
+        alive = frozenset((self.own, *(row["holder"] for row in self._database.select(_ALIVE))))
+        with self._seen_lock:
+            self._seen |= alive
+        return alive
 
-    def listen(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
+    def watch(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
         """Have `tell` called with the id of a job that changed, or with None when any may have; off any lock of ours.
 
         `is_watching`: whether somebody waits for a job that another machine has.
@@ -100,7 +105,6 @@ class SharedHolders:
         return self._session.run(*statement.told(Tongue.POSTGRES, values))
 
     def _listen(self) -> None:
-        known: frozenset[str] = frozenset()
         connection = self._session.connection()
         while not self._closed.is_set():
             try:
@@ -110,7 +114,7 @@ class SharedHolders:
                     _log.info("this machine is at work on the shared journal again")
                     self._tell(None)
                 self._hear()
-                known = self._miss(known)
+                self._miss()
             except JournalError as problem:
                 _log.debug("the shared journal does not answer: %s", problem)
                 self._closed.wait(_AGAIN_SECONDS)
@@ -122,14 +126,15 @@ class SharedHolders:
                 with suppress(ValueError):
                     self._tell(int(note.payload))
 
-    def _miss(self, known: frozenset[str]) -> frozenset[str]:
-        """Tell of holders that have gone: nobody else would."""
+    def _miss(self) -> None:
+        """Tell of holders that have gone since somebody looked: nobody else would."""
         if not any(is_watching() for _, is_watching in self._tellers):
-            return frozenset()
-        alive = frozenset(row["holder"] for row in self._run(_ALIVE))
-        if known - alive:
+            return
+        alive = frozenset((self.own, *(row["holder"] for row in self._run(_ALIVE))))
+        with self._seen_lock:
+            gone, self._seen = self._seen - alive, alive
+        if gone:
             self._tell(None)
-        return alive
 
     def _tell(self, job_id: int | None) -> None:
         for tell, _ in list(self._tellers):

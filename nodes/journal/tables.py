@@ -47,5 +47,5 @@ accounts = sa.Table("accounts", _metadata, _text("account"), _text("base_url"), 
 strangers = sa.Table("strangers", _metadata, _text("account"), _text("other"))
 holders = sa.Table("holders", _metadata, _whole("lock"), _text("holder"))
 """PostgreSQL only: the advisory lock of each process that ever joined."""
-tokens = sa.Table("tokens", _metadata, _text("account"), _text("bucket"), _real("remaining"), _real("since"))
+tokens = sa.Table("tokens", _metadata, _text("account"), _text("buckets"), _whole("version"))
 """PostgreSQL only: the requests that all may send, which have a file of its own beside an SQLite journal."""

@@ -26,7 +26,7 @@ from .errors import JournalDamaged, JournalError
 from .location import make_folder
 from .postgres import Address
 from .postgres import Database as Shared
-from .presence import machine_of
+from .presence import Holders, Presence, machine_of
 from .reads import (
     BY_TASK,
     OURS,
@@ -41,6 +41,7 @@ from .reads import (
     runs,
     through,
 )
+from .request_budget import TokenFile, TokenStore
 from .rows import (
     COLUMNS,
     FIRST_DAY,
@@ -59,12 +60,15 @@ from .rows import (
     State,
 )
 from .salvage import rebuild, set_aside
+from .shared_presence import SharedHolders
+from .shared_tokens import SharedTokens
 from .spending import hindrance
 from .sqlite_file import Database
 from .statements import Given, Saying, Statement
 from .store import Place, Store
 from .tables import deliveries as deliveries_table
 from .tables import jobs, steps, uploads
+from .transfer import copy
 
 _log = logging.getLogger("apimall_video.jobs")
 
@@ -223,6 +227,20 @@ class Journal:
     def require_sound(self) -> None:
         """Wait until the whole file was read once, and what is damaged has been replaced."""
         self._store.require_sound()
+
+    def presence(self, folder: Path) -> Presence:
+        """The processes at work on this journal; those on a file are known by locks in `folder`. Raises SetupError."""
+        if isinstance(self._store, Shared):
+            return SharedHolders(self._store)
+        return Holders(folder)
+
+    def tokens(self, path: Path) -> TokenStore:
+        """What all that are at work on this journal may still send; those on a file share the file `path`."""
+        return SharedTokens(self._store) if isinstance(self._store, Shared) else TokenFile(path)
+
+    def take_along(self, other: Journal) -> int:
+        """Know every job of another journal from here on; gives how many were new. Nothing is deleted there."""
+        return copy(other._store, self._store)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""
@@ -390,9 +408,11 @@ class Journal:
         *,
         uptime: float | None = None,
         boot: str | None = None,
-    ) -> Job | Held:
+        holder: str | None = None,
+    ) -> Job | Held | None:
         """Commit that the POST is about to leave, or say what keeps it here: nothing is promised before this.
 
+        `holder`: who sends it; None is given back, and nothing is written, when somebody else has taken the job over.
         `limit`: slots of the plan. `allowance`: what may still be spent, None for anything. `uptime` and `boot`: a
         second clock, by which its age can be told. After an end that was none it waits until the whole file is known to
         be sound: what a damaged one does not tell of would be paid again, as would what is written where nobody can
@@ -402,6 +422,8 @@ class Journal:
         with self._store.transaction():
             self._store.require_lasting()
             now = self.get(job.id)
+            if holder is not None and now.holder != holder:
+                return None
             if now.state is State.INTENDED:
                 if not self.slots(now, limit, alive).free:
                     return Held(Hindrance.SLOT)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..gateway.contract import parse_object
 from ..jobs import failures
+from ..journal.presence import machine
 from ..journal.rows import Delivery, Job, Problem, State
 
 Card = dict[str, Any]
@@ -53,6 +54,7 @@ def card(job: Job) -> Card:
         "accepted_at": job.accepted_at,
         "unfinished": job.unfinished,
         "starred": job.starred_at is not None,
+        "machine": job.machine if job.machine != machine() else None,
         "error": told.kind if (told := _told(job)) else None,
     }
 
@@ -125,7 +127,8 @@ def report(
         if problem
     ]
     lines += [
-        f"file: {each.size_bytes} bytes, sha256 {each.sha256}, in folder {each.folder or '?'}" for each in deliveries
+        f"file: {each.size_bytes} bytes, sha256 {each.sha256}, in folder {each.folder or '?'} of {each.machine or '?'}"
+        for each in deliveries
     ]
     lines.append(f"request: {_outline(job)}")
     lines.append("history:")

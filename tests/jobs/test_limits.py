@@ -24,7 +24,9 @@ def allowance(site: Site, credits: float) -> Allowance:
 
 
 def send(site: Site, job: Job, credits: float) -> Job | Held:
-    return site.journal.begin_post(job, 99, [], allowance(site, credits))
+    sent = site.journal.begin_post(job, 99, [], allowance(site, credits))
+    assert sent is not None
+    return sent
 
 
 def goes(site: Site, job: Job, credits: float) -> bool:

@@ -168,7 +168,7 @@ class Soak:
             refunded_in_full_or_part=sum(task.status == "failed" for task in tasks),
             lost=sum(prompt not in home for prompt in paid),
             doubled=sum(count > 1 for count in paid.values()),
-            busiest_minute=_busiest_minute(gateway),
+            busiest_minute=busiest_minute(gateway),
             median_lateness_seconds=round(_median_lateness(gateway), 1),
             requests_per_job=round(gateway.record.count() / self._jobs, 2),
             faults_played=sum(request.fault is not None for request in gateway.record.requests),
@@ -188,7 +188,8 @@ class Soak:
         return {row.prompt for row in rows}
 
 
-def _busiest_minute(gateway: RehearsalGateway) -> int:
+def busiest_minute(gateway: RehearsalGateway) -> int:
+    """The most requests within a minute, of all who asked, as the workers count minutes."""
     times = sorted(request.at for request in gateway.record.requests if request.step in _BUDGETED)
     minute = 60 / SPEED
     return max(bisect_left(times, at + minute) - number for number, at in enumerate(times))

@@ -1,6 +1,8 @@
 """One ComfyUI of the soak: asks for its jobs, a hundred at once, again for what failed, and reports how it fares.
 
 python -m tests.soak.worker '{"folder": ..., "base_url": ..., "jobs": [first, last], "report": ...}'
+
+With "database": an address, it is one of several machines that share the journal there.
 """
 
 from __future__ import annotations
@@ -8,23 +10,30 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from nodes.gateway.client import Timeouts
-from nodes.gateway.errors import APIMallError, TaskFailed
+from nodes.gateway.errors import APIMallError, SetupError, TaskFailed
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.journal.request_budget import TokenFile
+from nodes.jobs.runner import Clocks
+from nodes.jobs.work import Ticket
+from nodes.journal import shared_tokens
+from nodes.journal.postgres import Address, Database
+from nodes.journal.request_budget import TokenFile, TokenStore
 from nodes.journal.rows import Job
+from nodes.journal.shared_tokens import SharedTokens
 from tests.support import harness
 
 MOST_ATTEMPTS = 40
 PLACES = 12
 AT_ONCE = 100
 SPEED = 30.0
+AGAIN_SECONDS = 1.0
 IMPATIENT = Timeouts(connect_seconds=5.0, read_seconds=2.0, reply_seconds=4.0)
 
 
@@ -62,12 +71,15 @@ def peak_megabytes() -> float:
 
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
+    clocks = harness.quick_clocks(speed=SPEED)
+    place = Address(told["database"]) if "database" in told else None
     wiring = harness.Wiring(
+        place=place,
         max_jobs=PLACES,
         observe=Gauge(Path(told["report"])),
-        budget=lambda: Budget(tokens=TokenFile(Path(told["folder"]) / "requests.sqlite3"), account=harness.ACCOUNT),
+        budget=lambda: Budget(tokens=_tokens(place, Path(told["folder"]), clocks), account=harness.ACCOUNT),
         timeouts=IMPATIENT,
-        clocks=harness.quick_clocks(speed=SPEED),
+        clocks=clocks,
     )
     first, end = told["jobs"]
     left: list[int] = []
@@ -79,6 +91,14 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
     return {"left": left, "endings": endings}
 
 
+def _tokens(place: Address | None, folder: Path, clocks: Clocks) -> TokenStore:
+    if place is None:
+        return TokenFile(folder / "requests.sqlite3")
+    # The database's clock, too, counts as quickly as everything else here.
+    shared_tokens.CLOCK = f"{SPEED} * ({shared_tokens.CLOCK})"
+    return SharedTokens(Database(place), clocks.monotonic)
+
+
 def see_through(bench: harness.Bench, numbers: list[int], endings: Counter[str]) -> list[int]:
     """Have these jobs made, each attempt that failed followed by another; gives those that did not come home.
 
@@ -86,8 +106,7 @@ def see_through(bench: harness.Bench, numbers: list[int], endings: Counter[str])
     """
     takes = Counter[int]()
     for _ in range(MOST_ATTEMPTS):
-        tickets = {number: bench.runner.submit(order(number, takes[number])) for number in numbers}
-        numbers = []
+        tickets, numbers = _asked(bench, numbers, takes), []
         for number, ticket in tickets.items():
             assert ticket.wait(900), f"job {number}: {ticket.status()}"
             try:
@@ -97,6 +116,18 @@ def see_through(bench: harness.Bench, numbers: list[int], endings: Counter[str])
                 numbers.append(number)
                 takes[number] += isinstance(failure, TaskFailed) and 0 < (failure.credits_refunded or 0) < 30
     return numbers
+
+
+def _asked(bench: harness.Bench, numbers: list[int], takes: Counter[int]) -> dict[int, Ticket]:
+    """All of them asked for; who is told that the journal is away asks again, as its user would."""
+    tickets: dict[int, Ticket] = {}
+    while left := [number for number in numbers if number not in tickets]:
+        try:
+            for number in left:
+                tickets[number] = bench.runner.submit(order(number, takes[number]))
+        except SetupError:
+            time.sleep(AGAIN_SECONDS)
+    return tickets
 
 
 if __name__ == "__main__":

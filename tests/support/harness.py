@@ -27,7 +27,7 @@ from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.pace import next_poll
 from nodes.jobs.runner import Clocks, Runner
 from nodes.jobs.work import Ticket
-from nodes.journal.presence import Holders
+from nodes.journal.presence import Presence
 from nodes.journal.reads import Records
 from nodes.journal.rows import Allowance, Job
 from nodes.journal.sqlite_file import Database
@@ -131,7 +131,7 @@ class Bench:
 
     runner: Runner
     journal: Journal
-    holders: Holders
+    holders: Presence
 
     def close(self) -> None:
         """As a ComfyUI that stops."""
@@ -155,6 +155,7 @@ class Wiring:
     """What a test may want different from the usual."""
 
     account: str = ACCOUNT
+    place: Place | None = None
     results: str = "results"
     key: str = KEY
     max_jobs: int = 3
@@ -174,8 +175,8 @@ class Wiring:
 def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
     """A runner on the user folder `folder`, talking to `base_url`."""
     clocks = wiring.clocks or quick_clocks()
-    journal = Journal(folder / "journal.sqlite3", clock=clocks.wall)
-    holders = Holders(folder / "holders")
+    journal = Journal(wiring.place or folder / "journal.sqlite3", clock=clocks.wall)
+    holders = journal.presence(folder / "holders")
     sessions = threading.local()
 
     def session() -> Any:

@@ -41,6 +41,11 @@ class Server:
         """As a machine that is restarted: whoever is connected is cut off."""
         self._own.stop()
 
+    @property
+    def socket(self) -> str:
+        """The path of its Unix socket."""
+        return str(self._own.get_postmaster_info().socket_path)
+
     def uri(self, database: str) -> str:
         """Where a database of it is."""
         return str(self._own.get_uri(database))

@@ -24,6 +24,8 @@ interface Job {
   accepted_at: number | null;
   unfinished: boolean;
   starred: boolean;
+  /** The one that has it, or had it last, where that is not this one. */
+  machine: string | null;
   error: string | null;
 }
 

@@ -176,6 +176,7 @@ export class Card {
 		const { job } = this;
 		const parts = job.type ? [t(`type.${job.type}`), t("time.s", { s: job.duration }), job.resolution] : [];
 		if (job.take) parts.push(t("card.take", { take: job.take }));
+		if (job.machine) parts.push(job.machine);
 		return [...parts, moment(job.created_at)].join(" \u00b7 ");
 	}
 
