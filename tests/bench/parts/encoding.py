@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.bench.bench import Bench
-from tests.bench.clips import FULL_HD_15, HD_5, TINY, ClipKind, long_clip
+from tests.bench.clips import FULL_HD_5, HD_5, TINY, ClipKind, long_clip
 from tests.bench.contest import Entrant, Outcome, Score, compete
 from tests.bench.report import Goal, Part, Table, at_most, no_figure
 
@@ -72,7 +72,7 @@ def stills(bench: Bench) -> Part:
 
 def _clips(bench: Bench, goals: list[Goal]) -> Table:
     """A clip that goes as it is, up to where its first byte could be sent."""
-    clip = long_clip(FULL_HD_15, _CLIP_BYTES, bench.folder)
+    clip = long_clip(FULL_HD_5, _CLIP_BYTES, bench.folder)
     arguments = {"path": str(clip), "tiny": str(bench.clip(TINY)), "out": _out(bench, "bare")}
     name = f"H.264 with sound, {clip.stat().st_size / 1e6:.0f} MB"
     outcome = compete([bench.ours(name, "readers", "bare_copy", **arguments)], bench.rounds, bench.tell)
