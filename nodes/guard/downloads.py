@@ -9,6 +9,7 @@ deadline. So a server (or name server) that says nothing at all holds nobody up.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import os
@@ -16,7 +17,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -36,6 +37,8 @@ GLANCE_SECONDS = 8.0
 _WATCH_SECONDS = 0.1
 _PIECE_BYTES = 64 * 1024
 _WAITING_PIECES = 64
+_NOTE_BYTES = 4 * 1024**2
+"""What may have to come again after a kill or a power cut."""
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LATER = (408, 425, 429)
@@ -96,7 +99,8 @@ def download(
         network.start()
         head = network.head(watch)
         with _begin(part, earlier if head.begins_at else None) as (file, digest):
-            size_bytes, sha256 = _save(network, head, file, digest, watch, tell, largest_bytes)
+            note = functools.partial(partial.keep, part, target, head.etag) if keep else None
+            size_bytes, sha256 = _save(network, head, file, digest, watch, tell, largest_bytes, note)
     except BaseException as problem:
         network.leave()
         if not (keep and _is_worth_keeping(problem, part, target, head, earlier)):
@@ -204,14 +208,20 @@ def _save(
     watch: _Watch,
     tell: Tell,
     largest_bytes: int,
+    note: Callable[[], object] | None,
 ) -> tuple[int, str]:
-    size_bytes = head.begins_at
+    size_bytes = noted = head.begins_at
     while piece := network.piece(watch):
         size_bytes += len(piece)
         if size_bytes > largest_bytes:
             raise _too_large(watch.host, largest_bytes)
         file.write(piece)
         digest.update(piece)
+        if note is not None and size_bytes - noted >= _NOTE_BYTES:
+            # A process that is killed keeps nothing by itself.
+            file.flush()
+            note()
+            noted = size_bytes
         if head.length:
             tell(min(size_bytes / head.length, 1.0))
     if head.length is not None and size_bytes != head.length:

@@ -29,15 +29,16 @@ def note_of(part: Path) -> Path:
 
 
 def read(part: Path, target: Target) -> Partial | None:
-    """What was kept of this very address, if it lies there as it was left."""
+    """What was kept of this very address, if as much of it still lies there."""
     try:
         noted = json.loads(note_of(part).read_text(encoding="utf-8"))
         partial = Partial(str(noted["address"]), str(noted["etag"]), int(noted["size_bytes"]))
         found = part.lstat()
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    as_left = stat.S_ISREG(found.st_mode) and found.st_size == partial.size_bytes > 0
-    return partial if as_left and partial.address == _digest(target) else None
+    # What came after the note, before a kill, may not be on disk as it came.
+    whole = stat.S_ISREG(found.st_mode) and found.st_size >= partial.size_bytes > 0
+    return partial if whole and partial.address == _digest(target) else None
 
 
 def keep(part: Path, target: Target, etag: str | None) -> bool:
@@ -68,6 +69,7 @@ def reopen(part: Path, partial: Partial) -> tuple[BinaryIO, hashlib._Hash]:
     while left and (piece := file.read(min(left, 1 << 20))):
         digest.update(piece)
         left -= len(piece)
+    file.truncate(partial.size_bytes)
     return file, digest
 
 

@@ -19,6 +19,8 @@ REQUESTS_PER_MINUTE = 60
 _ASK_AGAIN_SECONDS = 2.0
 _BURST_REQUESTS = 10
 _ALL = "all"
+_ROUNDING_SECONDS = 1e-6
+"""A pause that no clock could tell from none."""
 
 
 class Share(Enum):
@@ -66,9 +68,9 @@ class Budget:
             names = (_ALL, share.value)
             full = [self._refilled(tokens, name, now) for name in names]
             wait = max((1 - each.left) / self._rates[name] for name, each in zip(names, full, strict=True))
-            if wait <= 0:
+            if wait <= _ROUNDING_SECONDS:
                 tokens.update({name: replace(each, left=each.left - 1) for name, each in zip(names, full, strict=True)})
-            return max(0.0, wait)
+            return wait if wait > _ROUNDING_SECONDS else 0.0
 
         try:
             return self._store.change(self._account, change)

@@ -146,6 +146,7 @@ class Runner:
         self._scheduler = Scheduler(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._lock = threading.RLock()
         self._works: dict[int, Work] = {}
+        self._turned_away = 0
         self._closed = False
         self._left: set[int] = set()
         holders.watch(self._told, self._is_watching)
@@ -586,7 +587,7 @@ class Runner:
         # Media are large, and what they were needed for is done.
         work.order = work.reply = None
         self._observe(Event.ACCEPTED, work.job)
-        work.failures = work.waits = 0
+        work.failures = self._turned_away = 0
         work.show(Phase.PENDING)
         self._anchor(work, work.job)
         self._plan_poll(work)
@@ -595,8 +596,10 @@ class Runner:
         """`unsure`: an earlier POST with this key may have arrived, so only a task id can settle the job."""
         _log.info("the create of job %s: %s", job.id, failure)
         patient = isinstance(failure, Throttled | ProviderBusy)
-        work.waits, work.failures = work.waits + patient, work.failures + (not patient)
-        pause = may_repeat(Call.CREATE, failure, work.waits if patient else work.failures, in_flight=unsure)
+        # How full the plan is, is no matter of one job: were each to wait longer for itself, newer ones would come first.
+        self._turned_away, work.failures = self._turned_away + patient, work.failures + (not patient)
+        tries = self._turned_away if patient else work.failures
+        pause = may_repeat(Call.CREATE, failure, tries, in_flight=unsure)
         if patient and pause is not None:
             self._scheduler.hold_off(Share.CREATE, pause.seconds)
         if not unsure and isinstance(failure, NotReached | Refused):
@@ -608,7 +611,8 @@ class Runner:
         if pause is None:
             raise failures.unsettled(job, failure) if unsure else failure
         work.show(Phase.SUBMITTING, f"{Phase.SUBMITTING.value} again soon: {failure.what}")
-        self._plan(work, _POST if work.committed else _SLOT, self._seconds(pause))
+        # All creates are held off for so long; then the first of them that was turned away is the first to go.
+        self._plan(work, _POST if work.committed else _SLOT, 0.0 if patient else self._seconds(pause))
 
     def _reject(self, work: Work, job: Job, refusal: Refused) -> None:
         if isinstance(refusal, BadRequest) and work.cached_uploads and work.order is not None:

@@ -84,7 +84,6 @@ class Work:
         self.accepted_at: float | None = None
         self.polls = 0
         self.failures = 0
-        self.waits = 0
         self.claims = 0
         self.refreshes = 0
         self.setbacks = 0
@@ -125,21 +124,22 @@ class Work:
 class Patience:
     """How long its user waits for a job: so many seconds for a result, and as many again as long as a queue gets on.
 
-    A turn comes when others are done, however many: as long as they get on, that is no silence. A position in the queue
-    that was had before is no step on, so that the wait has an end whatever the others do.
+    A turn comes when others are done, however many: as long as they get on, that is no silence, and neither is the
+    gateway's yes. A position in the queue that was had before is no step on, so that the wait has an end whatever the
+    others do.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._seconds, self._clock = seconds, clock
         self._deadline = clock() + seconds
-        self._seen: set[tuple[int, ...] | None] = set()
+        self._seen: set[tuple[int, ...] | bool] = {False}
 
     def ends(self, status: Status) -> bool:
         """Whether it is over, with the job as it stands."""
-        position = _position(status) if status.phase is Phase.WAITING else None
-        if position not in self._seen and (position is not None or self._seen):
+        step = _position(status) if status.phase is Phase.WAITING else status.accepted
+        if step not in self._seen:
             self._deadline = self._clock() + self._seconds
-            self._seen.add(position)
+            self._seen.add(step)
         return self._clock() > self._deadline
 
 

@@ -31,13 +31,24 @@ from nodes.journal.rows import Job
 from nodes.journal.store import Place
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.stopping import Stop
-from tests.faults.table import ADDRESS, CREATE, DOWNLOAD, HERE, HUGE, POLL, PUT, Again, Cell, Outcome
+from tests.faults.table import ADDRESS, CREATE, DOWNLOAD, HERE, HUGE, OF_A_REST, POLL, PUT, Again, Cell, Outcome
 from tests.support import harness
 from tests.support.gateway import ScriptedGateway, answer
 
-SLOW = ("stall-before", "stall", "drip")
+SLOW = ("stall-before", "stall", "drip", "drip-headers")
+BUSY_SECONDS = 60.0
 IMPATIENT = Timeouts(connect_seconds=3.0, read_seconds=1.0, reply_seconds=1.2)
 THREE_DAYS_SECONDS = 3 * 86_400.0
+
+
+@dataclass
+class LaterClock:
+    """The gateway's clock, which can be made to have gone on."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.seconds
 
 
 class Detour:
@@ -72,9 +83,11 @@ class SpoiltDisk:
 class Provocation:
     """One fault at one step, striking once or going on until it is healed."""
 
-    def __init__(self, cell: Cell, goes_on: bool, gateway: RehearsalGateway, user: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, cell: Cell, goes_on: bool, gateway: RehearsalGateway, clock: LaterClock, user: Path, stack: ExitStack
+    ) -> None:
         self.cell, self.step, self.fault = cell, cell.step, cell.fault
-        self._goes_on, self._gateway, self._user = goes_on, gateway, user
+        self._goes_on, self._gateway, self._clock, self._user = goes_on, gateway, clock, user
         self._lock = threading.Lock()
         self._struck, self._healed = 0, False
         self._jump_seconds = 0.0
@@ -85,6 +98,12 @@ class Provocation:
             stack.enter_context(patch.object(connections, "SILENCE_SECONDS", 0.7))
         if self._by_gateway:
             (gateway.always if goes_on else gateway.script)(self.step, self.fault)
+        if self.fault in OF_A_REST:
+            # Of both addresses: something to continue.
+            gateway.faults.clear()
+            gateway.script("download", "cut", "cut", self.fault)
+            if goes_on:
+                gateway.always("download", self.fault)
         elif self.fault.startswith("clock") and self.step == CREATE:
             # The paid request has to be repeated for its age to matter.
             gateway.script("create", "drop-after")
@@ -128,6 +147,8 @@ class Provocation:
         with self._lock:
             self._healed = True
             self._jump_seconds = 0.0
+        if self.fault == "busy":
+            self._clock.seconds += BUSY_SECONDS
         self._gateway.faults.clear()
         for undo in self._undo:
             undo()
@@ -233,8 +254,9 @@ def play(cell: Cell, goes_on: bool, folder: Path) -> None:
     assert expected is not None
     user = folder / "user"
     with ExitStack() as stack:
-        gateway = stack.enter_context(harness.rehearsal(folder / "gateway"))
-        provocation = Provocation(cell, goes_on, gateway, user, stack)
+        clock = LaterClock()
+        gateway = stack.enter_context(harness.rehearsal(folder / "gateway", clock=clock))
+        provocation = Provocation(cell, goes_on, gateway, clock, user, stack)
         bench = provocation.bench = stack.enter_context(harness.bench(user, gateway.base_url, provocation.wiring()))
         order = provocation.order()
         ticket = bench.runner.submit(order)
@@ -272,6 +294,7 @@ def _of(failure: APIMallError, gateway: RehearsalGateway) -> Seen:
     assert words in str(failure)
     if failure.task_id:
         assert failure.task_id in str(failure)
+    assert (wrong := harness.untrue_of_money(failure, gateway)) is None, wrong
     return Seen(type(failure).__name__, failure.charge.value, len(gateway.record.posts), str(failure))
 
 
@@ -279,8 +302,9 @@ def _queue_again(bench: harness.Bench, order: Order, expected: Outcome, gateway:
     before, posted = gateway.record.count(), len(gateway.record.posts)
     known = {request.headers["Idempotency-Key"] for request in gateway.record.posts}
     if expected.again is Again.SPENT:
-        with pytest.raises(TaskFailed, match=expected.told):
+        with pytest.raises(TaskFailed, match=expected.told) as told:
             bench.make(order).result()
+        assert (wrong := harness.untrue_of_money(told.value, gateway)) is None, wrong
         assert len(gateway.record.posts) == posted
         return
     result = bench.make(order).result()

@@ -26,11 +26,11 @@ AWAY, HUGE = "redirect:https://169.254.169.254/latest", "huge:5000000"
 # What the rehearsal gateway plays, in its own words.
 PLAYED = (
     *("reset", "drop-before", "drop-after", "stall-before", "stall"),
-    *("400", "401", "402", "403", "404", "408", "409", "409:task", "425"),
+    *("400", "401", "402", "403", "404", "408", "409", "409:7", "409:task", "busy", "425"),
     *("429", "429:100", "429:date+100", "429:999999999", "451", "500", "html:502", "503", "504"),
-    *("truncate", "cut", "long", "shape", "not-success", "nulls", "html:200", HUGE, "drip", AWAY),
-    *("status:unknown", "status:reticulating splines", "fail:all", "fail:part", "fail:later"),
-    *("no-url", "only-result-urls", "expired", "broken"),
+    *("truncate", "cut", "long", "shape", "not-success", "nulls", "html:200", HUGE, "drip", "drip-headers", AWAY),
+    *("status:unknown", "status:reticulating splines", "finished-as:succeeded", "fail:all", "fail:part", "fail:later"),
+    *("no-url", "only-result-urls", "expired", "broken", "changed", "no-range"),
 )
 # What goes wrong before a request reaches anybody, and on this machine.
 HERE = {
@@ -107,7 +107,7 @@ def left(charge: Charge, posts: int, told: str, again: Again) -> Outcome:
 NOT_SENT, REJECTED, REFUNDED = Charge.NOT_SENT, Charge.REJECTED, Charge.REFUNDED
 RUNNING, CHARGED, UNCERTAIN = Charge.RUNNING, Charge.CHARGED, Charge.UNCERTAIN
 
-LATE = {"stall-before": "no answer in time", "stall": "no answer in time", "drip": "in time"}
+LATE = {"stall-before": "no answer in time", "stall": "no answer in time", "drip": "in time", "drip-headers": "in time"}
 LOST = {
     "reset": "broke before an answer came",
     "drop-before": "broke before an answer came",
@@ -132,17 +132,19 @@ REFUSED = {
     "451": ("PromptBlocked", "content moderation"),
 }
 THROTTLED = ("425", "429", "429:100", "429:date+100", "429:999999999")
-STATUSES = (*REFUSED, "404", "408", "409", *THROTTLED, "500", "html:502", "503", "504")
+STATUSES = (*REFUSED, "404", "408", "409", "409:7", *THROTTLED, "500", "html:502", "503", "504")
 CLOCKS = ("clock forward", "clock back")
 OF_A_TASK = (
     "status:unknown",
     "status:reticulating splines",
+    "finished-as:succeeded",
     "fail:all",
     "fail:part",
     "fail:later",
     "no-url",
     "only-result-urls",
 )
+OF_A_REST = ("changed", "no-range")
 OF_JSON = ("shape", "not-success", "nulls")
 
 
@@ -158,7 +160,7 @@ def upload_address() -> Iterator[Cell]:
     # No such endpoint: the file travels inside JSON instead.
     for fault in ("404", "long"):
         yield Cell(ADDRESS, fault, good, good)
-    for fault in ("409", "409:task"):
+    for fault in ("409", "409:7", "409:task"):
         yield Cell(ADDRESS, fault, failed("KeyConflict", NOT_SENT, 0, "conflict", Again.SEND), None)
     for fault in THROTTLED:
         yield Cell(ADDRESS, fault, good, left(NOT_SENT, 0, "Queue the node again to start it", Again.SEND))
@@ -194,6 +196,11 @@ def create() -> Iterator[Cell]:
         yield Cell(CREATE, fault, failed(kind, REJECTED, 1, told, Again.NEW), None)
     conflict = failed("KeyConflict", UNCERTAIN, 1, "with the same Idempotency-Key", Again.SAME)
     yield Cell(CREATE, "409", conflict, None)
+    # It says when to come again, or may be answering our own first request, which is still under way.
+    waited = failed("KeyConflict", UNCERTAIN, 7, "with the same Idempotency-Key", Again.SAME)
+    yield Cell(CREATE, "409:7", delivered(2), waited)
+    waited = failed("KeyConflict", UNCERTAIN, 7, "with the same Idempotency-Key", Again.SAME)
+    yield Cell(CREATE, "busy", waited, None)
     yield Cell(CREATE, "409:task", delivered(), None)
     for fault in THROTTLED:
         waiting = left(NOT_SENT, 4 if fault in ("425", "429") else 1, "Queue the node again to start it", Again.SAME)
@@ -224,7 +231,7 @@ def poll() -> Iterator[Cell]:
         yield Cell(POLL, fault, delivered(), forever)
     for fault in ("status:unknown", "status:reticulating splines"):
         yield Cell(POLL, fault, delivered(), forever)
-    for fault, (_, told) in {**REFUSED, "409": ("", "conflict"), "409:task": ("", "conflict")}.items():
+    for fault, (_, told) in {**REFUSED, **dict.fromkeys(("409", "409:7", "409:task"), ("", "conflict"))}.items():
         refused = failed("StillRunning", RUNNING, 1, told, Again.RESUME)
         yield Cell(POLL, fault, *((delivered(), refused) if fault in ("401", "403") else (refused, None)))
     yield Cell(POLL, "404", delivered(), failed("StillRunning", RUNNING, 1, "knows nothing under this", Again.RESUME))
@@ -237,6 +244,8 @@ def poll() -> Iterator[Cell]:
         None,
     )
     yield Cell(POLL, "no-url", delivered(), failed("NotDownloaded", CHARGED, 1, "gives no address", Again.RESUME))
+    # A word that nobody knows, again and again with one address: the file there is a clip, so the job is finished.
+    yield Cell(POLL, "finished-as:succeeded", delivered(), delivered())
     for fault in ("only-result-urls", "nulls", "long"):
         yield Cell(POLL, fault, delivered(), delivered())
     yield Cell(POLL, "expired", delivered(), failed("NotDownloaded", CHARGED, 1, "does not give out", Again.RESUME))
@@ -254,15 +263,18 @@ def download() -> Iterator[Cell]:
         return failed("NotDownloaded", CHARGED, 1, told, Again.RESUME)
 
     forever = left(CHARGED, 1, "Nothing is lost", Again.RESUME)
-    for fault in ("refused", "dns", "tls", "reset", "drop-before", "stall-before", "stall", "drip", "cut"):
+    for fault in (*UNREACHED, "reset", "drop-before", *LATE, "cut"):
         yield Cell(DOWNLOAD, fault, delivered(), forever)
-    for fault in (*REFUSED, "404", "409", "expired"):
+    for fault in (*REFUSED, "404", "409", "409:7", "expired"):
         yield Cell(DOWNLOAD, fault, delivered(), kept_waiting("does not give out this file"))
     for fault in ("408", *THROTTLED, "500", "html:502", "503", "504"):
         yield Cell(DOWNLOAD, fault, delivered(), forever)
     yield Cell(DOWNLOAD, HUGE, delivered(), kept_waiting("larger than"))
     yield Cell(DOWNLOAD, AWAY, delivered(), kept_waiting("redirects to an address that is not fetched"))
     yield Cell(DOWNLOAD, "long", delivered(), delivered())
+    # The connection broke before, and the rest is asked for: what comes is another file, or all of it.
+    for fault in OF_A_REST:
+        yield Cell(DOWNLOAD, fault, delivered(), delivered())
     for fault in ("truncate", "html:200", "broken"):
         yield Cell(DOWNLOAD, fault, delivered(), forever)
     yield Cell(DOWNLOAD, "disk full", kept_waiting("could not be written"), None)
@@ -279,8 +291,11 @@ def voids() -> Iterator[Void]:
             yield Void(step, fault, "the answer speaks of no finished task")
     for fault in OF_A_TASK:
         yield Void(DOWNLOAD, fault, "the answer is a file, not a task")
-    for step in (ADDRESS, PUT, CREATE, POLL):
-        yield Void(step, "broken", "no file is fetched")
+    for fault in ("broken", *OF_A_REST):
+        for step in (ADDRESS, PUT, CREATE, POLL):
+            yield Void(step, fault, "no file is fetched")
+    for step in (ADDRESS, PUT, POLL, DOWNLOAD):
+        yield Void(step, "busy", "the request has no Idempotency-Key: the same as an answer that is lost")
     yield Void(PUT, "truncate", "the answer is empty")
     for fault in (*OF_JSON, "409:task"):
         for step in (PUT, DOWNLOAD):

@@ -12,7 +12,7 @@ from tests.faults.table import CELLS, FAULTS, STEPS, Cell, plays
 
 # The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every sixth.
 PLAYS = plays()
-SLOW = ("stall-before", "stall", "drip", "429:999999999")
+SLOW = ("stall-before", "stall", "drip", "drip-headers", "429:999999999")
 
 
 def _in_the_fast_suite(number: int, cell: Cell, goes_on: bool) -> bool:

@@ -13,9 +13,10 @@ import pytest
 
 from nodes.jobs.events import Event
 from nodes.media.probe import verify
+from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
-from tests.support.child import FETCHING, INTENDED, ORDERS, STORED, UPLOADING
+from tests.support.child import FETCHING, HALF_WAY, INTENDED, ORDERS, STORED, UPLOADING
 
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE_PAYING = (INTENDED, Event.BEGUN, Event.ALLOWED)
@@ -83,6 +84,8 @@ def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway
         result = harness.ended(ticket).result()
         bench.runner.resume()
         assert harness.books_agree(bench.journal.place, gateway)
+        left = ticket.leave("You look at what it says")
+        assert (wrong := harness.untrue_of_money(left, gateway)) is None, wrong
     assert len(gateway.record.tasks) == 1, "one charge"
     assert gateway.record.charges() == gateway.record.tasks[0].credits_used
     assert result.task_id == gateway.record.tasks[0].task_id
@@ -99,6 +102,23 @@ def test_a_job_survives_kill_9(kind: str, die_at: str, gateway: RehearsalGateway
         assert len(gateway.record.of("download")) == 1
     if die_at == Event.ANSWERED:
         assert len(gateway.record.posts) == 2, "nobody had written down the answer"
+
+
+def test_a_download_goes_on_where_kill_9_broke_it(tmp_path: Path, user: Path) -> None:
+    def render(scene: Scene, path: Path) -> None:
+        path.write_bytes(harness.tiny_clip() + (12_000_000).to_bytes(4, "big") + b"free" + bytes(12_000_000 - 8))
+
+    with harness.rehearsal(tmp_path / "gateway", render=render) as gateway:
+        code, _ = run_child(folder=str(user), base_url=gateway.base_url, kind="text", die_at=HALF_WAY)
+        assert code != 0, "the child was to die"
+        with harness.bench(user, gateway.base_url) as bench:
+            result = bench.make(harness.text_order()).result()
+        asked = [request.headers["Range"] for request in gateway.record.of("download")]
+        assert len(asked) == 2
+        assert asked[0] is None
+        assert int(str(asked[1]).removeprefix("bytes=").removesuffix("-")) >= 4 * 1024**2
+        verify(result.path)
+        assert result.path.stat().st_size == len(harness.tiny_clip()) + 12_000_000
 
 
 def test_every_kind_of_job_is_in_the_matrix() -> None:

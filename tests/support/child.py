@@ -27,6 +27,7 @@ from tests.support import harness
 
 # Moments between the runner's own events.
 INTENDED, UPLOADING, STORED, FETCHING = "intended", "uploading", "stored", "fetching"
+HALF_WAY = "half-way"
 
 ORDERS: dict[str, Callable[[], Any]] = {
     "text": harness.text_order,
@@ -66,6 +67,8 @@ class Dying:
         def told(fraction: float) -> None:
             tell(fraction)
             self.at(FETCHING)
+            if fraction > 0.5:
+                self.at(HALF_WAY)
 
         return download(*args, **named, tell=told)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,6 +20,7 @@ import requests
 
 from nodes.gateway.client import Gateway, Timeouts, open_session
 from nodes.gateway.contract import Stored
+from nodes.gateway.errors import APIMallError, Charge
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import Glance, download
 from nodes.guard.storage import put
@@ -35,6 +38,7 @@ from nodes.journal.store import Place
 from nodes.journal.verbs import Journal
 from nodes.media.encode import encode_clip
 from nodes.media.probe import verify
+from nodes.panel.job_facts import card, csv_heading, csv_lines
 from nodes.rehearsal.book import What
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
@@ -222,11 +226,52 @@ def bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Iterator[Be
 
 
 def books_agree(journal: Place, gateway: RehearsalGateway) -> bool:
-    """Whether what the journal and the panel's sums tell of all jobs is what the gateway's own book says."""
-    told = Records(journal).sum_since(ACCOUNT, 0.0)
-    charged = sum(entry.credits for entry in gateway.record.entries if entry.what is What.CHARGE)
-    back = sum(entry.credits for entry in gateway.record.entries if entry.what is What.REFUND)
-    return (told.credits, told.refunded) == (charged - back, back)
+    """Whether what rows, the panel's sums, days and cards, and its export tell of all jobs is what the gateway's own
+    book says: credits that were charged, and those that came back."""
+    records, day = Records(journal), 86_400.0
+    book = tuple(
+        sum(entry.credits for entry in gateway.record.entries if entry.what is what)
+        for what in (What.CHARGE, What.REFUND)
+    )
+    jobs = [job for jobs in records.chunks(ACCOUNT) for job in jobs]
+    total = records.sum_since(ACCOUNT, 0.0)
+    days = records.days(ACCOUNT, time.time() - 20 * day, 40)
+    cards = [card(job) for job in jobs]
+    export = list(csv.DictReader(io.StringIO(csv_heading().removeprefix("\ufeff") + csv_lines(jobs))))
+    told = {
+        "the sum": (total.credits + total.refunded, total.refunded),
+        "the days": (sum(each.credits + each.refunded for each in days), sum(each.refunded for each in days)),
+        "the cards": _credits_of(cards),
+        "the export": _credits_of(export),
+    }
+    return all(sums == book for sums in told.values())
+
+
+def _credits_of(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    used, refunded = (sum(float(row[name] or 0) for row in rows) for name in ("credits_used", "credits_refunded"))
+    return used, refunded
+
+
+def untrue_of_money(failure: APIMallError, gateway: RehearsalGateway) -> str | None:
+    """What a message says about the money of the only job there is that its gateway's book does not; None when all of
+    it is so."""
+    tasks = gateway.record.tasks
+    words = failure.charge.words(failure.credits_used, failure.credits_refunded)
+    if words not in str(failure):
+        return f"the charge is not told: {failure}"
+    if failure.charge in (Charge.NOT_SENT, Charge.REJECTED):
+        return f"charged: {tasks}" if tasks else None
+    if failure.charge is Charge.UNCERTAIN:
+        return None if gateway.record.count("create") else "nothing was ever sent"
+    if not tasks:
+        return "nothing was charged"
+    if failure.charge is Charge.REFUNDED and tasks[-1].status != "failed":
+        return f"it did not fail: {tasks[-1]}"
+    if failure.credits_used not in (None, tasks[-1].credits_used):
+        return f"another sum was charged: {tasks[-1]}"
+    if (failure.credits_refunded or 0) > tasks[-1].credits_refunded:
+        return f"less has come back: {tasks[-1]}"
+    return None
 
 
 def eventually(truth: Callable[[], object], what: str) -> None:

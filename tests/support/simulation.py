@@ -158,16 +158,22 @@ POLLS = (
     *("status:unknown", "status:reticulating", "no url", "die"),
 )
 FETCHES = ("whole", "broken", "gone", "refused", "disk full", "spoilt", "die half-way", "die")
+_RUNS = {"usual": 100.0, "long": 1500.0, "endless": 1e12}
 FATES = ("usual", "usual", "long", "endless", "all", "part", "null, later all", "none, later all")
 
 
 @dataclass
 class Book:
-    """One gateway, real or rehearsed, with what it does next; keys of one and the same customer."""
+    """One gateway, real or rehearsed, with what it does next; keys of one and the same customer.
+
+    `plan`: tasks at a time; `others(now)`: how many of them another client has. `noticed`: when a clip was fetched first.
+    """
 
     name: str
     machine: Machine
     plan: int = 4
+    others: Callable[[float], int] = lambda now: 0
+    noticed: dict[str, float] = field(default_factory=dict)
     tasks: list[Charged] = field(default_factory=list)
     refused_keys: set[str] = field(default_factory=set)
     bodies: dict[str, bytes] = field(default_factory=dict)
@@ -192,7 +198,7 @@ class Book:
         word, _, when = what.partition(" ")
         known = self._known(key)
         if when != "before" and what not in FAILURES:
-            if known is None and self._running() >= self.plan:
+            if known is None and self._running() + self.others(self.machine.now) >= self.plan:
                 raise Throttled("429: the plan is full")
             known = known or self._charge(body, key)
         self.between()
@@ -244,6 +250,7 @@ class Book:
             self.die()
         task = self.task(url.rpartition("/")[2])
         assert task is not None and task.ended_at is not None
+        self.noticed.setdefault(task.task_id, self.machine.now)
         if what == "gone" or self.machine.now > task.ended_at + LINK_SECONDS:
             raise LinkGone("gone")
         if what == "broken":
@@ -285,8 +292,8 @@ class Book:
             if (wrong := audit(key, credits)) is not None:
                 self.wrongs.append(wrong)
         fate = self.fates.popleft() if self.fates else "usual"
-        seconds = {"usual": 100.0, "long": 1500.0, "endless": 1e12}.get(fate, 40.0)
-        fails = fate if fate not in ("usual", "long", "endless") else None
+        fails = None if fate in _RUNS or fate.isdecimal() else fate
+        seconds = float(fate) if fate.isdecimal() else _RUNS.get(fate, 40.0)
         now = self.machine.now
         task = Charged(f"vid_{self.name}_{len(self.tasks) + 1}", key, body, credits, now, now + seconds, fails)
         self.tasks.append(task)
@@ -408,7 +415,7 @@ class ComfyUI:
             return node
         if ticket is not None:
             node.ticket = ticket
-            node.patience = Patience(WAIT_MINUTES * 60, self.world.machine.monotonic)
+            node.patience = Patience(self.world.wait_minutes * 60, self.world.machine.monotonic)
             self.nodes.append(node)
             self.look_after_nodes()
         return node
@@ -513,7 +520,8 @@ class World:
         self.machine = Machine(uptime_counts_sleep)
         self.chance = Random(seed)
         self.books = {name: Book(name, self.machine) for name in (_REAL, _REHEARSAL)}
-        self.environ = {"APIMALL_WAIT_MINUTES": "10", "APIMALL_MAX_JOBS": str(slots)}
+        self.environ = {"APIMALL_MAX_JOBS": str(slots)}
+        self.wait_minutes = WAIT_MINUTES
         self.daily_limit = self.prompt_limit = 0.0
         self.keys = 0
         self.processes: dict[str, ComfyUI] = {}
@@ -621,8 +629,10 @@ class World:
         self.processes.clear()
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """As long as the world is played, runners start no threads of their own, and pauses are not too fine."""
+    def in_force(self, pause_seconds: float = 10.0) -> Iterator[None]:
+        """As long as the world is played runners start no threads of their own, and pauses are not too fine: it is asked
+        every `pause_seconds` whether a slot is free, and what another ComfyUI has written.
+        """
         books = self.books
 
         def download(url: str, part: Path, *, tell: Any) -> Downloaded:
@@ -642,7 +652,7 @@ class World:
         with (
             patch.object(service_room, "guarded", lambda reach: outside),
             patch.object(runner_room, "Scheduler", without_threads),
-            patch.object(runner_room, "_SLOT_SECONDS", 10.0),
-            patch.object(runner_room, "_WATCH_SECONDS", 10.0),
+            patch.object(runner_room, "_SLOT_SECONDS", pause_seconds),
+            patch.object(runner_room, "_WATCH_SECONDS", pause_seconds),
         ):
             yield
