@@ -596,7 +596,7 @@ class Runner:
         """`unsure`: an earlier POST with this key may have arrived, so only a task id can settle the job."""
         _log.info("the create of job %s: %s", job.id, failure)
         patient = isinstance(failure, Throttled | ProviderBusy)
-        # How full the plan is, is no matter of one job: were each to wait longer for itself, newer ones would come first.
+        # A full plan is no matter of one job: were each to wait longer for itself, newer ones would come first.
         self._turned_away, work.failures = self._turned_away + patient, work.failures + (not patient)
         tries = self._turned_away if patient else work.failures
         pause = may_repeat(Call.CREATE, failure, tries, in_flight=unsure)

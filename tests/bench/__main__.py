@@ -27,6 +27,7 @@ PARTS: Mapping[str, Callable[[Bench], Part]] = {
     "host": hosts.measure,
     "waiting": jobs.waiting,
     "lateness": jobs.lateness,
+    "plan": jobs.full_plan,
     "again": jobs.again,
     "journal": jobs.journal,
 }
@@ -43,8 +44,8 @@ processes, in an order shuffled anew for every round, and medians are compared. 
 
 To repeat: `COMFYUI_PATH=<a ComfyUI>[:<an older one>] nox -s bench`, about twelve minutes on two cores.
 Parts:
-`nox -s bench -- decode encode upload host waiting lateness again journal`; the other parts stay as they were measured
-last. `--rounds N` sets how often (3). `--draft` prints, and writes nothing here.
+`nox -s bench -- decode encode upload host waiting lateness plan again journal`; the other parts stay as they were
+measured last. `--rounds N` sets how often (3). `--draft` prints, and writes nothing here.
 
 Clips: a zooming fractal, a moving chart and grain; x264 medium, crf 20, yuv420p, bt709 limited and tagged, AAC. Peak
 memory is what the operating system calls the resident high water mark, over what was resident before. Before a clock

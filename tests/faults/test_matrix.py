@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.page import PAGE, page
 from tests.faults.play import play
-from tests.faults.table import CELLS, FAULTS, STEPS, Cell, plays
+from tests.faults.table import CELLS, FAULTS, STEPS, Cell, counts, plays
 
 # The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every sixth.
 PLAYS = plays()
@@ -38,3 +38,6 @@ def test_every_step_has_a_cell_for_every_fault() -> None:
 
 def test_the_page_for_people_says_what_the_table_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run `python -m tests.faults.page`"
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"{len(FAULTS)} ways to fail" in readme
+    assert f"{counts()['cells']} cells" in readme

@@ -34,9 +34,7 @@ def lateness(
     world.wait_minutes = DEFAULT_WAIT_MINUTES
     book = world.real
     book.plan, book.others = plan, others
-    book.fates.extend(
-        str(world.chance.randint(_SHORTEST_RUN_SECONDS, _LONGEST_RUN_SECONDS)) for _ in range(jobs)
-    )
+    book.fates.extend(str(world.chance.randint(_SHORTEST_RUN_SECONDS, _LONGEST_RUN_SECONDS)) for _ in range(jobs))
     with world.in_force(pause_seconds=0.5):
         comfyui = world.process("A")
         comfyui.queue(*(text_order(f"shot {number}") for number in range(jobs)))

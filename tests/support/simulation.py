@@ -166,7 +166,8 @@ FATES = ("usual", "usual", "long", "endless", "all", "part", "null, later all", 
 class Book:
     """One gateway, real or rehearsed, with what it does next; keys of one and the same customer.
 
-    `plan`: tasks at a time; `others(now)`: how many of them another client has. `noticed`: when a clip was fetched first.
+    `plan`: tasks at a time; `others(now)`: how many of them another client has. `noticed`: when each clip was first
+    fetched.
     """
 
     name: str
@@ -630,8 +631,8 @@ class World:
 
     @contextmanager
     def in_force(self, pause_seconds: float = 10.0) -> Iterator[None]:
-        """As long as the world is played runners start no threads of their own, and pauses are not too fine: it is asked
-        every `pause_seconds` whether a slot is free, and what another ComfyUI has written.
+        """As long as the world is played runners start no threads of their own, and pauses are not too fine: whether a
+        slot is free, and what another ComfyUI has written, is asked every `pause_seconds`.
         """
         books = self.books
 

@@ -151,6 +151,38 @@ def lateness(bench: Bench) -> Part:
     return bench.part("lateness", goals, [table], others.share, 1)
 
 
+def full_plan(bench: Bench) -> Part:
+    """The part `plan`: how late clips are under a plan that is smaller than believed, or that others fill."""
+    from tests.support.lateness import BELIEVED_SLOTS, lateness, neighbours, nobody
+
+    plans = (
+        ("no limit at the gateway", 1000, nobody),
+        ("a plan of 3", 3, nobody),
+        ("a plan of 1", 1, nobody),
+        ("a plan of 5 that another client fills", 5, neighbours),
+    )
+    rows, goals = [], []
+    with Others() as others:
+        for name, plan, neighbour in plans:
+            folder = Path(tempfile.mkdtemp(dir=bench.scratch)) / "world"
+            late = lateness(folder, plan=plan, others=neighbour, jobs=_PLAN_JOBS)
+            figures = statistics.median(late), late[len(late) * 9 // 10], late[-1]
+            rows.append((name, *(f"{figure:.1f}" for figure in figures)))
+            if not goals:
+                free = figures[0]
+            more = figures[0] - free
+            told = f"median {more:+.1f} s, worst {figures[2]:.1f} s"
+            goals.append(Goal(f"lateness under {name}", "median <= 5 s more than without a limit", told, more <= 5))
+    head = ("the gateway has", "late: median s", "nine in ten within s", "worst s")
+    notes = (
+        f"{_PLAN_JOBS} jobs of 60 to 160 s queued at once, the pack believes in {BELIEVED_SLOTS} at a time; the real "
+        "runner, scheduler, budget and journal on simulated time (`tests/support/simulation.py`), the same in every "
+        "run. The other client has one or two tasks, and four for four minutes in ten.",
+    )
+    return bench.part("plan", goals[1:], [Table("A plan that is full", head, tuple(rows), notes)], others.share, 1)
+
+
+_PLAN_JOBS = 40
 _USUAL_DEVIATION = 10.0
 _USUAL_SECONDS = usual_seconds("wan2-6", TEXT_TO_VIDEO)
 _HABITS = (
