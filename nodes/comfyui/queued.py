@@ -79,7 +79,14 @@ def _planned(node: Mapping[str, Any]) -> Planned:
     model, duration, resolution, prompt = (inputs.get(name) for name in ("model", "duration", "resolution", "prompt"))
     take = inputs.get("take", 0)
     written = all(isinstance(each, str) for each in (model, duration, resolution))
-    whole = written and isinstance(prompt, str) and isinstance(take, int) and job_type == TEXT_TO_VIDEO
+    whole = written and isinstance(prompt, str) and isinstance(take, int)
     return Planned(
-        job_type, str(model), str(duration), str(resolution), prompt if whole else None, take if whole else 0, written
+        job_type,
+        str(model),
+        str(duration),
+        str(resolution),
+        prompt if whole else None,
+        take if whole else 0,
+        written,
+        media=job_type != TEXT_TO_VIDEO,
     )

@@ -47,7 +47,13 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
         remarks = list(wanted.warnings)
         wanted = _noting_uploads(wanted, remarks)
         bound = queued.binding(hidden)
-        ticket = await off_loop(lambda stop: _runner(bound).submit(wanted, bound.over_limit), unwanted=_leave)
+        prompt_id = host.prompt_id()
+
+        def submit(stop: Stop) -> Ticket:
+            budget = instance.current().prompt_budget(prompt_id)
+            return _runner(bound).submit(wanted, bound.over_limit, budget)
+
+        ticket = await off_loop(submit, unwanted=_leave)
         remarks += filter(None, [await off_loop(lambda stop: instance.current().journal().notice)])
         await follow(ticket, node_text, until=_done if wait else _accepted, remarks=remarks)
         return await _outputs(ticket, hidden, node_text, remarks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -30,6 +31,36 @@ class DailyLimit:
             return None
         now = self._clock()
         return Allowance(credits, _midnight(now, 0), _midnight(now, 1))
+
+
+class PromptBudget:
+    """What one prompt may newly cost, in credits: each of its jobs has its price reserved before it is sent.
+
+    It sees what nobody can see when the prompt is queued: copies of a node, and media. Thread-safe.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._reserved: dict[int, float] = {}
+
+    def reserve(self, job_id: int, price: float | None) -> None:
+        """Room for a job, once. Raises SetupError where there is none, and for a price that is not known."""
+        with self._lock:
+            taken = sum(credits for other, credits in self._reserved.items() if other != job_id)
+            if price is None or taken + price > self._limit:
+                cost = "its price is not known yet" if price is None else f"it would cost about {price:g}"
+                raise SetupError(
+                    f"This job would pass your limit of {self._limit:g} credits a prompt: this prompt has spent "
+                    f"{taken:g}, and {cost}",
+                    advice=PROMPT_ADVICE,
+                )
+            self._reserved[job_id] = price
+
+    def give_back(self, job_id: int) -> None:
+        """The job is not sent, or was not taken."""
+        with self._lock:
+            self._reserved.pop(job_id, None)
 
 
 def over_prompt_limit(limit: float, prices: Sequence[float | None]) -> str | None:

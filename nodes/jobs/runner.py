@@ -36,6 +36,7 @@ from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
 from ..journal.errors import JournalAway, JournalError
 from ..journal.presence import Presence
+from ..journal.reads import ESTIMATE_RUNS, price_of
 from ..journal.rows import Allowance, Held, Hindrance, Intent, Job, Parking, State
 from ..journal.verbs import Journal
 from ..stopping import Stopped
@@ -43,7 +44,7 @@ from . import failures
 from .budget import Budget, Share
 from .events import Event, Observer, unobserved
 from .given_urls import GivenUrls
-from .limits import PROMPT_ADVICE, over_limit
+from .limits import PROMPT_ADVICE, PromptBudget, over_limit
 from .order import Order
 from .pace import Learned, is_overdue, next_poll, spread
 from .results import Expired, NoAllowedAddress, NotWritable, NotYet, Results
@@ -153,16 +154,17 @@ class Runner:
 
     # What nodes ask for
 
-    def submit(self, order: Order, over_limit: str | None = None) -> Ticket:
+    def submit(self, order: Order, over_limit: str | None = None, prompt_budget: PromptBudget | None = None) -> Ticket:
         """Have `order` made, or go on with it where it stands; a finished one costs no request (money rule 3).
 
-        `over_limit`: why nothing may be newly paid for it; what was paid is gone on with all the same.
+        `over_limit`: why nothing may be newly paid for it; what was paid is gone on with all the same. `prompt_budget`:
+        of what its price is taken before it is sent.
         """
         with _journal_errors(), self._lock:
             intent = self._intent(order)
             if self._journal.standing(intent) is None:
                 self._require_no_equal(order)
-            return self._pick_up(self._journal.intend(intent), order, over_limit)
+            return self._pick_up(self._journal.intend(intent), order, over_limit, prompt_budget)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest job that nobody was handed."""
@@ -262,14 +264,20 @@ class Runner:
 
     # Tickets
 
-    def _pick_up(self, job: Job, order: Order | None, over_limit: str | None = None) -> Ticket:
+    def _pick_up(
+        self,
+        job: Job,
+        order: Order | None,
+        over_limit: str | None = None,
+        prompt_budget: PromptBudget | None = None,
+    ) -> Ticket:
         """From disk where the file is still the one that was paid for, else with the work that is left."""
         kept = self._on_disk(job, downloaded=False)
         if kept is not None:
             return self._served(kept)
         if over_limit is not None and job.charge is Charge.NOT_SENT and not self.is_awaited(job.id):
             raise SetupError(over_limit, advice=PROMPT_ADVICE)
-        return self._join(job, order)
+        return self._join(job, order, prompt_budget)
 
     def _on_disk(self, job: Job, *, downloaded: bool) -> Result | None:
         """The clip of a job that lies in our results folder, whatever else its row says; None when it does not."""
@@ -287,7 +295,7 @@ class Runner:
                 _log.warning("that job %s is on this disk could not be written: %s", job.id, problem)
         return Result(self._results.path_of(kept), job.task_id or "", job.video_url or "", job, downloaded)
 
-    def _join(self, job: Job, order: Order | None) -> Ticket:
+    def _join(self, job: Job, order: Order | None, prompt_budget: PromptBudget | None) -> Ticket:
         work = self._works.get(job.id)
         if work is None:
             work = Work(job, order, self._learned(job))
@@ -296,6 +304,7 @@ class Runner:
         elif work.scheduled is not None and not work.tickets:
             self._scheduler.hasten(work.scheduled)
         work.order = work.order or (order if job.task_id is None or job.state is State.FAILED else None)
+        work.prompt_budget = work.prompt_budget or prompt_budget
         ticket = Ticket(work, self._status, self._poll_now, self._leave)
         with work.lock:
             work.tickets.add(ticket)
@@ -532,6 +541,8 @@ class Runner:
                 if standing is not None and standing.id != job.id:
                     raise failures.paid_meanwhile(standing)
             allowance = self._allowance()
+            if work.prompt_budget is not None:
+                work.prompt_budget.reserve(job.id, price_of(self._journal.runs(self.account, job.kind, ESTIMATE_RUNS)))
         self._observe(Event.ALLOWED, job)
         self._commit(work)
         sent = self._journal.begin_post(
@@ -603,6 +614,8 @@ class Runner:
         if patient and pause is not None:
             self._scheduler.hold_off(Share.CREATE, pause.seconds)
         if not unsure and isinstance(failure, NotReached | Refused):
+            if work.prompt_budget is not None:
+                work.prompt_budget.give_back(job.id)
             if isinstance(failure, Refused) and pause is None:
                 self._reject(work, job, failure)
                 return

@@ -12,6 +12,7 @@ from ..gateway.contract import Accepted
 from ..gateway.errors import APIMallError, Charge, Detached
 from ..journal.rows import Job, Slots
 from .failures import detached
+from .limits import PromptBudget
 from .order import Order
 from .pace import Learned
 from .scheduler import Scheduled
@@ -74,6 +75,7 @@ class Work:
     def __init__(self, job: Job, order: Order | None, learned: Learned | None) -> None:
         self.job = job
         self.order = order
+        self.prompt_budget: PromptBudget | None = None
         self.learned = learned
         self.tickets: set[Ticket] = set()
         self.scheduled: Scheduled | None = None

@@ -289,7 +289,7 @@ class Records:
         """What the newest finished jobs of a kind took in credits and seconds."""
         found = runs(self._select, account, kind, ESTIMATE_RUNS)
         seconds = [run.seconds for run in found if run.seconds is not None]
-        return Estimate(len(found), _price(found), statistics.median(seconds) if seconds else None)
+        return Estimate(len(found), price_of(found), statistics.median(seconds) if seconds else None)
 
     def chunks(self, account: str) -> Iterator[tuple[Job, ...]]:
         """All jobs of the account in order of age, newest first, a chunk at a time; one read each."""
@@ -341,10 +341,11 @@ def runs(select: Select, account: str, kind: Kind, most: int) -> list[Run]:
 
 def price(select: Select, account: str, kind: Kind) -> float | None:
     """What a job of this kind costs, learned from the newest finished ones; None when none of them says."""
-    return _price(runs(select, account, kind, ESTIMATE_RUNS))
+    return price_of(runs(select, account, kind, ESTIMATE_RUNS))
 
 
-def _price(found: Sequence[Run]) -> float | None:
+def price_of(found: Sequence[Run]) -> float | None:
+    """The middle of what they cost; None when none of them says."""
     credits = [run.credits for run in found if run.credits is not None]
     return statistics.median(credits) if credits else None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nodes.comfyui import host, queued
 from nodes.settings import set_rehearsal
 from tests.support.harness import eventually
-from tests.support.node_files import Comfy, give, image_to_video, keep, poll, save, text_to_video
+from tests.support.node_files import Comfy, give, give_list, image_to_video, keep, poll, save, text_to_video
 
 
 def state(comfy: Comfy) -> Path:
@@ -79,6 +80,28 @@ def test_under_a_cap_an_unknown_price_is_not_nothing(comfy: Comfy, unknown: dict
     outcome = comfy.run({"1": text_to_video(**unknown), "2": save("1"), "9": give("a prompt from elsewhere")})
     assert "the price of 1 of them is not known yet" in outcome.error
     assert comfy.count("create") == 0
+
+
+def test_copies_that_a_list_makes_of_a_node_are_held_against_the_cap_when_they_are_sent(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video("known price"), "2": save("1")}).ok()
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "60"
+    outcome = comfy.run({"1": text_to_video(prompt=["9", 0]), "2": save("1"), "9": give_list(["a", "b", "c", "d"])})
+    assert "your limit of 60 credits a prompt: this prompt has spent 60" in outcome.error
+    assert comfy.count("create") == 3, "the one before, and two of this prompt"
+    comfy.run({"1": text_to_video("known price"), "2": save("1")}).ok()
+
+
+def test_a_paid_job_with_media_is_served_under_a_cap_and_another_medium_is_not_paid_beyond_it(comfy: Comfy) -> None:
+    def prompt(url: str) -> dict[str, Any]:
+        return {"1": image_to_video(image_urls=url), "2": save("1")}
+
+    comfy.run(prompt("https://cdn.example.com/a.png")).ok()
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "20"
+    comfy.restart()
+    comfy.run(prompt("https://cdn.example.com/a.png")).ok()
+    outcome = comfy.run(prompt("https://cdn.example.com/b.png"))
+    assert "your limit of 20 credits a prompt: this prompt has spent 0, and it would cost about 30" in outcome.error
+    assert comfy.count("create") == 1
 
 
 def test_what_a_workflow_brings_along_is_not_believed(comfy: Comfy) -> None:

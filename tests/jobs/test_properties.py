@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,12 @@ ORDERS = {
 NAMES = st.sampled_from(sorted(ORDERS))
 PROCESSES = st.sampled_from(("A", "B"))
 SHARED_MEMORY = Path("/dev/shm")
+
+
+def _some_of(words: Sequence[str]) -> st.SearchStrategy[list[str]]:
+    """A mixture, or one and the same again and again."""
+    one = st.sampled_from(words)
+    return st.lists(one, max_size=6) | st.builds(lambda word: [word] * 8, one)
 
 
 class MoneyRules(RuleBasedStateMachine):
@@ -166,9 +173,9 @@ class MoneyRules(RuleBasedStateMachine):
     # What happens to them
 
     @rule(
-        creates=st.lists(st.sampled_from(CREATES), max_size=6),
-        polls=st.lists(st.sampled_from(POLLS), max_size=6),
-        fetches=st.lists(st.sampled_from(FETCHES), max_size=6),
+        creates=_some_of(CREATES),
+        polls=_some_of(POLLS),
+        fetches=_some_of(FETCHES),
         fates=st.lists(st.sampled_from(FATES), max_size=4),
     )
     def have_the_gateway_misbehave(
@@ -178,6 +185,33 @@ class MoneyRules(RuleBasedStateMachine):
         for queue, more in ((book.creates, creates), (book.polls, polls), (book.fetches, fetches), (book.fates, fates)):
             queue.clear()
             queue.extend(more)
+
+    # Stories that chance alone would seldom tell to their end.
+
+    @rule(process=PROCESSES, name=NAMES, word=st.sampled_from(CREATES), hours=st.sampled_from((2.0, 26.0)))
+    def close_the_lid_on_a_job_that_gets_no_answer(self, process: str, name: str, word: str, hours: float) -> None:
+        self.have_the_gateway_misbehave([word] * 8, [], [], [])
+        self.queue(process, [name], begin=True)
+        self.world.pass_time(200.0)
+        self.sleep(hours)
+        self.world.real.creates.clear()
+        self.queue(process, [name], begin=True)
+
+    @rule(process=PROCESSES, name=NAMES, hours=st.sampled_from((2.0, 90.0)))
+    def queue_again_while_the_folder_is_away(self, process: str, name: str, hours: float) -> None:
+        self.take_the_folder_away_or_bring_it_back(process)
+        self.sleep(hours)
+        self.queue(process, [name], begin=True)
+        self.world.pass_time(700.0)
+        self._bring_back(process)
+
+    @rule(process=PROCESSES, names=st.lists(NAMES, min_size=2, max_size=3), fate=st.sampled_from(FATES))
+    def queue_under_a_small_limit(self, process: str, names: list[str], fate: str) -> None:
+        self.limit_the_day(70.0)
+        self.world.real.fates.extend([fate] * 2)
+        self.queue(process, names, begin=True)
+        self.queue("B", names[::-1], begin=True)
+        self.world.pass_time(200.0)
 
     @rule(seconds=st.sampled_from((1.0, 30.0, 200.0, 700.0, HOUR)))
     def pass_time(self, seconds: float) -> None:

@@ -340,8 +340,8 @@ def clip_of(url: str) -> bytes:
 
 
 def _planned(order: Order) -> Planned:
-    known = order.prompt if order.type == TEXT_TO_VIDEO else None
-    return Planned(order.type, order.model, order.duration, order.resolution, known, order.take, True)
+    kind = (order.type, order.model, order.duration, order.resolution)
+    return Planned(*kind, order.prompt, order.take, written=True, media=order.type != TEXT_TO_VIDEO)
 
 
 def _verify(path: Path) -> None:
