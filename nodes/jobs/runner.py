@@ -281,7 +281,7 @@ class Runner:
 
     def _on_disk(self, job: Job, *, downloaded: bool) -> Result | None:
         """The clip of a job that lies in our results folder, whatever else its row says; None when it does not."""
-        if job.state not in (State.RUNNING, State.COMPLETED, State.EXPIRED):
+        if job.state not in (State.RUNNING, State.COMPLETED, State.EXPIRED, State.CLOSED):
             return None
         known = self._journal.deliveries(job.id)
         kept = self._results.kept(job, known)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import Charge, ReplyLost, SetupError, TaskFailed
-from nodes.jobs.limits import DailyLimit, over_limit
+from nodes.jobs.limits import DailyLimit, PromptBudget, over_limit
 from nodes.journal.rows import Allowance, Held, Hindrance, Job, Parking, State
 from nodes.journal.verbs import Journal
 from nodes.rehearsal.server import RehearsalGateway
@@ -166,3 +166,36 @@ def test_a_runner_under_a_limit_learns_the_price_sends_what_fits_and_refuses_the
         assert len(told) == 2
         assert all("60 were spent today" in each for each in told)
     assert gateway.record.charges() == 60
+
+
+# One prompt
+
+
+def test_the_jobs_of_one_prompt_are_sent_only_as_far_as_its_limit_goes(tmp_path: Path) -> None:
+    with (
+        harness.rehearsal(tmp_path / "gateway") as gateway,
+        harness.bench(tmp_path / "user", gateway.base_url) as bench,
+    ):
+        bench.make(harness.text_order("its price is known from now on")).result()
+        budget = PromptBudget(60.0)
+        tickets = [
+            bench.runner.submit(harness.text_order(f"copy {number}"), prompt_budget=budget) for number in range(4)
+        ]
+        errors = [ticket.work.error for ticket in map(harness.ended, tickets)]
+        refused = [error for error in errors if error is not None]
+        assert len(refused) == 2
+        assert all(error.charge is Charge.NOT_SENT and "60 credits a prompt" in str(error) for error in refused)
+        assert len(gateway.record.tasks) == 3
+
+
+def test_what_was_not_taken_leaves_its_part_of_a_prompts_limit_to_others(tmp_path: Path) -> None:
+    with (
+        harness.rehearsal(tmp_path / "gateway") as gateway,
+        harness.bench(tmp_path / "user", gateway.base_url) as bench,
+    ):
+        bench.make(harness.text_order("its price is known from now on")).result()
+        budget = PromptBudget(30.0)
+        gateway.script("create", "451")
+        harness.ended(bench.runner.submit(harness.text_order("refused"), prompt_budget=budget))
+        harness.ended(bench.runner.submit(harness.text_order("welcome"), prompt_budget=budget)).result()
+        assert len(gateway.record.tasks) == 2

@@ -672,6 +672,21 @@ def test_a_closed_job_is_followed_by_nobody_and_another_take_pays_again(
     bench.make(harness.text_order(take=1)).result()
 
 
+def test_the_clip_of_a_closed_job_is_served_when_it_lies_on_this_disk_all_the_same(
+    bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.always("poll", "403")
+    failure(bench.runner.submit(harness.text_order()))
+    closed = bench.runner.close_job(1)
+    clip = bench.runner._results._target(closed)
+    clip.parent.mkdir(exist_ok=True)
+    clip.write_bytes(harness.tiny_clip())
+    requests = gateway.record.count()
+    result = bench.make(harness.text_order()).result()
+    assert (result.path, result.downloaded) == (clip, False)
+    assert gateway.record.count() == requests
+
+
 def test_a_job_that_somebody_follows_is_not_closed_and_not_answered(
     bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
