@@ -1,4 +1,4 @@
-"""How late clips come home under a plan that is smaller than the pack believes, or that others fill (rule 8)."""
+"""How late clips come home under a plan that is smaller than the pack believes, or that others fill."""
 
 from __future__ import annotations
 

@@ -370,7 +370,8 @@ class Node:
 
     order: Order | None
     rehearses: bool
-    refusal: str | None = None
+    over_limit: str | None = None
+    prompt_id: str = ""
     ticket: Ticket | None = None
     patience: Patience | None = None
     began: float = 0.0
@@ -399,8 +400,9 @@ class ComfyUI:
     def queue(self, *orders: Order | None) -> None:
         """A prompt: what counts for its nodes is what is true now."""
         rehearses = self.service.settings().rehearsal
-        refusal = self.service.over_prompt_limit([_planned(order) for order in orders if order is not None])
-        self.queued.extend(Node(order, rehearses, refusal) for order in orders)
+        over_limit = self.service.over_prompt_limit([_planned(order) for order in orders if order is not None])
+        self.world.prompts += 1
+        self.queued.extend(Node(order, rehearses, over_limit, f"prompt {self.world.prompts}") for order in orders)
 
     def run_next(self) -> Node | None:
         """The next queued node begins."""
@@ -410,7 +412,11 @@ class ComfyUI:
         node.began = self.world.machine.monotonic()
         try:
             runner = self.service.runner(bound_to_rehearsal=node.rehearses)
-            ticket = runner.collect(None) if node.order is None else runner.submit(node.order, node.refusal)
+            if node.order is None:
+                ticket = runner.collect(None)
+            else:
+                budget = self.service.prompt_budget(node.prompt_id)
+                ticket = runner.submit(node.order, node.over_limit, budget)
         except APIMallError as failure:
             self._tell(node, failure)
             return node
@@ -524,7 +530,7 @@ class World:
         self.environ = {"APIMALL_MAX_JOBS": str(slots)}
         self.wait_minutes = WAIT_MINUTES
         self.daily_limit = self.prompt_limit = 0.0
-        self.keys = 0
+        self.keys = self.prompts = 0
         self.processes: dict[str, ComfyUI] = {}
         self.hear: Callable[[ComfyUI, Node, Result | APIMallError], None] = lambda *_: None
         self._running: list[ComfyUI] = []
