@@ -43,8 +43,8 @@ export function isPaid(node) {
  */
 export function oursIn(node) {
 	if (isOurs(node)) return node;
-	const ours = (node.subgraph?.nodes ?? []).flatMap(oursIn);
-	return ours.find(isPaid) ?? ours.find(Boolean);
+	const ours = (node.subgraph?.nodes ?? []).map(oursIn).filter(Boolean);
+	return ours.find(isPaid) ?? ours[0];
 }
 
 /** The workflow that is open; older front ends know it under its former name only. */
