@@ -45,6 +45,7 @@ from nodes.jobs.runner import Clocks, Runner
 from nodes.jobs.scheduler import Lane, Scheduled, Scheduler
 from nodes.jobs.work import Patience, Result, Ticket
 from nodes.journal.errors import JournalError
+from nodes.journal.presence import Holders
 from nodes.journal.rows import Job
 from nodes.media.errors import NotAClip
 from nodes.service import Folders, Outside, Planned, Service
@@ -660,6 +661,6 @@ class World:
             patch.object(service_room, "guarded", lambda reach: outside),
             patch.object(runner_room, "Scheduler", without_threads),
             patch.object(runner_room, "_SLOT_SECONDS", pause_seconds),
-            patch.object(runner_room, "_WATCH_SECONDS", pause_seconds),
+            patch.object(Holders, "watched_seconds", pause_seconds),
         ):
             yield
