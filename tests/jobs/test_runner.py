@@ -473,17 +473,17 @@ def test_a_watcher_whose_journal_is_locked_for_a_moment_writes_nothing_and_goes_
     with harness.bench(user, gateway.base_url) as watcher:
         theirs = watcher.runner.submit(harness.text_order())
         harness.eventually(lambda: theirs.status().phase is Phase.ELSEWHERE, "watched")
-        sound, refused = watcher.journal.claim, threading.Event()
+        sound, refused = watcher.journal.get, threading.Event()
 
-        def locked(*asked: object) -> Job | None:
+        def locked(*asked: object) -> Job:
             refused.set()
             raise JournalError("database is locked")
 
-        monkeypatch.setattr(watcher.journal, "claim", locked)
+        monkeypatch.setattr(watcher.journal, "get", locked)
         assert refused.wait(harness.PATIENCE_SECONDS)
         before = bench.journal.get(1)
         assert (before.holder, before.parked, before.problem) == (bench.holders.own, None, None)
-        monkeypatch.setattr(watcher.journal, "claim", sound)
+        monkeypatch.setattr(watcher.journal, "get", sound)
         gateway.faults.clear()
         assert harness.ended(theirs).result().path.is_file()
 
