@@ -465,6 +465,8 @@ class Runner:
             # Another ComfyUI downloaded it to a folder of its own, and nobody here asked for it.
             self._drop(work)
         elif job.state is State.INTENDED:
+            # Whoever had it in hand let go of it, unsent.
+            work.committed = False
             self._require_wanted(work)
             if job.posts and job.body is not None:
                 # The gateway may know the key with these very bytes, though it took nothing yet.
