@@ -258,7 +258,7 @@ class Runner:
         if not others:
             return
         alive = self._holders.alive() if about_to_be_sent else frozenset()
-        equal = [self._journal.standing(order.intent(other.account)) for other in others]
+        equal = [self._journal.standing(order.intent(*self._journal.members(other.account))) for other in others]
         if any(job is not None and (job.charge is not Charge.NOT_SENT or job.holder in alive) for job in equal):
             raise failures.known_elsewhere(sum(other.jobs for other in others), sum(each.unfinished for each in others))
 
