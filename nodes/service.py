@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .gateway.errors import SetupError
+from .gateway.errors import DatabaseAway, SetupError
 from .settings import ENVIRON, Settings, check_certificates, is_import_wanted, journal_address
 from .settings import load as load_settings
 
@@ -222,7 +222,7 @@ class Service:
 
         Waits for a shared journal that cannot be reached.
         """
-        from .journal.errors import DatabaseAway, JournalError
+        from .journal.errors import JournalError
 
         settings = self.settings()
         if not (settings.rehearsal or settings.key) or not self._is_begun():

@@ -3,6 +3,7 @@
     APIMallError
     +-- InputError          an input is wrong                              not sent
     +-- SetupError          key, address, journal or a limit in the way    not sent
+    |   +-- DatabaseAway        the shared journal's database
     +-- NotReached          DNS, connection, TLS or proxy failed           not sent
     +-- Refused             the gateway said no                            rejected, not charged
     |   +-- BadRequest          400 and other 4xx
@@ -166,6 +167,15 @@ class SetupError(APIMallError):
     """The pack cannot work as it is set up: key, base URL, journal, limits."""
 
     default_charge = Charge.NOT_SENT
+
+
+class DatabaseAway(SetupError):
+    """The journal that machines share cannot be opened: its database cannot be reached now. It may be soon."""
+
+    default_advice = (
+        "Nothing new is sent without it, and what was sent is followed once it is back. See that the database of "
+        "APIMALL_JOURNAL runs and can be reached from this machine, then queue again."
+    )
 
 
 class NotReached(APIMallError):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from ..gateway.errors import SetupError
+from ..gateway.errors import DatabaseAway
 
 
 class JournalError(Exception):
     """The journal cannot be read or written now. What it does not say yet is not done."""
 
     advice = "Check free space and rights of ComfyUI's user folder, then queue again."
-
-
-class DatabaseAway(SetupError):
-    """The shared journal cannot be opened, because its database cannot be reached now."""
 
 
 class JournalDamaged(JournalError):
@@ -22,7 +18,4 @@ class JournalDamaged(JournalError):
 class JournalAway(JournalError):
     """The database that machines share cannot be reached now. It may be back at any moment."""
 
-    advice = (
-        "Nothing new is sent without it, and what was sent is followed once it is back. See that the database of "
-        "APIMALL_JOURNAL runs and can be reached from this machine, then queue again."
-    )
+    advice = DatabaseAway.default_advice

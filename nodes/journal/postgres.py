@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..gateway.errors import SetupError
+from ..gateway.errors import DatabaseAway, SetupError
 from . import migrations
-from .errors import DatabaseAway, JournalAway, JournalError
+from .errors import JournalAway, JournalError
 from .statements import Row, Statement, Tongue
 
 if TYPE_CHECKING:

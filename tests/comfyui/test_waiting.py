@@ -230,7 +230,7 @@ def test_a_disk_that_refuses_before_anything_is_sent_is_told_of_in_words(comfy: 
     (temp / "apimall").write_bytes(b"in the way")
     video = InputImpl.VideoFromFile(BytesIO(clip_bytes(count=60)))
     outcome = comfy.run({"0": give(video), "1": node(video=["0", 0]), "2": save("1")})
-    assert "The disk refuses what is needed here (File exists: " in outcome.error and "apimall)" in outcome.error
+    assert f"The folder {temp / 'apimall'} cannot be made (File exists)" in outcome.error
     assert "no credits were spent" in outcome.error and comfy.requests == []
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes.gateway.errors import SetupError
+from nodes.gateway.errors import DatabaseAway, SetupError
 from nodes.journal import migrations, postgres
-from nodes.journal.errors import DatabaseAway, JournalAway, JournalError
+from nodes.journal.errors import JournalAway, JournalError
 from nodes.journal.postgres import Address, Database
 from nodes.journal.presence import Presence, machine
 from nodes.journal.reads import Records
