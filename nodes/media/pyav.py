@@ -116,6 +116,15 @@ def is_cover(stream: Stream) -> bool:
     return av.stream.Disposition.attached_pic in stream.disposition
 
 
+def pixel_format(stream: Stream) -> str:
+    """The name of the form that a stream's pictures come in; empty where it is not known.
+
+    Of `pix_fmt`, PyAV 17 asks the length of a name that is not there: a segmentation fault.
+    """
+    known: Any = stream.codec_context.format
+    return known.name if known else ""
+
+
 def has_chapters(container: Any) -> bool:
     """Whether a file names chapters, as far as this PyAV tells (not before 16)."""
     chapters = getattr(container, "chapters", None)

@@ -281,9 +281,8 @@ class Source:
 
         Its 4:4:4 differs from the standard's, and FFmpeg decodes it as it was meant if it knows the version.
         """
-        if self.decoder != "h264" or not str(self.video.codec_context.pix_fmt).startswith(
-            ("yuv444", "yuvj444", "gbrp")
-        ):
+        pixels = pyav.pixel_format(self.video)
+        if self.decoder != "h264" or not pixels.startswith(("yuv444", "yuvj444", "gbrp")):
             return []
         self.reopen()
         return list(islice(self.packets(), 1))
