@@ -35,8 +35,8 @@ TESTING = (*RUNTIME, "-r", "tests/requirements.txt")
 PYTEST = ("python", "-m", "pytest", "-c", "tests/pytest.ini")
 ELSEWHERE = "not host and not browser and not bench and not soak"
 # Most of these tests wait (for a reply, a process, a deadline): three at a time on however few cores. A file stays
-# together, for what its tests share.
-FAST = (*PYTEST, "-m", ELSEWHERE, "-n", "3", "--dist", "loadfile")
+# together, for what its tests share. A worker that dies ends the run: with a new one in its place it may wait for ever.
+FAST = (*PYTEST, "-m", ELSEWHERE, "-n", "3", "--dist", "loadfile", "--max-worker-restart", "0")
 # The node files are ComfyUI's guests and use its torch. Nothing else may: the other tests run where there is none.
 TORCH_TESTS = ("tests/comfyui", "tests/contract", "tests/host", "tests/node_files", "tests/standin")
 WITHOUT_TORCH = tuple(f"--ignore={folder}" for folder in TORCH_TESTS)
