@@ -121,8 +121,8 @@ def pixel_format(stream: Stream) -> str:
 
     Of `pix_fmt`, PyAV 17 asks the length of a name that is not there: a segmentation fault.
     """
-    known: Any = stream.codec_context.format
-    return known.name if known else ""
+    decoder: Any = stream.codec_context
+    return decoder.format.name if decoder.format else ""
 
 
 def has_chapters(container: Any) -> bool:
