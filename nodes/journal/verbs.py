@@ -93,7 +93,10 @@ _RESUMABLE = Statement(
         sa.select(jobs)
         .where(
             OURS,
-            sa.text("(state IN ('running', 'completed') OR state = 'sent' AND parked = 'uncertain')"),
+            sa.text(
+                "(state IN ('running', 'completed')"
+                " OR state = 'sent' AND parked = 'uncertain' AND problem_kind = 'KeyConflict')"
+            ),
             UNFINISHED,
             sa.or_(jobs.c.created_at >= Given("since"), jobs.c.created_at < FIRST_DAY, jobs.c.parked.is_(None)),
         )

@@ -303,6 +303,19 @@ def test_what_a_killed_process_left_is_followed_without_being_asked(
     assert len(gateway.record.posts) == 1
 
 
+def test_a_start_never_repeats_a_create_that_would_buy_what_an_earlier_one_did_not(
+    bench: harness.Bench, gateway: RehearsalGateway, user: Path
+) -> None:
+    gateway.script("create", "drop-before", "402")
+    assert isinstance(failure(bench.make(harness.text_order())), Unsettled)
+    bench.close()
+    with harness.bench(user, gateway.base_url) as later:
+        assert later.runner.resume() == 0
+        assert gateway.record.tasks == []
+        later.make(harness.text_order()).result()
+    assert len(set(keys(gateway))) == 1
+
+
 # Uploads
 
 
