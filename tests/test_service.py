@@ -162,6 +162,22 @@ def test_what_was_paid_under_the_old_key_while_it_waited_is_not_paid_once_both_a
         beside.close()
 
 
+def test_what_was_gathered_under_the_accounts_name_is_not_paid_again_by_a_process_that_does_not_know_the_name(
+    service: Service, gateway: RehearsalGateway
+) -> None:
+    paid = harness.ended(service.runner().submit(harness.text_order())).result()
+    environ = {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url, "APIMALL_ACCOUNT": "studio"}
+    named = Service(service.folders, environ, clocks=harness.quick_clocks())
+    try:
+        harness.ended(named.runner().submit(harness.text_order(take=1))).result()
+        again = harness.ended(service.runner().submit(harness.text_order())).result()
+        assert (again.path, again.downloaded) == (paid.path, False)
+        harness.ended(service.runner().submit(harness.text_order(take=1))).result()
+        assert len(gateway.record.tasks) == 2
+    finally:
+        named.close()
+
+
 def test_strangers_never_meet(service: Service, gateway: RehearsalGateway) -> None:
     harness.ended(service.runner().submit(harness.text_order())).result()
     later = rotated(service, gateway)

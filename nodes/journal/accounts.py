@@ -120,7 +120,7 @@ def same(store: Store, account: str, other: str) -> None:
         store.execute(_NAME_ONE, one=one, names=names)
         for group in groups[1:]:
             store.execute(_MERGE, one=one, other=group)
-        _gather(store, account)
+        gather_within(store, account)
 
 
 def strange(store: Store, account: str, other: str) -> None:
@@ -134,10 +134,11 @@ def gather(store: Store, account: str) -> None:
     """Bring the jobs of all that are the same account under the name in use."""
     if any(store.select(_ANY_JOB, account=name) for name in members(store.select, account)[1:]):
         with store.transaction():
-            _gather(store, account)
+            gather_within(store, account)
 
 
-def _gather(store: Store, account: str) -> None:
+def gather_within(store: Store, account: str) -> None:
+    """`gather`, within a transaction of its caller's."""
     for name in members(store.select, account)[1:]:
         store.execute(_MOVE_JOBS, account=name, to=account)
         store.execute(_MOVE_UPLOADS, account=name, to=account)

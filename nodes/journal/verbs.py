@@ -428,6 +428,8 @@ class Journal:
             if holder is not None and now.holder != holder:
                 return None
             if now.state is State.INTENDED:
+                # What was begun under the account's other names takes slots and credits of the same plan.
+                accounts.gather_within(self._store, now.account)
                 if not self.slots(now, limit, alive).free:
                     return Held(Hindrance.SLOT)
                 held = None if allowance is None else hindrance(self._store.select, now, allowance)
@@ -585,7 +587,10 @@ class Journal:
     # Plumbing
 
     def _attempts(self, intent: Intent) -> list[Job]:
-        return attempts(self._store.select, intent.account, (intent.identity, *intent.earlier))
+        """Newest first. Another process that uses another name of the account may have gathered its jobs there."""
+        ask, names = self._store.select, (intent.identity, *intent.earlier)
+        found = [job for account in self.members(intent.account) for job in attempts(ask, account, names)]
+        return sorted(found, key=lambda job: -job.id)
 
     def _begin_anew(self, path: Path, damage: JournalDamaged) -> None:
         kept = set_aside(path, self._clock())

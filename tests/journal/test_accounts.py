@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import PromptBlocked
-from nodes.journal.rows import Job
+from nodes.journal.rows import Allowance, Held, Hindrance, Job
 from nodes.journal.verbs import Journal
 from tests.support.harness import text_order
 
@@ -90,3 +90,18 @@ def test_attempts_under_two_names_are_counted_on_from_the_highest(journal: Journ
             journal.rejected(job, PromptBlocked("no"))
     journal.same_account("new", "old")
     assert journal.intend(text_order().intent("new", "old")).attempt == 4
+
+
+def test_slots_and_limits_are_one_for_all_names_of_an_account(journal: Journal) -> None:
+    for account in ("old", "new"):
+        journal.know_account(account, GATEWAY)
+    running(journal, "old")
+    journal.same_account("new", "old")
+    # A process that was started with the old key goes on to use it.
+    late = journal.intend(text_order(take=1).intent("old"))
+    journal.claim(1, "another", ["another"])
+    held = journal.begin_post(late, 1, ["another"])
+    assert held == Held(Hindrance.SLOT)
+    held = journal.begin_post(late, 99, [], Allowance(30.0, 0.0, 1e12))
+    assert isinstance(held, Held)
+    assert held.spent == 30.0
