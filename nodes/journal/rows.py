@@ -280,7 +280,7 @@ class Allowance:
 class Held:
     """A job is not sent now. `spent`: credits of the day so far. `price`: what it would cost, None when unknown.
 
-    `unsettled`: jobs of the day of unknown price of which nobody knows what became.
+    `unsettled`: jobs of the day of which nobody knows what they cost, and no bill is on its way.
     """
 
     by: Hindrance

@@ -45,7 +45,7 @@ def hindrance(select: Select, job: Job, allowance: Allowance) -> Held | None:
             spent += known
         elif row["state"] in (State.SENT, State.RUNNING) and row["parked"] is None:
             on_its_way += 1
-        elif row["state"] == State.SENT:
+        elif row["state"] != State.CLOSED:
             unsettled += 1
     own = prices[job.kind]
     found = Held(Hindrance.LIMIT, spent, own, unsettled)

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from nodes.gateway.contract import Accepted, Task
-from nodes.gateway.errors import Charge, ReplyLost, SetupError, TaskFailed
+from nodes.gateway.errors import Charge, ReplyLost, SetupError, StillRunning, TaskFailed
 from nodes.jobs.limits import DailyLimit, PromptBudget, over_limit
 from nodes.journal.rows import Allowance, Held, Hindrance, Job, Parking, State
 from nodes.journal.verbs import Journal
@@ -102,6 +102,17 @@ def test_a_kind_that_was_never_paid_is_let_through_one_at_a_time_until_its_bill_
     assert isinstance(held, Held)
     assert held.by is Hindrance.LIMIT
     assert "price is not known" in str(over_limit(held, allowance(site, 30)))
+
+
+def test_a_bill_that_never_comes_is_not_taken_for_none(site: Site) -> None:
+    sent = send(site, site.intended("first"), 30)
+    assert isinstance(sent, Job)
+    running = site.journal.accepted(sent, Accepted("vid_1"))
+    site.journal.claim(running.id, "us", [])
+    site.journal.park(running, "us", Parking.REFUSED, StillRunning("no"))
+    assert not goes(site, site.intended("second"), 30)
+    site.journal.completed(running, Task("vid_1", "completed"))
+    assert not goes(site, site.intended("third"), 30)
 
 
 def test_jobs_without_a_bill_count_by_their_price(site: Site) -> None:
