@@ -445,8 +445,13 @@ class Runner:
                         self._journal.release(job_id, self._holders.own)
             except JournalError as problem:
                 _log.info("job %s could not be given up yet: %s", job_id, problem)
+                self._plan_let_go()
                 return
             self._left.discard(job_id)
+
+    def _plan_let_go(self) -> None:
+        due = self._clocks.monotonic() + _LONGEST_JOURNAL_PAUSE_SECONDS
+        self._scheduler.put(Scheduled(self._let_go, due))
 
     def _watch(self, work: Work) -> None:
         """Another process has the job: wait for what it writes."""
@@ -457,8 +462,10 @@ class Runner:
     def _dispatch(self, work: Work, job: Job) -> None:
         if (kept := self._on_disk(job, downloaded=True)) is not None:
             self._finish(work, kept)
-        elif job.state is State.FAILED and not job.refunded_in_full and work.order is not None:
+        elif job.state is State.FAILED and self._is_asked_for_again(work, job):
             self._plan(work, _REFUND)
+        elif job.state in (State.FAILED, State.REJECTED) and (order := self._attempted_anew(work, job)) is not None:
+            self._follow_anew(work, job, order)
         elif job.state in _ENDED:
             self._fail(work, failures.recall(job))
         elif job.state is State.COMPLETED and job.delivered_at is not None and not work.tickets:
@@ -478,6 +485,25 @@ class Runner:
             work.committed = True
             self._anchor(work, job)
             self._plan(work, _POST if job.state is State.SENT else _POLL)
+
+    def _is_asked_for_again(self, work: Work, job: Job) -> bool:
+        """Whether its refund is asked for: not by who waited in another process for the very attempt that failed."""
+        return work.order is not None and not job.refunded_in_full and work.phase is not Phase.ELSEWHERE
+
+    def _attempted_anew(self, work: Work, job: Job) -> Order | None:
+        """What another process began a new attempt for, while we watched this one."""
+        newest = None if work.order is None else self._journal.standing(self._intent(work.order))
+        return work.order if newest is not None and newest.id > job.id else None
+
+    def _follow_anew(self, work: Work, job: Job, order: Order) -> None:
+        self._require_wanted(work)
+        with self._lock:
+            newest = self._journal.intend(self._intent(order))
+            if newest.id in self._works:
+                # There cannot be two works for one row: what comes of that one is looked at when it is done.
+                self._plan(work, _BEGIN, self._holders.watched_seconds)
+            else:
+                self._replace(work, order, lambda: job)
 
     def _look(self, work: Work, job: Job) -> None:
         order = work.order
@@ -646,6 +672,8 @@ class Runner:
             old = settle()
             del self._works[old.id]
             work.job = self._journal.intend(self._intent(order))
+            # Who watches the old one from another process goes on with the new one, too.
+            self._journal.release(old.id, self._holders.own)
             work.committed, work.failures, work.cached_uploads = False, 0, ()
             self._begin(work)
         self._observe(Event.REJECTED if old.state is State.REJECTED else Event.REFUNDED, old)
@@ -752,11 +780,13 @@ class Runner:
             task = self._gateway().query(job.task_id or "")
         except APIMallError as failure:
             _log.info("the refund of job %s could not be read again: %s", job.id, type(failure).__name__)
-        else:
+            raise failures.recall(job) from None
+        with self._lock:
+            # Under the lock, as in `_replace`: the same order submitted in between would begin the new attempt, too.
             work.job = job = self._journal.refunded(job, task)
-        if not job.refunded_in_full or work.order is None:
-            raise failures.recall(job)
-        self._replace(work, work.order, lambda: self._journal.get(job.id))
+            if not job.refunded_in_full or work.order is None:
+                raise failures.recall(job)
+            self._replace(work, work.order, lambda: job)
 
     def _try_download(self, work: Work, job: Job) -> None:
         assert work.strange is not None, "planned only with an address"
@@ -885,6 +915,7 @@ class Runner:
         except JournalError as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
             self._left.add(work.job.id)
+            self._plan_let_go()
         work.done.set()
         self._call_next()
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from nodes.gateway.errors import StillRunning, TaskFailed
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
+from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
@@ -78,6 +80,58 @@ def test_a_waiter_in_another_process_is_told_how_the_job_failed(gateway: Rehears
                 harness.ended(ticket).result()
             messages.add(str(caught.value).split(" (")[0])
     assert len(messages) == 1
+    assert len(gateway.record.posts) == 1
+
+
+def test_a_waiter_in_another_process_goes_on_with_the_attempt_that_a_refund_makes_room_for(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    with harness.bench(user, gateway.base_url) as one, harness.bench(user, gateway.base_url) as two:
+        gateway.script("poll", "fail:later", "stall:1")
+        with pytest.raises(TaskFailed):
+            one.make(harness.text_order()).result()
+        first = one.runner.submit(harness.text_order())
+        harness.eventually(lambda: one.journal.get(1).holder == one.holders.own, "its refund is asked for")
+        second = two.runner.submit(harness.text_order())
+        assert harness.ended(first).result().path == harness.ended(second).result().path
+    assert len(gateway.record.tasks) == 2
+
+
+def test_who_waited_in_another_process_for_a_job_that_failed_pays_no_new_attempt(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    go = threading.Event()
+
+    def hold(event: Event, job: Job) -> None:
+        assert event is not Event.ALLOWED or go.wait(harness.PATIENCE_SECONDS)
+
+    holding = harness.Wiring(observe=hold)
+    with harness.bench(user, gateway.base_url, holding) as one, harness.bench(user, gateway.base_url) as two:
+        gateway.script("poll", "fail:later")
+        first = one.runner.submit(harness.text_order())
+        harness.eventually(lambda: one.journal.get(1).holder == one.holders.own, "it is in hand")
+        second = two.runner.submit(harness.text_order())
+        harness.eventually(lambda: "another ComfyUI" in second.status().text, "the other one has it")
+        go.set()
+        for ticket in (first, second):
+            with pytest.raises(TaskFailed):
+                harness.ended(ticket).result()
+    assert len(gateway.record.tasks) == 1
+
+
+def test_a_process_that_could_not_write_how_a_job_ended_keeps_no_other_one_waiting(
+    gateway: RehearsalGateway, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        raise JournalError("database is locked")
+
+    gateway.always("poll", "401")
+    with harness.bench(user, gateway.base_url) as one, harness.bench(user, gateway.base_url) as two:
+        monkeypatch.setattr(one.journal, "park", locked)
+        with pytest.raises(StillRunning):
+            one.make(harness.text_order()).result()
+        gateway.faults.clear()
+        assert two.make(harness.text_order()).result().path.is_file()
     assert len(gateway.record.posts) == 1
 
 
