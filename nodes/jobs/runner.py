@@ -222,7 +222,8 @@ class Runner:
             if (why := _misfit(job, task)) is not None:
                 raise failures.no_answer(job, f"Task {task_id} {why}")
             with self._lock:
-                if self._journal.by_task(self.account, task_id) is not None:
+                known = self._journal.by_task(self.account, task_id)
+                if known is not None and not known.is_settled_stranger:
                     raise failures.no_answer(job, f"Task {task_id} is another job's already")
                 reply = Accepted(task_id, credits_used=task.credits_used)
                 job = self._journal.accepted(self._parked(job_id), reply)

@@ -193,6 +193,11 @@ class Job:
         return self.state in (State.SENT, State.RUNNING)
 
     @property
+    def is_settled_stranger(self) -> bool:
+        """It was collected by its task id alone, and nothing is left to be done for it."""
+        return not self.type and not self.unfinished
+
+    @property
     def charge(self) -> Charge:
         """What it has cost, as far as its state tells."""
         if self.state is not State.CLOSED:

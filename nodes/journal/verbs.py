@@ -121,6 +121,11 @@ _LET_GO = Statement(
 )
 _DROP_STEPS = Statement(lambda say: sa.delete(steps).where(steps.c.job_id == Given("job_id")))
 _DROP_ADOPTED = Statement(lambda say: sa.delete(jobs).where(_THIS, jobs.c.posts == 0, jobs.c.type == ""))
+_HAND_ON = Statement(
+    lambda say: (
+        sa.update(deliveries_table).where(deliveries_table.c.job_id == Given("job_id")).values(job_id=Given("to"))
+    )
+)
 _RELEASE = Statement(
     lambda say: sa.update(jobs).where(_THIS, jobs.c.holder == Given("holder")).values(holder=sa.null())
 )
@@ -260,11 +265,11 @@ class Journal:
 
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
-        return self._one(BY_TASK, account=account, task_id=task_id)
+        return self._newest(BY_TASK, account, task_id=task_id)
 
     def newest_uncollected(self, account: str) -> Job | None:
         """The newest job with a task id that nobody was handed: one that is not at home yet, else one that is."""
-        return self._one(_AWAY, account=account) or self._one(_WAITING, account=account)
+        return self._newest(_AWAY, account) or self._newest(_WAITING, account)
 
     def collected(self, job: Job) -> Job:
         """Somebody was handed its clip."""
@@ -446,8 +451,13 @@ class Journal:
             return self._move(job, State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None)
 
     def accepted(self, job: Job, reply: Accepted) -> Job:
-        """The gateway has the job, and the account is charged."""
+        """The gateway has the job, and the account is charged. What its id alone brought home before is this job's."""
         with self._store.transaction():
+            known = self.by_task(job.account, reply.task_id)
+            if known is not None and known.id != job.id and known.is_settled_stranger:
+                self._store.execute(_HAND_ON, job_id=known.id, to=job.id)
+                self._store.execute(_DROP_STEPS, job_id=known.id)
+                self._store.execute(_DROP_ADOPTED, job_id=known.id)
             return self._move(
                 job,
                 State.RUNNING,
@@ -605,6 +615,11 @@ class Journal:
 
     def _one(self, statement: Statement, **values: object) -> Job | None:
         return one(self._store.select(statement, **values))
+
+    def _newest(self, statement: Statement, account: str, **values: object) -> Job | None:
+        """The newest that is found under any name of the account."""
+        found = [self._one(statement, account=name, **values) for name in self.members(account)]
+        return max((job for job in found if job is not None), key=lambda job: job.id, default=None)
 
     def _all(self, statement: Statement, **values: object) -> list[Job]:
         return [job_of(row) for row in self._store.select(statement, **values)]

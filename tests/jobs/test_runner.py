@@ -653,6 +653,23 @@ def test_a_task_that_its_owner_found_answers_a_job_that_got_no_answer(
     assert len(gateway.record.posts) == posts
 
 
+@pytest.mark.parametrize("how", ["answered", "queued again"])
+def test_what_was_collected_by_its_id_is_the_clip_of_the_job_that_got_no_answer(
+    how: str, bench: harness.Bench, gateway: RehearsalGateway
+) -> None:
+    gateway.script("create", *["drop-after"] * 4)
+    failure(bench.make(harness.text_order()))
+    task_id = gateway.record.tasks[0].task_id
+    collected = bench.runner.collect(task_id)
+    assert collected is not None
+    harness.ended(collected).result()
+    if how == "answered":
+        bench.runner.answer(1, task_id)
+    assert bench.make(harness.text_order()).result().task_id == task_id
+    assert [job.task_id for job in harness.jobs_of(bench.journal)] == [task_id]
+    assert harness.books_agree(bench.journal.place, gateway)
+
+
 def test_a_task_that_does_not_fit_answers_nothing(bench: harness.Bench, gateway: RehearsalGateway) -> None:
     job = unanswered(bench, gateway)
     other = bench.make(harness.text_order(take=1)).result()

@@ -105,3 +105,14 @@ def test_slots_and_limits_are_one_for_all_names_of_an_account(journal: Journal) 
     held = journal.begin_post(late, 99, [], Allowance(30.0, 0.0, 1e12))
     assert isinstance(held, Held)
     assert held.spent == 30.0
+
+
+def test_a_task_is_known_under_every_name_of_its_account(journal: Journal) -> None:
+    for account in ("old", "new"):
+        journal.know_account(account, GATEWAY)
+    job = running(journal, "old")
+    journal.same_account("new", "old")
+    assert journal.adopt_task("old", str(job.task_id)).id == job.id
+    newest = journal.newest_uncollected("old")
+    assert newest is not None
+    assert newest.id == job.id
