@@ -2,7 +2,8 @@
 
 What is uploaded becomes public. Containers carry more than they show: where a phone was, who made the clip, the graph
 of another ComfyUI with the keys of other packs in it. None of it is copied: no metadata, chapters, covers, subtitles,
-data or further tracks. Nothing is decoded, so it costs about as much as copying the file.
+data or further tracks, and of the pictures' own stream no messages (SEI), which encoders, cameras and drones fill with
+what they like. Nothing is decoded, so it costs about as much as copying the file.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..files import whole
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
 from .errors import NoRoom, NotAClip
+from .packets import Units, may_hold_fields
 from .source import ONE_THREAD, Source, sound_stream
 
 _SOUND_CODECS = frozenset(("aac",))
@@ -38,7 +40,8 @@ def copyable(path: Path, *, stop: Stop = never_stop) -> Copyable:
     """Read a clip's packets, decoding none. Raises NotAClip, Stopped.
 
     Packets cannot be copied if they are not H.264, if the first is no key frame, if some are there only for the decoder
-    (edit lists), if they carry no times, or if the sound is in a form that an MP4 for everybody does not hold.
+    (edit lists), if they carry no times, if pictures may be fields or change their size or format on the way, or if
+    the sound is in a form that an MP4 for everybody does not hold.
     """
     with Source(path, threads=ONE_THREAD) as source:
         return Copyable(_why_not(source, stop), _extras(source))
@@ -67,6 +70,7 @@ def _copy(source: Source, part: Path, stop: Stop) -> None:
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(str(part.absolute()), "w", format="mp4", options=options) as container:
         written = {stream.index: _like(container, stream) for stream in (source.video, sound) if stream is not None}
+        units = Units.of(_header(source))
         for packet in _packets(source.container, [source.video, *([sound] if sound else [])], stop):
             begin = Fraction(packet.pts) * packet.time_base
             if packet.stream is not source.video and not zero - _pre_roll(packet) <= begin < end:
@@ -77,13 +81,30 @@ def _copy(source: Source, part: Path, stop: Stop) -> None:
                 packet.duration = round(1 / source.rate / packet.time_base)
             packet.dts = (next(decode_times) if packet.stream is source.video else packet.pts) - shift
             packet.pts -= shift
-            packet.stream = written[packet.stream.index]
-            container.mux(packet)
+            each = _without_messages(packet, units) if packet.stream is source.video else packet
+            if each is not None:
+                each.stream = written[packet.stream.index]
+                container.mux(each)
 
 
 def _pre_roll(packet: Any) -> Fraction:
     """A decoder needs the block before the first one that is heard, and hears a part of the one in which it begins."""
     return Fraction(2 * (packet.duration or 0) * packet.time_base)
+
+
+def _without_messages(packet: Any, units: Units) -> Any:
+    """The packet with what shows its picture alone; None if nothing does."""
+    data = units.pictures_alone(bytes(packet))
+    if not data:
+        return None
+    bare = av.Packet(data)
+    bare.pts, bare.dts, bare.duration = packet.pts, packet.dts, packet.duration
+    bare.time_base, bare.is_keyframe = packet.time_base, packet.is_keyframe
+    return bare
+
+
+def _header(source: Source) -> bytes:
+    return bytes(source.video.codec_context.extradata or b"")
 
 
 def _like(container: Any, stream: Any) -> Any:
@@ -131,6 +152,10 @@ def _why_not(source: Source, stop: Stop) -> str | None:
     sound = sound_stream(source.container)
     if sound is not None and sound.codec_context.name not in _SOUND_CODECS:
         return f"its sound is {sound.codec_context.name}"
+    header = _header(source)
+    if may_hold_fields(source.decoder, header):
+        return "its pictures may be interlaced"
+    units = Units.of(header)
     seen: set[int] = set()
     for packet in source.packets(stop=stop):
         if not seen and not packet.is_keyframe:
@@ -142,6 +167,8 @@ def _why_not(source: Source, stop: Stop) -> str | None:
         if packet.pts is None or packet.pts in seen:
             return "its pictures have no times of their own"
         seen.add(packet.pts)
+        if any(sequence not in header for sequence in units.sequences(bytes(packet))):
+            return "its pictures change their form on the way"
     return None if seen else "it holds no pictures"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 _SLICES = (1, 2, 5)  # nal_unit_type of H.264's slices (7.4.1)
 _SEQUENCE = 7
+_PICTURES_ALONE = frozenset((1, 2, 3, 4, 5, _SEQUENCE, 8))  # slices, and what says how to read them
 _GROUP_START = b"\0\0\1\xb8"
 _HIGH_PROFILES = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
 _HEADER_BYTES = 64  # more than a slice header's first few numbers need
@@ -104,6 +105,41 @@ class _Bits:
 
 
 @dataclass(frozen=True)
+class Units:
+    """How the NAL units of a packet of H.264 lie in it. length_bytes: before each unit, 0 for start codes."""
+
+    length_bytes: int
+
+    @classmethod
+    def of(cls, extradata: bytes) -> Units:
+        """From a decoder's header."""
+        return cls((extradata[4] & 3) + 1 if _is_avcc(extradata) else 0)
+
+    def pictures_alone(self, data: bytes) -> bytes:
+        """The packet without the units that show nothing: anybody may write anything into messages (SEI)."""
+        kept = [unit for unit in self._whole(data) if unit[0] & 31 in _PICTURES_ALONE]
+        if self.length_bytes:
+            return b"".join(len(unit).to_bytes(self.length_bytes, "big") + unit for unit in kept)
+        return b"".join(b"\0\0\0\1" + unit for unit in kept)
+
+    def sequences(self, data: bytes) -> list[bytes]:
+        """The units that say how large and of what form the pictures are from here on."""
+        return [unit for unit in self._whole(data) if unit[0] & 31 == _SEQUENCE]
+
+    def _whole(self, data: bytes) -> Iterator[bytes]:
+        if not self.length_bytes:
+            # Zeros at the end belong to the next start code: a unit ends with another byte (B.1).
+            yield from filter(None, (unit.rstrip(b"\0") for unit in data.split(b"\0\0\1")[1:]))
+            return
+        at = 0
+        while at < len(data):
+            begin = at + self.length_bytes
+            at = begin + int.from_bytes(data[at:begin], "big")
+            if begin < at:
+                yield data[begin:at]
+
+
+@dataclass(frozen=True)
 class Fields:
     """How to read a slice of H.264 whose pictures may be fields. length_bytes: before each unit, 0 for start codes."""
 
@@ -115,12 +151,17 @@ class Fields:
     def of(cls, extradata: bytes) -> Fields | None:
         """From a decoder's header; None if all pictures are frames, or nothing is told."""
         length = 0
-        if extradata[:1] == b"\1" and len(extradata) > 8:  # avcC, ISO/IEC 14496-15
+        if _is_avcc(extradata):
             length = (extradata[4] & 3) + 1
             sequence = extradata[8 : 8 + int.from_bytes(extradata[6:8], "big")]
         else:
             sequence = next((unit for unit in _units(extradata, 0) if unit[0] & 31 == _SEQUENCE), b"")
         return _sequence(sequence, length) if len(sequence) > 4 else None
+
+
+def _is_avcc(extradata: bytes) -> bool:
+    """ISO/IEC 14496-15."""
+    return extradata[:1] == b"\1" and len(extradata) > 8
 
 
 def _sequence(unit: bytes, length_bytes: int) -> Fields | None:

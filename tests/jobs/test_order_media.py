@@ -75,8 +75,20 @@ def written(path: Path, tmp_path: Path, **part: Any) -> MediumFile:
 
 
 def video_packets(path: Path) -> list[bytes]:
+    """What shows pictures in each, without the messages between (SEI)."""
     with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+        packets = [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+    return [b"".join(unit for unit in units_of(packet) if unit[0] & 31 in (1, 5)) for packet in packets]
+
+
+def units_of(packet: bytes) -> list[bytes]:
+    """Each after four bytes that tell its length, as x264 and FFmpeg write them."""
+    units, at = [], 0
+    while at < len(packet):
+        begin = at + 4
+        at = begin + int.from_bytes(packet[at:begin], "big")
+        units.append(packet[begin:at])
+    return units
 
 
 def length_of(path: Path) -> tuple[float, float]:
@@ -104,6 +116,56 @@ def test_nothing_but_pictures_and_sound_becomes_public(tmp_path: Path, suffix: s
         assert container.format.name.startswith("mov,mp4") and b"ftypisom" in data[:12]
     assert video_packets(sent.path) == video_packets(path)
     assert any("left out" in note and "metadata" in note for note in sent.notes)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_no_message_among_the_pictures_becomes_public(tmp_path: Path, suffix: str) -> None:
+    """Drones and dashboard cameras write where they are between the pictures of H.264, encoders how they were set."""
+    message = bytes(16) + CANARY.encode()
+    path = tmp_path / f"told{suffix}"
+    with av.open(str(clip(tmp_path, sound=tone(3.0)))) as source, av.open(str(path), "w") as container:
+        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size and packet.stream.type == "video":
+                unit = bytes([6, 5, len(message)]) + message.replace(bytes(2), b"\0\0\3") + b"\x80"
+                written_packet = av.Packet(len(unit).to_bytes(4, "big") + unit + bytes(packet))
+                written_packet.pts, written_packet.dts = packet.pts, packet.dts
+                written_packet.time_base, written_packet.is_keyframe = packet.time_base, packet.is_keyframe
+                written_packet.stream = copies[packet.stream.index]
+                container.mux(written_packet)
+            elif packet.size:
+                packet.stream = copies[packet.stream.index]
+                container.mux(packet)
+    assert CANARY.encode() in path.read_bytes()
+    sent = written(path, tmp_path)
+    assert sent.notes == ()
+    data = sent.path.read_bytes()
+    assert CANARY.encode() not in data and b"x264 - core" not in data
+    with av.open(str(sent.path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 72
+
+
+def test_a_clip_that_changes_its_form_on_the_way_is_encoded(tmp_path: Path) -> None:
+    """A recording of a stream goes on in another size; what reads the header alone cannot show it."""
+    path = tmp_path / "changes.ts"
+    first = other("libx264", "yuv420p", ".ts", size=(64, 48))(tmp_path).rename(tmp_path / "first.ts")
+    second = other("libx264", "yuv420p", ".ts", size=(96, 64))(tmp_path)
+    with av.open(str(path), "w") as container, av.open(str(first)) as one, av.open(str(second)) as two:
+        copy = container.add_stream_from_template(one.streams.video[0], opaque=True)
+        for number, source in enumerate((one, two)):
+            for packet in source.demux(source.streams.video[0]):
+                if packet.size and packet.pts is not None and packet.dts is not None:
+                    packet.pts, packet.dts = packet.pts + number * 900_000, packet.dts + number * 900_000
+                    packet.stream = copy
+                    container.mux(packet)
+    assert copyable(path).why_not == "its pictures change their form on the way"
+
+
+def test_a_clip_that_may_become_interlaced_on_the_way_is_encoded(tmp_path: Path) -> None:
+    """The first picture alone is looked at; broadcasts are whole pictures here and fields there."""
+    path = other("libx264", "yuv420p", options={"x264-params": "fake-interlaced=1"})(tmp_path)
+    assert not probe(path).interlaced
+    assert copyable(path).why_not == "its pictures may be interlaced"
 
 
 def test_a_clip_that_holds_nothing_else_is_said_to_lose_nothing(tmp_path: Path) -> None:
