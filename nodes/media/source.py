@@ -55,6 +55,7 @@ _DEMUXERS = (
 # Their pictures refer to others: what comes before the first key frame, or is shown before it, cannot be decoded.
 _GROUPED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
 _STOP_EVERY_PACKETS = 64
+_UNTOLD = (0, 2)  # of transfer_characteristics in H.273: reserved, unspecified
 _JITTER_TICKS = 2  # containers that count milliseconds round each time
 # Their demuxers know no times and take 25 a second for granted; how long a picture stands is in the stream itself.
 _BARE_STREAMS = frozenset(("h264", "hevc", "mpegvideo", "obu"))
@@ -134,6 +135,7 @@ class Source:
         if context is None:
             raise NotAClip(f"{self.path.name} holds video in a form that this PyAV cannot decode.")
         self.decoder = str(context.name)
+        self._told_light = light_of(context)
         if context.width * context.height > LARGEST_PICTURE_PIXELS:
             raise NotAClip(
                 f"{self.path.name} says its pictures are {context.width}x{context.height}; "
@@ -172,8 +174,12 @@ class Source:
 
     @property
     def light(self) -> Light | None:
-        """What the colours of a clip for bright displays mean, None for an ordinary one."""
-        return light_of(self.video.codec_context)
+        """What the colours of a clip for bright displays mean, None for an ordinary one.
+
+        A decoder whose pictures say nothing of it (ProRes) forgets what the container said.
+        """
+        context = self.video.codec_context
+        return self._told_light if int(context.color_trc or 0) in _UNTOLD else light_of(context)
 
     @property
     def seconds(self) -> float:

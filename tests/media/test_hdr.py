@@ -96,3 +96,23 @@ def test_a_clip_says_what_it_was_made_for(tmp_path: Path) -> None:
     assert probe(hdr_clip(tmp_path / "hlg.mp4", _greys(1, 2), HLG)).hdr == "HLG"
     plain = clips.write_clip(tmp_path / "plain.mp4", clips.numbered_pictures(2), "libx264")
     assert probe(plain).hdr is None
+
+
+def test_what_the_container_says_of_light_counts_where_the_pictures_say_nothing(tmp_path: Path) -> None:
+    """ProRes has a place for it in each picture, and says "unspecified" there; its decoder forgets the rest."""
+    planes = [np.full((64, 64 // step), 600, "<u2") for step in (1, 2, 2)]
+    frame = clips.frame_of(planes, "yuv422p10le", 64, 64)
+    path = tmp_path / "clip.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("prores_ks", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv422p10le"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = clips.BT2020, HLG, clips.BT2020
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    beginning, *pictures = content.split(b"icpf")
+    unsaid = (picture[:14] + bytes((2, 2, 2)) + picture[17:] for picture in pictures)
+    path.write_bytes(b"icpf".join((beginning, *unsaid)))
+    assert probe(path).hdr == "HLG"
+    assert np.array_equal(decode_frames(path).pixels[-1:], decode_last_frame(path))
