@@ -98,14 +98,16 @@ def of_file(
         return file
 
     def made(out: Path, stop: Stop) -> MediumFile:
-        found = copyable(path, stop=stop)
-        why = ("it is a part" if not whole else None) or why_encoded(clip) or found.why_not
+        why = ("it is a part" if not whole else None) or why_encoded(clip)
         if why is None:
-            try:
-                copy_bare(path, out, stop=stop)
-                return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
-            except NotAClip:
-                why = "its packets cannot be copied"
+            found = copyable(path, stop=stop)
+            why = found.why_not
+            if why is None:
+                try:
+                    copy_bare(path, out, stop=stop)
+                    return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
+                except NotAClip:
+                    why = "its packets cannot be copied"
         span = Span(start_seconds, max_side=_LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
         bits = most_bits_a_second(length)
         trim_clip(path, out, span, stop=stop, most_bits_a_second=bits, encoders=encoders)
