@@ -49,7 +49,8 @@ _BEGINNINGS = (
     (b"BLENDER", "a Blender file"),
 )
 _VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV", b"OggS")
-_PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<svg")
+_PAGE = (b"<!doctype", b"<!--", b"<html", b"<head", b"<body", b"<script", b"<?xml", b"<svg", b"{", b"[{")
+_UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def is_clip(path: Path) -> bool:
@@ -95,7 +96,7 @@ def is_video(head: bytes) -> bool:
 
 def is_page(head: bytes) -> bool:
     """Whether the first bytes are those of a page for people, or of an answer in words."""
-    return head.lstrip().lower().startswith(_PAGE)
+    return head.removeprefix(_UTF8_MARK).lstrip().lower().startswith(_PAGE)
 
 
 def _moves(head: bytes) -> bool:
