@@ -19,7 +19,7 @@ from comfy_api.latest import InputImpl, Types
 from nodes.gateway import models
 from nodes.media.stills import pixel_digest
 from nodes.rehearsal.messages import Request
-from tests.support.clips import packets_of
+from tests.support.clips import shown_in
 from tests.support.node_files import (
     FPS,
     HEIGHT,
@@ -238,7 +238,7 @@ def test_an_h264_mp4_is_sent_packet_for_packet_and_never_decoded(comfy: Comfy, d
     data = clip_bytes(count=60)
     run_with(comfy, file_video(stored(comfy, data)), video_to_video).ok()
     (put,) = puts(comfy)
-    assert packets_of(put.body) == packets_of(data) and put.headers["Content-Type"] == "video/mp4"
+    assert shown_in(put.body) == shown_in(data) and put.headers["Content-Type"] == "video/mp4"
     assert set(sent(comfy)) == {"model", "type", "prompt", "video_url", "duration", "resolution"}
     assert {picture.pts for picture in decoded_pictures} == {0}, "only first pictures, to see that each is a clip"
 
@@ -246,7 +246,7 @@ def test_an_h264_mp4_is_sent_packet_for_packet_and_never_decoded(comfy: Comfy, d
 def test_an_mp4_in_memory_is_sent_packet_for_packet(comfy: Comfy) -> None:
     data = clip_bytes(count=60)
     run_with(comfy, InputImpl.VideoFromFile(io.BytesIO(data)), video_to_video).ok()
-    assert packets_of(puts(comfy)[0].body) == packets_of(data)
+    assert shown_in(puts(comfy)[0].body) == shown_in(data)
 
 
 @pytest.mark.parametrize("where", ["on disk", "in memory"])
@@ -317,7 +317,7 @@ def test_what_a_video_shows_is_sent_whatever_was_done_to_it(comfy: Comfy, transf
     run_with(comfy, whole, video_to_video).ok()
     of_the_part, of_all = puts(comfy)
     assert same_pictures(of_the_part.body, video.get_components().images)
-    assert packets_of(of_all.body) == packets_of(data) and comfy.count("create") == 2
+    assert shown_in(of_all.body) == shown_in(data) and comfy.count("create") == 2
 
 
 def test_a_clip_that_was_resized_to_its_own_size_is_still_not_its_file(comfy: Comfy) -> None:
@@ -351,7 +351,7 @@ def test_a_file_that_another_node_opened_elsewhere_is_sent_packet_for_packet(com
     path.parent.mkdir()
     path.write_bytes(clip_bytes(count=60))
     run_with(comfy, file_video(path), video_to_video).ok()
-    assert packets_of(puts(comfy)[0].body) == packets_of(path.read_bytes())
+    assert shown_in(puts(comfy)[0].body) == shown_in(path.read_bytes())
     assert list((comfy.base / "temp").rglob("*.mp4")) == []
 
 
@@ -403,7 +403,7 @@ def test_whatever_can_save_itself_is_sent_as_it_saves_itself(comfy: Comfy, kind:
     videos = [kind(first), kind(second)]
     for video in videos:
         run_with(comfy, video, video_to_video).ok()
-    assert [packets_of(put.body) for put in puts(comfy)] == [packets_of(first), packets_of(second)]
+    assert [shown_in(put.body) for put in puts(comfy)] == [shown_in(first), shown_in(second)]
 
 
 def test_a_video_that_writes_no_file_is_told_so(comfy: Comfy) -> None:
@@ -520,7 +520,7 @@ def test_the_address_of_a_video_needs_no_upload(comfy: Comfy) -> None:
 
 def test_the_clip_of_one_node_is_the_source_of_the_next(comfy: Comfy) -> None:
     comfy.run({"0": text_to_video(), "1": video_to_video(video=["0", 0]), "2": save("1")}).ok()
-    assert packets_of(puts(comfy)[0].body) == packets_of(clip_bytes())
+    assert shown_in(puts(comfy)[0].body) == shown_in(clip_bytes())
 
 
 def test_nothing_made_for_an_upload_is_left_behind(comfy: Comfy) -> None:

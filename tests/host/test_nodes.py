@@ -32,7 +32,7 @@ from tests.host.place import (
     video_to_video,
     write_clip,
 )
-from tests.support.clips import packets_of
+from tests.support.clips import shown_in
 
 pytestmark = pytest.mark.host
 
@@ -71,7 +71,7 @@ def test_a_loaded_mp4_is_sent_packet_for_packet(place: Place) -> None:
     write_clip(source, count=60)
     load = {"class_type": "LoadVideo", "inputs": {"file": "source.mp4"}}
     place.ok({"0": load, "1": video_to_video("repaint it", video=["0", 0]), "2": save("1")})
-    assert packets_of(place.gateway.record.of("put")[-1].body) == packets_of(source.read_bytes())
+    assert shown_in(place.gateway.record.of("put")[-1].body) == shown_in(source.read_bytes())
     body = place.gateway.record.posts[-1].json
     assert set(body) == {"model", "type", "prompt", "video_url", "duration", "resolution"}
 

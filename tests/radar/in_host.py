@@ -30,7 +30,7 @@ from tests.host.place import (
     write_clip,
 )
 from tests.radar.probe import Absent, Probes
-from tests.support.clips import packets_of
+from tests.support.clips import shown_in
 
 PROBES: Probes[Place] = Probes()
 PAID = ("APIMall_TextToVideo", "APIMall_ImageToVideo", "APIMall_VideoToVideo")
@@ -136,7 +136,7 @@ def file_elsewhere(place: Place) -> None:
     clip = place.host.base.parent / "elsewhere.mp4"
     write_clip(clip, count=54)
     place.ok({"0": made(clip, ""), "1": video_to_video("elsewhere", video=["0", 0]), "2": save("1")})
-    assert packets_of(place.gateway.record.of("put")[-1].body) == packets_of(clip.read_bytes())
+    assert shown_in(place.gateway.record.of("put")[-1].body) == shown_in(clip.read_bytes())
 
 
 def _sends_what_it_shows(place: Place, how: str) -> None:

@@ -277,6 +277,21 @@ def packets_of(data: bytes) -> list[tuple[str, bytes]]:
     return sorted(found, key=lambda packet: packet[0])
 
 
+def shown_in(data: bytes) -> list[tuple[str, bytes]]:
+    """As `packets_of`, of H.264 in MP4 without the messages among its pictures: of those nothing is sent."""
+    return [(kind, _without_messages(packet) if kind == "video" else packet) for kind, packet in packets_of(data)]
+
+
+def _without_messages(packet: bytes) -> bytes:
+    kept, at = b"", 0
+    while at < len(packet):
+        end = at + 4 + int.from_bytes(packet[at : at + 4], "big")
+        if packet[at + 4] & 31 != 6:
+            kept += packet[at:end]
+        at = end
+    return kept
+
+
 def animated_webp(path: Path, shades: Sequence[int], durations: Sequence[int], alpha: int | None = None) -> Path:
     """Grey pictures that stand so many milliseconds each."""
     mode, rest = ("RGB", ()) if alpha is None else ("RGBA", (alpha,))
