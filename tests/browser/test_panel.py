@@ -101,6 +101,7 @@ def test_a_job_goes_on_while_the_page_is_loaded_again(host: RealHost, vue: bool,
 def test_a_template_runs_as_it_is(host: RealHost, open_tab: OpenTab, template: Path) -> None:
     if missing := examples.missing(host, template.stem):
         pytest.skip(f"this ComfyUI has no {', '.join(missing)}")
+    examples.give_inputs(host)
     tab = open_tab(host)
     tab.run("async workflow => await app.loadGraphData(workflow)", json.loads(template.read_text(encoding="utf-8")))
     known = set(host.get("/history"))
