@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -24,9 +24,6 @@ from .linked_video import LinkedVideo, clip_of, key_of, made_once
 from .node_text import NodeText
 from .outputs import Output, Part, decoded
 from .waiting import before_sending, off_loop, reported
-
-if TYPE_CHECKING:
-    pass
 
 _KEPT_CRF = 10
 

@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from ..gateway.errors import SetupError
 from ..journal.rows import Allowance, Held
 
-SETTLE_ADVICE = "Settle it in the API Mall panel, raise the limit, or queue it again tomorrow."
+SETTLE_ADVICE = (
+    "If that job is on hold in the API Mall panel, settle it there; else lift the limit (0 is none), or queue this one "
+    "again tomorrow."
+)
 PROMPT_ADVICE = (
     "Raise the limit (ComfyUI's settings under API Mall Video, and APIMALL_PROMPT_CREDITS), or queue fewer new jobs at "
     "once. What was paid already is still served."
@@ -82,7 +85,7 @@ def over_limit(held: Held, allowance: Allowance) -> SetupError:
         f"{cost}"
     )
     if held.unsettled:
-        what += "; of a job of today nobody knows whether it was taken, and what it cost"
+        what += "; of a job of today nobody knows whether it was taken, or what it cost"
     return SetupError(what, advice=SETTLE_ADVICE if held.unsettled else _ADVICE)
 
 

@@ -115,48 +115,47 @@ class Units:
         """From a decoder's header."""
         return cls((extradata[4] & 3) + 1 if _is_avcc(extradata) else 0)
 
+    def each(self, data: bytes) -> Iterator[bytes]:
+        """The units of a packet or header, none of them empty; of one that is cut off what is there."""
+        if not self.length_bytes:
+            # Zeros at the end belong to the next start code: a unit ends with another byte (B.1).
+            yield from filter(None, (unit.rstrip(b"\0") for unit in data.split(b"\0\0\1")[1:]))
+            return
+        at = 0
+        while (begin := at + self.length_bytes) < len(data):
+            at = begin + int.from_bytes(data[at:begin], "big")
+            if begin < at:
+                yield data[begin:at]
+
     def pictures_alone(self, data: bytes) -> bytes:
         """The packet without the units that show nothing: anybody may write anything into messages (SEI)."""
-        kept = [unit for unit in self._whole(data) if unit[0] & 31 in _PICTURES_ALONE]
+        kept = [unit for unit in self.each(data) if unit[0] & 31 in _PICTURES_ALONE]
         if self.length_bytes:
             return b"".join(len(unit).to_bytes(self.length_bytes, "big") + unit for unit in kept)
         return b"".join(b"\0\0\0\1" + unit for unit in kept)
 
     def sequences(self, data: bytes) -> list[bytes]:
         """The units that say how large and of what form the pictures are from here on."""
-        return [unit for unit in self._whole(data) if unit[0] & 31 == _SEQUENCE]
-
-    def _whole(self, data: bytes) -> Iterator[bytes]:
-        if not self.length_bytes:
-            # Zeros at the end belong to the next start code: a unit ends with another byte (B.1).
-            yield from filter(None, (unit.rstrip(b"\0") for unit in data.split(b"\0\0\1")[1:]))
-            return
-        at = 0
-        while at < len(data):
-            begin = at + self.length_bytes
-            at = begin + int.from_bytes(data[at:begin], "big")
-            if begin < at:
-                yield data[begin:at]
+        return [unit for unit in self.each(data) if unit[0] & 31 == _SEQUENCE]
 
 
 @dataclass(frozen=True)
 class Fields:
-    """How to read a slice of H.264 whose pictures may be fields. length_bytes: before each unit, 0 for start codes."""
+    """How to read a slice of H.264 whose pictures may be fields."""
 
-    length_bytes: int
+    units: Units
     frame_number_bits: int
     planes_apart: bool
 
     @classmethod
     def of(cls, extradata: bytes) -> Fields | None:
         """From a decoder's header; None if all pictures are frames, or nothing is told."""
-        length = 0
-        if _is_avcc(extradata):
-            length = (extradata[4] & 3) + 1
+        units = Units.of(extradata)
+        if units.length_bytes:
             sequence = extradata[8 : 8 + int.from_bytes(extradata[6:8], "big")]
         else:
-            sequence = next((unit for unit in _units(extradata, 0) if unit[0] & 31 == _SEQUENCE), b"")
-        return _sequence(sequence, length) if len(sequence) > 4 else None
+            sequence = next(iter(units.sequences(extradata)), b"")
+        return _sequence(sequence, units) if len(sequence) > 4 else None
 
 
 def _is_avcc(extradata: bytes) -> bool:
@@ -164,7 +163,7 @@ def _is_avcc(extradata: bytes) -> bool:
     return extradata[:1] == b"\1" and len(extradata) > 8
 
 
-def _sequence(unit: bytes, length_bytes: int) -> Fields | None:
+def _sequence(unit: bytes, units: Units) -> Fields | None:
     """7.3.2.1.1, as far as frame_mbs_only_flag."""
     bits = _Bits(unit[1:])
     profile = bits.take(8)
@@ -196,7 +195,7 @@ def _sequence(unit: bytes, length_bytes: int) -> Fields | None:
     bits.take(1)
     bits.golomb()
     bits.golomb()
-    return None if bits.take(1) else Fields(length_bytes, frame_number_bits, planes_apart)
+    return None if bits.take(1) else Fields(units, frame_number_bits, planes_apart)
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:
@@ -207,23 +206,6 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _units(data: bytes, length_bytes: int) -> Iterator[bytes]:
-    """NAL units, each cut off after what a header needs."""
-    at = 0
-    while True:
-        if length_bytes:
-            begin = at + length_bytes
-            at = begin + int.from_bytes(data[at:begin], "big")
-        else:
-            begin = data.find(b"\0\0\1", at) + 3
-            if begin < 3:
-                return
-            at = begin
-        if begin >= len(data):
-            return
-        yield data[begin : begin + _HEADER_BYTES * 4]
-
-
 class _FirstFields:
     """Tells a picture's first field, or a whole frame, from a second field, packet after packet."""
 
@@ -232,7 +214,7 @@ class _FirstFields:
         self._waiting: tuple[int, int] | None = None  # frame_num and parity of a first field
 
     def shows(self, packet: Any) -> bool:
-        unit = next((unit for unit in _units(bytes(packet), self._fields.length_bytes) if unit[0] & 31 in _SLICES), b"")
+        unit = next((unit for unit in self._fields.units.each(bytes(packet)) if unit[0] & 31 in _SLICES), b"")
         if not unit:
             return True
         field = self._field(unit)

@@ -145,6 +145,22 @@ def test_no_message_among_the_pictures_becomes_public(tmp_path: Path, suffix: st
         assert sum(1 for _ in container.decode(video=0)) == 72
 
 
+@pytest.mark.parametrize("rest", [b"\0\0\0\5", b"\0\0\0\2\x0c\xff\0\0\0\7", b"\xff\xff\xff\xff", b"\0\0"])
+def test_a_packet_that_is_cut_off_is_no_obstacle_to_a_copy(tmp_path: Path, rest: bytes) -> None:
+    path = tmp_path / "cut.mp4"
+    with av.open(str(clip(tmp_path))) as source, av.open(str(path), "w") as container:
+        copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size:
+                cut = av.Packet(bytes(packet) + rest * (number == 40))
+                cut.pts, cut.dts, cut.duration = packet.pts, packet.dts, packet.duration
+                cut.time_base, cut.is_keyframe, cut.stream = packet.time_base, packet.is_keyframe, copy
+                container.mux(cut)
+    assert copyable(path).why_not is None
+    with av.open(str(written(path, tmp_path).path)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 72
+
+
 def test_a_clip_that_changes_its_form_on_the_way_is_encoded(tmp_path: Path) -> None:
     """A recording of a stream goes on in another size; what reads the header alone cannot show it."""
     path = tmp_path / "changes.ts"
