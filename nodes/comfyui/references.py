@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,9 +109,12 @@ def _of_frames(parts: host.VideoParts, model: str, stop: Stop) -> Medium:
 
     seconds = len(parts.pictures) / float(parts.fps)
     notes = order_media.notes_on_length(seconds, model)
+    nth = order_media.every_nth_sent(float(parts.fps))
+    sent = replace(parts, pictures=parts.pictures[::nth], fps=parts.fps / nth)
 
     def encode(path: Path, stop: Stop) -> None:
-        encode_frames(parts, path, stop, most_bits_a_second=order_media.most_bits_a_second(seconds))
+        bits = order_media.most_bits_a_second(seconds)
+        encode_frames(sent, path, stop, most_bits_a_second=bits, max_side=order_media.LARGEST_SIDE_PIXELS)
 
     return Medium(frames_digest(parts, stop), order_media.encoded(encode, notes))
 

@@ -19,7 +19,7 @@ from ..gateway import models
 from ..gateway.contract import LARGEST_UPLOAD_BYTES
 from ..gateway.errors import InputError
 from ..gateway.models import VIDEO_TO_VIDEO
-from ..media.bare import Copyable, copy_bare, copyable
+from ..media.bare import copy_bare, copyable, extras
 from ..media.decode import measure, usual_rate
 from ..media.encode import trim_clip
 from ..media.encoders import FOR_EVERYBODY, Encoder, choose, remark_on
@@ -34,9 +34,10 @@ from .order import Medium, MediumFile
 if TYPE_CHECKING:
     import numpy as np
 
-_LARGEST_SIDE_PIXELS = 1920
+LARGEST_SIDE_PIXELS = 1920
 _MOST_PICTURES_A_SECOND = 60
 _RATE_ROUNDING = 0.05  # 60000/1001 and what containers make of it are meant to be 60
+_BURST = 1.1  # cameras that keep to 60 are off by as much for a few pictures
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 _PART_FOR_PICTURES = 0.8  # of the upload's limit; the rest is sound, the container's own, and x264's first buffer
 _LENGTH_ROUNDING_SECONDS = 0.1
@@ -98,20 +99,19 @@ def of_file(
         return file
 
     def made(out: Path, stop: Stop) -> MediumFile:
-        why = ("it is a part" if not whole else None) or why_encoded(clip)
+        left_out = _left_out(extras(path))
+        why = ("it is a part" if not whole else None) or why_encoded(clip) or _why_not_copied(path, stop)
         if why is None:
-            found = copyable(path, stop=stop)
-            why = found.why_not
-            if why is None:
-                try:
-                    copy_bare(path, out, stop=stop)
-                    return MediumFile(out, _MP4, ours=True, notes=(*notes, *_left_out(found)))
-                except NotAClip:
-                    why = "its packets cannot be copied"
-        span = Span(start_seconds, max_side=_LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
+            try:
+                copy_bare(path, out, stop=stop)
+                return MediumFile(out, _MP4, ours=True, notes=(*notes, *left_out))
+            except NotAClip:
+                why = "its packets cannot be copied"
+        span = Span(start_seconds, max_side=LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
         bits = most_bits_a_second(length)
         trim_clip(path, out, span, stop=stop, most_bits_a_second=bits, encoders=encoders)
-        return MediumFile(out, _MP4, ours=True, notes=(*notes, f"{_encoded_by(encoders)}: {why}", *clip.remarks))
+        done = f"{_encoded_by(encoders)}: {why}"
+        return MediumFile(out, _MP4, ours=True, notes=(*notes, done, *clip.remarks, *left_out))
 
     return Medium(digest, write)
 
@@ -158,17 +158,30 @@ def why_encoded(clip: Clip) -> str | None:
         "it is interlaced": clip.interlaced,
         "it is turned": not clip.upright,
         "its pixels are not square": not clip.square_pixels,
-        f"it is {clip.width}x{clip.height}": max(clip.width, clip.height) > _LARGEST_SIDE_PIXELS,
+        f"it is {clip.width}x{clip.height}": max(clip.width, clip.height) > LARGEST_SIDE_PIXELS,
         f"it has {clip.fps:g} pictures a second": clip.fps > _MOST_PICTURES_A_SECOND + _RATE_ROUNDING,
         f"it has {clip.size_bytes / 1e6:.0f} MB": clip.size_bytes > LARGEST_UPLOAD_BYTES,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+def _why_not_copied(path: Path, stop: Stop) -> str | None:
+    """Why its packets cannot be sent as they lie, by looking at each; None if they can."""
+    found = copyable(path, stop=stop)
+    if found.why_not is None and found.most_a_second > _MOST_PICTURES_A_SECOND * _BURST:
+        return f"it has up to {found.most_a_second:.0f} pictures a second"
+    return found.why_not
+
+
 def _rate_of(path: Path, clip: Clip) -> float:
     """A constant rate for what is sent: the clip's own, or where its pictures keep to none, that of most of them."""
     rate = usual_rate(path) or clip.fps
-    return rate / math.ceil((rate - _RATE_ROUNDING) / _MOST_PICTURES_A_SECOND)
+    return rate / every_nth_sent(rate)
+
+
+def every_nth_sent(rate: float) -> int:
+    """Which pictures of a clip of so many a second are sent: 1 for all of them, 2 for every other one."""
+    return max(1, math.ceil((rate - _RATE_ROUNDING) / _MOST_PICTURES_A_SECOND))
 
 
 def most_bits_a_second(seconds: float) -> int:
@@ -193,5 +206,5 @@ def notes_on_length(seconds: float, model: str) -> tuple[str, ...]:
     return ()
 
 
-def _left_out(found: Copyable) -> tuple[str, ...]:
-    return (f"left out, since uploads are public: {', '.join(found.extras)}",) if found.extras else ()
+def _left_out(found: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"left out, since uploads are public: {', '.join(found)}",) if found else ()

@@ -28,12 +28,18 @@ _OWN_TAGS = frozenset(("major_brand", "minor_version", "compatible_brands", "enc
 """What the container says of itself; everything else was written by somebody."""
 
 
+_RUN = 12  # steps between pictures that are looked at together: one alone may be a camera's own jitter
+
+
 @dataclass(frozen=True)
 class Copyable:
-    """Whether the packets of a clip may be copied as they lie, and why not; `extras`: what is not copied, in words."""
+    """Whether the packets of a clip may be copied as they lie, and why not.
+
+    most_a_second: how quickly its pictures follow each other where they do so most, 0 if that is not known.
+    """
 
     why_not: str | None
-    extras: tuple[str, ...]
+    most_a_second: float
 
 
 def copyable(path: Path, *, stop: Stop = never_stop) -> Copyable:
@@ -44,7 +50,14 @@ def copyable(path: Path, *, stop: Stop = never_stop) -> Copyable:
     the sound is in a form that an MP4 for everybody does not hold.
     """
     with Source(path, threads=ONE_THREAD) as source:
-        return Copyable(_why_not(source, stop), _extras(source))
+        times: set[int] = set()
+        return Copyable(_why_not(source, times, stop), _most_a_second(sorted(times), source.tick))
+
+
+def extras(path: Path) -> tuple[str, ...]:
+    """What a clip holds beside its pictures and its first sound track, in a few words each. Raises NotAClip."""
+    with Source(path, threads=ONE_THREAD) as source:
+        return _extras(source)
 
 
 def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
@@ -146,7 +159,13 @@ def _shown(source: Source, stop: Stop) -> _Shown:
     return _Shown(rising[0] * source.tick, end, [due - early for due in rising])
 
 
-def _why_not(source: Source, stop: Stop) -> str | None:
+def _most_a_second(rising: list[int], tick: Fraction) -> float:
+    quickest = min((end - begin for begin, end in zip(rising, rising[_RUN:], strict=False)), default=0)
+    return float(_RUN / (quickest * tick)) if quickest else 0.0
+
+
+def _why_not(source: Source, seen: set[int], stop: Stop) -> str | None:
+    """None if packets may be copied: then `seen` has been given the times of all of them."""
     if source.decoder != "h264":
         return f"it is {source.decoder}"
     sound = sound_stream(source.container)
@@ -156,7 +175,6 @@ def _why_not(source: Source, stop: Stop) -> str | None:
     if may_hold_fields(source.decoder, header):
         return "its pictures may be interlaced"
     units = Units.of(header)
-    seen: set[int] = set()
     for packet in source.packets(stop=stop):
         if not seen and not packet.is_keyframe:
             return "it begins inside a group of pictures"
@@ -173,7 +191,6 @@ def _why_not(source: Source, stop: Stop) -> str | None:
 
 
 def _extras(source: Source) -> tuple[str, ...]:
-    """What a bare copy leaves out, in a few words each."""
     container = source.container
     sound = sound_stream(container)
     kept = {source.video.index, *([sound.index] if sound is not None else [])}

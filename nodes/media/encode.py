@@ -25,6 +25,7 @@ from av.video.reformatter import VideoReformatter
 from ..files import whole
 from ..stopping import Stop, Stopped, Tell, never_stop, tell_nobody
 from .audio import Sound, decode_audio
+from .colour import Turn, shape_for
 from .decode import iterate_pictures
 from .encoders import FOR_EVERYBODY, Encoder, Quality, choose
 from .errors import BadPicture, NoRoom
@@ -62,6 +63,7 @@ def encode_clip(
     crf: int = 18,
     most_bits_a_second: int | None = None,
     moments: Sequence[float] = (),
+    max_side: int = 0,
     encoders: Sequence[Encoder] = FOR_EVERYBODY,
 ) -> Clip:
     """Write pictures (float 0..1 or uint8 [height, width, 3], all of one size) to `out` as an MP4, streamed.
@@ -69,9 +71,10 @@ def encode_clip(
     H.264 yuv420p, bt709 limited range, faststart; sound as AAC. Odd sizes get their last row or column twice. Written
     beside `out` and renamed when whole. The sound ends with the pictures. most_bits_a_second: of the pictures, where
     the file must not grow beyond a size; None for as many as crf takes. moments: when each picture is shown, in seconds
-    from the first, where they do not keep to fps; together they last as long as so many pictures at fps. encoders: the
-    first that this PyAV has is taken. tell is told only if the pictures have a length. Raises BadPicture, NoEncoder,
-    NoRoom, Stopped; in each case nothing is left behind.
+    from the first, where they do not keep to fps; together they last as long as so many pictures at fps. max_side: the
+    longest side, to which larger pictures are scaled; 0 for any. encoders: the first that this PyAV has is taken.
+    tell is told only if the pictures have a length. Raises BadPicture, NoEncoder, NoRoom, Stopped; in each case nothing
+    is left behind.
     """
     encoder = choose(encoders)
     try:
@@ -80,9 +83,10 @@ def encode_clip(
             timing = _Timing(exact_fps(fps), moments, encoder.most_ticks)
 
             def add(container: Any, shape: tuple[int, ...]) -> Any:
-                rate = shape[0] * shape[1] * float(timing.fps)
+                size = _even_size(shape, max_side)
+                rate = size[0] * size[1] * float(timing.fps)
                 options = encoder.options(Quality(preset, crf, most_bits_a_second, rate))
-                return _video_stream(container, shape, timing, encoder.name, options)
+                return _video_stream(container, size, timing, encoder.name, options)
 
             _write(part, pictures, timing, sound, stop, tell, add)
     except (av.error.OSError, OSError) as error:
@@ -180,7 +184,8 @@ def _write(
     ):
         video = add(container, first.shape)
         track = _SoundTrack(container, sound) if sound is not None and sound.samples.shape[2] else None
-        for number, frame in enumerate(_converted(chain([first], todo), first.shape, helper)):
+        converter = _ToYuv(video.width, video.height)
+        for number, frame in enumerate(_converted(chain([first], todo), first.shape, converter, helper)):
             if stop():
                 raise Stopped
             frame.pts, frame.time_base = timing.begin(number), timing.tick
@@ -207,9 +212,10 @@ def _mux(container: Any, video: Any, packets: Iterable[Any], timing: _Timing) ->
         container.mux(packet)
 
 
-def _converted(pictures: Iterable[Pixels], shape: tuple[int, ...], helper: Executor) -> Iterator[Any]:
+def _converted(
+    pictures: Iterable[Pixels], shape: tuple[int, ...], converter: _ToYuv, helper: Executor
+) -> Iterator[Any]:
     """Frames of pictures of one shape; the next is converted while the caller is busy with this one."""
-    converter = _ToYuv()
     ready: Future[Any] | None = None
     for picture in pictures:
         _check(picture, shape)
@@ -230,11 +236,15 @@ def _check(picture: Pixels, shape: tuple[int, ...]) -> None:
         raise BadPicture(f"{picture.shape[1]}x{picture.shape[0]} is too large for H.264. Scale the frames down.")
 
 
-def _video_stream(
-    container: Any, shape: tuple[int, ...], timing: _Timing, encoder: str, options: dict[str, str]
-) -> Any:
+def _even_size(shape: tuple[int, ...], max_side: int) -> tuple[int, int]:
+    """Width and height of the clip of such pictures."""
+    scaled = shape_for(shape[1], shape[0], None, Turn(), max_side)
+    return scaled.width + scaled.width % 2, scaled.height + scaled.height % 2
+
+
+def _video_stream(container: Any, size: tuple[int, int], timing: _Timing, encoder: str, options: dict[str, str]) -> Any:
     stream = container.add_stream(encoder, rate=timing.fps, options=options)
-    stream.width, stream.height = shape[1] + shape[1] % 2, shape[0] + shape[0] % 2
+    stream.width, stream.height = size
     stream.pix_fmt = "yuv420p"
     stream.time_base = timing.tick
     context = stream.codec_context
@@ -245,9 +255,10 @@ def _video_stream(
 
 
 class _ToYuv:
-    """Pictures to yuv420p frames, rounded, by one reused scaler."""
+    """Pictures to yuv420p frames of one size, rounded, by one reused scaler."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
         self._reformatter = VideoReformatter()
 
     def frame(self, picture: Pixels) -> Any:
@@ -257,6 +268,8 @@ class _ToYuv:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         return self._reformatter.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"),
+            width=self._width,
+            height=self._height,
             format="yuv420p",
             interpolation=_TO_YUV_FLAGS,
             src_colorspace=_BT601,  # RGB has no matrix; PyAV before 17 passes ours on only if the two differ

@@ -442,6 +442,14 @@ def test_a_rate_that_was_a_float_before_is_the_usual_one(comfy: Comfy, rate: Any
     assert found is not None and abs(float(found) - 23.976) < 0.001
 
 
+def test_frames_are_sent_no_larger_and_no_quicker_than_everybody_plays(comfy: Comfy) -> None:
+    run_with(comfy, of_frames(250, images=torch.zeros(250, 9, 2000, 3), frame_rate=Fraction(125)), video_to_video).ok()
+    with av.open(io.BytesIO(puts(comfy)[0].body)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (1920, 10)
+        assert (stream.frames, stream.average_rate) == (84, Fraction(125, 3))
+
+
 @pytest.mark.parametrize("rate", [0, -24, float("nan"), float("inf"), None], ids=str)
 def test_a_rate_that_is_none_is_said_to_be(comfy: Comfy, rate: Any) -> None:
     outcome = run_with(comfy, of_frames(frame_rate=rate), video_to_video)

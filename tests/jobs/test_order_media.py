@@ -118,6 +118,14 @@ def test_nothing_but_pictures_and_sound_becomes_public(tmp_path: Path, suffix: s
     assert any("left out" in note and "metadata" in note for note in sent.notes)
 
 
+def test_what_is_left_out_is_told_of_clips_that_are_encoded_too(tmp_path: Path) -> None:
+    path = told(other("libx264", "yuv444p")(tmp_path), tmp_path / "told.mp4")
+    sent = written(path, tmp_path)
+    assert CANARY.encode() not in sent.path.read_bytes()
+    assert "left out, since uploads are public: metadata, a video track" in sent.notes
+    assert "left out" in " ".join(written(path, tmp_path, start_seconds=0.5).notes)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_no_message_among_the_pictures_becomes_public(tmp_path: Path, suffix: str) -> None:
     """Drones and dashboard cameras write where they are between the pictures of H.264, encoders how they were set."""
@@ -394,3 +402,12 @@ def test_what_cannot_be_encoded_here_is_told_before_anything_is_sent(tmp_path: P
     with pytest.raises(NoEncoder, match=r"cannot write H\.264"):
         order_media.of_file(NOT_FOR_EVERYBODY["MPEG-4"](tmp_path), never_stop, "wan2-6", encoders=nothing)
     order_media.of_file(clip(tmp_path), never_stop, "wan2-6", encoders=nothing)  # its packets are copied
+
+
+def test_no_clip_goes_as_it_is_that_runs_faster_than_everybody_plays(tmp_path: Path) -> None:
+    """A slow-motion recording: most pictures 120 a second, still long enough for a mean of 30."""
+    moments = [*(n / 120 for n in range(120)), *(1 + n / 10 for n in range(50))]
+    path = tmp_path / "burst.mp4"
+    encode_clip(shades(170), 170 / 6, path, preset="ultrafast", moments=moments)
+    sent = probe(written(path, tmp_path).path)
+    assert sent.frame_count is not None and sent.frame_count >= 300  # 6 s at the even rate of most of them, 60
