@@ -366,7 +366,7 @@ class Runner:
 
     def _run(self, work: Work, step: Step) -> None:
         try:
-            job = self._claim(work)
+            job = self._claim(work, step)
         except JournalError as problem:
             self._not_claimed(work, step, problem)
             return
@@ -394,12 +394,21 @@ class Runner:
             _log.exception("a step of job %s went wrong", work.job.id)
             self._fail(work, failures.surprised(work.job, surprise))
 
-    def _claim(self, work: Work) -> Job | None:
-        """The row, if it is or becomes ours; who lives is asked only where somebody else has it."""
+    def _claim(self, work: Work, step: Step) -> Job | None:
+        """The row, if it is or becomes ours; who lives is asked only where somebody else has it.
+
+        Between polls of a running job it is not read again where we would have been told of a change.
+        """
         own = self._holders.own
+        known = work.job.holder == own and work.job.state is State.RUNNING and step is _POLL
+        if known and self._holders.tells and not work.is_changed:
+            return work.job
+        work.is_changed = False
         now = work.job = self._journal.get(work.job.id)
         if now.holder == own:
             return now
+        if work.phase is Phase.ELSEWHERE and now.holder in self._holders.alive_lately():
+            return None
         alive = self._holders.alive()
         return None if now.holder in alive else self._journal.claim(now.id, own, alive)
 
@@ -431,6 +440,7 @@ class Runner:
     def _told(self, job_id: int | None) -> None:
         """Another machine changed a job, or, None, may have changed any, died, or the database is back."""
         for work in list(self._works.values()):
+            work.is_changed = work.is_changed or job_id in (None, work.job.id)
             waits = work.cut_off or work.phase is Phase.ELSEWHERE
             if waits and job_id in (None, work.job.id):
                 self._poll_now(work)

@@ -87,6 +87,7 @@ class Work:
         self.polls = 0
         self.failures = 0
         self.claims = 0
+        self.is_changed = True
         self.refreshes = 0
         self.setbacks = 0
         self.strange: tuple[str, tuple[str, ...]] | None = None

@@ -279,6 +279,15 @@ class Database:
         """Change something, inside `transaction`."""
         self.session.run(*statement.told(Tongue.POSTGRES, values))
 
+    def change(self, change: Statement, note: Statement | None, again: Statement, **values: object) -> list[Row]:
+        """Make a change, which gives its row itself, and write `note` beside it: in one go. Inside `transaction`."""
+        text, given = change.told(Tongue.POSTGRES, values)
+        if note is None:
+            return self.session.run(text, given)
+        noted, more = note.told(Tongue.POSTGRES, values)
+        together = f"WITH changed AS ({text}), noted AS ({noted}) SELECT * FROM changed"
+        return self.session.run(together, {**given, **more})
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and no other machine in between."""

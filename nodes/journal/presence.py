@@ -31,8 +31,15 @@ class Presence(Protocol):
     def watched_seconds(self) -> float:
         """How often to look at a job that another one has in hand."""
 
+    @property
+    def tells(self) -> bool:
+        """Whether those who `watch` are told of every change that another one makes."""
+
     def alive(self) -> frozenset[str]:
         """Those that live now, this one included."""
+
+    def alive_lately(self) -> frozenset[str]:
+        """The same as it was seen a moment ago, for somebody who is told when one of them dies."""
 
     def watch(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
         """Have `tell` called when another one changed a job or died, as long as `is_watching` says that it matters."""
@@ -47,6 +54,7 @@ class Holders:
     """
 
     watched_seconds = 0.5
+    tells = False
 
     def __init__(self, folder: Path) -> None:
         """Raises SetupError where the disk has no locks."""
@@ -60,6 +68,10 @@ class Holders:
         return frozenset(
             path.stem for path in self._folder.glob("*.lock") if path.stem == self.own or self._is_held(path)
         )
+
+    def alive_lately(self) -> frozenset[str]:
+        """Nobody tells of deaths here."""
+        return self.alive()
 
     def watch(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
         """Files tell nobody anything: whoever waits looks often."""

@@ -6,12 +6,16 @@ with the network between. On the same connection the database tells of jobs that
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import random
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -21,11 +25,16 @@ from .presence import Tell, machine
 from .statements import Given, Row, Statement, Tongue
 from .tables import holders
 
+if TYPE_CHECKING:
+    import psycopg
+
 _log = logging.getLogger("apimall_video.jobs")
 
 CHANNEL = "apimall_jobs"
 _LOOK_SECONDS = 4.0
-"""How often somebody who waits for a job of another machine looks whether that one still lives."""
+"""How often it is looked whether those live whose jobs others wait for: one looks for all, and says what it saw."""
+_LATER = (1.05, 1.2)
+"""Times longer, by chance, until another one looks in the place of one that says nothing any more."""
 _AGAIN_SECONDS = 1.0
 _WATCHED_SECONDS = 30.0
 
@@ -36,6 +45,16 @@ _IS_HELD = sa.text(
     " AND (classid::bigint << 32 | objid::bigint) = holders.lock)"
 )
 _ALIVE = Statement(lambda say: sa.select(holders.c.holder).where(_IS_HELD))
+_SAW = "alive "
+_LOOK = Statement(
+    lambda say: sa.text(
+        f"WITH alive AS MATERIALIZED (SELECT holder FROM holders WHERE {_IS_HELD.text}), told AS MATERIALIZED"
+        f" (SELECT pg_notify('{CHANNEL}', '{_SAW}' || encode(sha256(convert_to("
+        "COALESCE(string_agg(holder, ' ' ORDER BY holder COLLATE \"C\"), ''), 'UTF8')), 'hex')) FROM alive)"
+        " SELECT alive.holder FROM alive, told"
+    )
+)
+"""Who lives; whoever listens is told a fingerprint of it."""
 _FORGET_DEAD = Statement(lambda say: sa.delete(holders).where(sa.text(f"NOT {_IS_HELD.text}")))
 _JOIN = Statement(lambda say: say.put(holders, "lock"))
 _TAKE = Statement(lambda say: sa.select(sa.func.pg_try_advisory_lock(Given("lock", type_=sa.BigInteger)).label("ours")))
@@ -53,6 +72,7 @@ class SharedHolders:
     """The processes at work on a shared journal. `database` answers who lives; the lock has a connection of its own."""
 
     watched_seconds = _WATCHED_SECONDS
+    tells = True
 
     def __init__(self, database: Database) -> None:
         """Raises SetupError where the database cannot be reached."""
@@ -64,6 +84,8 @@ class SharedHolders:
         self._tellers: list[tuple[Tell, Callable[[], bool]]] = []
         self._closed = threading.Event()
         self._seen: frozenset[str] = frozenset()
+        self._look_at = 0.0
+        self._believed_until = 0.0
         self._seen_lock = threading.Lock()
         try:
             self._enter()
@@ -78,6 +100,13 @@ class SharedHolders:
         with self._seen_lock:
             self._seen |= alive
         return alive
+
+    def alive_lately(self) -> frozenset[str]:
+        """The holders that lived when somebody looked last, as long as looks come."""
+        with self._seen_lock:
+            if time.monotonic() < self._believed_until:
+                return self._seen
+        return self.alive()
 
     def watch(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
         """Have `tell` called with the id of a job that changed, or with None when any may have; off any lock of ours.
@@ -122,17 +151,35 @@ class SharedHolders:
     def _hear(self) -> None:
         connection = self._session.connection()
         with self._session.told():
-            for note in connection.notifies(timeout=_LOOK_SECONDS):
-                with suppress(ValueError):
-                    self._tell(int(note.payload))
+            for note in connection.notifies(timeout=max(0.0, self._look_at - time.monotonic())):
+                if note.payload.startswith(_SAW):
+                    self._saw(note, connection.info.backend_pid)
+                else:
+                    with suppress(ValueError):
+                        self._tell(int(note.payload))
+
+    def _saw(self, note: psycopg.Notify, own_pid: int) -> None:
+        """Another one looked: if that is what we know, too, we need not. Else we do when it is our turn."""
+        with self._seen_lock:
+            known = hashlib.sha256(" ".join(sorted(self._seen)).encode()).hexdigest()
+        if note.pid != own_pid and note.payload == _SAW + known:
+            self._believe(random.uniform(*_LATER))
+
+    def _believe(self, times: float = 1.0) -> None:
+        now = time.monotonic()
+        self._look_at, self._believed_until = now + times * _LOOK_SECONDS, now + 2 * _LOOK_SECONDS
 
     def _miss(self) -> None:
         """Tell of holders that have gone since somebody looked: nobody else would."""
-        if not any(is_watching() for _, is_watching in self._tellers):
+        if time.monotonic() < self._look_at:
             return
-        alive = frozenset((self.own, *(row["holder"] for row in self._run(_ALIVE))))
+        if not any(is_watching() for _, is_watching in self._tellers):
+            self._look_at = time.monotonic() + _LOOK_SECONDS
+            return
+        alive = frozenset((self.own, *(row["holder"] for row in self._run(_LOOK))))
         with self._seen_lock:
             gone, self._seen = self._seen - alive, alive
+        self._believe()
         if gone:
             self._tell(None)
 

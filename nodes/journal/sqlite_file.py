@@ -55,6 +55,13 @@ class Database:
         with self._ready():
             self._connection.execute(*statement.told(Tongue.SQLITE, values))
 
+    def change(self, change: Statement, note: Statement | None, again: Statement, **values: object) -> list[Row]:
+        """Make a change, write `note` beside it, and give the row that `again` asks for; inside `transaction`."""
+        self.execute(change, **values)
+        if note is not None:
+            self.execute(note, **values)
+        return self.select(again, **values)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and no other process in between."""

@@ -25,6 +25,9 @@ class Store(Protocol):
     def execute(self, statement: Statement, **values: object) -> None:
         """Change something, inside `transaction`."""
 
+    def change(self, change: Statement, note: Statement | None, again: Statement, **values: object) -> list[Row]:
+        """Make a change, write `note` beside it, and give the row that `again` asks for; inside `transaction`."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and nobody else who shares the journal in between."""
 

@@ -64,7 +64,7 @@ from .shared_presence import SharedHolders
 from .shared_tokens import SharedTokens
 from .spending import hindrance
 from .sqlite_file import Database
-from .statements import Given, Saying, Statement
+from .statements import Given, Saying, Statement, Tongue
 from .store import Place, Store
 from .tables import deliveries as deliveries_table
 from .tables import jobs, steps, uploads
@@ -192,7 +192,13 @@ _NOTE = Statement(
 @functools.cache
 def _changing(names: tuple[str, ...]) -> Statement:
     values = {name: Given(f"new_{name}", type_=jobs.c[name].type) for name in names}
-    return Statement(lambda say: sa.update(jobs).where(_THIS).values(values))
+
+    def say(saying: Saying) -> sa.ClauseElement:
+        # SQLite learned to give the row only of late (3.35).
+        change = sa.update(jobs).where(_THIS).values(values)
+        return change.returning(*jobs.c) if saying.tongue is Tongue.POSTGRES else change
+
+    return Statement(say)
 
 
 @functools.cache
@@ -258,10 +264,7 @@ class Journal:
 
     def get(self, job_id: int) -> Job:
         """The row as it is now."""
-        found = self._one(_GET, job_id=job_id)
-        if found is None:
-            raise JournalError(f"it does not tell of job {job_id} any more")
-        return found
+        return self._there(job_id, self._one(_GET, job_id=job_id))
 
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
@@ -448,7 +451,9 @@ class Journal:
     def not_sent(self, job: Job) -> Job:
         """Take `begin_post` back: it is certain that nothing left this machine, now or before."""
         with self._store.transaction():
-            return self._move(job, State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None)
+            return self._move(
+                self.get(job.id), State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None
+            )
 
     def accepted(self, job: Job, reply: Accepted) -> Job:
         """The gateway has the job, and the account is charged. What its id alone brought home before is this job's."""
@@ -459,7 +464,7 @@ class Journal:
                 self._store.execute(_DROP_STEPS, job_id=known.id)
                 self._store.execute(_DROP_ADOPTED, job_id=known.id)
             return self._move(
-                job,
+                self.get(job.id),
                 State.RUNNING,
                 step="accepted",
                 task_id=reply.task_id,
@@ -474,7 +479,7 @@ class Journal:
         """The gateway never took the job."""
         with self._store.transaction():
             return self._move(
-                job,
+                self.get(job.id),
                 State.REJECTED,
                 step="rejected",
                 detail=refusal.what,
@@ -485,14 +490,20 @@ class Journal:
             )
 
     def completed(self, job: Job, task: Task) -> Job:
-        """The gateway finished the job; also renews the address of its file."""
-        with self._store.transaction():
-            now = self.get(job.id)
+        """The gateway finished the job; nothing is written where that was known."""
+
+        def told(now: Job) -> dict[str, Any]:
             ended_at = now.ended_at or self._clock()
             if now.accepted_at and task.run_seconds:
                 # We may have looked hours later: what later jobs are expected to take is learned from this.
                 ended_at = now.accepted_at + task.run_seconds
-            return self._move(now, State.COMPLETED, step="completed", ended_at=ended_at, **_credits(now, task))
+            return {"ended_at": ended_at, **_credits(now, task)}
+
+        if job.state is State.COMPLETED and all(getattr(job, name) == value for name, value in told(job).items()):
+            return self.get(job.id)
+        with self._store.transaction():
+            now = self.get(job.id)
+            return self._move(now, State.COMPLETED, step="completed", **told(now))
 
     def delivered(self, job: Job, delivery: Delivery, video_url: str) -> Job:
         """The file is on disk, whole, in the folder that `delivery` names."""
@@ -514,7 +525,12 @@ class Journal:
         """The gateway made the clip and no longer has it; what was delivered stays where it is."""
         with self._store.transaction():
             return self._move(
-                job, State.EXPIRED, step="expired", detail=failure.what, holder=None, **self._problem("ending", failure)
+                self.get(job.id),
+                State.EXPIRED,
+                step="expired",
+                detail=failure.what,
+                holder=None,
+                **self._problem("ending", failure),
             )
 
     def failed(self, job: Job, task: Task, failure: APIMallError) -> Job:
@@ -596,6 +612,12 @@ class Journal:
 
     # Plumbing
 
+    @staticmethod
+    def _there(job_id: int, found: Job | None) -> Job:
+        if found is None:
+            raise JournalError(f"it does not tell of job {job_id} any more")
+        return found
+
     def _attempts(self, intent: Intent) -> list[Job]:
         """Newest first. Another process that uses another name of the account may have gathered its jobs there."""
         ask, names = self._store.select, (intent.identity, *intent.earlier)
@@ -630,12 +652,11 @@ class Journal:
         self._store.execute(_inserting(tuple(columns)), **_new(columns))
         job = self._one(_BY_KEY, key=key)
         assert job is not None, "it was written in this very transaction"
-        self._note(job.id, job.state.value)
+        self._store.execute(_NOTE, **self._noted(job.id, job.state.value))
         return job
 
-    def _move(self, job: Job, state: State, *, step: str, detail: str = "", **columns: object) -> Job:
-        """Write the next state of a job; a row that is further already stays as it is."""
-        now = self.get(job.id)
+    def _move(self, now: Job, state: State, *, step: str, detail: str = "", **columns: object) -> Job:
+        """Write the next state of a job, which stands as it is `now`; a row that is further already stays as it is."""
         if not now.state.may_become(state):
             _log.info("job %s is %s already; it is not written as %s", now.id, now.state.value, state.value)
             return now
@@ -643,13 +664,12 @@ class Journal:
 
     def _change(self, job_id: int, *, step: str | None = None, detail: str = "", **columns: object) -> Job:
         assert columns.keys() <= COLUMNS
-        self._store.execute(_changing(tuple(columns)), job_id=job_id, **_new(columns))
-        if step is not None:
-            self._note(job_id, step, detail)
-        return self.get(job_id)
+        noted = {} if step is None else self._noted(job_id, step, detail)
+        change, note = _changing(tuple(columns)), None if step is None else _NOTE
+        return self._there(job_id, one(self._store.change(change, note, _GET, job_id=job_id, **_new(columns), **noted)))
 
-    def _note(self, job_id: int, step: str, detail: str = "") -> None:
-        self._store.execute(_NOTE, new_job_id=job_id, new_at=self._clock(), new_step=step, new_detail=detail)
+    def _noted(self, job_id: int, step: str, detail: str = "") -> dict[str, object]:
+        return _new({"job_id": job_id, "at": self._clock(), "step": step, "detail": detail})
 
     def _problem(self, what: str, failure: APIMallError) -> dict[str, Any]:
         """The columns of a problem or of an ending, from the failure its user is told."""

@@ -76,6 +76,9 @@ class SpoiltDisk:
     def execute(self, statement: Any, **values: Any) -> None:
         raise JournalError(self._problem)
 
+    def change(self, *statements: Any, **values: Any) -> None:
+        raise JournalError(self._problem)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sound, name)
 

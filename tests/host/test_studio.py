@@ -76,7 +76,8 @@ def studio(newest: Install, driver: Path, tmp_path_factory: pytest.TempPathFacto
                 "PYTHONPATH": os.pathsep.join((str(folder / name / "named"), str(driver))),
             }
             machines.append(running.enter_context(RealHost(newest, folder / name / "base", environ=environ)))
-        yield Studio(*machines, gateway, clock)
+        one, two = machines
+        yield Studio(one, two, gateway, clock)
 
 
 def shot(prompt: str, node_id: str = "1") -> dict[str, Node]:

@@ -219,6 +219,20 @@ def test_a_machine_that_is_killed_loses_its_job_and_who_waits_for_it_is_told(
     assert taken.holder == ours.own
 
 
+def test_of_those_who_wait_one_looks_who_lives_and_all_hear_of_a_death(
+    machines: list[tuple[Journal, Presence]], open_journal: Callable[[], Journal]
+) -> None:
+    third = open_journal().presence(NOWHERE)
+    heard: list[list[int | None]] = [[], []]
+    for (_, presence), told in zip(machines, heard, strict=True):
+        assert third.own in presence.alive()
+        presence.watch(told.append, lambda: True)
+    third.close()
+    for (_, presence), told in zip(machines, heard, strict=True):
+        eventually(lambda told=told: None in told, "the death is told")  # type: ignore[misc]
+        assert third.own not in presence.alive_lately()
+
+
 def test_what_another_machine_writes_is_heard_at_once(machines: list[tuple[Journal, Presence]]) -> None:
     (journal, _), (_, second) = machines
     heard = threading.Event()

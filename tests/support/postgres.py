@@ -6,6 +6,7 @@ import atexit
 import functools
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -45,6 +46,18 @@ class Server:
     def socket(self) -> str:
         """The path of its Unix socket."""
         return str(self._own.get_postmaster_info().socket_path)
+
+    def write_statements_down(self, uri: str) -> None:
+        """Have its log tell of each statement that comes over connections made from here on."""
+        import psycopg
+
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET log_statement = 'all'")
+
+    def statements(self) -> int:
+        """How many its log tells of."""
+        told = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+        return len(re.findall(r"LOG:  (?:statement|execute [^:]*): ", told))
 
     def uri(self, database: str) -> str:
         """Where a database of it is."""
