@@ -33,8 +33,6 @@ STATEMENT_SECONDS = 10
 LONGEST_SECONDS = STATEMENT_SECONDS + 2.0
 _LOOK_SECONDS = 1.0
 _AT_ONCE_SECONDS = 1.0
-_REFUSE_SECONDS = 1.0
-"""How long after one attempt to connect failed the others need not try: they would wait as long, one after another."""
 
 _SPACE = 0x4150494D
 """Tells this pack's advisory locks from those of other programs in the same database."""
@@ -118,27 +116,27 @@ class Session:
         self._address = address
         self._connection: psycopg.Connection[Any] | None = None
         self._in_transaction = False
-        self._refuse_until = 0.0
+        self._refused_at = -1.0
         self._refusal = ""
         self._closed = False
         _watchdog.watch(self)
 
     def run(self, text: str, values: dict[str, Any] | None = None) -> list[Row]:
         """Run a statement; gives its rows."""
-        with self.lock:
+        with self._turn():
             begun = time.monotonic()
             try:
                 return self._run(text, values)
             except JournalAway:
                 # Lost while nobody looked, it seems: then it can be had again at once.
-                if self._in_transaction or time.monotonic() - begun > _AT_ONCE_SECONDS or self._is_refused():
+                if self._in_transaction or time.monotonic() - begun > _AT_ONCE_SECONDS or self._refused_at >= begun:
                     raise
             return self._run(text, values)
 
     @contextmanager
     def transaction(self, begin: str = _BEGIN) -> Iterator[None]:
         """All or nothing."""
-        with self.lock:
+        with self._turn():
             try:
                 self.run(begin)
                 self._in_transaction = True
@@ -193,6 +191,17 @@ class Session:
             raise self._error(problem) from None
 
     @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Alone with the connection. Where it could not be made while we waited, that is our answer, too: were each to
+        try for itself, they would wait as long, one after another.
+        """
+        asked = time.monotonic()
+        with self.lock:
+            if self._refused_at > asked:
+                raise JournalAway(self._refusal)
+            yield
+
+    @contextmanager
     def _soon(self) -> Iterator[None]:
         """While an answer must come soon, or the connection is cut."""
         self.busy_since = time.monotonic()
@@ -213,16 +222,11 @@ class Session:
     def _is_open(self) -> bool:
         return self._connection is not None and not self._connection.closed and not self._connection.broken
 
-    def _is_refused(self) -> bool:
-        return time.monotonic() < self._refuse_until
-
     def _connect(self) -> psycopg.Connection[Any]:
         if self._closed:
             raise JournalAway("it is closed")
         if self._in_transaction:
             raise JournalAway("the connection was lost")
-        if self._is_refused():
-            raise JournalAway(self._refusal)
         self._drop()
         driver = _driver()
         try:
@@ -233,7 +237,7 @@ class Session:
                 self._connection.execute(_MANNERS)
         except (driver.Error, JournalAway) as problem:
             self._refusal = str(problem) if isinstance(problem, JournalAway) else _reason(problem)
-            self._refuse_until = time.monotonic() + _REFUSE_SECONDS
+            self._refused_at = time.monotonic()
             raise JournalAway(self._refusal) from None
         return self._connection
 

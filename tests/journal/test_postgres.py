@@ -265,9 +265,8 @@ def test_a_server_that_was_restarted_is_gone_on_with_and_everybody_is_alive_agai
         with pytest.raises(JournalAway):
             journal.intend(text_order(take=1).intent("a"))
         server.start()
+        assert journal.get(job.id).state is job.state, "it is asked again at once"
         eventually(lambda: None in heard, "it is back")
-        eventually(lambda: _answers(journal), "the others may ask again")
-        assert journal.get(job.id).state is job.state
         other = Journal(journal.place)
         observer = other.presence(NOWHERE)
         assert presence.own in observer.alive()
