@@ -338,7 +338,7 @@ def _last_whole(pictures: Iterator[VideoFrame]) -> VideoFrame | None:
 def _skipping_all_but_the_last(source: Source, packets: Iterator[Any], ends: list[int]) -> Iterator[Any]:
     """Leave out pictures that no other needs, except the one shown last, whose time is added to `ends`."""
     tail: deque[Any] = deque()
-    context = source.video.codec_context
+    context = source.context
     context.skip_frame = "NONREF"
     for packet in packets:
         tail.append(packet)

@@ -74,6 +74,15 @@ def _vp9_shows(packet: Any) -> bool:
     return False
 
 
+def is_key(packet: Any, decoder: str) -> bool:
+    """Whether VP8 or VP9 says in the packet's first byte that nothing before is needed (RFC 6386, 9.1; VP9, 6.2)."""
+    first = memoryview(packet)[0]
+    if decoder == "vp8":
+        return not first & 1
+    existing, inter = (first >> 2 & 1, first >> 1 & 1) if (first >> 4) & 3 == 3 else (first >> 3 & 1, first >> 2 & 1)
+    return decoder == "vp9" and not existing and not inter
+
+
 def _vp9_frame_shows(first: int) -> bool:
     """6.2: frame_marker, two bits of profile (profile 3 has one more), show_existing_frame, frame_type, show_frame."""
     third = (first >> 4) & 3 == 3

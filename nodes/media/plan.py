@@ -149,7 +149,7 @@ def _pictures(source: Source, chosen: Plan, wanted: Mapping[int | None, object],
         return
     if first.interlaced_frame:
         # It takes the pictures before and after each to tell its lines: once more, with all of them.
-        source.video.codec_context.skip_frame = "DEFAULT"
+        source.context.skip_frame = "DEFAULT"
         pictures = source.pictures_from(target - 1, chosen.zero, stop=stop)
     else:
         pictures = chain([first], pictures)
@@ -158,7 +158,7 @@ def _pictures(source: Source, chosen: Plan, wanted: Mapping[int | None, object],
 
 def _skipping(source: Source, packets: Iterator[Any], wanted: Mapping[int | None, object]) -> Iterator[Any]:
     for packet in packets:
-        source.video.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+        source.context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         yield packet
 
 

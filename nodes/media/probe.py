@@ -20,7 +20,7 @@ class Clip:
     width, height: as shown: turned upright, pixels square. frame_count and seconds: what the header claims, a hint;
     frame_count is None where it claims nothing. rotation: clockwise degrees that were applied; upright: neither turned
     nor mirrored. codec: FFmpeg's name. hdr: HLG or PQ for a clip made for bright displays, None for others.
-    transparent: its pictures may have transparent parts.
+    transparent: its pictures may have transparent parts. missing_decoder: of FFmpeg, without which they are not seen.
     """
 
     path: Path
@@ -40,6 +40,7 @@ class Clip:
     size_bytes: int
     hdr: str | None
     transparent: bool
+    missing_decoder: str | None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -47,6 +48,9 @@ class Clip:
         done = {
             f"{self.hdr} (HDR) toned down to BT.709": self.hdr is not None,
             "transparent parts, if any, are white": self.transparent,
+            f"transparent parts show their hidden colours: this PyAV has no {self.missing_decoder}": bool(
+                self.missing_decoder
+            ),
             "interlaced: the lines between are worked out anew": self.interlaced and deinterlacer() is not None,
             "interlaced: each frame holds the lines of two moments": self.interlaced and deinterlacer() is None,
         }
@@ -78,6 +82,7 @@ def probe(path: Path) -> Clip:
             size_bytes=path.stat().st_size,
             hdr=source.light.transfer.name if source.light else None,
             transparent=has_alpha(picture),
+            missing_decoder=source.missing_decoder,
         )
 
 

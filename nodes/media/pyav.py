@@ -11,7 +11,7 @@ import io
 import re
 import struct
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import av
 from av import VideoFrame
@@ -33,6 +33,8 @@ _SIDE_DATA_IS_SAFE = frozenset(
         *("svq1", "svq3", "gif", "mjpeg"),
     )
 )
+# WebM holds transparency as a second picture beside each block (AlphaMode 1, BlockAdditional).
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # libavutil's display matrix: nine numbers, row by row; the first, second, fourth and fifth turn and mirror.
 _MATRIX = struct.Struct("=2i4x2i")
 _TURNED = {-90: (0, 1, -1, 0), 90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -180: (-1, 0, 0, -1)}
@@ -53,8 +55,18 @@ def can_read(demuxer: str) -> bool:
 @functools.cache
 def can_encode(name: str) -> bool:
     """Whether this PyAV has an encoder of that name."""
+    return _has_codec(name, "w")
+
+
+@functools.cache
+def can_decode(name: str) -> bool:
+    """Whether this PyAV has a decoder of that name."""
+    return _has_codec(name, "r")
+
+
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
     try:
-        av.Codec(name, "w")
+        av.Codec(name, mode)
     except (av.error.FFmpegError, ValueError):  # of which of the two the error is, depends on the release
         return False
     return True
@@ -108,6 +120,22 @@ def one_scaler_thread() -> dict[str, Any]:
     except TypeError:
         return {}
     return alone
+
+
+def alpha_decoder(stream: Stream) -> str | None:
+    """The decoder that a stream's transparency takes, where FFmpeg's own for its codec gives the colours alone."""
+    told = {name.lower(): value for name, value in stream.metadata.items()}
+    decoder: Any = stream.codec_context
+    return _ALPHA_DECODERS.get(decoder.name) if decoder and told.get("alpha_mode") == "1" else None
+
+
+def new_decoder(name: str, stream: Stream) -> Any:
+    """A decoder of that name for a stream's packets."""
+    decoder: Any = av.Codec(name, "r").create()
+    own: Any = stream.codec_context
+    if own.extradata:
+        decoder.extradata = own.extradata
+    return decoder
 
 
 def is_cover(stream: Stream) -> bool:

@@ -30,7 +30,7 @@ from . import pyav
 from .errors import NotAClip
 from .hdr import Light, light_of
 from .kinds import title_of
-from .packets import is_closed, may_hold_fields, shown
+from .packets import is_closed, is_key, may_hold_fields, shown
 from .span import START_TOLERANCE_SECONDS
 
 LARGEST_PICTURE_PIXELS = 8192 * 8192
@@ -97,7 +97,8 @@ class Source:
     """One opened file and its video stream, for one thread. A context manager. Raises NotAClip.
 
     threads: of the decoder. USUAL_THREADS for all pictures, SPARSE_THREADS if many will be left out, ONE_THREAD for the
-    first alone. decoder: FFmpeg's name of it, which is the codec's for nearly all.
+    first alone. decoder: FFmpeg's name of the usual one, which is the codec's for nearly all. context: what decodes.
+    missing_decoder: one that this PyAV lacks, without which transparency is not seen; None in all other cases.
     """
 
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
@@ -121,7 +122,14 @@ class Source:
 
     def close(self) -> None:
         """Let go of the file and its decoder, at any time."""
+        self._flush()
         pyav.close(self.container)
+
+    def _flush(self) -> None:
+        """A decoder of our own, which PyAV does not know to belong to the file."""
+        context = getattr(self, "context", None)
+        if context is not None and context is not self.video.codec_context and context.is_open:
+            context.flush_buffers()
 
     def _find_video(self) -> Any:
         video = moving_stream(self.container)
@@ -143,6 +151,11 @@ class Source:
             )
         if not self.video.time_base or self.video.time_base <= 0:
             raise NotAClip(f"{self.path.name} has no clock (time base {self.video.time_base}). Use another file.")
+        needed = pyav.alpha_decoder(self.video)
+        self.missing_decoder = None if needed is None or pyav.can_decode(needed) else needed
+        if needed and not self.missing_decoder:
+            context = pyav.new_decoder(needed, self.video)
+        self.context: Any = context
         if self._threads != ONE_THREAD:  # frame threads hand out the first picture only when every thread has one
             context.thread_type = "AUTO"
         context.thread_count = self._threads
@@ -178,7 +191,7 @@ class Source:
 
         A decoder whose pictures say nothing of it (ProRes) forgets what the container said.
         """
-        context = self.video.codec_context
+        context = self.context
         return self._told_light if int(context.color_trc or 0) in _UNTOLD else light_of(context)
 
     @property
@@ -251,6 +264,7 @@ class Source:
                 self.container.seek(target - reach, stream=self.video, backward=True)
             except (av.error.FFmpegError, OverflowError):
                 break
+            self._flush()
             packets = self.packets(stop=stop)
             for packet in packets:
                 if packet.pts is None or packet.pts > target:
@@ -275,12 +289,17 @@ class Source:
             pictures = self.pictures(choose(chain(before, [key], rest)), stop=stop)
             later = (picture for picture in pictures if not before or picture.pts != before[0].pts)
             held = list(_until_shown(later, key.pts))
-            if held and held[-1].pts == key.pts and _stands_alone(held[-1]):
+            if held and held[-1].pts == key.pts and self._stands_alone(held[-1], key):
                 yield from held
                 yield from later
                 return
         self.reopen()
         yield from self.pictures(choose(self.packets(stop=stop)), stop=stop)
+
+    def _stands_alone(self, picture: VideoFrame, packet: Any) -> bool:
+        # The decoders of libvpx mark no picture.
+        marked = bool(picture.key_frame) or picture.pict_type == PictureType.I or is_key(packet, self.decoder)
+        return marked and not picture.is_corrupt
 
     def _opening(self) -> list[Any]:
         """The first packet, where pictures after a seek cannot do without: old x264 says there which it is.
@@ -298,10 +317,10 @@ class Source:
 
         None: what is held after the last packet. Raises FFmpegError if damage hid some of it.
         """
-        if not self.video.codec_context.is_open:
+        if not self.context.is_open:
             self._open_decoder()
         try:
-            return list(self.video.codec_context.decode(packet))
+            return list(self.context.decode(packet))
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
@@ -312,7 +331,7 @@ class Source:
     def _open_decoder(self) -> None:
         """Once, because a second attempt, or a look at the name of what failed to open, is a crash in PyAV 19."""
         try:
-            self.video.codec_context.open()
+            self.context.open()
         except av.error.FFmpegError as error:
             raise self._undecodable() from error
 
@@ -463,10 +482,6 @@ def _until_shown(pictures: Iterator[VideoFrame], time: int) -> Iterator[VideoFra
         yield picture
         if picture.pts is None or picture.pts >= time:
             return
-
-
-def _stands_alone(picture: VideoFrame) -> bool:
-    return (bool(picture.key_frame) or picture.pict_type == PictureType.I) and not picture.is_corrupt
 
 
 def whole_groups(packets: Iterator[Any], decoder: str) -> Iterator[Any]:

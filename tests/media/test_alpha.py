@@ -10,8 +10,11 @@ import av
 import numpy as np
 import pytest
 
+from nodes.media import pyav
 from nodes.media.decode import decode_frames, decode_last_frame, iterate_pictures
 from nodes.media.probe import probe
+from nodes.media.source import Source
+from nodes.media.span import Span
 from tests.support import clips
 
 SIZE = 64
@@ -75,3 +78,60 @@ def test_an_opaque_picture_with_alpha_is_the_same_to_the_bit_as_one_without(tmp_
     plain, with_alpha = (decode_frames(path).pixels[0] for path in paths)
     assert np.array_equal(plain, with_alpha)
     assert np.array_equal(plain, rgb / np.float32(255))
+
+
+def webm(path: Path, codec: str, count: int = 3) -> Path:
+    """With alpha: a second picture beside each block, which FFmpeg's own decoders leave out and libvpx's read."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(
+            codec, rate=25, options={"auto-alt-ref": "0", "g": "10", "crf": "4", "b": "9M"}
+        )
+        stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for number in range(count):
+            rgba = _picture()
+            rgba[:, OPAQUE, 1] = 5 * number
+            frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="yuva420p")
+            frame.pts = None
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libvpx"])
+def test_webm_with_alpha_shows_no_hidden_colours(codec: str, tmp_path: Path) -> None:
+    path = webm(tmp_path / "clip.webm", codec)
+    pixels = decode_frames(path).pixels[0]
+    assert pixels[4:60, 4:16].min() > 0.95
+    assert pixels[4:60, 48:60].mean(axis=(0, 1)) == pytest.approx([200 / 255, 0, 0], abs=8 / 255)
+    assert probe(path).remarks == ("transparent parts, if any, are white",)
+    assert probe(path).missing_decoder is None
+
+
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libvpx"])
+def test_a_part_of_webm_with_alpha_is_reached_from_its_key_frame(codec: str, tmp_path: Path) -> None:
+    path = webm(tmp_path / "clip.webm", codec, count=40)
+    whole = decode_frames(path).pixels
+    assert len(whole) == 40
+    read: list[Any] = []
+    original = Source.decode
+
+    def counted(self: Source, packet: Any) -> list[Any]:
+        read.append(packet)
+        return original(self, packet)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Source, "decode", counted)
+        part = decode_frames(path, Span(start_seconds=1.3, max_frames=3)).pixels
+        assert len(read) < 12
+        assert np.array_equal(decode_last_frame(path)[0], whole[-1])
+    assert np.array_equal(part, whole[33:36])  # 1.32 s is the first at or behind it
+
+
+def test_a_decoder_that_alpha_takes_and_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of FFmpeg without libvpx decode the colours all the same."""
+    path = webm(tmp_path / "clip.webm", "libvpx-vp9")
+    monkeypatch.setattr(pyav, "can_decode", lambda name: name != "libvpx-vp9")
+    assert decode_frames(path).pixels.shape == (3, SIZE, SIZE, 3)
+    (remark,) = probe(path).remarks
+    assert remark == "transparent parts show their hidden colours: this PyAV has no libvpx-vp9"
