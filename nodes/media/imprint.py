@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from .boxes import HEADER_BYTES, Box, boxes
 from .errors import NotAClip
 
 RECEIPT = "apimall"
 """The key that tells our box from others'."""
 
-_HEADER_BYTES = 8
 _LARGEST_BOX_BYTES = 2**32 - 1
-_MOST_BOXES = 1000
 _OURS_WITHIN_BYTES = 256
 _UTF8 = (1).to_bytes(4, "big")
 _NONE = bytes(4)
-
-
-@dataclass(frozen=True)
-class _Box:
-    name: bytes
-    start: int
-    end: int
 
 
 def imprint(path: Path, receipt: str, texts: Mapping[str, str]) -> None:
@@ -37,8 +28,8 @@ def imprint(path: Path, receipt: str, texts: Mapping[str, str]) -> None:
     NotAClip: it does not consist of whole boxes, or holds such a box already.
     """
     size = path.stat().st_size
-    boxes = _boxes(path)
-    if not boxes or boxes[-1].end != size or any(box.name == b"udta" for box in boxes):
+    found = _boxes(path)
+    if not found or any(box.name == b"udta" for box in found):
         raise NotAClip(f"Nothing can be written behind {path.name}.")
     box = _user_data({RECEIPT: receipt, **texts})
     with path.open("rb+") as file:
@@ -54,33 +45,21 @@ def imprint(path: Path, receipt: str, texts: Mapping[str, str]) -> None:
 def bytes_of_clip(path: Path) -> int:
     """How many bytes of a file are the clip's own: without what `imprint` wrote behind it. Raises OSError."""
     size = path.stat().st_size
-    boxes = _boxes(path)
-    if boxes and boxes[-1].end == size and boxes[-1].name == b"udta":
+    found = _boxes(path)
+    if found and found[-1].name == b"udta":
         with path.open("rb") as file:
-            file.seek(boxes[-1].start)
+            file.seek(found[-1].start)
             if b"mdta" + RECEIPT.encode() in file.read(_OURS_WITHIN_BYTES):
-                return boxes[-1].start
+                return found[-1].start
     return size
 
 
-def _boxes(path: Path) -> list[_Box]:
-    """The boxes a file consists of, as far as they are whole; none for one of so many that it is no clip."""
+def _boxes(path: Path) -> list[Box]:
+    """The boxes a file consists of; none for one that does not, or of so many that it is no clip."""
+    end = path.stat().st_size
     with path.open("rb") as file:
-        found: list[_Box] = []
-        end = path.stat().st_size
-        start = 0
-        while start < end and len(found) < _MOST_BOXES:
-            file.seek(start)
-            header = file.read(2 * _HEADER_BYTES)
-            size = int.from_bytes(header[:4], "big")
-            if size == 1:
-                size = int.from_bytes(header[_HEADER_BYTES:], "big")
-            # 0 is "to the end of the file": whatever came behind would be taken for a part of it.
-            if size < _HEADER_BYTES or start + size > end:
-                break
-            found.append(_Box(header[4:_HEADER_BYTES], start, start + size))
-            start += size
-    return found if start == end else []
+        found = list(boxes(file, 0, end))
+    return found if found and found[-1].end == end else []
 
 
 def _user_data(texts: Mapping[str, str]) -> bytes:
@@ -102,7 +81,7 @@ def _items(texts: Mapping[str, str]) -> Iterator[bytes]:
 
 def _box(name: bytes, *parts: bytes) -> bytes:
     content = b"".join(parts)
-    size = _HEADER_BYTES + len(content)
+    size = HEADER_BYTES + len(content)
     if size > _LARGEST_BOX_BYTES:
         raise NotAClip("There is too much to write behind a clip.")
     return size.to_bytes(4, "big") + name + content

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .colour import has_alpha, shape_for, turn_of
 from .deinterlace import deinterlacer
+from .encryption import encrypted_streams
 from .errors import NotAClip
 from .source import ONE_THREAD, Source, sound_stream
 
@@ -20,7 +21,7 @@ class Clip:
     width, height: as shown: turned upright, pixels square. frame_count and seconds: what the header claims, a hint;
     frame_count is None where it claims nothing. rotation: clockwise degrees that were applied; upright: neither turned
     nor mirrored. codec: FFmpeg's name. hdr: HLG or PQ for a clip made for bright displays, None for others.
-    transparent: its pictures may have transparent parts. missing_decoder: of FFmpeg, without which they are not seen.
+    transparent: its pictures may have transparent parts. unread: what of it cannot be decoded here, in words.
     """
 
     path: Path
@@ -40,7 +41,7 @@ class Clip:
     size_bytes: int
     hdr: str | None
     transparent: bool
-    missing_decoder: str | None
+    unread: tuple[str, ...]
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -48,13 +49,10 @@ class Clip:
         done = {
             f"{self.hdr} (HDR) toned down to BT.709": self.hdr is not None,
             "transparent parts, if any, are white": self.transparent,
-            f"transparent parts show their hidden colours: this PyAV has no {self.missing_decoder}": bool(
-                self.missing_decoder
-            ),
             "interlaced: the lines between are worked out anew": self.interlaced and deinterlacer() is not None,
             "interlaced: each frame holds the lines of two moments": self.interlaced and deinterlacer() is None,
         }
-        return tuple(remark for remark, holds in done.items() if holds)
+        return (*(remark for remark, holds in done.items() if holds), *self.unread)
 
 
 def probe(path: Path) -> Clip:
@@ -82,8 +80,19 @@ def probe(path: Path) -> Clip:
             size_bytes=path.stat().st_size,
             hdr=source.light.transfer.name if source.light else None,
             transparent=has_alpha(picture),
-            missing_decoder=source.missing_decoder,
+            unread=_unread(source),
         )
+
+
+def _unread(source: Source) -> tuple[str, ...]:
+    noise = encrypted_streams(source.container)
+    found = {
+        f"transparent parts show their hidden colours: this PyAV has no {source.missing_decoder}": (
+            source.missing_decoder is not None
+        ),
+        "its sound is encrypted, and left out": any(track.index in noise for track in source.container.streams.audio),
+    }
+    return tuple(remark for remark, holds in found.items() if holds)
 
 
 def verify(path: Path) -> Clip:

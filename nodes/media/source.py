@@ -27,6 +27,7 @@ from av.video.frame import PictureType
 
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
+from .encryption import encrypted_streams
 from .errors import NotAClip
 from .hdr import Light, light_of
 from .kinds import title_of
@@ -136,6 +137,11 @@ class Source:
         if video is None:
             what = "no video, only sound" if self.container.streams.audio else "no video"
             raise NotAClip(f"{self.path.name} holds {what}. Use another file.")
+        if video.index in encrypted_streams(self.container):
+            raise NotAClip(
+                f"{self.path.name} is encrypted: only a player that has its key can show it. "
+                "Use a file without protection."
+            )
         return video
 
     def _prepare(self) -> None:
@@ -551,6 +557,7 @@ def open_container(path: Path) -> InputContainer:
 
 
 def sound_stream(container: InputContainer) -> Any:
-    """The first sound track that this PyAV has a decoder for, or None."""
+    """The first sound track that can be decoded: this PyAV knows its form, and it is not encrypted. None without."""
     tracks: tuple[Any, ...] = container.streams.audio
-    return next((track for track in tracks if track.codec_context is not None), None)
+    noise = encrypted_streams(container) if tracks else ()
+    return next((track for track in tracks if track.codec_context is not None and track.index not in noise), None)
