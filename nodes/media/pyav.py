@@ -92,10 +92,14 @@ def close(container: InputContainer) -> None:
     waits for the same threads, but without the lock; afterwards they have nothing to do and so nothing to report.
     """
     for stream in (*container.streams.video, *container.streams.audio):
-        decoder: Any = stream.codec_context  # None if there is none for it
-        if decoder is not None and decoder.is_open:
-            decoder.flush_buffers()
+        flush(stream.codec_context)
     container.close()
+
+
+def flush(decoder: Any) -> None:
+    """Have a decoder (None where a form has none) forget what it holds: before it is freed, or goes on elsewhere."""
+    if decoder is not None and decoder.is_open:
+        decoder.flush_buffers()
 
 
 @functools.cache

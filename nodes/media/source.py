@@ -104,6 +104,7 @@ class Source:
 
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
         self.path = path
+        self.context: Any = None
         self._threads = threads
         self.container: InputContainer = open_container(path)
         try:
@@ -123,14 +124,8 @@ class Source:
 
     def close(self) -> None:
         """Let go of the file and its decoder, at any time."""
-        self._flush()
+        pyav.flush(self.context)
         pyav.close(self.container)
-
-    def _flush(self) -> None:
-        """A decoder of our own, which PyAV does not know to belong to the file."""
-        context = getattr(self, "context", None)
-        if context is not None and context is not self.video.codec_context and context.is_open:
-            context.flush_buffers()
 
     def _find_video(self) -> Any:
         video = moving_stream(self.container)
@@ -161,7 +156,7 @@ class Source:
         self.missing_decoder = None if needed is None or pyav.can_decode(needed) else needed
         if needed and not self.missing_decoder:
             context = pyav.new_decoder(needed, self.video)
-        self.context: Any = context
+        self.context = context
         if self._threads != ONE_THREAD:  # frame threads hand out the first picture only when every thread has one
             context.thread_type = "AUTO"
         context.thread_count = self._threads
@@ -270,7 +265,7 @@ class Source:
                 self.container.seek(target - reach, stream=self.video, backward=True)
             except (av.error.FFmpegError, OverflowError):
                 break
-            self._flush()
+            pyav.flush(self.context)
             packets = self.packets(stop=stop)
             for packet in packets:
                 if packet.pts is None or packet.pts > target:
