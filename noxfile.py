@@ -7,7 +7,7 @@ nox -s comfyui      the tests through each real ComfyUI named by COMFYUI_PATH (s
 nox -s radar        what of all we lean on holds in each ComfyUI and front end, as a table; `-- hosts`: no browser
 nox -s browser      the web half in the system's Chromium, on each ComfyUI named by COMFYUI_PATH
 nox -s soak         the long matrices whole, then 1,000 rehearsal jobs with faults and kills; takes a while
-nox -s fleet        machines that share a journal: 1,000 jobs, faults, kills, restarts, partitions; takes a while
+nox -s fleet        a journal in a database: the matrices whole, then three machines and 1,000 jobs; takes a while
 nox -s screenshots  templates' thumbnails and docs/images, from the first ComfyUI of COMFYUI_PATH
 nox -s bench        ours beside each ComfyUI of COMFYUI_PATH, imageio, OpenCV, ffmpeg; writes docs/benchmarks.md
 nox -s real         every clip of a folder (`-- <folder>`) beside the ffmpeg program, picture by picture
@@ -41,6 +41,7 @@ FAST = (*PYTEST, "-m", ELSEWHERE, "-n", "3", "--dist", "loadfile", "--max-worker
 TORCH_TESTS = ("tests/comfyui", "tests/contract", "tests/host", "tests/node_files", "tests/standin")
 WITHOUT_TORCH = tuple(f"--ignore={folder}" for folder in TORCH_TESTS)
 DEMO = ("python", "-m", "nodes.demo")
+MATRICES = ("tests/faults", "tests/jobs")
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # PyAV from the floor in requirements.txt to the newest, and the Pythons its makers built each for.
@@ -260,12 +261,16 @@ def real(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """The matrices whole, then many jobs with faults and kills: `-- 1000 10 20` are jobs, percent of faults, kills."""
     session.install(*TESTING)
-    session.run(*PYTEST, "-m", "soak", *_folders("tests/faults", "tests/jobs"))
+    session.run(*PYTEST, "-m", "soak", "-k", "not postgresql", *MATRICES)
     session.run("python", "-m", "tests.soak.soak", *session.posargs)
 
 
 @nox.session
 def fleet(session: nox.Session) -> None:
-    """Machines on one database: `-- 1000 10 20 3 2` are jobs, percent of faults, kills, restarts and partitions."""
+    """The matrices over a database, then machines on one.
+
+    `-- 1000 10 20 3 2`: jobs, percent of faults, kills, restarts and partitions.
+    """
     session.install(*TESTING)
+    session.run(*PYTEST, "-k", "postgresql", *MATRICES)
     session.run("python", "-m", "tests.fleet.fleet", *session.posargs)

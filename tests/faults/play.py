@@ -87,10 +87,17 @@ class Provocation:
     """One fault at one step, striking once or going on until it is healed."""
 
     def __init__(
-        self, cell: Cell, goes_on: bool, gateway: RehearsalGateway, clock: LaterClock, user: Path, stack: ExitStack
+        self,
+        cell: Cell,
+        goes_on: bool,
+        gateway: RehearsalGateway,
+        clock: LaterClock,
+        user: Path,
+        place: Place | None,
+        stack: ExitStack,
     ) -> None:
         self.cell, self.step, self.fault = cell, cell.step, cell.fault
-        self._goes_on, self._gateway, self._clock, self._user = goes_on, gateway, clock, user
+        self._goes_on, self._gateway, self._clock, self._user, self._place = goes_on, gateway, clock, user, place
         self._lock = threading.Lock()
         self._struck, self._healed = 0, False
         self._jump_seconds = 0.0
@@ -120,6 +127,7 @@ class Provocation:
     def wiring(self) -> harness.Wiring:
         clocks = harness.quick_clocks(wall=lambda: time.time() + self._jump_seconds)
         return harness.Wiring(
+            place=self._place,
             timeouts=IMPATIENT if self.fault in SLOW else harness.PATIENT,
             clocks=clocks,
             session=self._session,
@@ -251,15 +259,15 @@ class Seen:
     told: str
 
 
-def play(cell: Cell, goes_on: bool, folder: Path) -> None:
-    """Provoke, compare, heal, queue again, and count the money."""
+def play(cell: Cell, goes_on: bool, folder: Path, place: Place | None = None) -> None:
+    """Provoke, compare, heal, queue again, and count the money. `place`: the journal's, None for a file of `folder`."""
     expected = cell.on if goes_on else cell.once
     assert expected is not None
     user = folder / "user"
     with ExitStack() as stack:
         clock = LaterClock()
         gateway = stack.enter_context(harness.rehearsal(folder / "gateway", clock=clock))
-        provocation = Provocation(cell, goes_on, gateway, clock, user, stack)
+        provocation = Provocation(cell, goes_on, gateway, clock, user, place, stack)
         bench = provocation.bench = stack.enter_context(harness.bench(user, gateway.base_url, provocation.wiring()))
         order = provocation.order()
         ticket = bench.runner.submit(order)

@@ -6,30 +6,38 @@ from pathlib import Path
 
 import pytest
 
+from nodes.journal.postgres import Address
 from tests.faults.page import PAGE, page
 from tests.faults.play import play
 from tests.faults.table import CELLS, FAULTS, STEPS, Cell, counts, plays
+from tests.support.postgres import STORES, new_store
 
-# The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every sixth.
+# The whole matrix takes minutes: `nox -s soak` plays all of it, the fast suite the paid request and every sixth. Over a
+# database `nox -s fleet` plays all of it, the fast suite a few.
 PLAYS = plays()
 SLOW = ("stall-before", "stall", "drip", "drip-headers", "429:999999999")
 
 
-def _in_the_fast_suite(number: int, cell: Cell, goes_on: bool) -> bool:
+def _in_the_fast_suite(store: str, number: int, cell: Cell, goes_on: bool) -> bool:
     if cell.fault in SLOW and goes_on:
         return False
+    if store == "postgresql":
+        return number % 72 == 0 or (cell.step == "create" and cell.fault in ("drop-after", "disk full after"))
     return number % 6 == 0 or (cell.step == "create" and not goes_on)
 
 
-def _named(number: int, cell: Cell, goes_on: bool) -> object:
-    name = f"{cell.step}-{cell.fault.partition('//')[0]}-{'on' if goes_on else 'once'}".replace(" ", "_")
-    marks = () if _in_the_fast_suite(number, cell, goes_on) else (pytest.mark.soak,)
-    return pytest.param(cell, goes_on, id=name, marks=marks)
+def _named(store: str, number: int, cell: Cell, goes_on: bool) -> object:
+    name = f"{store}-{cell.step}-{cell.fault.partition('//')[0]}-{'on' if goes_on else 'once'}".replace(" ", "_")
+    marks = () if _in_the_fast_suite(store, number, cell, goes_on) else (pytest.mark.soak,)
+    return pytest.param(store, cell, goes_on, id=name, marks=marks)
 
 
-@pytest.mark.parametrize(("cell", "goes_on"), [_named(number, *one) for number, one in enumerate(PLAYS)])
-def test_what_comes_of_a_fault(cell: Cell, goes_on: bool, tmp_path: Path) -> None:
-    play(cell, goes_on, tmp_path)
+@pytest.mark.parametrize(
+    ("store", "cell", "goes_on"), [_named(store, number, *one) for store in STORES for number, one in enumerate(PLAYS)]
+)
+def test_what_comes_of_a_fault(store: str, cell: Cell, goes_on: bool, tmp_path: Path) -> None:
+    database = new_store(store)
+    play(cell, goes_on, tmp_path, Address(database) if database else None)
 
 
 def test_every_step_has_a_cell_for_every_fault() -> None:

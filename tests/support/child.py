@@ -2,8 +2,8 @@
 
 python -m tests.support.child '{"folder": ..., "base_url": ..., "kind": ..., "die_at": ...}'
 
-Prints a JSON object when it comes to an end alive. Dying is SIGKILL (on Windows TerminateProcess): no handler, no
-`finally`, no flush.
+With "database": an address, its journal is there. Prints a JSON object when it comes to an end alive. Dying is SIGKILL
+(on Windows TerminateProcess): no handler, no `finally`, no flush.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import download
 from nodes.guard.storage import put
 from nodes.jobs.events import Event
+from nodes.journal.postgres import Address
 from nodes.journal.rows import Job
 from tests.support import harness
 
@@ -75,7 +76,8 @@ class Dying:
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
     dying = Dying(told.get("die_at", ""))
-    wiring = harness.Wiring(observe=dying.observe, put=dying.put, download=dying.download)
+    place = Address(told["database"]) if told.get("database") else None
+    wiring = harness.Wiring(place=place, observe=dying.observe, put=dying.put, download=dying.download)
     with harness.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
         if told["kind"] == "collect":
             ticket = bench.runner.collect(told.get("task_id"))

