@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
             parser.error(f"set {JOURNAL_VARIABLE}, and {STATE_DIR_VARIABLE} or --state")
         with (
             contextlib.closing(Journal(folder / JOURNAL_FILE)) as own,
-            contextlib.closing(Journal(Address(address))) as shared,
+            contextlib.closing(Journal(Address(address.reveal()))) as shared,
         ):
             source, target = (own, shared) if asked.direction == "import" else (shared, own)
             print(f"{target.take_along(source)} jobs were new")

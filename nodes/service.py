@@ -210,7 +210,7 @@ class Service:
             return self.folders.state / JOURNAL_FILE
         from .journal.postgres import Address
 
-        return Address(address)
+        return Address(address.reveal())
 
     def _is_begun(self) -> bool:
         """Whether there is a journal to look into, as far as that is known without opening it."""

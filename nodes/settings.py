@@ -69,8 +69,8 @@ _OFF_WORDS = ("0", "false", "no", "off")
 _KEY_ADVICE = f"Copy it again from https://www.apimall.ai/api-keys into {KEY_VARIABLE} or the API Mall panel."
 
 
-class ApiKey:
-    """An API key that no repr, str, format, pickle, `vars` or `dataclasses.asdict` gives away."""
+class Secret:
+    """An API key, or an address with a password: no repr, str, format, pickle, `vars` or `asdict` gives it away."""
 
     __slots__ = ("_value",)
 
@@ -78,30 +78,30 @@ class ApiKey:
         self._value = value
 
     def reveal(self) -> str:
-        """The key itself: for the Authorization header and the account's hash, nothing else."""
+        """The text itself. A key's is for the Authorization header and the account's hash, nothing else."""
         return self._value
 
     def __repr__(self) -> str:
-        return "ApiKey(hidden)"
+        return "Secret(hidden)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ApiKey) and secrets.compare_digest(self._value.encode(), other._value.encode())
+        return isinstance(other, Secret) and secrets.compare_digest(self._value.encode(), other._value.encode())
 
     def __hash__(self) -> int:
-        return hash((ApiKey, self._value))
+        return hash((Secret, self._value))
 
-    def __deepcopy__(self, memo: object) -> ApiKey:
+    def __deepcopy__(self, memo: object) -> Secret:
         return self
 
     def __reduce_ex__(self, protocol: object) -> str:
-        raise TypeError("an API key is not written anywhere")
+        raise TypeError("a secret is not written anywhere")
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the pack was told by its surroundings. Read anew for every job, so that a change needs no restart."""
 
-    key: ApiKey | None = None
+    key: Secret | None = None
     key_source: KeySource = "none"
     base_url: str = DEFAULT_BASE_URL
     rehearsal: bool = False
@@ -165,7 +165,7 @@ class Settings:
         return self.key.reveal()
 
 
-_NO_KEY: tuple[ApiKey | None, KeySource] = (None, "none")
+_NO_KEY: tuple[Secret | None, KeySource] = (None, "none")
 
 
 def load(
@@ -200,7 +200,7 @@ def load(
     )
 
 
-def read_key(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> tuple[ApiKey | None, KeySource]:
+def read_key(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> tuple[Secret | None, KeySource]:
     """The key and where it came from: environment first, then the key file. Raises SetupError for a bad one."""
     if given := _given(environ, KEY_VARIABLE):
         return check_key(given, f"The API key in {KEY_VARIABLE}"), "environment"
@@ -253,19 +253,20 @@ def state_folder(environ: Mapping[str, str] = ENVIRON) -> Path | None:
     return folder
 
 
-def journal_address(environ: Mapping[str, str] = ENVIRON) -> str | None:
-    """Where the journal is that several machines share; None where each has a file of its own.
+def journal_address(environ: Mapping[str, str] = ENVIRON) -> Secret | None:
+    """Where the journal is that several machines share, perhaps with a password; None where each has a file of its own.
 
-    It may hold a password: whoever is given it shows it to nobody. Raises SetupError.
+    Raises SetupError.
     """
-    given = _given(environ, JOURNAL_VARIABLE)
-    if given and not given.startswith(("postgresql://", "postgres://")):
-        # The value itself stays out of the message: it may hold a password.
+    given = Secret(_given(environ, JOURNAL_VARIABLE))
+    if not given.reveal():
+        return None
+    if not given.reveal().startswith(("postgresql://", "postgres://")):
         raise SetupError(
             f"{JOURNAL_VARIABLE} is no address of a PostgreSQL database.",
             advice="Write postgresql://user@host/database, or leave it unset for a journal in the state folder.",
         )
-    return given or None
+    return given
 
 
 def is_import_wanted(environ: Mapping[str, str] = ENVIRON) -> bool:
@@ -308,13 +309,13 @@ def mask(key: str) -> str:
     return f"...{key[-4:]}" if len(key) >= _SHORTEST_MASKED_KEY else "..."
 
 
-def check_key(text: str, what: str) -> ApiKey:
+def check_key(text: str, what: str) -> Secret:
     """A key, trimmed. `what` opens the message of the SetupError, which never repeats the text itself."""
     key = text.strip()
     problem = _problem_of_key(key)
     if problem:
         raise SetupError(f"{what} {problem}.", advice=_KEY_ADVICE)
-    return ApiKey(key)
+    return Secret(key)
 
 
 def _problem_of_key(key: str) -> str | None:

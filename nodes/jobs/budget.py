@@ -17,6 +17,8 @@ _log = logging.getLogger("apimall_video.jobs")
 
 REQUESTS_PER_MINUTE = 60
 _ASK_AGAIN_SECONDS = 2.0
+_OVERTAKEN_SECONDS = 15.0
+"""Who asks may be served after others who asked later: that much, and a clock did not step back."""
 _BURST_REQUESTS = 10
 _ALL = "all"
 _ROUNDING_SECONDS = 1e-6
@@ -104,6 +106,10 @@ class Budget:
         known = tokens.get(name)
         if known is None:
             return Tokens(self._bursts[name], now)
+        passed = now - known.since
+        if -_OVERTAKEN_SECONDS < passed < 0:
+            # Refilled up to then already: from an earlier moment on, the time in between would count twice.
+            return known
         # A clock that stepped back, or began anew with the machine, neither frees nor freezes anything.
-        passed = max(0.0, now - known.since)
+        passed = max(0.0, passed)
         return Tokens(min(self._bursts[name], known.left + passed * self._rates[name]), now)

@@ -83,15 +83,12 @@ class Address:
     def __init__(self, text: str) -> None:
         """Raises SetupError for what is no address, and where there is no driver."""
         self._text = text
+        del text  # there are tools that tell an error with the variables of its frames
         self.parameters()
 
     def parameters(self) -> dict[str, Any]:
         """What the driver connects with."""
-        parse, wrong = _driver().conninfo.conninfo_to_dict, _driver().Error
-        try:
-            given = parse(self._text)
-        except wrong:
-            given = None
+        given = self._parsed()
         if given is None:
             raise SetupError(
                 f"{VARIABLE} is no address of a PostgreSQL database",
@@ -99,6 +96,15 @@ class Address:
                 "ComfyUI.",
             )
         return {**_USUAL, **given}
+
+    def _parsed(self) -> dict[str, Any] | None:
+        parse, wrong = _driver().conninfo.conninfo_to_dict, _driver().Error
+        try:
+            given: dict[str, Any] = parse(self._text)
+        except (wrong, UnicodeError):
+            return None
+        # An @ in these is from a password that was not written as %XX: no server of names is asked for the rest of it.
+        return None if "@" in given.get("host", "") + given.get("dbname", "") else given
 
     def __repr__(self) -> str:
         return "Address(hidden)"
@@ -238,8 +244,10 @@ class Session:
         except (driver.Error, JournalAway) as problem:
             self._refusal = str(problem) if isinstance(problem, JournalAway) else _reason(problem)
             self._refused_at = time.monotonic()
-            raise JournalAway(self._refusal) from None
-        return self._connection
+        else:
+            return self._connection
+        # Not out of the `except`: what the driver raised keeps the password among the variables of its frames.
+        raise JournalAway(self._refusal)
 
     def _error(self, problem: psycopg.Error) -> JournalError:
         connection = self._connection

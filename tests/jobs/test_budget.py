@@ -47,6 +47,12 @@ def test_a_clock_that_steps_back_neither_frees_nor_freezes_the_budget() -> None:
     assert budget.try_spend(POLL, 101.0) == 0.0
 
 
+def test_who_asked_first_and_is_served_last_frees_nothing() -> None:
+    budget = Budget(60, burst=10)
+    gone = sum(budget.try_spend(POLL, moment) == 0 for _ in range(100) for moment in (100.0, 99.5))
+    assert gone == 10
+
+
 @pytest.mark.parametrize("held", list(Share))
 def test_what_is_asked_of_one_share_delays_no_other(held: Share) -> None:
     budget = Budget()

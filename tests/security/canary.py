@@ -1,6 +1,6 @@
-"""A key that must not sing: where it may be looked for, and a process that dies with it in its hands.
+"""Key and password that must not sing: where they may be looked for, and a process that dies with them in its hands.
 
-python -m tests.security.canary '{"state": ..., "results": ..., "base_url": ..., "die_at": ...}'
+python -m tests.security.canary '{"state": ..., "results": ..., "environ": {...}, "die_at": ...}'
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sqlalchemy.engine import make_url
+
 from nodes.jobs.events import Event
 from nodes.journal.rows import Job
 from nodes.service import Folders, Service
@@ -23,29 +25,43 @@ from tests.support import harness
 from tests.support.child import die
 
 KEY = "sk-canary-Zq7+9d/2f4=1c8e3b5a"
+PASSWORD = "pw-canary-Xu3+@6e/5b0=9f1d7c2e"
+"""Of a database; some of its characters must be written as %XX in an address."""
 _PARTS = 12
-"""So many characters of the key in a row give it away as well."""
+"""So many characters of a secret in a row give it away as well."""
 
 
 def songs() -> dict[str, bytes]:
-    """The key in every dress that it could slip out in."""
-    raw = KEY.encode()
+    """Key and password in every dress that they could slip out in."""
     return {
-        "plain": raw,
-        "first half": raw[: len(raw) // 2 + 1],
-        "second half": raw[-_PARTS:],
-        "quoted": quote(KEY, safe="").encode(),
-        "in JSON": json.dumps(KEY)[1:-1].replace("/", "\\/").encode(),
-        "base64": base64.b64encode(raw)[:24],
-        "basic": base64.b64encode(b"Bearer " + raw)[9:32],
-        "hex": raw.hex().encode(),
-        "wide": KEY.encode("utf-16-le"),
-        "backwards": raw[::-1],
+        **_dresses("", KEY),
+        "basic": base64.b64encode(b"Bearer " + KEY.encode())[9:32],
+        **_dresses("password, ", PASSWORD),
     }
 
 
+def _dresses(whose: str, secret: str) -> dict[str, bytes]:
+    raw = secret.encode()
+    return {
+        f"{whose}plain": raw,
+        f"{whose}first half": raw[: len(raw) // 2 + 1],
+        f"{whose}second half": raw[-_PARTS:],
+        f"{whose}quoted": quote(secret, safe="").encode(),
+        f"{whose}in JSON": json.dumps(secret)[1:-1].replace("/", "\\/").encode(),
+        f"{whose}base64": base64.b64encode(raw)[:24],
+        f"{whose}hex": raw.hex().encode(),
+        f"{whose}wide": secret.encode("utf-16-le"),
+        f"{whose}backwards": raw[::-1],
+    }
+
+
+def with_password(database: str) -> str:
+    """An address with the password in it, as it is written there."""
+    return make_url(database).set(password=PASSWORD).render_as_string(hide_password=False)
+
+
 def sings(content: bytes | str) -> list[str]:
-    """In which dresses the key is in `content`."""
+    """In which dresses key and password are in `content`."""
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return [name for name, song in songs().items() if song in raw]
 
@@ -104,9 +120,8 @@ def main(told: dict[str, Any]) -> None:
             die()
 
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
-    environ = {"APIMALL_BASE_URL": told["base_url"]}
     folders = Folders(Path(told["state"]), Path(told["results"]))
-    service = Service(folders, environ, observe=observe, clocks=harness.quick_clocks())
+    service = Service(folders, told["environ"], observe=observe, clocks=harness.quick_clocks())
     harness.ended(service.runner().submit(harness.text_order("dies")))
 
 

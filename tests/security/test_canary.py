@@ -1,4 +1,4 @@
-"""A whole mixed life with one key, and then a search for it in everything that was left behind."""
+"""A whole mixed life with one key and one password, and then a search for them in everything that was left behind."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from server import PromptServer
 
+from nodes import move_journal
 from nodes.gateway.errors import APIMallError
 from nodes.guard.downloads import download
 from nodes.jobs.order import Order
+from nodes.journal.errors import JournalError
 from nodes.panel import routes
 from nodes.rehearsal.faults import instead
 from nodes.rehearsal.script import Said
 from nodes.service import Folders, Service
 from tests.security import canary
-from tests.security.canary import KEY, Ear, sings
-from tests.support import harness
+from tests.security.canary import KEY, PASSWORD, Ear, sings, with_password
+from tests.support import harness, postgres
 from tests.support.gateway import ScriptedGateway, answer
+from tests.support.postgres import STORES, new_store
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUSES = (400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503)
@@ -45,11 +49,13 @@ READING = (
 class Life:
     """One user folder, one gateway that knows the key by heart and repeats it, one server that should never hear it."""
 
-    def __init__(self, folder: Path, stranger: ScriptedGateway) -> None:
+    def __init__(self, folder: Path, stranger: ScriptedGateway, database: str | None = None) -> None:
         self.folders = Folders(folder / "user", folder / "output")
         self.gateway = harness.rehearsal(folder / "gateway")
         self.stranger = stranger
         self.environ = {"APIMALL_BASE_URL": self.gateway.start()}
+        if database is not None:
+            self.environ["APIMALL_JOURNAL"] = with_password(database)
         self.service = self._service()
         self.failures: list[BaseException] = []
         self.answers: list[str] = []
@@ -156,7 +162,7 @@ class Life:
         for step in DEATHS:
             told = {"state": str(self.folders.state), "results": str(self.folders.results), "die_at": step}
             child = subprocess.run(
-                [sys.executable, "-m", "tests.security.canary", json.dumps({**told, **self.environ_of_child()})],
+                [sys.executable, "-m", "tests.security.canary", json.dumps({**told, "environ": self.environ})],
                 cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
             )  # fmt: skip
             assert child.returncode != 0
@@ -166,12 +172,9 @@ class Life:
         self.make(harness.text_order("dies"))
         return left
 
-    def environ_of_child(self) -> dict[str, str]:
-        return {"base_url": self.environ["APIMALL_BASE_URL"]}
-
     def rehearses(self) -> None:
         self.environ["APIMALL_REHEARSAL"] = "1"
-        assert self.service.settings().account == "rehearsal"
+        assert self.service.settings().account.startswith("rehearsal")
         self.said.append(repr(self.service.settings()))
         del self.environ["APIMALL_REHEARSAL"]
 
@@ -219,11 +222,12 @@ def ear() -> Iterator[Ear]:
         logging.getLogger(name).setLevel(level)
 
 
-def test_the_key_sings_nowhere(tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("store", STORES)
+def test_neither_key_nor_password_sings(store: str, tmp_path: Path, ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "_registered", [])
     browsers = PromptServer()
     with ScriptedGateway(answer(harness.tiny_clip(), "200 OK", "Content-Type: video/mp4")) as stranger:
-        life = Life(tmp_path, stranger)
+        life = Life(tmp_path, stranger, new_store(store))
         routes.register(lambda: life.service)
         asyncio.run(_enter_key(life))
         life.goes_well()
@@ -250,7 +254,8 @@ def test_the_key_sings_nowhere(tmp_path: Path, ear: Ear, monkeypatch: pytest.Mon
     assert {request.step for request in asked} >= {"create", "poll", "upload_url", "put", "download", "balance"}
     assert len(browsers.sent) > 50 and len(last_words) == len(DEATHS)
     assert ear.names() >= {"urllib3.connectionpool"}
-    assert {path.name for path in opened} >= {"api_key", "journal.sqlite3", "journal.sqlite3-wal"}
+    files = {"journal.sqlite3", "journal.sqlite3-wal"}
+    assert {path.name for path in opened} & {"api_key", *files} == {"api_key", *(files if store == "sqlite" else ())}
     assert any(path.suffix == ".mp4" for path in closed)
     assert len(stranger.requests) == 1, "only the fetch that named it as its origin reached the stranger"
     assert {"nodes.settings.Settings", "nodes.service.Service", "nodes.jobs.runner.Runner"} <= set(reprs)
@@ -288,12 +293,99 @@ async def _enter_key(life: Life) -> None:
 
 
 def _assert_silent(what: str, texts: list[str]) -> None:
-    singing = [(sings(text), text[:2000].replace(KEY, "<KEY>")) for text in texts if sings(text)]
+    hidden = [(sings(text), text[:2000].replace(KEY, "<KEY>").replace(PASSWORD, "<PASSWORD>")) for text in texts]
+    singing = [(dresses, text) for dresses, text in hidden if dresses]
     assert singing == [], f"{what}: {len(singing)} of {len(texts)}"
 
 
+# What the driver says when it cannot come in
+
+QUOTED = quote(PASSWORD, safe="")
+USER = "guarded"
+
+
+class Unseen(dict[str, str]):
+    """An environment that does not tell what is in it, as the process's own does to whoever asks."""
+
+    def __repr__(self) -> str:
+        return "Unseen(...)"
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[str]:
+    """The address of a database that wants another password from its user."""
+    with postgres.running() as server:
+        server.require_password(USER, "another")
+        yield server.uri("postgres").replace("postgres:@", f"{USER}@")
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("postgresql://u:{password}@127.0.0.1:1/d", "nothing answers there"),
+        ("postgresql://u@127.0.0.1:1/d?password={password}", "nothing answers there"),
+        ("postgresql://u:{password}@nonexistent.invalid/d", "its host is not known"),
+        ("postgresql://u:{password}@127.0.0.1:1/d?sslmode=no-such", "no encrypted connection"),
+        ("postgresql://u:{password}@127.0.0.1:1/d?no_such=1", "is no address"),
+        ("postgresql://u:{password}%FF@127.0.0.1:1/d", "is no address"),
+        ("postgresql://u:{plain}@127.0.0.1:1/d", "is no address"),
+        ("mysql://u:{password}@127.0.0.1:1/d", "is no address"),
+        ("{guarded}&password={password}", "refuses the user or the password"),
+        ("{with_password}", "refuses the user or the password"),
+        ("{guarded}", "refuses the user or the password"),
+    ],
+)
+def test_no_error_of_a_database_tells_its_password(
+    how: str,
+    told: str,
+    guarded: str,
+    tmp_path: Path,
+    ear: Ear,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address = how.format(password=QUOTED, plain=PASSWORD, guarded=guarded, with_password=with_password(guarded))
+    for name, value in {"PGPASSWORD": PASSWORD, "APIMALL_JOURNAL": address}.items():
+        monkeypatch.setenv(name, value)
+    service = Service(Folders(tmp_path / "user", tmp_path / "output"), Unseen(APIMALL_JOURNAL=address))
+    failures = _failures(service)
+    assert told in str(failures[0])
+    answers = asyncio.run(_answers(service))
+    assert any(told in answer for answer in answers)
+    assert move_journal.main(["import", "--state", str(tmp_path)]) == 1
+    printed = "".join(capsys.readouterr())
+    assert told in printed
+    hidden = [each for failure in failures for each in (failure.__cause__, failure.__context__) if each is not None]
+    _assert_silent("tracebacks", canary.told_by([*failures, *hidden]))
+    _assert_silent("answers of routes", answers)
+    _assert_silent("what is printed", [printed])
+    _assert_silent("reprs", [f"{name} {text}" for name, text in canary.reprs().items()])
+    _assert_silent("logs", ear.heard)
+    service.close()
+
+
+def _failures(service: Service) -> list[BaseException]:
+    failures: list[BaseException] = []
+    for ask in (service.journal, service.records, lambda: service.records().unfinished("a")):
+        try:
+            ask()
+        except (APIMallError, JournalError) as failure:
+            failures.append(failure)
+    return failures
+
+
+async def _answers(service: Service) -> list[str]:
+    app = web.Application()
+    panel = routes.Panel(lambda: service, ask_balance=routes.ask_balance)
+    for method, path, handler in panel.table():
+        app.router.add_route(method, path, routes.answered(handler))
+    async with TestClient(TestServer(app)) as client:
+        replies = [await client.get(f"/apimall/{name}") for name in (*READING, "jobs/1")]
+        return [f"{reply.status} {dict(reply.headers)} {await reply.text()}" for reply in replies]
+
+
 @pytest.mark.parametrize("dress", canary.songs())
-def test_the_search_knows_the_key_in_every_dress(dress: str) -> None:
+def test_the_search_knows_key_and_password_in_every_dress(dress: str) -> None:
     assert dress in sings(b"..." + canary.songs()[dress] + b"...")
 
 

@@ -44,6 +44,16 @@ class Server:
         """As a machine that is restarted: whoever is connected is cut off."""
         self._own.stop()
 
+    def require_password(self, user: str, password: str) -> None:
+        """Have a user who must say it; the others are let in as they come."""
+        import psycopg
+
+        rules = self.folder / "pg_hba.conf"
+        rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}")
+        with psycopg.connect(self.uri("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE USER {user} PASSWORD '{password}'")
+            connection.execute("SELECT pg_reload_conf()")
+
     @property
     def socket(self) -> str:
         """The path of its Unix socket."""
