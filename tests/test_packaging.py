@@ -424,7 +424,9 @@ def test_everything_imported_is_a_requirement_or_the_hosts(manifest: dict[str, A
     ("pattern", "only"),
     [
         (r"os\.environ|os\.getenv", {"nodes/settings.py"}),
-        (r"\.reveal\(\)", {"nodes/settings.py"}),
+        (r"key\.reveal\(\)", {"nodes/settings.py"}),
+        # The address of a journal is for the room that opens it.
+        (r"\.reveal\(\)", {"nodes/settings.py", "nodes/service.py", "nodes/move_journal.py"}),
         (r"\bprint\(", {"nodes/demo.py", "nodes/move_journal.py", "nodes/rehearsal/__main__.py"}),
         (r"except:|except BaseException:\s*pass|except Exception:\s*pass", set()),
         (r"Authorization", {"nodes/gateway/client.py", *REHEARSAL_READERS}),
