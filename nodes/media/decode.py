@@ -25,7 +25,7 @@ from av import VideoFrame
 from ..stopping import Stop, Tell, never_stop, tell_nobody
 from . import forecast
 from .audio import Sound, decode_audio
-from .colour import Converter, Shape, shape_for, turn_of
+from .colour import Converter, Shape, shape_for
 from .deinterlace import deinterlaced
 from .errors import NotAClip, TooLarge
 from .hdr import Light
@@ -210,7 +210,7 @@ def _single(picture: VideoFrame, source: Source, span: Span, room: int) -> Array
 
 
 def _shape_of(picture: VideoFrame, source: Source, span: Span) -> Shape:
-    return shape_for(picture.width, picture.height, source.aspect, turn_of(picture, source.decoder), span.max_side)
+    return shape_for(picture.width, picture.height, source.aspect, source.turn(picture), span.max_side)
 
 
 def _allocate(frames: int, shape: Shape, picture: VideoFrame, span: Span, room: int, *, clip_frames: int) -> Array:

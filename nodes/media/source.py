@@ -27,8 +27,10 @@ from av.video.frame import PictureType
 
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
+from .colour import Turn, turn_of
 from .encryption import encrypted_streams
 from .errors import NotAClip
+from .exif import turn_of_animation
 from .hdr import Light, light_of
 from .kinds import title_of
 from .packets import is_closed, is_key, may_hold_fields, shown
@@ -55,6 +57,7 @@ _DEMUXERS = (
 )
 # Their pictures refer to others: what comes before the first key frame, or is shown before it, cannot be decoded.
 _GROUPED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
+_ANIMATIONS = frozenset(("apng", "webp_anim"))
 _STOP_EVERY_PACKETS = 64
 _UNTOLD = (0, 2)  # of transfer_characteristics in H.273: reserved, unspecified
 _JITTER_TICKS = 2  # containers that count milliseconds round each time
@@ -312,6 +315,12 @@ class Source:
             return []
         self.reopen()
         return list(islice(self.packets(), 1))
+
+    def turn(self, picture: VideoFrame) -> Turn:
+        """How a decoded picture is turned to be shown."""
+        if self.container.format.name in _ANIMATIONS:
+            return turn_of_animation(self.path)
+        return turn_of(picture, self.decoder)
 
     def decode(self, packet: Any) -> list[VideoFrame]:
         """The pictures that are ready after this packet; a damaged one gives none.
