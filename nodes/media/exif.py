@@ -68,7 +68,7 @@ def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _turn(data: bytes) -> Turn:
-    """What the first directory of a TIFF header says (TIFF 6.0, section 2)."""
+    """What the first directory of a TIFF header says (TIFF 6.0)."""
     data = data.removeprefix(_PREFIX)
     orders: dict[bytes, Order] = {b"II*\0": "little", b"MM\0*": "big"}
     order = orders.get(data[:4])
