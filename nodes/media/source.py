@@ -418,10 +418,20 @@ class Source:
         return NotAClip(f"No picture of {self.path.name} can be decoded: {why}. Use another file.")
 
     def timeline(
-        self, start_seconds: float, most: int | None = None, *, seconds: float = 0.0, stop: Stop = never_stop
+        self,
+        start_seconds: float,
+        most: int | None = None,
+        *,
+        seconds: float = 0.0,
+        with_standing: bool = False,
+        stop: Stop = never_stop,
     ) -> Timeline:
-        """Read packets, decoding none, until `most` pictures from the start, or those of so many seconds, are known."""
+        """Read packets, decoding none, until `most` pictures from the start, or those of so many seconds, are known.
+
+        with_standing: the picture that is already on the screen at the start is one of them.
+        """
         times: list[int] = []
+        standing: tuple[int, int] | None = None
         zero = None
         if start_seconds > 0 or seconds:
             zero = first_shown(self.shown(whole_groups(self.packets(), self.decoder)))
@@ -434,12 +444,15 @@ class Source:
         else:
             first = zero + self._ticks_at(start_seconds)
             last = zero + self._ticks_at(start_seconds + seconds) if seconds else None
-            packets = self.packets_from(first, zero, stop=stop)
+            packets = self.packets_from(first - with_standing, zero, stop=stop)
         count, complete = 0, True
         beyond: list[int] = []
         final: tuple[int, int] = (0, 0)
         for packet in self.shown(packets):
             if first is not None and packet.pts is not None and packet.pts < first:
+                if with_standing and zero is not None and packet.pts >= zero:
+                    shown_now = (packet.pts, packet.duration or 0)
+                    standing = shown_now if standing is None else max(standing, shown_now)
                 continue
             if last is not None and packet.pts is not None and packet.pts >= last:
                 beyond.append(packet.pts)
@@ -453,6 +466,10 @@ class Source:
             if most is not None and count >= most + REORDER_PACKETS:
                 complete = False
                 break
+        if standing is not None:
+            count += 1
+            times.append(standing[0])
+            final = max(final, standing)
         rising = sorted(set(times))
         usable = len(rising) == count and count > 0
         if zero is None:
