@@ -21,12 +21,15 @@ from nodes.journal.postgres import Address
 from nodes.journal.verbs import Journal
 from nodes.media.probe import verify
 from nodes.rehearsal.server import RehearsalGateway
+from tests.fleet.take_over import take_over_seconds
 from tests.soak.soak import FAULTS, PLAN, ROOT, busiest_minute
 from tests.support import harness, postgres
 from tests.support.cut_line import Line, line_to
 from tests.support.dice import Dice
 
 MACHINES = 3
+SPEED = 15.0
+"""Slower than a soak: what a busy machine lets a request wait counts as often, too."""
 PARTITION_SECONDS = 20.0
 OUTAGE_SECONDS = 3.0
 
@@ -47,6 +50,7 @@ class Balance:
     restarts: int
     partitions: int
     peak_threads: int
+    longest_take_over_seconds: float
     seconds: float
 
     @property
@@ -90,7 +94,9 @@ class Fleet:
                 printed, complaint = worker.communicate(timeout=7200)
                 assert worker.returncode == 0, complaint[-3000:]
                 assert json.loads(printed)["left"] == [], printed
-            return self._balance(gateway, kills, restarts, partitions, time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+        taken_over = take_over_seconds(self._folder / "taken-over", postgres.new_database(self._server.uri))
+        return self._balance(gateway, kills, restarts, partitions, max(taken_over), seconds)
 
     def _start(self, number: int) -> subprocess.Popen[str]:
         self._reports.append(self._folder / f"report-{len(self._reports)}.json")
@@ -100,6 +106,7 @@ class Fleet:
             "base_url": self._gateway.base_url,
             "jobs": [0, self._jobs],
             "report": str(self._reports[-1]),
+            "speed": SPEED,
             "database": f"postgresql://postgres@127.0.0.1:{self._lines[number].port}/{database}",
         }
         command = [sys.executable, "-m", "tests.soak.worker", json.dumps(told)]
@@ -124,7 +131,13 @@ class Fleet:
         threading.Timer(PARTITION_SECONDS, self._lines[number].mend).start()
 
     def _balance(
-        self, gateway: RehearsalGateway, kills: int, restarts: int, partitions: int, seconds: float
+        self,
+        gateway: RehearsalGateway,
+        kills: int,
+        restarts: int,
+        partitions: int,
+        take_over: float,
+        seconds: float,
     ) -> Balance:
         tasks = gateway.record.tasks
         paid = Counter(task.prompt for task in tasks if task.status != "failed")
@@ -141,13 +154,14 @@ class Fleet:
             lost=sum(prompt not in home for prompt in paid),
             doubled=sum(count > 1 for count in paid.values()),
             books_agree=books_agree,
-            busiest_minute=busiest_minute(gateway),
+            busiest_minute=busiest_minute(gateway, SPEED),
             requests_per_job=round(gateway.record.count() / self._jobs, 2),
             faults_played=sum(request.fault is not None for request in gateway.record.requests),
             kills=kills,
             restarts=restarts,
             partitions=partitions,
             peak_threads=max((report["threads"] for report in reports), default=0),
+            longest_take_over_seconds=round(take_over, 1),
             seconds=round(seconds, 1),
         )
 

@@ -188,10 +188,10 @@ class Soak:
         return {row.prompt for row in rows}
 
 
-def busiest_minute(gateway: RehearsalGateway) -> int:
+def busiest_minute(gateway: RehearsalGateway, speed: float = SPEED) -> int:
     """The most requests within a minute, of all who asked, as the workers count minutes."""
     times = sorted(request.at for request in gateway.record.requests if request.step in _BUDGETED)
-    minute = 60 / SPEED
+    minute = 60 / speed
     return max(bisect_left(times, at + minute) - number for number, at in enumerate(times))
 
 

@@ -2,7 +2,8 @@
 
 python -m tests.soak.worker '{"folder": ..., "base_url": ..., "jobs": [first, last], "report": ...}'
 
-With "database": an address, it is one of several machines that share the journal there.
+With "database": an address, it is one of several machines that share the journal there. With "speed": so many times too
+fast, in place of SPEED.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from nodes.gateway.client import Timeouts
-from nodes.gateway.errors import APIMallError, SetupError, TaskFailed
+from nodes.gateway.errors import APIMallError, DatabaseAway, SetupError, TaskFailed
 from nodes.jobs.budget import Budget
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
@@ -71,7 +73,10 @@ def peak_megabytes() -> float:
 
 
 def main(told: dict[str, Any]) -> dict[str, Any]:
-    clocks = harness.quick_clocks(speed=SPEED)
+    speed = told.get("speed", SPEED)
+    clocks = harness.quick_clocks(speed=speed)
+    # The database's clock, too, counts as quickly as everything else here.
+    shared_tokens.CLOCK = f"{speed} * ({shared_tokens.CLOCK})"
     place = Address(told["database"]) if "database" in told else None
     wiring = harness.Wiring(
         place=place,
@@ -84,18 +89,25 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
     first, end = told["jobs"]
     left: list[int] = []
     endings: Counter[str] = Counter()
-    with harness.bench(Path(told["folder"]), told["base_url"], wiring) as bench:
+    with closing(_opened(Path(told["folder"]), told["base_url"], wiring)) as bench:
         for start in range(first, end, AT_ONCE):
             numbers = range(start, min(start + AT_ONCE, end))
             left += see_through(bench, list(numbers), endings)
     return {"left": left, "endings": endings}
 
 
+def _opened(folder: Path, base_url: str, wiring: harness.Wiring) -> harness.Bench:
+    """Once there is a journal: a ComfyUI that is started while its database is away waits for it, too."""
+    while True:
+        try:
+            return harness.open_bench(folder, base_url, wiring)
+        except DatabaseAway:
+            time.sleep(AGAIN_SECONDS)
+
+
 def _tokens(place: Address | None, folder: Path, clocks: Clocks) -> TokenStore:
     if place is None:
         return TokenFile(folder / "requests.sqlite3")
-    # The database's clock, too, counts as quickly as everything else here.
-    shared_tokens.CLOCK = f"{SPEED} * ({shared_tokens.CLOCK})"
     return SharedTokens(Database(place), clocks.monotonic)
 
 

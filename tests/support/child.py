@@ -83,7 +83,7 @@ def main(told: dict[str, Any]) -> dict[str, Any]:
             ticket = bench.runner.collect(told.get("task_id"))
             assert ticket is not None, "there is nothing to collect"
         else:
-            ticket = bench.runner.submit(ORDERS[told["kind"]]())
+            ticket = bench.runner.submit(ORDERS[told["kind"]](*told.get("prompt", ())))
         dying.at(INTENDED)
         harness.ended(ticket)
         try:
