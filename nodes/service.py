@@ -244,7 +244,7 @@ class Service:
     def is_awaited(self, job: Job) -> bool:
         """Does a node of this process wait for the job? Asked by observers, who hold a runner's lock: takes none."""
         runner = self._runners.get(job.account)
-        return runner is not None and runner.is_awaited(job.id)
+        return runner is not None and runner.is_awaited(job)
 
     def base_url(self, settings: Settings) -> str:
         """Where this account's gateway is; starts the rehearsal gateway on first use."""

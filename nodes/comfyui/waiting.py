@@ -82,7 +82,7 @@ def collected(task_id: object) -> str:
         records = current.records()
         job = records.by_task(current.settings().account, _given_id(task_id if isinstance(task_id, str) else ""))
         if job is not None and job.file and (current.folders.results / Path(job.file).name).is_file():
-            return "".join(sorted({delivery.sha256 for delivery in records.deliveries(job.id)}))
+            return "".join(sorted({delivery.sha256 for delivery in records.deliveries(job)}))
     return uuid.uuid4().hex
 
 

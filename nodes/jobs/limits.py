@@ -45,12 +45,12 @@ class PromptBudget:
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._reserved: dict[int, float] = {}
+        self._reserved: dict[str, float] = {}
 
-    def reserve(self, job_id: int, price: float | None) -> None:
-        """Room for a job, once. Raises SetupError where there is none, and for a price that is not known."""
+    def reserve(self, key: str, price: float | None) -> None:
+        """Room for the job with this key, once. Raises SetupError where there is none, and for an unknown price."""
         with self._lock:
-            taken = sum(credits for other, credits in self._reserved.items() if other != job_id)
+            taken = sum(credits for other, credits in self._reserved.items() if other != key)
             if price is None or taken + price > self._limit:
                 cost = "its price is not known yet" if price is None else f"it would cost about {price:g}"
                 raise SetupError(
@@ -58,12 +58,12 @@ class PromptBudget:
                     f"{taken:g}, and {cost}",
                     advice=PROMPT_ADVICE,
                 )
-            self._reserved[job_id] = price
+            self._reserved[key] = price
 
-    def give_back(self, job_id: int) -> None:
+    def give_back(self, key: str) -> None:
         """The job is not sent, or was not taken."""
         with self._lock:
-            self._reserved.pop(job_id, None)
+            self._reserved.pop(key, None)
 
 
 def over_prompt_limit(limit: float, prices: Sequence[float | None]) -> str | None:

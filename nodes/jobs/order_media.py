@@ -26,7 +26,7 @@ from ..media.encoders import FOR_EVERYBODY, Encoder, choose, remark_on
 from ..media.errors import NotAClip
 from ..media.imprint import bytes_of_clip
 from ..media.probe import Clip, probe
-from ..media.span import WHOLE, Span
+from ..media.span import Span
 from ..media.stills import encode_still, pixel_digest
 from ..stopping import Stop
 from .order import Medium, MediumFile
@@ -78,7 +78,8 @@ def of_file(
     seen = _state_of(path)
     clip = probe(path)
     whole = not start_seconds and not seconds
-    length = seconds or (clip.seconds or measure(path, WHOLE, stop=stop).seconds) - start_seconds
+    told = clip.seconds - start_seconds if clip.seconds else 0.0
+    length = seconds or told or measure(path, Span(start_seconds), stop=stop).seconds
     notes = notes_on_length(length, model)
     if not whole or why_encoded(clip):
         choose(encoders)
@@ -107,7 +108,8 @@ def of_file(
                 return MediumFile(out, _MP4, ours=True, notes=(*notes, *left_out))
             except NotAClip:
                 why = "its packets cannot be copied"
-        span = Span(start_seconds, max_side=LARGEST_SIDE_PIXELS, fps=_rate_of(path, clip), seconds=seconds)
+        rate = _rate_of(path, Span(start_seconds, seconds=seconds))
+        span = Span(start_seconds, max_side=LARGEST_SIDE_PIXELS, fps=rate, seconds=seconds)
         bits = most_bits_a_second(length)
         trim_clip(path, out, span, stop=stop, most_bits_a_second=bits, encoders=encoders)
         done = f"{_encoded_by(encoders)}: {why}"
@@ -173,9 +175,9 @@ def _why_not_copied(path: Path, stop: Stop) -> str | None:
     return found.why_not
 
 
-def _rate_of(path: Path, clip: Clip) -> float:
-    """A constant rate for what is sent: the clip's own, or where its pictures keep to none, that of most of them."""
-    rate = usual_rate(path) or clip.fps
+def _rate_of(path: Path, part: Span) -> float:
+    """A constant rate for what is sent: its own, or where its pictures keep to none, that of most of them."""
+    rate = usual_rate(path, part)
     return rate / every_nth_sent(rate)
 
 

@@ -146,10 +146,12 @@ class Runner:
         self._observe = observe
         self._scheduler = Scheduler(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._lock = threading.RLock()
-        self._works: dict[int, Work] = {}
+        self._works: dict[str, Work] = {}
+        """By their jobs' keys: the number of a row is another job's once a backup took the journal's place."""
         self._turned_away = 0
         self._closed = False
-        self._left: set[int] = set()
+        self._left: dict[str, Job] = {}
+        self._journals_seen = journal.replacements
         holders.watch(self._told, self._is_watching)
 
     # What nodes ask for
@@ -162,6 +164,7 @@ class Runner:
         """
         with _journal_errors(), self._lock:
             intent = self._intent(order)
+            self._write_in_hand(lambda job: job.identity in (intent.identity, *intent.earlier))
             if self._journal.standing(intent) is None:
                 self._require_no_equal(order)
             return self._pick_up(self._journal.intend(intent), order, over_limit, prompt_budget)
@@ -169,6 +172,7 @@ class Runner:
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest job that nobody was handed."""
         with _journal_errors(), self._lock:
+            self._write_in_hand(lambda job: task_id in (job.task_id, None))
             if task_id is None:
                 job = self._journal.newest_uncollected(self.account)
                 if job is None:
@@ -177,9 +181,9 @@ class Runner:
                 job = self._journal.adopt_task(self.account, task_id)
             return self._pick_up(job, None)
 
-    def is_awaited(self, job_id: int) -> bool:
+    def is_awaited(self, job: Job) -> bool:
         """Does somebody hold a ticket to the job?"""
-        work = self._works.get(job_id)
+        work = self._works.get(job.idempotency_key)
         return work is not None and bool(work.tickets)
 
     def resume(self) -> int:
@@ -189,33 +193,35 @@ class Runner:
             alive = self._holders.alive()
             self._uploads.clear_leftovers(alive)
             self._results.forget_origins_before(since)
-            self._journal.tidy(self.account, alive)
+            in_hand = [work.job for work in self._works.values()]
+            self._journal.tidy(self.account, alive, self._holders.own, in_hand)
             for failed in self._journal.refunds_due(self.account, since):
                 self._plan_refund(failed, ())
-            waiting = [job for job in self._journal.resumable(self.account, since) if job.id not in self._works]
+            resumable = self._journal.resumable(self.account, since)
+            waiting = [job for job in resumable if job.idempotency_key not in self._works]
             for job in waiting:
                 self._begin(Work(job, None, self._learned(job)))
         return len(waiting)
 
     # What its owner says of a job that nobody can settle
 
-    def close_job(self, job_id: int) -> Job:
+    def close_job(self, job: Job) -> Job:
         """Be done with a parked job: it is not followed, and counts in no limit. Raises InputError."""
         with _journal_errors(), self._lock:
-            job = self._parked(job_id)
+            job = self._parked(job)
             closed = self._journal.close_job(job, self._holders.alive())
             if closed.state is not State.CLOSED:
                 raise failures.not_parked(closed)
         self._observe(Event.PARKED, closed)
         return closed
 
-    def answer(self, job_id: int, task_id: str) -> Job:
+    def answer(self, job: Job, task_id: str) -> Job:
         """Its owner found the task of a create that was never answered: it is followed from here on.
 
         Blocking: the gateway is asked about the task. Raises InputError for one that does not fit.
         """
         with _journal_errors():
-            job = self._parked(job_id)
+            job = self._parked(job)
             if job.state is not State.SENT:
                 raise failures.not_parked(job)
             task = self._gateway().query(task_id)
@@ -226,14 +232,14 @@ class Runner:
                 if known is not None and not known.is_settled_stranger:
                     raise failures.no_answer(job, f"Task {task_id} is another job's already")
                 reply = Accepted(task_id, credits_used=task.credits_used)
-                job = self._journal.accepted(self._parked(job_id), reply)
-                if job.id not in self._works:
+                job = self._journal.accepted(self._parked(job), reply)
+                if job.idempotency_key not in self._works:
                     self._begin(Work(job, None, self._learned(job)))
         self._observe(Event.ACCEPTED, job)
         return job
 
-    def _parked(self, job_id: int) -> Job:
-        job = self._journal.get(job_id)
+    def _parked(self, job: Job) -> Job:
+        job = self._journal.current(job)
         if job.account != self.account or job.parked is None or job.holder in self._holders.alive():
             raise failures.not_parked(job)
         return job
@@ -276,7 +282,7 @@ class Runner:
         kept = self._on_disk(job, downloaded=False)
         if kept is not None:
             return self._served(kept)
-        if over_limit is not None and job.charge is Charge.NOT_SENT and not self.is_awaited(job.id):
+        if over_limit is not None and job.charge is Charge.NOT_SENT and not self.is_awaited(job):
             raise SetupError(over_limit, advice=PROMPT_ADVICE)
         return self._join(job, order, prompt_budget)
 
@@ -284,7 +290,7 @@ class Runner:
         """The clip of a job that lies in our results folder, whatever else its row says; None when it does not."""
         if job.state not in (State.RUNNING, State.COMPLETED, State.EXPIRED, State.CLOSED):
             return None
-        known = self._journal.deliveries(job.id)
+        known = self._journal.deliveries(job)
         kept = self._results.kept(job, known)
         if kept is None:
             return None
@@ -297,7 +303,7 @@ class Runner:
         return Result(self._results.path_of(kept), job.task_id or "", job.video_url or "", job, downloaded)
 
     def _join(self, job: Job, order: Order | None, prompt_budget: PromptBudget | None) -> Ticket:
-        work = self._works.get(job.id)
+        work = self._works.get(job.idempotency_key)
         if work is None:
             work = Work(job, order, self._learned(job))
             self._observe(Event.BEGUN, job)
@@ -356,7 +362,7 @@ class Runner:
     def _begin(self, work: Work) -> None:
         if work.order is not None:
             self._results.note_origin(work.job, work.order.origin)
-        self._works[work.job.id] = work
+        self._works[work.job.idempotency_key] = work
         self._plan(work, _BEGIN)
 
     def _plan(self, work: Work, step: Step, delay_seconds: float = 0.0) -> None:
@@ -404,13 +410,33 @@ class Runner:
         if known and self._holders.tells and not work.is_changed:
             return work.job
         work.is_changed = False
-        now = work.job = self._journal.get(work.job.id)
+        now = work.job = self._journal.current(work.job)
+        if self._journal.replacements != self._journals_seen:
+            self._journals_seen = self._journal.replacements
+            self._scheduler.put(Scheduled(self._look_through, self._clocks.monotonic()))
         if now.holder == own:
             return now
         if work.phase is Phase.ELSEWHERE and now.holder in self._holders.alive_lately():
             return None
         alive = self._holders.alive()
-        return None if now.holder in alive else self._journal.claim(now.id, own, alive)
+        return None if now.holder in alive else self._journal.claim(now, own, alive)
+
+    def _write_in_hand(self, is_meant: Callable[[Job], bool]) -> None:
+        """Before the journal is asked for a job: it may have been put back to before it, and only we know of it."""
+        for work in list(self._works.values()):
+            if is_meant(work.job):
+                self._journal.current(work.job)
+
+    def _look_through(self) -> None:
+        """Another journal took the place of ours: it may tell of jobs that we hold and do not know of, and be silent on
+        those that we have.
+        """
+        try:
+            with self._lock:
+                self._write_in_hand(lambda job: True)
+                self.resume()
+        except (JournalError, SetupError) as problem:
+            _log.warning("the journal that was put in place of ours could not be looked through: %s", problem)
 
     def _not_claimed(self, work: Work, step: Step, problem: JournalError) -> None:
         """Nothing was done. Who only watches what another process does goes on watching."""
@@ -449,16 +475,16 @@ class Runner:
 
     def _let_go(self) -> None:
         """Give up what could not be given up when it ended: others may be asked for it."""
-        for job_id in list(self._left):
+        for key, job in list(self._left.items()):
             try:
                 with self._lock:
-                    if job_id not in self._works:
-                        self._journal.release(job_id, self._holders.own)
+                    if key not in self._works:
+                        self._journal.release(job, self._holders.own)
             except JournalError as problem:
-                _log.info("job %s could not be given up yet: %s", job_id, problem)
+                _log.info("job %s could not be given up yet: %s", job.id, problem)
                 self._plan_let_go()
                 return
-            self._left.discard(job_id)
+            self._left.pop(key, None)
 
     def _plan_let_go(self) -> None:
         due = self._clocks.monotonic() + _LONGEST_JOURNAL_PAUSE_SECONDS
@@ -504,13 +530,13 @@ class Runner:
     def _attempted_anew(self, work: Work, job: Job) -> Order | None:
         """What another process began a new attempt for, while we watched this one."""
         newest = None if work.order is None else self._journal.standing(self._intent(work.order))
-        return work.order if newest is not None and newest.id > job.id else None
+        return work.order if newest is not None and newest.idempotency_key != job.idempotency_key else None
 
     def _follow_anew(self, work: Work, job: Job, order: Order) -> None:
         self._require_wanted(work)
         with self._lock:
             newest = self._journal.intend(self._intent(order))
-            if newest.id in self._works:
+            if newest.idempotency_key in self._works:
                 # There cannot be two works for one row: what comes of that one is looked at when it is done.
                 self._plan(work, _BEGIN, self._holders.watched_seconds)
             else:
@@ -577,11 +603,13 @@ class Runner:
                 # Others may have paid for it, or the owner joined two accounts, while it waited.
                 self._require_no_equal(work.order, about_to_be_sent=False)
                 standing = self._journal.standing(self._intent(work.order))
-                if standing is not None and standing.id != job.id:
+                if standing is not None and standing.idempotency_key != job.idempotency_key:
                     raise failures.paid_meanwhile(standing)
             allowance = self._allowance()
             if work.prompt_budget is not None:
-                work.prompt_budget.reserve(job.id, price_of(self._journal.runs(self.account, job.kind, ESTIMATE_RUNS)))
+                work.prompt_budget.reserve(
+                    job.idempotency_key, price_of(self._journal.runs(self.account, job.kind, ESTIMATE_RUNS))
+                )
         self._observe(Event.ALLOWED, job)
         self._commit(work)
         sent = self._journal.begin_post(
@@ -654,7 +682,7 @@ class Runner:
             self._scheduler.hold_off(Share.CREATE, pause.seconds)
         if not unsure and isinstance(failure, NotReached | Refused):
             if work.prompt_budget is not None:
-                work.prompt_budget.give_back(job.id)
+                work.prompt_budget.give_back(job.idempotency_key)
             if isinstance(failure, Refused) and pause is None:
                 self._reject(work, job, failure)
                 return
@@ -681,10 +709,10 @@ class Runner:
         with self._lock:
             # Under the lock: were the same order submitted in between, there would be two works for its row.
             old = settle()
-            del self._works[old.id]
+            del self._works[old.idempotency_key]
             work.job = self._journal.intend(self._intent(order))
             # Who watches the old one from another process goes on with the new one, too.
-            self._journal.release(old.id, self._holders.own)
+            self._journal.release(old, self._holders.own)
             work.committed, work.failures, work.cached_uploads = False, 0, ()
             self._begin(work)
         self._observe(Event.REJECTED if old.state is State.REJECTED else Event.REFUNDED, old)
@@ -877,13 +905,13 @@ class Runner:
             if age <= RESUME_SECONDS and not self._closed:
                 later = Work(job, None, work.learned)
                 later.setbacks = work.setbacks + 1
-                self._works[job.id] = later
+                self._works[job.idempotency_key] = later
                 seconds = min(_WATCHED_PAUSE_SECONDS * 2.0 ** min(work.setbacks, 10), _LONGEST_PAUSE_SECONDS)
                 self._plan(later, _BEGIN, self._seconds(Pause(seconds)))
 
     def _where_else(self, job: Job) -> str:
         """Which machines and folders have the clip that is not to be had here, for people."""
-        known = {(each.machine, each.path) for each in self._journal.deliveries(job.id) if each.path}
+        known = {(each.machine, each.path) for each in self._journal.deliveries(job) if each.path}
         return "".join(f". It was brought to {path} on {machine}" for machine, path in sorted(known))
 
     # Endings
@@ -911,8 +939,8 @@ class Runner:
                 self._end(work)
 
     def _end(self, work: Work, failure: APIMallError | None = None) -> None:
-        if self._works.get(work.job.id) is work:
-            del self._works[work.job.id]
+        if self._works.get(work.job.idempotency_key) is work:
+            del self._works[work.job.idempotency_key]
         try:
             parked = None
             if failure is not None:
@@ -920,12 +948,12 @@ class Runner:
             elif not work.committed:
                 parked = self._journal.park(work.job, self._holders.own, Parking.WITHDRAWN)
             if (parked or work.job).holder is not None:
-                self._journal.release(work.job.id, self._holders.own)
+                self._journal.release(work.job, self._holders.own)
             if parked is not None:
                 self._observe(Event.PARKED, parked)
         except JournalError as problem:
             _log.warning("how job %s ended could not be written: %s", work.job.id, problem)
-            self._left.add(work.job.id)
+            self._left[work.job.idempotency_key] = work.job
             self._plan_let_go()
         work.done.set()
         self._call_next()

@@ -150,4 +150,4 @@ def _told(select: Select, account: str) -> Other:
         return Other(account, 0, 0, 0.0)
     unfinished = select(_UNFINISHED_COUNT, account=account)
     newest = select(_BEGUN, job_id=row["newest"])
-    return Other(account, row["jobs"], unfinished[0]["n"], newest[0]["created_at"])
+    return Other(account, row["jobs"], unfinished[0]["n"], newest[0]["created_at"] if newest else 0.0)

@@ -279,6 +279,9 @@ class Database:
             self.session.close()
             raise
 
+    replacements = 0
+    """A server does not tell that what it keeps was put back to before."""
+
     def another(self) -> Session:
         """A connection to the same database beside this one."""
         return Session(self._address)

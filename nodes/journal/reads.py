@@ -99,7 +99,7 @@ _DUE = Statement(
 _STEPS = Statement(
     lambda say: (
         sa.select(steps.c.at, steps.c.step, steps.c.detail)
-        .where(steps.c.job_id == Given("job_id"))
+        .where(steps.c.job_id.in_(sa.select(jobs.c.id).where(jobs.c.idempotency_key == Given("key"))))
         .order_by(steps.c.rowid)
     )
 )
@@ -148,7 +148,7 @@ _DELIVERY_COLUMNS = [deliveries_table.c[name] for name in DELIVERY_COLUMNS]
 _DELIVERIES = Statement(
     lambda say: (
         sa.select(*_DELIVERY_COLUMNS)
-        .where(deliveries_table.c.job_id == Given("job_id"))
+        .where(deliveries_table.c.job_id.in_(sa.select(jobs.c.id).where(jobs.c.idempotency_key == Given("key"))))
         .order_by(deliveries_table.c.delivered_at.desc())
     )
 )
@@ -254,14 +254,14 @@ class Records:
         """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""
         return latest(attempts(self._select, account, identities))
 
-    def steps(self, job_id: int) -> list[tuple[float, str, str]]:
+    def steps(self, job: Job) -> list[tuple[float, str, str]]:
         """The history of a job: (time, step, detail), oldest first."""
-        rows = self._select(_STEPS, job_id=job_id)
+        rows = self._select(_STEPS, key=job.idempotency_key)
         return [(row["at"], row["step"], row["detail"]) for row in rows]
 
-    def deliveries(self, job_id: int) -> list[Delivery]:
+    def deliveries(self, job: Job) -> list[Delivery]:
         """Where the clip of a job was delivered to."""
-        return deliveries(self._select, job_id)
+        return deliveries(self._select, job)
 
     def uploads_among(self, account: str, urls: Sequence[str]) -> frozenset[str]:
         """Those of `urls` that this pack uploaded itself, so far as the journal still knows."""
@@ -350,9 +350,9 @@ def price_of(found: Sequence[Run]) -> float | None:
     return statistics.median(credits) if credits else None
 
 
-def deliveries(select: Select, job_id: int) -> list[Delivery]:
+def deliveries(select: Select, job: Job) -> list[Delivery]:
     """Where the clip of a job was delivered to, newest first."""
-    return [Delivery(**dict(row)) for row in select(_DELIVERIES, job_id=job_id)]
+    return [Delivery(**dict(row)) for row in select(_DELIVERIES, key=job.idempotency_key)]
 
 
 def one(rows: Sequence[Row]) -> Job | None:

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ..gateway.errors import SetupError
@@ -17,6 +17,7 @@ from .statements import Row, Statement, Tongue
 
 _log = logging.getLogger("apimall_video.jobs")
 
+_BESIDE = ("-wal", "-shm")
 _WRITER_WAITS_SECONDS = 20.0
 _READER_WAITS_SECONDS = 5.0
 
@@ -36,6 +37,7 @@ class Database:
         self._repair = repair
         self._lock = threading.RLock()
         self._damage: JournalDamaged | None = None
+        self.replacements = 0
         with exclusive(path):
             self._doubtful = _has_log(path)
             try:
@@ -93,6 +95,8 @@ class Database:
         """
         if _identity(self._path) is None:
             raise JournalError("its file is gone: put it back, or restart ComfyUI to begin a new one")
+        if self._is_replaced():
+            raise JournalError("its file was replaced by another in this very moment")
 
     def close(self) -> None:
         self._check.stop()
@@ -122,10 +126,34 @@ class Database:
             damage, self._damage = self._damage, None
             replaced = self._is_replaced()
             with told():
+                if replaced:
+                    self._take_log_along()
                 self._connection.close()
             if damage is not None and not replaced:
                 self._repair(damage)
             self._connect()
+            if replaced:
+                self._doubt()
+
+    def _take_log_along(self) -> None:
+        """Leave nothing of ours beside another file: SQLite takes the log that lies there for that one's own.
+
+        What stands in the log goes into the file that it belongs to, wherever that is now.
+        """
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for ending, ours in self._beside.items():
+            path = self._path.with_name(self._path.name + ending)
+            if ours is not None and _identity(path) == ours:
+                with suppress(OSError):
+                    path.unlink()
+
+    def _doubt(self) -> None:
+        """Nobody knows where the other file comes from."""
+        _log.warning("the journal was replaced by another file; jobs that it does not tell of would be paid again")
+        self.replacements += 1
+        self._check.stop()
+        self._doubtful, self._check = True, Check(self._path, self._note)
 
     def _connect(self) -> None:
         try:
@@ -136,6 +164,7 @@ class Database:
         except JournalError as problem:
             raise unusable(self._path, problem.__cause__ or problem) from None
         self._opened = _identity(self._path)
+        self._beside = {ending: _identity(self._path.with_name(self._path.name + ending)) for ending in _BESIDE}
 
     def _is_replaced(self) -> bool:
         now = _identity(self._path)

@@ -19,6 +19,10 @@ Place = Path | Address
 class Store(Protocol):
     """Runs statements, for all threads of a process. What cannot be run is raised as JournalError."""
 
+    @property
+    def replacements(self) -> int:
+        """How often something else took the place of what was open, as far as that can be told."""
+
     def select(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of a question."""
 

@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,22 @@ from .transfer import copy
 
 _log = logging.getLogger("apimall_video.jobs")
 
+_WRITTEN_AGAIN = "written again: the journal was replaced"
+_ROWS_OWN = ("id", "account", "identity", "attempt", "idempotency_key", "starred_at")
 _THIS = jobs.c.id == Given("job_id")
 _NEWEST = jobs.c.id.desc()
 
 
 def _held_by_none(say: Saying) -> sa.ColumnElement[bool]:
-    return sa.and_(OURS, UNFINISHED, sa.or_(jobs.c.holder.is_(None), jobs.c.holder.not_in(say.each("alive"))))
+    return sa.and_(
+        OURS,
+        UNFINISHED,
+        sa.or_(
+            jobs.c.holder.is_(None),
+            jobs.c.holder.not_in(say.each("alive")),
+            sa.and_(jobs.c.holder == Given("own"), jobs.c.idempotency_key.not_in(say.each("keys"))),
+        ),
+    )
 
 
 _GET = Statement(lambda say: sa.select(jobs).where(_THIS))
@@ -127,7 +137,11 @@ _HAND_ON = Statement(
     )
 )
 _RELEASE = Statement(
-    lambda say: sa.update(jobs).where(_THIS, jobs.c.holder == Given("holder")).values(holder=sa.null())
+    lambda say: (
+        sa.update(jobs)
+        .where(jobs.c.idempotency_key == Given("key"), jobs.c.holder == Given("holder"))
+        .values(holder=sa.null())
+    )
 )
 _SLOTS = Statement(
     lambda say: (
@@ -229,6 +243,11 @@ class Journal:
             self._store = Database(place, lambda damage: self._begin_anew(place, damage))
 
     @property
+    def replacements(self) -> int:
+        """How often another file took the place of the one that was open, as far as that can be told."""
+        return self._store.replacements
+
+    @property
     def notice(self) -> str | None:
         """What its users should know of the file, in a sentence; None as long as all is well."""
         if self.set_aside is None:
@@ -263,8 +282,19 @@ class Journal:
     # Reading
 
     def get(self, job_id: int) -> Job:
-        """The row as it is now."""
+        """The row that has this number now; whoever has had a job in hand for a while asks `current`."""
         return self._there(job_id, self._one(_GET, job_id=job_id))
+
+    def current(self, job: Job) -> Job:
+        """The row of a job as it is now, by its key: a backup in the place of a journal gives rows' numbers anew.
+
+        What the backup does not know of the job is told to it, so that it is not paid again.
+        """
+        now = self._one(_BY_KEY, key=job.idempotency_key)
+        if now is not None and not _is_behind(now, job):
+            return now
+        with self._store.transaction():
+            return self._now(job)
 
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
@@ -277,7 +307,7 @@ class Journal:
     def collected(self, job: Job) -> Job:
         """Somebody was handed its clip."""
         with self._store.transaction():
-            return self._change(job.id, collected_at=self._clock())
+            return self._change(self._now(job).id, collected_at=self._clock())
 
     def resumable(self, account: str, since: float) -> list[Job]:
         """Jobs that the gateway has and that were never brought home, begun after `since`, oldest first.
@@ -291,15 +321,19 @@ class Journal:
         """Jobs that failed after `since` and whose credits have not all come back, oldest first."""
         return self._all(_REFUNDS_DUE, account=account, since=since)
 
-    def tidy(self, account: str, alive: Collection[str]) -> None:
-        """Let go of what dead processes held; what they had not sent is nobody's any more."""
-        if self._store.select(_ANY_LEFT, account=account, alive=alive):
-            with self._store.transaction():
-                self._store.execute(_LET_GO, account=account, alive=alive)
+    def tidy(self, account: str, alive: Collection[str], own: str, in_hand: Collection[Job] = ()) -> None:
+        """Let go of what dead processes held, and of what `own` is said to hold beside the jobs it has `in_hand`.
 
-    def deliveries(self, job_id: int) -> list[Delivery]:
+        What they had not sent is nobody's any more.
+        """
+        asked = {"account": account, "alive": alive, "own": own, "keys": {job.idempotency_key for job in in_hand}}
+        if self._store.select(_ANY_LEFT, **asked):
+            with self._store.transaction():
+                self._store.execute(_LET_GO, **asked)
+
+    def deliveries(self, job: Job) -> list[Delivery]:
         """Where the clip of a job was delivered to, newest first."""
-        return deliveries(self._store.select, job_id)
+        return deliveries(self._store.select, job)
 
     def runs(self, account: str, kind: Kind, most: int = 20) -> list[Run]:
         """What the newest finished jobs of a kind cost and took, newest first."""
@@ -368,23 +402,24 @@ class Journal:
     def forget_task(self, job: Job) -> None:
         """Drop a row of `adopt_task` whose id the gateway does not know; jobs of our own are never dropped."""
         with self._store.transaction():
-            self._store.execute(_DROP_STEPS, job_id=job.id)
-            self._store.execute(_DROP_ADOPTED, job_id=job.id)
+            if (now := self._one(_BY_KEY, key=job.idempotency_key)) is not None:
+                self._store.execute(_DROP_STEPS, job_id=now.id)
+                self._store.execute(_DROP_ADOPTED, job_id=now.id)
 
-    def claim(self, job_id: int, holder: str, alive: Collection[str]) -> Job | None:
+    def claim(self, job: Job, holder: str, alive: Collection[str]) -> Job | None:
         """The row, now held by `holder`, who goes on with it; None while another living holder has it."""
         with self._store.transaction():
-            job = self.get(job_id)
-            if job.holder == holder:
-                return job
-            if job.holder in alive:
+            now = self._now(job)
+            if now.holder == holder:
+                return now
+            if now.holder in alive:
                 return None
-            return self._change(job.id, holder=holder, parked=None, machine=machine_of(holder))
+            return self._change(now.id, holder=holder, parked=None, machine=machine_of(holder))
 
-    def release(self, job_id: int, holder: str) -> None:
+    def release(self, job: Job, holder: str) -> None:
         """Let any process take the job up."""
         with self._store.transaction():
-            self._store.execute(_RELEASE, job_id=job_id, holder=holder)
+            self._store.execute(_RELEASE, key=job.idempotency_key, holder=holder)
 
     def slots(self, job: Job, limit: int, alive: Collection[str]) -> Slots:
         """Whether `job` may be sent now: slots go to the oldest waiting job first."""
@@ -396,18 +431,18 @@ class Journal:
     def yield_slot(self, job: Job) -> Job:
         """The job takes no slot of the plan any more, and is followed as ever."""
         with self._store.transaction():
-            return self._change(job.id, step="slot given back", yielded_at=self._clock())
+            return self._change(self._now(job).id, step="slot given back", yielded_at=self._clock())
 
     def clear_body(self, job: Job) -> Job:
         """Forget the body of a job that was certainly not sent: its uploads may have expired since."""
         with self._store.transaction():
-            now = self.get(job.id)
+            now = self._now(job)
             return self._change(now.id, body=None) if now.state is State.INTENDED else now
 
     def set_body(self, job: Job, body: bytes) -> Job:
         """Fix the bytes of the paid request, once; from here on they never change."""
         with self._store.transaction():
-            now = self.get(job.id)
+            now = self._now(job)
             return now if now.body is not None else self._change(now.id, body=body)
 
     def begin_post(
@@ -432,7 +467,7 @@ class Journal:
         self._store.require_sound(if_doubtful=True)
         with self._store.transaction():
             self._store.require_lasting()
-            now = self.get(job.id)
+            now = self._now(job)
             if holder is not None and now.holder != holder:
                 return None
             if now.state is State.INTENDED:
@@ -452,19 +487,19 @@ class Journal:
         """Take `begin_post` back: it is certain that nothing left this machine, now or before."""
         with self._store.transaction():
             return self._move(
-                self.get(job.id), State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None
+                self._now(job), State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None
             )
 
     def accepted(self, job: Job, reply: Accepted) -> Job:
         """The gateway has the job, and the account is charged. What its id alone brought home before is this job's."""
         with self._store.transaction():
-            known = self.by_task(job.account, reply.task_id)
-            if known is not None and known.id != job.id and known.is_settled_stranger:
-                self._store.execute(_HAND_ON, job_id=known.id, to=job.id)
+            now, known = self._now(job), self.by_task(job.account, reply.task_id)
+            if known is not None and known.id != now.id and known.is_settled_stranger:
+                self._store.execute(_HAND_ON, job_id=known.id, to=now.id)
                 self._store.execute(_DROP_STEPS, job_id=known.id)
                 self._store.execute(_DROP_ADOPTED, job_id=known.id)
             return self._move(
-                self.get(job.id),
+                now,
                 State.RUNNING,
                 step="accepted",
                 task_id=reply.task_id,
@@ -479,7 +514,7 @@ class Journal:
         """The gateway never took the job."""
         with self._store.transaction():
             return self._move(
-                self.get(job.id),
+                self._now(job),
                 State.REJECTED,
                 step="rejected",
                 detail=refusal.what,
@@ -500,15 +535,15 @@ class Journal:
             return {"ended_at": ended_at, **_credits(now, task)}
 
         if job.state is State.COMPLETED and all(getattr(job, name) == value for name, value in told(job).items()):
-            return self.get(job.id)
+            return self.current(job)
         with self._store.transaction():
-            now = self.get(job.id)
+            now = self._now(job)
             return self._move(now, State.COMPLETED, step="completed", **told(now))
 
     def delivered(self, job: Job, delivery: Delivery, video_url: str) -> Job:
         """The file is on disk, whole, in the folder that `delivery` names."""
         with self._store.transaction():
-            now = self.get(job.id)
+            now = self._now(job)
             self._store.execute(_DELIVER, new_job_id=now.id, new_delivered_at=self._clock(), **_new(asdict(delivery)))
             return self._change(
                 now.id,
@@ -525,7 +560,7 @@ class Journal:
         """The gateway made the clip and no longer has it; what was delivered stays where it is."""
         with self._store.transaction():
             return self._move(
-                self.get(job.id),
+                self._now(job),
                 State.EXPIRED,
                 step="expired",
                 detail=failure.what,
@@ -536,7 +571,7 @@ class Journal:
     def failed(self, job: Job, task: Task, failure: APIMallError) -> Job:
         """The gateway ended the job."""
         with self._store.transaction():
-            now = self.get(job.id)
+            now = self._now(job)
             return self._move(
                 now,
                 State.FAILED,
@@ -551,19 +586,19 @@ class Journal:
     def refunded(self, job: Job, task: Task) -> Job:
         """A later look at a failed job: refunds lag."""
         with self._store.transaction():
-            now = self.get(job.id)
+            now = self._now(job)
             return self._change(now.id, step="refund read again", **_credits(now, task))
 
     def close_job(self, job: Job, alive: Collection[str]) -> Job:
         """Its owner has no more questions about a job that is not settled; unchanged while a living holder has it."""
         with self._store.transaction():
-            now = self.get(job.id)
+            now = self._now(job)
             return now if now.holder in alive else self._move(now, State.CLOSED, step="closed", ended_at=self._clock())
 
     def star(self, job: Job, on: bool) -> Job:
         """Make it a favourite, or no favourite any more."""
         with self._store.transaction():
-            return self._change(job.id, starred_at=self._clock() if on else None)
+            return self._change(self._now(job).id, starred_at=self._clock() if on else None)
 
     def park(self, job: Job, holder: str, why: Parking, problem: APIMallError | None = None) -> Job | None:
         """`holder` no longer goes on with the job of its own accord; what becomes of it is not settled.
@@ -571,7 +606,7 @@ class Journal:
         None, and nothing is written, when the job has ended or somebody else has it.
         """
         with self._store.transaction():
-            now = self._one(_GET, job_id=job.id)
+            now = self._one(_BY_KEY, key=job.idempotency_key)
             if now is None or not now.unfinished or now.holder != holder:
                 return None
             told = {} if problem is None else self._problem("problem", problem)
@@ -582,12 +617,14 @@ class Journal:
         """Drop up to `most` jobs written down before `moment` that are settled; gives how many. Queued again they would
         be paid again. What is unfinished, uncertain or not refunded stays, and what a clock that was not set has dated.
         """
-        rows = self._store.select(_SETTLED_IDS, account=account, moment=moment, most=most)
-        ids = [row["id"] for row in rows]
-        if ids:
-            with self._store.transaction():
-                for drop in _DROPS:
-                    self._store.execute(drop, ids=ids)
+        asked = {"account": account, "moment": moment, "most": most}
+        if not self._store.select(_SETTLED_IDS, **asked):
+            return 0
+        with self._store.transaction():
+            # Asked again: numbers are good only as long as nobody can put another journal in the place of this one.
+            ids = [row["id"] for row in self._store.select(_SETTLED_IDS, **asked)]
+            for drop in _DROPS if ids else ():
+                self._store.execute(drop, ids=ids)
         return len(ids)
 
     # Uploads
@@ -655,6 +692,33 @@ class Journal:
         self._store.execute(_NOTE, **self._noted(job.id, job.state.value))
         return job
 
+    def _now(self, job: Job) -> Job:
+        """`current`, within a transaction of its caller's."""
+        now = self._one(_BY_KEY, key=job.idempotency_key)
+        if now is None:
+            return self._write_again(job)
+        if not _is_behind(now, job):
+            return now
+        columns = {name: value for name, value in _columns(job).items() if name not in _ROWS_OWN}
+        return self._change(now.id, step=_WRITTEN_AGAIN, **columns)
+
+    def _write_again(self, job: Job) -> Job:
+        """A job that is in somebody's hand, and that the journal put in place of ours does not tell of."""
+        other = self.by_task(job.account, job.task_id) if job.task_id is not None else None
+        if other is not None:
+            raise JournalError(f"it was replaced, and job {other.id} in it has the same task")
+        taken = {each.attempt for each in attempts(self._store.select, job.account, (job.identity,))}
+        columns = _columns(job) | {"attempt": max(taken) + 1 if job.attempt in taken else job.attempt}
+        del columns["id"]
+        self._store.execute(_inserting(tuple(columns)), **_new(columns))
+        now = self._one(_BY_KEY, key=job.idempotency_key)
+        assert now is not None, "it was written in this very transaction"
+        self._store.execute(_NOTE, **self._noted(now.id, _WRITTEN_AGAIN))
+        _log.warning(
+            "the journal was replaced: job %s, which it did not tell of, is written again as %s", job.id, now.id
+        )
+        return now
+
     def _move(self, now: Job, state: State, *, step: str, detail: str = "", **columns: object) -> Job:
         """Write the next state of a job, which stands as it is `now`; a row that is further already stays as it is."""
         if not now.state.may_become(state):
@@ -682,6 +746,19 @@ class Journal:
 def _new(columns: Mapping[str, object]) -> dict[str, object]:
     """Values to be written, under the names they have in a statement beside those that are asked for."""
     return {f"new_{name}": value for name, value in columns.items()}
+
+
+def _is_behind(now: Job, job: Job) -> bool:
+    """Whether a row tells less than a job that somebody has in hand: only another file, of before, can do so."""
+    return now.posts < job.posts or (now.task_id is None and job.accepted_at is not None)
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    """All that a row says."""
+    plain = {each.name: getattr(job, each.name) for each in fields(Job) if each.name in COLUMNS}
+    for what, told in (("problem", job.problem), ("ending", job.ending)):
+        plain |= {f"{what}_{name}": told and getattr(told, name) for name in PROBLEM_COLUMNS}
+    return plain
 
 
 def _credits(job: Job, task: Task) -> dict[str, Any]:

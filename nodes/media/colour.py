@@ -64,9 +64,9 @@ class Turn:
         return 180 if self.flip_rows else 0
 
     def apply(self, plane: Pixels) -> Pixels:
-        """Turn [height, width]; a view, nothing is copied."""
+        """Turn [height, width], or [height, width, channels]; a view, nothing is copied."""
         if self.transpose:
-            plane = plane.T
+            plane = plane.swapaxes(0, 1)
         if self.flip_rows:
             plane = plane[::-1]
         if self.flip_columns:

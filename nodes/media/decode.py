@@ -25,9 +25,9 @@ from av import VideoFrame
 from ..stopping import Stop, Tell, never_stop, tell_nobody
 from . import forecast
 from .audio import Sound, decode_audio
-from .colour import Converter, Shape, shape_for, turn_of
+from .colour import Converter, Shape, shape_for
 from .deinterlace import deinterlaced
-from .errors import NotAClip, TooLarge
+from .errors import EmptySpan, NotAClip, TooLarge
 from .hdr import Light
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
 from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source, usual_step
@@ -40,6 +40,7 @@ _CONVERTERS = max(2, min(4, (os.cpu_count() or 2) - 1))
 _PICTURES_AHEAD = 1
 _UNKNOWN_END = 1 << 53
 _STEPS_BACK_SECONDS = (0, 2, 8, 32)
+_FEW_PICTURES = 8
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Pictures8 = np.ndarray[Any, np.dtype[np.uint8]]
@@ -137,12 +138,17 @@ def measure(path: Path, span: Span, *, stop: Stop = never_stop) -> Plan:
         return plan(source, span, stop=stop)
 
 
-def usual_rate(path: Path) -> float | None:
-    """How many pictures a second most of a clip has, None where all of it keeps to one rate. Raises NotAClip."""
+def usual_rate(path: Path, span: Span = WHOLE) -> float:
+    """How many pictures a second most of a part of a clip has; by the header if they are too few to tell.
+
+    Raises NotAClip.
+    """
     with Source(path) as source:
-        whole = plan(source, WHOLE)
-        steps = usual_step(whole.keys) if whole.moments else 0.0
-        return float(1 / (steps * source.tick)) if steps else None
+        with suppress(EmptySpan):  # nothing new is shown in it
+            part = plan(source, span)
+            if part.frames >= _FEW_PICTURES:
+                return float(1 / (usual_step(part.keys) * source.tick)) if part.moments else part.fps
+        return float(source.rate)
 
 
 def iterate_pictures(
@@ -210,7 +216,7 @@ def _single(picture: VideoFrame, source: Source, span: Span, room: int) -> Array
 
 
 def _shape_of(picture: VideoFrame, source: Source, span: Span) -> Shape:
-    return shape_for(picture.width, picture.height, source.aspect, turn_of(picture, source.decoder), span.max_side)
+    return shape_for(picture.width, picture.height, source.aspect, source.turn(picture), span.max_side)
 
 
 def _allocate(frames: int, shape: Shape, picture: VideoFrame, span: Span, room: int, *, clip_frames: int) -> Array:

@@ -90,24 +90,45 @@ def _as_they_are(source: Source, span: Span, free_bytes: int | None, stop: Stop)
 
 def _at_rate(source: Source, span: Span, free_bytes: int | None, stop: Stop) -> Plan:
     """Frames a constant time apart: each shows the picture that is on the screen then, which may stand twice."""
-    timeline = source.timeline(0.0, stop=stop)
+    claimed = claimed_forecast(source, span)
+    asked = _seconds_needed(span, None if free_bytes is None else claimed.frames_that_fit(free_bytes))
+    timeline = source.timeline(span.start_seconds, seconds=asked, with_standing=True, stop=stop)
+    begin = span.start_seconds + START_TOLERANCE_SECONDS
+    if not timeline.times or timeline.times[0] > timeline.zero + begin / float(source.tick):
+        # Pictures without times are counted from the clip's first on, and a seek may miss the one on the screen.
+        source.reopen()
+        timeline = source.timeline(0.0, stop=stop)
     ticks = timeline.times or [round(number / (source.rate * source.tick)) for number in range(timeline.count)]
     if not ticks:
         raise _nothing(source, span)
     zero = timeline.zero if timeline.times else 0
-    step = timeline.last_step(source) if timeline.times else float(1 / (source.rate * source.tick))
-    length = float((ticks[-1] - zero + step) * source.tick) - span.start_seconds
+    length = asked
+    if timeline.end is None:
+        step = timeline.last_step(source) if timeline.times else float(1 / (source.rate * source.tick))
+        length = float((ticks[-1] - zero + step) * source.tick) - span.start_seconds
     if length <= 0:
         raise _nothing(source, span)
-    count = max(1, round(min(length, span.seconds or length) * span.fps))
+    count = max(1, round(min(length, asked or length) * span.fps))
     numbers = range(0, count, span.every_nth)[: span.max_frames or None]
     if free_bytes is not None:
-        require_fit(replace(claimed_forecast(source, span), frames=len(numbers)), span, free_bytes, clip_frames=count)
-    first = span.start_seconds + START_TOLERANCE_SECONDS
-    moments = (zero + (first + number / span.fps) / float(source.tick) for number in numbers)
+        rest = length if timeline.end is None else max(length, source.seconds - span.start_seconds)
+        full = max(count, round(min(rest, span.seconds or rest) * span.fps))
+        frames = len(range(0, full, span.every_nth)[: span.max_frames or None])
+        require_fit(replace(claimed, frames=frames), span, free_bytes, clip_frames=full)
+    moments = (zero + (begin + number / span.fps) / float(source.tick) for number in numbers)
     shown = [max(0, bisect_right(ticks, moment) - 1) for moment in moments]
     keys = tuple(ticks[index] for index in shown) if timeline.times else tuple(shown)
     return Plan(keys, bool(timeline.times), timeline.zero, span.fps / span.every_nth, span.start_seconds)
+
+
+def _seconds_needed(span: Span, most_fit: int | None) -> float:
+    """How much of a clip has to be known for frames at a constant rate; 0 for all of it.
+
+    One frame more than fits is enough to refuse.
+    """
+    counts = [span.max_frames or None, None if most_fit is None else most_fit + 1]
+    limits = [span.seconds, *(count * span.every_nth / span.fps for count in counts if count)]
+    return min((limit for limit in limits if limit), default=0.0)
 
 
 def _number_at(source: Source, seconds: float) -> int:

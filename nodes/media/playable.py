@@ -18,6 +18,7 @@ from .span import Span
 
 _SIDE_PIXELS = 512
 _MOST_SECONDS = 20.0
+_MOST_FRAMES = 1200
 _PATIENCE_SECONDS = 2.0
 _CRF = 26
 _EIGHT_BITS = ("yuv420p", "yuvj420p")
@@ -45,7 +46,8 @@ def write_copy(
 
     At least one picture, at most twenty seconds. Raises NotAClip, EmptySpan, NoEncoder, NoRoom, Stopped.
     """
-    part = measure(path, span, stop=stop)
+    begins = replace(span, max_frames=min(span.max_frames or _MOST_FRAMES, _MOST_FRAMES))
+    part = measure(path, begins, stop=stop)
     frames = max(1, min(part.frames, int(_MOST_SECONDS * part.fps)))
     side = min(span.max_side or _SIDE_PIXELS, _SIDE_PIXELS)
     part, pictures = iterate_pictures(path, replace(span, max_frames=frames, max_side=side), stop=stop)

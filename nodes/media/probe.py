@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .colour import has_alpha, shape_for, turn_of
+from .colour import has_alpha, shape_for
 from .deinterlace import deinterlacer
 from .encryption import encrypted_streams
 from .errors import NotAClip
@@ -59,7 +59,7 @@ def probe(path: Path) -> Clip:
     """Read a clip's facts. Raises NotAClip."""
     with Source(path, threads=ONE_THREAD) as source:
         picture = source.first_picture()
-        turn = turn_of(picture, source.decoder)
+        turn = source.turn(picture)
         shape = shape_for(picture.width, picture.height, source.aspect, turn)
         claimed = int(source.video.frames or 0)
         return Clip(

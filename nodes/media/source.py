@@ -27,8 +27,10 @@ from av.video.frame import PictureType
 
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
+from .colour import Turn, turn_of
 from .encryption import encrypted_streams
 from .errors import NotAClip
+from .exif import turn_of_animation
 from .hdr import Light, light_of
 from .kinds import title_of
 from .packets import is_closed, is_key, may_hold_fields, shown
@@ -55,6 +57,7 @@ _DEMUXERS = (
 )
 # Their pictures refer to others: what comes before the first key frame, or is shown before it, cannot be decoded.
 _GROUPED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
+_ANIMATIONS = frozenset(("apng", "webp_anim"))
 _STOP_EVERY_PACKETS = 64
 _UNTOLD = (0, 2)  # of transfer_characteristics in H.273: reserved, unspecified
 _JITTER_TICKS = 2  # containers that count milliseconds round each time
@@ -313,6 +316,12 @@ class Source:
         self.reopen()
         return list(islice(self.packets(), 1))
 
+    def turn(self, picture: VideoFrame) -> Turn:
+        """How a decoded picture is turned to be shown."""
+        if self.container.format.name in _ANIMATIONS:
+            return turn_of_animation(self.path)
+        return turn_of(picture, self.decoder)
+
     def decode(self, packet: Any) -> list[VideoFrame]:
         """The pictures that are ready after this packet; a damaged one gives none.
 
@@ -409,10 +418,20 @@ class Source:
         return NotAClip(f"No picture of {self.path.name} can be decoded: {why}. Use another file.")
 
     def timeline(
-        self, start_seconds: float, most: int | None = None, *, seconds: float = 0.0, stop: Stop = never_stop
+        self,
+        start_seconds: float,
+        most: int | None = None,
+        *,
+        seconds: float = 0.0,
+        with_standing: bool = False,
+        stop: Stop = never_stop,
     ) -> Timeline:
-        """Read packets, decoding none, until `most` pictures from the start, or those of so many seconds, are known."""
+        """Read packets, decoding none, until `most` pictures from the start, or those of so many seconds, are known.
+
+        with_standing: the picture that is already on the screen at the start is one of them.
+        """
         times: list[int] = []
+        standing: tuple[int, int] | None = None
         zero = None
         if start_seconds > 0 or seconds:
             zero = first_shown(self.shown(whole_groups(self.packets(), self.decoder)))
@@ -425,12 +444,15 @@ class Source:
         else:
             first = zero + self._ticks_at(start_seconds)
             last = zero + self._ticks_at(start_seconds + seconds) if seconds else None
-            packets = self.packets_from(first, zero, stop=stop)
+            packets = self.packets_from(first - with_standing, zero, stop=stop)
         count, complete = 0, True
         beyond: list[int] = []
         final: tuple[int, int] = (0, 0)
         for packet in self.shown(packets):
             if first is not None and packet.pts is not None and packet.pts < first:
+                if with_standing and zero is not None and packet.pts >= zero:
+                    shown_now = (packet.pts, packet.duration or 0)
+                    standing = shown_now if standing is None else max(standing, shown_now)
                 continue
             if last is not None and packet.pts is not None and packet.pts >= last:
                 beyond.append(packet.pts)
@@ -444,6 +466,10 @@ class Source:
             if most is not None and count >= most + REORDER_PACKETS:
                 complete = False
                 break
+        if standing is not None:
+            count += 1
+            times.append(standing[0])
+            final = max(final, standing)
         rising = sorted(set(times))
         usable = len(rising) == count and count > 0
         if zero is None:

@@ -1,6 +1,6 @@
 """Animated WebP where this PyAV's FFmpeg reads none (before PyAV 19): Pillow decodes it into a clip that is read.
 
-Every picture is kept to the byte, with its alpha and the time it stands, one at a time.
+Every picture is kept to the byte, upright, with its alpha and the time it stands, one at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from ..files import whole
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
+from .colour import Turn
 from .errors import NoRoom, NotAClip
+from .exif import turn_of_animation
 from .kinds import ANIMATED_WEBP, title_of
 from .source import LARGEST_PICTURE_PIXELS
 
@@ -38,7 +40,7 @@ def write_clip_of(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
         with whole(out) as part, Image.open(path, formats=["WEBP"]) as animation:
             if animation.width * animation.height > LARGEST_PICTURE_PIXELS:
                 raise NotAClip(f"{path.name} is {animation.width}x{animation.height}: too large to be read.")
-            _write(animation, part, stop)
+            _write(animation, turn_of_animation(path), part, stop)
     except (UnidentifiedImageError, Image.DecompressionBombError, EOFError, SyntaxError, ValueError) as error:
         raise NotAClip(f"{path.name} cannot be read: it is {ANIMATED_WEBP} that is damaged.") from error
     except (av.error.OSError, OSError) as error:
@@ -47,20 +49,20 @@ def write_clip_of(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
         raise NoRoom(f"{out.name} could not be written: {error.strerror}. Check space and permissions.") from error
 
 
-def _write(animation: Image.Image, part: Path, stop: Stop) -> None:
+def _write(animation: Image.Image, turn: Turn, part: Path, stop: Stop) -> None:
     count = int(getattr(animation, "n_frames", 1))
     kind, form = ("RGBA", "bgra") if animation.mode == "RGBA" else ("RGB", "bgr0")
     begins = 0
     with av.open(str(part.absolute()), "w", format="matroska") as container:
         stream: Any = container.add_stream("ffv1", rate=1000)
-        stream.width, stream.height = animation.size
+        stream.width, stream.height = animation.size[::-1] if turn.transpose else animation.size
         stream.pix_fmt, stream.time_base = form, _TICK
         stream.codec_context.thread_count = 1
         for number in range(count):
             if stop():
                 raise Stopped
             animation.seek(number)
-            pixels = np.asarray(animation.convert(kind))
+            pixels = np.ascontiguousarray(turn.apply(np.asarray(animation.convert(kind))))
             frame = av.VideoFrame.from_ndarray(pixels, format=kind.lower() if kind == "RGBA" else "rgb24")
             frame = frame.reformat(format=form)
             stands = round(animation.info.get("duration") or 0)

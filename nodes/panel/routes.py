@@ -173,7 +173,7 @@ class Panel:
             job = records.job(settings.account, job_id)
             if job is None:
                 return None
-            steps = records.steps(job.id)
+            steps = records.steps(job)
             addresses = job_facts.references(job)
             uploads = records.uploads_among(settings.account, addresses)
             return {
@@ -181,9 +181,7 @@ class Panel:
                 "trouble": job_facts.trouble(job),
                 "addresses": [address for address in addresses if address not in uploads],
                 "uploads": len(uploads),
-                "report": job_facts.report(
-                    job, records.deliveries(job.id), steps, _versions(), [settings.api_key or ""]
-                ),
+                "report": job_facts.report(job, records.deliveries(job), steps, _versions(), [settings.api_key or ""]),
             }
 
         found = await asyncio.to_thread(read)
@@ -288,7 +286,7 @@ class Panel:
         with writer(request, self._code):
             if await json_object(request):
                 raise Forbidden(400, "No field is taken here.")
-            closed = await asyncio.to_thread(self._settle, request, lambda runner, number: runner.close_job(number))
+            closed = await asyncio.to_thread(self._settle, request, lambda runner, job: runner.close_job(job))
         return _json({"job": job_facts.card(closed)})
 
     async def answer_job(self, request: web.Request) -> web.StreamResponse:
@@ -298,7 +296,7 @@ class Panel:
             if task_id is None:
                 raise Forbidden(400, "That is not a task id.")
             asked = task_id
-            job = await asyncio.to_thread(self._settle, request, lambda runner, number: runner.answer(number, asked))
+            job = await asyncio.to_thread(self._settle, request, lambda runner, job: runner.answer(job, asked))
         return _json({"job": job_facts.card(job)})
 
     async def star_job(self, request: web.Request) -> web.StreamResponse:
@@ -332,8 +330,8 @@ class Panel:
         service.journal()  # opening it also makes and upgrades it
         return service.records()
 
-    def _settle(self, request: web.Request, say: Callable[[Runner, int], Job]) -> Job:
-        return say(self._service().runner(), self._own_job(request).id)
+    def _settle(self, request: web.Request, say: Callable[[Runner, Job], Job]) -> Job:
+        return say(self._service().runner(), self._own_job(request))
 
     def _own_job(self, request: web.Request) -> Job:
         job_id = whole_number(request.match_info, "id", 1, _LARGEST_ID, None) or 0

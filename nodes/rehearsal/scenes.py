@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..media.colour import Turn, turn_of
+from ..media.colour import Turn
 from ..media.probe import probe
 from ..media.source import Source
 from .contract import lines_of
@@ -174,7 +174,7 @@ def _source_pictures(scene: Scene) -> Iterator[Picture]:
                     frame += 1
                 if frame == scene.frames:
                     return
-                shown = _fitted(scene, picture, turn_of(picture, source.decoder))
+                shown = _fitted(scene, picture, source.turn(picture))
             if shown is None:
                 raise ValueError("the source video has no picture")
             yield shown

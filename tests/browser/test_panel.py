@@ -327,6 +327,6 @@ def put_on_hold(folders: Folders, environ: Mapping[str, str], lost: str, unsent:
             sent = journal.begin_post(job, 99, [])
             assert isinstance(sent, Job)
             job = sent
-        journal.claim(job.id, "us", ["us"])
+        journal.claim(job, "us", ["us"])
         assert journal.park(job, "us", Parking.UNCERTAIN, ReplyLost("No answer came")) is not None
     service.close()

@@ -108,7 +108,7 @@ def test_a_bill_that_never_comes_is_not_taken_for_none(site: Site) -> None:
     sent = send(site, site.intended("first"), 30)
     assert isinstance(sent, Job)
     running = site.journal.accepted(sent, Accepted("vid_1"))
-    site.journal.claim(running.id, "us", [])
+    site.journal.claim(running, "us", [])
     site.journal.park(running, "us", Parking.REFUSED, StillRunning("no"))
     assert not goes(site, site.intended("second"), 30)
     site.journal.completed(running, Task("vid_1", "completed"))
@@ -132,7 +132,7 @@ def test_a_job_of_unknown_price_that_is_uncertain_keeps_others_back_until_it_is_
     site: Site,
 ) -> None:
     lost = site.intended("lost")
-    site.journal.claim(lost.id, "us", ["us"])
+    site.journal.claim(lost, "us", ["us"])
     send(site, lost, 60)
     site.journal.park(lost, "us", Parking.UNCERTAIN, ReplyLost("no answer"))
     after = site.intended("after")

@@ -68,7 +68,7 @@ def test_a_finished_job_asked_of_another_machine_is_downloaded_again_and_not_pai
     assert len(gateway.record.posts) == 1
     # One look for a fresh address, one download.
     assert gateway.record.count() - before <= 2
-    assert {delivery.machine for delivery in machines[0].journal.deliveries(result.job.id)} == {machine()}
+    assert {delivery.machine for delivery in machines[0].journal.deliveries(result.job)} == {machine()}
 
 
 def test_on_a_shared_folder_another_machine_asks_nobody(uri: str, gateway: RehearsalGateway, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_the_clip_holds_workflow_prompt_and_receipt_and_the_journal_knows_the_fi
 ) -> None:
     with harness.bench(user, gateway.base_url) as bench:
         result = bench.make(order(take=4)).result()
-        (delivery,) = bench.journal.deliveries(result.job.id)
+        (delivery,) = bench.journal.deliveries(result.job)
     texts = behind(result)
     assert (texts["workflow"], texts["prompt"]) == (WORKFLOW, '{"1": {}}')
     receipt = json.loads(texts["apimall"])

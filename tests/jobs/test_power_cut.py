@@ -84,7 +84,7 @@ def test_a_log_cut_anywhere_shows_a_state_that_was_once_true(
             journal = Journal(restored(tmp_path / f"{frame}-{extra}", database, cut) / "journal.sqlite3")
             assert journal.set_aside is None
             row = Records(journal.place).job(harness.ACCOUNT, 1)
-            steps = [] if row is None else [step for _, step, _ in Records(journal.place).steps(1)]
+            steps = [] if row is None else [step for _, step, _ in Records(journal.place).steps(row)]
             home = row is not None and row.delivered_at is not None
             assert len(steps) == order.index(row.state if row else None) + home, (
                 "rows and history were written together"

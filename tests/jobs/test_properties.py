@@ -137,9 +137,9 @@ class MoneyRules(RuleBasedStateMachine):
             task = next((task for task in self._book(account).tasks if task.key == job.idempotency_key), None)
             try:
                 if settle == "close":
-                    self.world.run(comfyui, lambda job=job: comfyui.service.runner().close_job(job.id))  # type: ignore[misc]
+                    self.world.run(comfyui, lambda job=job: comfyui.service.runner().close_job(job))  # type: ignore[misc]
                 elif task is not None:
-                    answer = lambda job=job, task=task: comfyui.service.runner().answer(job.id, task.task_id)  # noqa: E731
+                    answer = lambda job=job, task=task: comfyui.service.runner().answer(job, task.task_id)  # noqa: E731
                     self.world.run(comfyui, answer)
             except APIMallError as refused:
                 assert str(refused)

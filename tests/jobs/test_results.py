@@ -46,7 +46,7 @@ def test_two_results_folders_on_one_journal_do_not_take_each_others_clips_away(
         for bench, path in ((one, first.path), (other, second.path), (one, first.path)):
             again = bench.make(harness.text_order()).result()
             assert (again.path, again.downloaded) == (path, False)
-        assert len({delivery.folder for delivery in one.journal.deliveries(1)}) == 2
+        assert len({delivery.folder for delivery in one.journal.deliveries(one.journal.get(1))}) == 2
         assert one.journal.get(1).state is State.COMPLETED
     assert gateway.record.count() == requests
     assert len(gateway.record.posts) == 1
@@ -64,12 +64,12 @@ def test_a_clip_that_was_renamed_before_anybody_could_write_so_is_served_from_di
 
     with harness.bench(user, gateway.base_url, harness.Wiring(observe=observe)) as bench:
         harness.ended(bench.runner.submit(harness.text_order()))
-        assert bench.journal.deliveries(1) == []
+        assert bench.journal.deliveries(bench.journal.get(1)) == []
     requests = gateway.record.count()
     with harness.bench(user, gateway.base_url) as later:
         result = later.make(harness.text_order()).result()
         assert not result.downloaded
-        [delivery] = later.journal.deliveries(1)
+        [delivery] = later.journal.deliveries(result.job)
         assert delivery.file == result.path.name
     assert gateway.record.count() == requests
 

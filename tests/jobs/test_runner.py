@@ -486,17 +486,17 @@ def test_a_watcher_whose_journal_is_locked_for_a_moment_writes_nothing_and_goes_
     with harness.bench(user, gateway.base_url) as watcher:
         theirs = watcher.runner.submit(harness.text_order())
         harness.eventually(lambda: theirs.status().phase is Phase.ELSEWHERE, "watched")
-        sound, refused = watcher.journal.get, threading.Event()
+        sound, refused = watcher.journal.current, threading.Event()
 
         def locked(*asked: object) -> Job:
             refused.set()
             raise JournalError("database is locked")
 
-        monkeypatch.setattr(watcher.journal, "get", locked)
+        monkeypatch.setattr(watcher.journal, "current", locked)
         assert refused.wait(harness.PATIENCE_SECONDS)
         before = bench.journal.get(1)
         assert (before.holder, before.parked, before.problem) == (bench.holders.own, None, None)
-        monkeypatch.setattr(watcher.journal, "get", sound)
+        monkeypatch.setattr(watcher.journal, "current", sound)
         gateway.faults.clear()
         assert harness.ended(theirs).result().path.is_file()
 
@@ -529,7 +529,7 @@ def test_the_same_order_between_a_refusal_and_its_new_attempt_is_one_work(
 def test_what_dead_processes_wanted_to_send_is_not_unfinished_for_ever(gateway: RehearsalGateway, user: Path) -> None:
     with harness.bench(user, gateway.base_url) as bench:
         job = bench.journal.intend(harness.text_order().intent(harness.ACCOUNT))
-        bench.journal.claim(job.id, "a process that died", set())
+        bench.journal.claim(job, "a process that died", set())
         assert Records(bench.journal.place).unfinished(harness.ACCOUNT) == 1
         bench.runner.resume()
         assert Records(bench.journal.place).unfinished(harness.ACCOUNT) == 0
@@ -645,7 +645,7 @@ def test_a_task_that_its_owner_found_answers_a_job_that_got_no_answer(
 ) -> None:
     job = unanswered(bench, gateway)
     task = gateway.record.tasks[0]
-    answered = bench.runner.answer(job.id, task.task_id)
+    answered = bench.runner.answer(job, task.task_id)
     assert (answered.task_id, answered.credits_used) == (task.task_id, task.credits_used)
     harness.eventually(lambda: bench.journal.get(job.id).delivered_at, "home")
     posts = len(gateway.record.posts)
@@ -664,7 +664,7 @@ def test_what_was_collected_by_its_id_is_the_clip_of_the_job_that_got_no_answer(
     assert collected is not None
     harness.ended(collected).result()
     if how == "answered":
-        bench.runner.answer(1, task_id)
+        bench.runner.answer(bench.journal.get(1), task_id)
     assert bench.make(harness.text_order()).result().task_id == task_id
     assert [job.task_id for job in harness.jobs_of(bench.journal)] == [task_id]
     assert harness.books_agree(bench.journal.place, gateway)
@@ -674,9 +674,9 @@ def test_a_task_that_does_not_fit_answers_nothing(bench: harness.Bench, gateway:
     job = unanswered(bench, gateway)
     other = bench.make(harness.text_order(take=1)).result()
     with pytest.raises(InputError, match="another job's already"):
-        bench.runner.answer(job.id, other.task_id)
+        bench.runner.answer(job, other.task_id)
     with pytest.raises(TaskUnknown):
-        bench.runner.answer(job.id, "vid_nobody")
+        bench.runner.answer(job, "vid_nobody")
     for fields, why in (
         ('{"model":"another-model"}', "of the model another-model"),
         ('{"type":"video-to-video"}', "is video-to-video"),
@@ -684,7 +684,7 @@ def test_a_task_that_does_not_fit_answers_nothing(bench: harness.Bench, gateway:
     ):
         gateway.script("poll", f"fields:{fields}")
         with pytest.raises(InputError, match=why):
-            bench.runner.answer(job.id, gateway.record.tasks[0].task_id)
+            bench.runner.answer(job, gateway.record.tasks[0].task_id)
     assert bench.journal.get(job.id).state is State.SENT
 
 
@@ -692,7 +692,7 @@ def test_a_closed_job_is_followed_by_nobody_and_another_take_pays_again(
     bench: harness.Bench, gateway: RehearsalGateway
 ) -> None:
     job = unanswered(bench, gateway)
-    closed = bench.runner.close_job(job.id)
+    closed = bench.runner.close_job(job)
     assert (closed.state, closed.charge, closed.unfinished) == (State.CLOSED, Charge.UNCERTAIN, False)
     posts = len(gateway.record.posts)
     told = failure(bench.runner.submit(harness.text_order()))
@@ -707,7 +707,7 @@ def test_the_clip_of_a_closed_job_is_served_when_it_lies_on_this_disk_all_the_sa
 ) -> None:
     gateway.always("poll", "403")
     failure(bench.runner.submit(harness.text_order()))
-    closed = bench.runner.close_job(1)
+    closed = bench.runner.close_job(bench.journal.get(1))
     clip = bench.runner._results._target(closed)
     clip.parent.mkdir(exist_ok=True)
     clip.write_bytes(harness.tiny_clip())
@@ -724,8 +724,8 @@ def test_a_job_that_somebody_follows_is_not_closed_and_not_answered(
     ticket = bench.runner.submit(harness.text_order())
     harness.eventually(lambda: ticket.status().accepted, "accepted")
     settles: list[Callable[[], object]] = [
-        lambda: bench.runner.close_job(1),
-        lambda: bench.runner.answer(1, "vid_1"),
+        lambda: bench.runner.close_job(bench.journal.get(1)),
+        lambda: bench.runner.answer(bench.journal.get(1), "vid_1"),
     ]
     for settle in settles:
         with pytest.raises(InputError, match="not on hold"):

@@ -18,7 +18,7 @@ GONE = ResultGone("The link has run out")
 
 def sent(journal: Journal, take: int = 0) -> Job:
     job = journal.intend(text_order(take=take).intent("a"))
-    assert journal.claim(job.id, "me", {"me"}) is not None
+    assert journal.claim(job, "me", {"me"}) is not None
     posted = journal.begin_post(job, 100, {"me"})
     assert isinstance(posted, Job)
     return posted

@@ -99,7 +99,7 @@ def test_slots_and_limits_are_one_for_all_names_of_an_account(journal: Journal) 
     journal.same_account("new", "old")
     # A process that was started with the old key goes on to use it.
     late = journal.intend(text_order(take=1).intent("old"))
-    journal.claim(1, "another", ["another"])
+    journal.claim(journal.get(1), "another", ["another"])
     held = journal.begin_post(late, 1, ["another"])
     assert held == Held(Hindrance.SLOT)
     held = journal.begin_post(late, 99, [], Allowance(30.0, 0.0, 1e12))

@@ -95,7 +95,7 @@ def test_delivered_rows_become_completed_ones_with_a_delivery(path: Path, user: 
     job = only(path, delivered(user / "results"))
     assert (job.state, job.charge, job.file, job.delivered_at) == (State.COMPLETED, Charge.CHARGED, CLIP, 1101.0)
     assert not job.unfinished
-    [delivery] = Records(path).deliveries(job.id)
+    [delivery] = Records(path).deliveries(job)
     assert (delivery.folder, delivery.file, delivery.size_bytes) == ("", CLIP, len(harness.tiny_clip()))
 
 
@@ -145,8 +145,8 @@ def test_an_error_of_a_former_name_is_told_as_what_it_is_called_today(
 
 
 def test_history_and_uploads_come_along(path: Path) -> None:
-    only(path, row(harness.text_order(), "running", "running", task_id="vid_1"))
-    assert [step for _, step, _ in Records(path).steps(1)] == ["intended"]
+    job = only(path, row(harness.text_order(), "running", "running", task_id="vid_1"))
+    assert [step for _, step, _ in Records(path).steps(job)] == ["intended"]
 
 
 def test_a_damaged_old_journal_gives_out_its_jobs_and_their_deliveries(

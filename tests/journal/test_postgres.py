@@ -167,7 +167,7 @@ from tests.support.harness import text_order
 journal = Journal(Address(sys.argv[1]))
 holders = journal.presence(None)
 job = journal.intend(text_order().intent("a"))
-journal.claim(job.id, holders.own, holders.alive())
+journal.claim(job, holders.own, holders.alive())
 print(holders.own, flush=True)
 sys.stdin.read()
 """
@@ -189,7 +189,7 @@ def test_machines_see_each_other_and_a_job_names_the_one_that_has_it(
     (journal, first), (_, second) = machines
     assert first.alive() == second.alive() == {first.own, second.own}
     job = journal.intend(text_order().intent("a"))
-    claimed = journal.claim(job.id, first.own, first.alive())
+    claimed = journal.claim(job, first.own, first.alive())
     assert claimed is not None
     assert claimed.machine == machine()
     second.close()
@@ -208,13 +208,13 @@ def test_a_machine_that_is_killed_loses_its_job_and_who_waits_for_it_is_told(
     assert process.stdout is not None
     theirs = process.stdout.readline().strip()
     assert theirs in ours.alive()
-    assert journal.claim(1, ours.own, ours.alive()) is None
+    assert journal.claim(journal.get(1), ours.own, ours.alive()) is None
     eventually(lambda: 1 in heard, "their claim is heard of")
     heard.clear()
     process.kill()
     process.communicate()
     eventually(lambda: None in heard, "their death is told")
-    taken = journal.claim(1, ours.own, ours.alive())
+    taken = journal.claim(journal.get(1), ours.own, ours.alive())
     assert taken is not None
     assert taken.holder == ours.own
 
@@ -244,8 +244,8 @@ def test_what_another_machine_writes_is_heard_at_once(machines: list[tuple[Journ
 def test_whoever_lost_its_job_to_another_machine_sends_nothing(machines: list[tuple[Journal, Presence]]) -> None:
     (journal, first), (other, second) = machines
     job = journal.intend(text_order().intent("a"))
-    journal.claim(job.id, first.own, first.alive())
-    assert other.claim(job.id, second.own, {second.own}) is not None, "the first was taken for dead"
+    journal.claim(job, first.own, first.alive())
+    assert other.claim(job, second.own, {second.own}) is not None, "the first was taken for dead"
     assert journal.begin_post(job, 9, first.alive(), holder=first.own) is None
     assert journal.get(job.id).posts == 0
     assert isinstance(other.begin_post(job, 9, second.alive(), holder=second.own), Job)
@@ -323,10 +323,10 @@ def test_the_jobs_of_a_file_are_taken_along_once_and_come_back_whole(
     assert set(found) == {done.idempotency_key, waiting.idempotency_key, theirs.idempotency_key}
     assert found[waiting.idempotency_key].body == waiting.body
     assert found[waiting.idempotency_key].holder is None
-    assert shared.deliveries(found[done.idempotency_key].id) == own.deliveries(done.id)
+    assert shared.deliveries(found[done.idempotency_key]) == own.deliveries(done)
     assert shared.uploaded("a", "digest", 0.0) == "https://cdn/1"
-    steps = Records(shared.place).steps(found[done.idempotency_key].id)
-    assert steps == Records(own.place).steps(done.id)
+    steps = Records(shared.place).steps(found[done.idempotency_key])
+    assert steps == Records(own.place).steps(done)
     assert [own.intend(text_order(take=take).intent("a")).id for take in (0, 1)] == [done.id, waiting.id], "kept"
     back = Journal(tmp_path / "back.sqlite3")
     assert back.take_along(shared) == 3

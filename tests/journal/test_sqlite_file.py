@@ -159,7 +159,7 @@ from tests.support.harness import text_order
 journal = Journal(Path(sys.argv[1]))
 sys.stdin.readline()
 won = [take for take in range(60) if (job := journal.intend(text_order(take=take).intent("a")))
-       and journal.claim(job.id, sys.argv[2], {"one", "two"})]
+       and journal.claim(job, sys.argv[2], {"one", "two"})]
 print(*won)
 """
 

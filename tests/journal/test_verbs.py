@@ -96,26 +96,26 @@ def test_bytes_are_forgotten_only_while_they_were_never_sent(journal: Journal) -
 
 def test_a_living_holder_keeps_its_job_and_a_dead_one_loses_it(journal: Journal) -> None:
     job = journal.intend(text_order().intent("a"))
-    assert journal.claim(job.id, "one", {"one", "two"}) is not None
-    assert journal.claim(job.id, "two", {"one", "two"}) is None
-    taken = journal.claim(job.id, "two", {"two"})
+    assert journal.claim(job, "one", {"one", "two"}) is not None
+    assert journal.claim(job, "two", {"one", "two"}) is None
+    taken = journal.claim(job, "two", {"two"})
     assert taken is not None
     assert taken.holder == "two"
 
 
 def test_release_gives_up_only_what_is_ours(journal: Journal) -> None:
     job = journal.intend(text_order().intent("a"))
-    journal.claim(job.id, "one", {"one"})
-    journal.release(job.id, "two")
+    journal.claim(job, "one", {"one"})
+    journal.release(job, "two")
     assert journal.get(job.id).holder == "one"
-    journal.release(job.id, "one")
+    journal.release(job, "one")
     assert journal.get(job.id).holder is None
 
 
 def test_slots_go_to_the_oldest_first_and_are_counted_when_the_post_begins(journal: Journal) -> None:
     jobs = [journal.intend(text_order(take=take).intent("a")) for take in range(4)]
     for job in jobs:
-        journal.claim(job.id, "me", {"me"})
+        journal.claim(job, "me", {"me"})
     free = [journal.slots(job, 2, {"me"}).free for job in jobs]
     assert free == [True, True, False, False]
     assert isinstance(journal.begin_post(jobs[0], 2, {"me"}), Job)
@@ -128,7 +128,7 @@ def test_slots_go_to_the_oldest_first_and_are_counted_when_the_post_begins(journ
 def test_the_dead_and_the_other_account_take_no_slot(journal: Journal) -> None:
     sent(journal)
     ours = journal.intend(text_order(take=1).intent("a"))
-    journal.claim(ours.id, "two", {"two"})
+    journal.claim(ours, "two", {"two"})
     assert journal.slots(ours, 1, {"two"}).free
     assert not journal.slots(ours, 1, {"two", "me"}).free
 
@@ -149,7 +149,7 @@ def test_how_long_jobs_take_is_learned_from_the_gateways_own_times(place: Place)
 
 def test_the_history_of_a_job_is_kept_step_by_step(journal: Journal) -> None:
     job = finished(journal)
-    assert [step for _, step, _ in Records(journal.place).steps(job.id)] == [
+    assert [step for _, step, _ in Records(journal.place).steps(job)] == [
         "intended",
         "post 1",
         "accepted",
@@ -214,7 +214,7 @@ def test_a_clip_may_lie_in_two_folders_and_each_is_remembered(journal: Journal) 
     job = finished(journal)
     elsewhere = replace(DELIVERY, folder="e" * 32, mtime_ns=9)
     again = journal.delivered(job, elsewhere, "https://cdn/2.mp4")
-    assert set(journal.deliveries(job.id)) == {DELIVERY, elsewhere}
+    assert set(journal.deliveries(job)) == {DELIVERY, elsewhere}
     assert again.delivered_at == job.delivered_at
     assert not again.unfinished
 
@@ -226,7 +226,7 @@ def test_a_problem_is_told_with_its_time_and_passes_when_the_job_goes_on(place: 
     assert job.problem is not None
     assert (job.parked, job.holder) == (Parking.UNREACHED, None)
     assert (job.problem.kind, job.problem.request_id, job.problem.at) == ("ReplyLost", "req_7", 1000.0)
-    claimed = journal.claim(job.id, "me", {"me"})
+    claimed = journal.claim(job, "me", {"me"})
     assert claimed is not None
     assert claimed.parked is None
     assert claimed.request_id is None, "only the create's own answer names its request"
@@ -241,7 +241,7 @@ def test_nobody_parks_a_job_that_somebody_else_has(journal: Journal) -> None:
 
 def test_what_was_withdrawn_before_it_was_sent_is_not_unfinished(journal: Journal) -> None:
     job = journal.intend(text_order().intent("a"))
-    journal.claim(job.id, "me", {"me"})
+    journal.claim(job, "me", {"me"})
     records = Records(journal.place)
     assert records.unfinished("a") == 1
     journal.park(job, "me", Parking.WITHDRAWN)
@@ -265,7 +265,7 @@ def test_the_rows_property_and_the_journals_own_count_agree_on_what_is_unfinishe
 def test_only_what_is_settled_and_old_is_forgotten(place: Place) -> None:
     now = 1_800_000_000.0
     journal = Journal(place, clock=lambda: now)
-    finished(journal, 0)
+    done = finished(journal, 0)
     journal.rejected(sent(journal, 1), PromptBlocked("no"))
     failed = journal.accepted(sent(journal, 2), Accepted("vid_2", credits_used=30.0))
     journal.failed(failed, Task("vid_2", "failed", credits_refunded=10.0), TaskFailed("no"))
@@ -276,8 +276,8 @@ def test_only_what_is_settled_and_old_is_forgotten(place: Place) -> None:
     assert journal.forget_before("another", now) == 0
     assert journal.forget_before("a", now) == 2
     assert sorted(job.take for job in jobs_of(journal, "a")) == [2, 3, 4, 5]
-    assert Records(place).steps(1) == []
-    assert journal.deliveries(1) == []
+    assert Records(place).steps(done) == []
+    assert journal.deliveries(done) == []
 
 
 def test_a_job_that_a_clock_not_yet_set_has_dated_is_neither_forgotten_nor_left_alone(place: Place) -> None:
@@ -295,10 +295,10 @@ def test_an_old_job_is_followed_unasked_until_its_user_was_told_once(place: Plac
     now = 1_800_000_000.0
     journal = Journal(place, clock=lambda: now)
     job = journal.accepted(sent(journal), Accepted("vid_1"))
-    journal.release(job.id, "me")
+    journal.release(job, "me")
     now += 400 * 86_400.0
     assert [each.id for each in journal.resumable("a", now - 1.0)] == [job.id]
-    journal.claim(job.id, "me", {"me"})
+    journal.claim(job, "me", {"me"})
     journal.park(job, "me", Parking.REFUSED, PromptBlocked("no"))
     assert journal.resumable("a", now - 1.0) == []
 

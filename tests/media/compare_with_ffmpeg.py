@@ -48,6 +48,8 @@ _STEP_SHARE = 0.3
 _SOUND_SECONDS = 0.1
 _HD_LINES = 720
 _MATRICES = {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020", "bt2020c": "bt2020"}
+_TRANSPARENT = ("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "pal8", "ya8", "ya16")
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _MATRICES |= {"fcc": "fcc", "smpte240m": "smpte240m"}
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -73,6 +75,7 @@ class Told:
     height: int
     matrix: str | None
     transparent: bool
+    decoder: str | None  # that is asked for by name
     sound: bool
 
     @property
@@ -165,6 +168,8 @@ def _told(path: Path) -> Told | None:
         wide, high = high, wide
     form = stream.get("pix_fmt", "")
     rgb = form.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "pal8", "gray", "mono"))
+    tags = {name.lower(): value for name, value in stream.get("tags", {}).items()}
+    decoder = _ALPHA_DECODERS.get(stream.get("codec_name")) if tags.get("alpha_mode") == "1" else None
     lines = stream["height"]
     matrix = _MATRICES.get(stream.get("color_space", ""), "bt709" if lines >= _HD_LINES else "bt601")
     return Told(
@@ -173,7 +178,8 @@ def _told(path: Path) -> Told | None:
         width=math.floor(wide + Fraction(1, 2)),
         height=math.floor(high + Fraction(1, 2)),
         matrix=None if rgb else matrix,
-        transparent=form.startswith(("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "pal8", "ya8", "ya16")),
+        transparent=bool(decoder) or form.startswith(_TRANSPARENT),
+        decoder=decoder,
         sound=any(s["codec_type"] == "audio" for s in streams),
     )
 
@@ -215,9 +221,10 @@ class _Pictures:
         size = f"{told.width}:{told.height}:flags=bicubic+accurate_rnd+full_chroma_int{matrix}"
         chain = f"bwdif=send_frame:auto:interlaced,scale={size},format={form}"
         each = ("-map", "0:V:0", "-vsync", "passthrough", "-frames:v", str(told.most))
+        by = ("-c:v", told.decoder) if told.decoder else ()
         self._process = subprocess.Popen(
             [
-                *("ffmpeg", "-nostdin", "-v", "quiet", "-threads", "2", "-i", str(path)),
+                *("ffmpeg", "-nostdin", "-v", "quiet", "-threads", "2", *by, "-i", str(path)),
                 *(*each, "-vf", chain, "-f", "rawvideo", "pipe:1"),
                 *(*each, "-enc_time_base", "-1", "-c:v", "rawvideo", "-f", "framecrc", str(scratch / "times")),
             ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nodes.media.colour import Turn, turn_of
+from nodes.media.colour import Turn
 from nodes.media.decode import decode_audio, decode_frames, decode_last_frame
 from nodes.media.errors import NotAClip
 from nodes.media.probe import probe, verify
@@ -105,4 +105,4 @@ def test_turned_pictures_with_a_profile_are_shown_upright(
     path = packets.write_pictures(tmp_path / "turned.mov", "PNG", [packets.picture("PNG", profile=True)])
     clips.with_display_matrix(path, *matrix)
     with Source(path) as source:
-        assert turn_of(source.first_picture(), source.decoder) == turn
+        assert source.turn(source.first_picture()) == turn

@@ -467,7 +467,7 @@ def test_a_key_that_is_none_is_refused_without_repeating_it(site: Site) -> None:
 def parked(site: Site, why: Parking = Parking.UNCERTAIN) -> Job:
     """A job that was sent, got no answer, and is followed by nobody."""
     job = site.sent()
-    site.journal.claim(job.id, "us", ["us"])
+    site.journal.claim(job, "us", ["us"])
     held = site.journal.park(job, "us", why, ReplyLost("No answer came"))
     assert held is not None
     return held
