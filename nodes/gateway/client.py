@@ -41,6 +41,7 @@ from .errors import (
 _LARGEST_REPLY_BYTES = 4_000_000
 _CHUNK_BYTES = 65_536
 
+# 444, 460 and 499 are words of proxies: who asked has gone. What the gateway did meanwhile they do not say.
 _BY_STATUS: dict[int, type[APIMallError]] = {
     401: KeyRefused,
     402: CreditsMissing,
@@ -50,7 +51,10 @@ _BY_STATUS: dict[int, type[APIMallError]] = {
     409: KeyConflict,
     425: Throttled,
     429: Throttled,
+    444: GatewayBroken,
     451: PromptBlocked,
+    460: GatewayBroken,
+    499: GatewayBroken,
     503: ProviderBusy,
 }
 # `success: false` under HTTP 200: the code is all there is to go by.

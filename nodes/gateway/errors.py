@@ -15,7 +15,7 @@
     |   +-- Throttled           429, 425: not now
     +-- Unclear             the request left, no usable answer came back   uncertain
     |   +-- ReplyLost           timeout or reset after sending
-    |   +-- GatewayBroken       5xx, 408
+    |   +-- GatewayBroken       5xx, 408 and the like
     |   |   +-- ProviderBusy        503
     |   +-- Unreadable          not JSON, wrong shape, a redirect
     |   +-- KeyConflict         409
@@ -251,7 +251,7 @@ class ReplyLost(Unclear):
 
 
 class GatewayBroken(Unclear):
-    """5xx or 408: the gateway failed while it had the request."""
+    """5xx, or 408, 444, 460, 499: the gateway, or a proxy before it, failed while it had the request."""
 
 
 class ProviderBusy(GatewayBroken):

@@ -60,6 +60,12 @@ class PromptBudget:
                 )
             self._reserved[key] = price
 
+    def bill(self, key: str, credits: float) -> None:
+        """What the job with this key cost, whatever was reserved for it."""
+        with self._lock:
+            if key in self._reserved:
+                self._reserved[key] = credits
+
     def give_back(self, key: str) -> None:
         """The job is not sent, or was not taken."""
         with self._lock:

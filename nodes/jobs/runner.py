@@ -36,7 +36,6 @@ from ..gateway.models import usual_seconds
 from ..gateway.retry import Call, Pause, may_repeat
 from ..journal.errors import JournalAway, JournalError
 from ..journal.presence import Presence
-from ..journal.reads import ESTIMATE_RUNS, price_of
 from ..journal.rows import Allowance, Held, Hindrance, Intent, Job, Parking, State
 from ..journal.verbs import Journal
 from ..stopping import Stopped
@@ -607,9 +606,7 @@ class Runner:
                     raise failures.paid_meanwhile(standing)
             allowance = self._allowance()
             if work.prompt_budget is not None:
-                work.prompt_budget.reserve(
-                    job.idempotency_key, price_of(self._journal.runs(self.account, job.kind, ESTIMATE_RUNS))
-                )
+                work.prompt_budget.reserve(job.idempotency_key, self._journal.price(self.account, job.kind))
         self._observe(Event.ALLOWED, job)
         self._commit(work)
         sent = self._journal.begin_post(
@@ -662,6 +659,7 @@ class Runner:
         work.job = failures.as_accepted(sent, reply)
         self._observe(Event.ANSWERED, sent)
         work.job = self._journal.accepted(sent, reply)
+        work.tell_budget()
         # Media are large, and what they were needed for is done.
         work.order = work.reply = None
         self._observe(Event.ACCEPTED, work.job)
@@ -778,6 +776,7 @@ class Runner:
     def _completed(self, work: Work, job: Job, task: Task) -> None:
         self._observe(Event.FINISHED, job)
         work.job = self._journal.completed(job, task)
+        work.tell_budget()
         self._observe(Event.COMPLETED, work.job)
         work.urls = task.video_urls
         if work.urls:
@@ -793,6 +792,7 @@ class Runner:
     def _task_failed(self, work: Work, job: Job, task: Task) -> None:
         failure = failures.task_failed(job, task)
         work.job = self._journal.failed(job, task, failure)
+        work.tell_budget()
         self._observe(Event.FAILED, work.job)
         if not work.job.refunded_in_full:
             self._plan_refund(work.job, _REFUND_PAUSES_SECONDS)

@@ -102,6 +102,12 @@ class Work:
         self.done = threading.Event()
         self.lock = threading.Lock()
 
+    def tell_budget(self) -> None:
+        """Its bill, once it is known, counts in place of the price that was expected."""
+        if self.prompt_budget is not None and self.job.credits_used is not None:
+            cost = max(0.0, self.job.credits_used - (self.job.credits_refunded or 0.0))
+            self.prompt_budget.bill(self.job.idempotency_key, cost)
+
     def show(self, phase: Phase, text: str | None = None, fraction: float | None = None) -> None:
         """Change what waiters see."""
         self.phase = phase

@@ -134,11 +134,24 @@ _ATTEMPTS = Statement(
 )
 _RUNS = Statement(
     lambda say: (
-        sa.select(jobs.c.credits_used, (jobs.c.ended_at - jobs.c.accepted_at).label("seconds"))
+        sa.select((jobs.c.ended_at - jobs.c.accepted_at).label("seconds"))
         .where(
             OURS,
             *(jobs.c[name] == Given(name) for name in ("model", "type", "duration", "resolution")),
             sa.text("state IN ('completed', 'expired')"),
+        )
+        .order_by(jobs.c.id.desc())
+        .limit(Given("most"))
+    )
+)
+_BILLS = Statement(
+    lambda say: (
+        sa.select(jobs.c.credits_used)
+        .where(
+            OURS,
+            *(jobs.c[name] == Given(name) for name in ("model", "type", "duration", "resolution")),
+            jobs.c.credits_used.is_not(None),
+            sa.text("state IN ('running', 'completed', 'expired', 'closed')"),
         )
         .order_by(jobs.c.id.desc())
         .limit(Given("most"))
@@ -185,7 +198,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The middle of the newest finished jobs of a kind: `runs` of them; None where none of them says."""
+    """The middle of the newest bills of a kind, and of how long its newest finished jobs took: `runs` of them."""
 
     runs: int
     credits: float | None
@@ -289,7 +302,7 @@ class Records:
         """What the newest finished jobs of a kind took in credits and seconds."""
         found = runs(self._select, account, kind, ESTIMATE_RUNS)
         seconds = [run.seconds for run in found if run.seconds is not None]
-        return Estimate(len(found), price_of(found), statistics.median(seconds) if seconds else None)
+        return Estimate(len(found), price(self._select, account, kind), statistics.median(seconds) if seconds else None)
 
     def chunks(self, account: str) -> Iterator[tuple[Job, ...]]:
         """All jobs of the account in order of age, newest first, a chunk at a time; one read each."""
@@ -332,22 +345,17 @@ def latest(found: Sequence[Job]) -> Job | None:
 
 
 def runs(select: Select, account: str, kind: Kind, most: int) -> list[Run]:
-    """What the newest finished jobs of a kind cost and took, newest first."""
+    """What the newest finished jobs of a kind took, newest first."""
     return [
-        Run(row["credits_used"], row["seconds"] if (row["seconds"] or 0.0) > 0 else None)
+        Run(row["seconds"] if (row["seconds"] or 0.0) > 0 else None)
         for row in select(_RUNS, account=account, most=most, **asdict(kind))
     ]
 
 
 def price(select: Select, account: str, kind: Kind) -> float | None:
-    """What a job of this kind costs, learned from the newest finished ones; None when none of them says."""
-    return price_of(runs(select, account, kind, ESTIMATE_RUNS))
-
-
-def price_of(found: Sequence[Run]) -> float | None:
-    """The middle of what they cost; None when none of them says."""
-    credits = [run.credits for run in found if run.credits is not None]
-    return statistics.median(credits) if credits else None
+    """What a job of this kind costs: the middle of its newest bills, also of jobs that still run; None without any."""
+    bills = select(_BILLS, account=account, most=ESTIMATE_RUNS, **asdict(kind))
+    return statistics.median(row["credits_used"] for row in bills) if bills else None
 
 
 def deliveries(select: Select, job: Job) -> list[Delivery]:

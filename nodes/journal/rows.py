@@ -235,9 +235,8 @@ COLUMNS = frozenset(
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished job cost and took, from the gateway's yes to its end; None where that is not known."""
+    """What a finished job took, from the gateway's yes to its end; None where that is not known."""
 
-    credits: float | None
     seconds: float | None
 
 
@@ -270,6 +269,8 @@ class Hindrance(str, Enum):
     """A job whose price nobody knows is on its way: its bill is waited for."""
     LIMIT = "limit"
     """It would pass the day's limit."""
+    DAY = "day"
+    """The day that was asked about is over: another one's limit counts."""
 
 
 @dataclass(frozen=True)

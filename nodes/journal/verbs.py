@@ -38,6 +38,7 @@ from .reads import (
     job_of,
     latest,
     one,
+    price,
     runs,
     through,
 )
@@ -76,6 +77,8 @@ _WRITTEN_AGAIN = "written again: the journal was replaced"
 _ROWS_OWN = ("id", "account", "identity", "attempt", "idempotency_key", "starred_at")
 _THIS = jobs.c.id == Given("job_id")
 _NEWEST = jobs.c.id.desc()
+_TIMES = ("created_at", "sent_at", "accepted_at", "ended_at", "delivered_at")
+"""A job is as old as what happened to it last: what was written down may wait for weeks until it is sent."""
 
 
 def _held_by_none(say: Saying) -> sa.ColumnElement[bool]:
@@ -108,7 +111,11 @@ _RESUMABLE = Statement(
                 " OR state = 'sent' AND parked = 'uncertain' AND problem_kind = 'KeyConflict')"
             ),
             UNFINISHED,
-            sa.or_(jobs.c.created_at >= Given("since"), jobs.c.created_at < FIRST_DAY, jobs.c.parked.is_(None)),
+            sa.or_(
+                *(jobs.c[name] >= Given("since") for name in _TIMES),
+                jobs.c.created_at < FIRST_DAY,
+                jobs.c.parked.is_(None),
+            ),
         )
         .order_by(jobs.c.id)
     )
@@ -167,7 +174,7 @@ _SETTLED_IDS = Statement(
         .where(
             OURS,
             jobs.c.created_at >= FIRST_DAY,
-            jobs.c.created_at < Given("moment"),
+            *(sa.or_(jobs.c[name].is_(None), jobs.c[name] < Given("moment")) for name in _TIMES),
             sa.or_(
                 sa.text("state IN ('expired', 'rejected', 'closed')"),
                 sa.text("state = 'completed' AND delivered_at IS NOT NULL"),
@@ -310,7 +317,7 @@ class Journal:
             return self._change(self._now(job).id, collected_at=self._clock())
 
     def resumable(self, account: str, since: float) -> list[Job]:
-        """Jobs that the gateway has and that were never brought home, begun after `since`, oldest first.
+        """Jobs that the gateway has and that were never brought home, alive after `since`, oldest first.
 
         Also older ones that nobody was told of yet, and those of a clock that was not set: their age is not known.
         Also those whose create it knows already (a 409): the same create asks for their task, and buys nothing.
@@ -336,8 +343,12 @@ class Journal:
         return deliveries(self._store.select, job)
 
     def runs(self, account: str, kind: Kind, most: int = 20) -> list[Run]:
-        """What the newest finished jobs of a kind cost and took, newest first."""
+        """What the newest finished jobs of a kind took, newest first."""
         return runs(self._store.select, account, kind, most)
+
+    def price(self, account: str, kind: Kind) -> float | None:
+        """What a job of a kind costs by the newest bills, None as long as there is none."""
+        return price(self._store.select, account, kind)
 
     def standing(self, intent: Intent) -> Job | None:
         """The attempt that stands for what is asked for, None when another one is to be made."""
@@ -467,7 +478,7 @@ class Journal:
         self._store.require_sound(if_doubtful=True)
         with self._store.transaction():
             self._store.require_lasting()
-            now = self._now(job)
+            now, moment = self._now(job), self._clock()
             if holder is not None and now.holder != holder:
                 return None
             if now.state is State.INTENDED:
@@ -475,12 +486,15 @@ class Journal:
                 accounts.gather_within(self._store, now.account)
                 if not self.slots(now, limit, alive).free:
                     return Held(Hindrance.SLOT)
+                if allowance is not None and not allowance.since <= moment < allowance.until:
+                    # Whoever waits for this very transaction may wait over midnight.
+                    return Held(Hindrance.DAY)
                 held = None if allowance is None else hindrance(self._store.select, now, allowance)
                 if held is not None:
                     return held
             told: dict[str, Any] = {"posts": now.posts + 1}
             if now.sent_at is None:
-                told |= {"sent_at": self._clock(), "sent_uptime": uptime, "sent_boot": boot}
+                told |= {"sent_at": moment, "sent_uptime": uptime, "sent_boot": boot}
             return self._move(now, State.SENT, step=f"post {now.posts + 1}", **told)
 
     def not_sent(self, job: Job) -> Job:
@@ -614,8 +628,8 @@ class Journal:
             return self._change(now.id, step="parked", detail=detail, holder=None, parked=why, **told)
 
     def forget_before(self, account: str, moment: float, most: int = 500) -> int:
-        """Drop up to `most` jobs written down before `moment` that are settled; gives how many. Queued again they would
-        be paid again. What is unfinished, uncertain or not refunded stays, and what a clock that was not set has dated.
+        """Drop up to `most` jobs that were settled before `moment`; gives how many. Queued again they would be paid
+        again. What is unfinished, uncertain or not refunded stays, and what a clock that was not set has dated.
         """
         asked = {"account": account, "moment": moment, "most": most}
         if not self._store.select(_SETTLED_IDS, **asked):

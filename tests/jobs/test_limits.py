@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import Charge, ReplyLost, SetupError, StillRunning, TaskFailed
 from nodes.jobs.limits import DailyLimit, PromptBudget, over_limit
@@ -101,7 +103,27 @@ def test_a_kind_that_was_never_paid_is_let_through_one_at_a_time_until_its_bill_
     held = send(site, second, 30)
     assert isinstance(held, Held)
     assert held.by is Hindrance.LIMIT
-    assert "price is not known" in str(over_limit(held, allowance(site, 30)))
+    assert "it would cost about 30" in str(over_limit(held, allowance(site, 30)))
+
+
+def test_a_bill_tells_the_price_of_its_kind_as_soon_as_it_is_there(site: Site) -> None:
+    sent = send(site, site.intended("first"), 40)
+    assert isinstance(sent, Job)
+    site.journal.accepted(sent, Accepted("vid_1", credits_used=30.0))
+    assert not goes(site, site.intended("second"), 40), "30 and 30 are more than 40"
+    assert goes(site, site.intended("second"), 60)
+
+
+def test_who_waits_over_midnight_is_held_against_the_day_on_which_it_is_sent(site: Site) -> None:
+    site.delivered("to learn the price")
+    waiting = [site.intended(f"late {number}") for number in range(4)]
+    yesterday = allowance(site, 60)
+    site.clock.now = yesterday.until + 2
+    for job in waiting:
+        held = site.journal.begin_post(job, 99, [], yesterday)
+        assert isinstance(held, Held)
+        assert held.by is Hindrance.DAY
+    assert [goes(site, job, 60) for job in waiting] == [True, True, False, False]
 
 
 def test_a_bill_that_never_comes_is_not_taken_for_none(site: Site) -> None:
@@ -210,3 +232,33 @@ def test_what_was_not_taken_leaves_its_part_of_a_prompts_limit_to_others(tmp_pat
         harness.ended(bench.runner.submit(harness.text_order("refused"), prompt_budget=budget))
         harness.ended(bench.runner.submit(harness.text_order("welcome"), prompt_budget=budget)).result()
         assert len(gateway.record.tasks) == 2
+
+
+def test_a_bill_counts_in_a_prompts_limit_in_place_of_the_price_that_was_expected(tmp_path: Path) -> None:
+    with (
+        harness.rehearsal(tmp_path / "gateway") as gateway,
+        harness.bench(tmp_path / "user", gateway.base_url) as bench,
+    ):
+        budget = PromptBudget(100.0)
+        budget.reserve("of a price that rose", 30.0)
+        bench.make(harness.text_order("its price is known from now on")).result()
+        budget.bill("of a price that rose", 90.0)
+        refused = harness.ended(bench.runner.submit(harness.text_order("next"), prompt_budget=budget)).work.error
+        assert refused is not None
+        assert "this prompt has spent 90" in str(refused)
+        assert len(gateway.record.tasks) == 1
+
+
+def test_a_job_tells_its_prompts_limit_what_it_was_charged(tmp_path: Path) -> None:
+    with (
+        harness.rehearsal(tmp_path / "gateway") as gateway,
+        harness.bench(tmp_path / "user", gateway.base_url) as bench,
+    ):
+        cheap = bench.make(harness.text_order("cheap")).result().job
+        budget = PromptBudget(100.0)
+        bench.journal.refunded(cheap, Task(cheap.task_id or "", "completed", credits_used=5.0))
+        bench.make(harness.text_order("dear")).result()
+        first = bench.runner.submit(harness.text_order("first"), prompt_budget=budget)
+        assert harness.ended(first).result().job.credits_used == 30
+        with pytest.raises(SetupError, match="spent 30"):
+            budget.reserve("another", 71.0)

@@ -323,3 +323,16 @@ def test_many_threads_share_one_journal(journal: Journal) -> None:
         thread.join()
     assert len(ids) == 150
     assert len(set(ids)) == 25
+
+
+def test_a_job_is_as_old_as_what_happened_to_it_last_not_as_its_row(place: Place) -> None:
+    now = 1_800_000_000.0
+    journal = Journal(place, clock=lambda: now)
+    takes = [journal.intend(text_order(take=take).intent("a")).take for take in range(2)]
+    now += 20 * 86_400.0
+    finished(journal, takes[0])
+    broken = journal.completed(journal.accepted(sent(journal, takes[1]), Accepted("vid_2")), COMPLETED)
+    journal.park(broken, "me", Parking.NOT_HOME, GONE)
+    two_weeks_ago = now - 14 * 86_400.0
+    assert journal.forget_before("a", two_weeks_ago) == 0
+    assert [job.id for job in journal.resumable("a", two_weeks_ago)] == [broken.id]
