@@ -164,9 +164,11 @@ class Runner:
         with _journal_errors(), self._lock:
             intent = self._intent(order)
             self._write_in_hand(lambda job: job.identity in (intent.identity, *intent.earlier))
-            if self._journal.standing(intent) is None:
+            job = self._journal.standing(intent)
+            if job is None:
                 self._require_no_equal(order)
-            return self._pick_up(self._journal.intend(intent), order, over_limit, prompt_budget)
+                job = self._journal.intend(intent)
+            return self._pick_up(job, order, over_limit, prompt_budget)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest job that nobody was handed."""
@@ -199,7 +201,7 @@ class Runner:
             resumable = self._journal.resumable(self.account, since)
             waiting = [job for job in resumable if job.idempotency_key not in self._works]
             for job in waiting:
-                self._begin(Work(job, None, self._learned(job)))
+                self._begin(Work(job, None))
         return len(waiting)
 
     # What its owner says of a job that nobody can settle
@@ -233,7 +235,7 @@ class Runner:
                 reply = Accepted(task_id, credits_used=task.credits_used)
                 job = self._journal.accepted(self._parked(job), reply)
                 if job.idempotency_key not in self._works:
-                    self._begin(Work(job, None, self._learned(job)))
+                    self._begin(Work(job, None))
         self._observe(Event.ACCEPTED, job)
         return job
 
@@ -304,7 +306,7 @@ class Runner:
     def _join(self, job: Job, order: Order | None, prompt_budget: PromptBudget | None) -> Ticket:
         work = self._works.get(job.idempotency_key)
         if work is None:
-            work = Work(job, order, self._learned(job))
+            work = Work(job, order)
             self._observe(Event.BEGUN, job)
             self._begin(work)
         elif work.scheduled is not None and not work.tickets:
@@ -325,7 +327,7 @@ class Runner:
 
     def _served(self, kept: Result) -> Ticket:
         self._note_collected(kept.job)
-        work = Work(kept.job, None, None)
+        work = Work(kept.job, None)
         work.result = kept
         work.show(Phase.DONE, "already paid: served from disk")
         work.done.set()
@@ -402,11 +404,10 @@ class Runner:
     def _claim(self, work: Work, step: Step) -> Job | None:
         """The row, if it is or becomes ours; who lives is asked only where somebody else has it.
 
-        Between polls of a running job it is not read again where we would have been told of a change.
+        It is not read again where we would have been told of a change, before a step that is `safe`.
         """
         own = self._holders.own
-        known = work.job.holder == own and work.job.state is State.RUNNING and step is _POLL
-        if known and self._holders.tells and not work.is_changed:
+        if work.job.holder == own and step.safe and self._holders.tells and not work.is_changed:
             return work.job
         work.is_changed = False
         now = work.job = self._journal.current(work.job)
@@ -415,6 +416,8 @@ class Runner:
             self._scheduler.put(Scheduled(self._look_through, self._clocks.monotonic()))
         if now.holder == own:
             return now
+        if now.holder is None:
+            return self._journal.claim(now, own)
         if work.phase is Phase.ELSEWHERE and now.holder in self._holders.alive_lately():
             return None
         alive = self._holders.alive()
@@ -537,7 +540,7 @@ class Runner:
             newest = self._journal.intend(self._intent(order))
             if newest.idempotency_key in self._works:
                 # There cannot be two works for one row: what comes of that one is looked at when it is done.
-                self._plan(work, _BEGIN, self._holders.watched_seconds)
+                self._plan(work, _BEGIN, _SLOT_SECONDS)
             else:
                 self._replace(work, order, lambda: job)
 
@@ -625,7 +628,7 @@ class Runner:
             return
         if isinstance(sent, Held):
             self._scheduler.give_back(Share.CREATE)
-            work.committed = False
+            work.committed, work.is_changed = False, True
             if allowance is not None and sent.by is Hindrance.LIMIT:
                 raise over_limit(sent, allowance)
             if sent.by is Hindrance.PRICE:
@@ -656,9 +659,12 @@ class Runner:
             reply.request_id,
             reply.provider_request_id,
         )
-        work.job = failures.as_accepted(sent, reply)
         self._observe(Event.ANSWERED, sent)
-        work.job = self._journal.accepted(sent, reply)
+        try:
+            work.job = self._journal.accepted(sent, reply)
+        except JournalError:
+            work.job = failures.as_accepted(sent, reply)
+            raise
         work.tell_budget()
         # Media are large, and what they were needed for is done.
         work.order = work.reply = None
@@ -775,7 +781,8 @@ class Runner:
 
     def _completed(self, work: Work, job: Job, task: Task) -> None:
         self._observe(Event.FINISHED, job)
-        work.job = self._journal.completed(job, task)
+        if not self._journal.knows_completed(job, task):
+            work.job = self._journal.completed(job, task)
         work.tell_budget()
         self._observe(Event.COMPLETED, work.job)
         work.urls = task.video_urls
@@ -849,7 +856,7 @@ class Runner:
         except (NotWritable, NoAllowedAddress) as obstacle:
             self._set_back(work, job, failures.not_downloaded(job, str(obstacle)))
         else:
-            delivered = self._journal.delivered(job, download.delivery, download.url)
+            delivered = self._journal.delivered(job, download.delivery, download.url, collected=bool(work.tickets))
             self._observe(Event.DELIVERED, delivered)
             result = Result(
                 self._results.path_of(download.delivery),
@@ -903,7 +910,7 @@ class Runner:
         with self._lock:
             self._fail(work, failure)
             if age <= RESUME_SECONDS and not self._closed:
-                later = Work(job, None, work.learned)
+                later = Work(job, None)
                 later.setbacks = work.setbacks + 1
                 self._works[job.idempotency_key] = later
                 seconds = min(_WATCHED_PAUSE_SECONDS * 2.0 ** min(work.setbacks, 10), _LONGEST_PAUSE_SECONDS)
@@ -1004,9 +1011,11 @@ class Runner:
         return max(by_wall, self._clocks.uptime() - job.sent_uptime)
 
     def _anchor(self, work: Work, job: Job) -> None:
-        """Measure the job's age without the wall clock from here on: that one may jump."""
+        """Measure the job's age without the wall clock from here on: that one may jump. And learn what to expect."""
         age = self._clocks.wall() - (job.accepted_at or self._clocks.wall())
         work.accepted_at = self._clocks.monotonic() - min(max(age, 0.0), RESUME_SECONDS)
+        if job.state is not State.COMPLETED:
+            work.learned = self._learned(job)
 
     def _seconds(self, pause: Pause) -> float:
         return pause.with_jitter(self._clocks.chance())
@@ -1027,13 +1036,17 @@ def _misfit(job: Job, task: Task) -> str | None:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do for a job in one of `states`. `rank`: who goes first; `share`: of the request it sends."""
+    """One thing to do for a job in one of `states`. `rank`: who goes first; `share`: of the request it sends.
+
+    `safe`: nothing is lost when somebody else has the job by then: whatever it pays or writes looks at the row again.
+    """
 
     run: Callable[[Runner, Work, Job], None]
     states: tuple[State, ...]
     lane: Lane
     rank: int
     share: Share | None = None
+    safe: bool = False
 
 
 def _first_of(order: Order | None) -> Step:
@@ -1047,10 +1060,10 @@ _ENDED = (State.EXPIRED, State.FAILED, State.REJECTED, State.CLOSED)
 _BEGIN = Step(Runner._dispatch, tuple(State), Lane.CALL, 1)
 _LOOK = Step(Runner._look, (State.INTENDED,), Lane.TRANSFER, 1)
 _UPLOAD = Step(Runner._upload, (State.INTENDED,), Lane.TRANSFER, 1)
-_SLOT = Step(Runner._wait_for_slot, (State.INTENDED,), Lane.CALL, 1)
-_POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, Share.CREATE)
-_POLL = Step(Runner._poll, (State.RUNNING, State.COMPLETED), Lane.CALL, 1, Share.POLL)
+_SLOT = Step(Runner._wait_for_slot, (State.INTENDED,), Lane.CALL, 1, safe=True)
+_POST = Step(Runner._post, (State.INTENDED, State.SENT), Lane.CALL, 0, Share.CREATE, safe=True)
+_POLL = Step(Runner._poll, (State.RUNNING, State.COMPLETED), Lane.CALL, 1, Share.POLL, safe=True)
 _REFUND = Step(Runner._ask_refund, (State.FAILED,), Lane.CALL, 1, Share.POLL)
-_DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0)
+_DOWNLOAD = Step(Runner._download, (State.COMPLETED,), Lane.TRANSFER, 0, safe=True)
 _TRY = Step(Runner._try_download, (State.RUNNING,), Lane.TRANSFER, 1)
 _KNOWN = (TASK_COMPLETED, TASK_FAILED, "pending", "processing", "unknown")

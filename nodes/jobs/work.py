@@ -72,11 +72,11 @@ class Work:
     Written by the thread that takes its step; `lock`, held for a moment, guards `tickets` and `committed`.
     """
 
-    def __init__(self, job: Job, order: Order | None, learned: Learned | None) -> None:
+    def __init__(self, job: Job, order: Order | None) -> None:
         self.job = job
         self.order = order
         self.prompt_budget: PromptBudget | None = None
-        self.learned = learned
+        self.learned: Learned | None = None
         self.tickets: set[Ticket] = set()
         self.scheduled: Scheduled | None = None
         self.phase = Phase.STARTING

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from .reads import OURS, UNFINISHED, through
+from .reads import OTHER_NAMES, OURS, UNFINISHED, through
 from .statements import Given, Select, Statement
 from .store import Store
 from .tables import accounts, jobs, strangers, uploads
@@ -30,13 +30,7 @@ def _of_this(column: sa.Column[str]) -> sa.ScalarSelect[str]:
 
 _KNOWN = Statement(lambda say: sa.select(accounts.c.account).where(_THIS, accounts.c.base_url == Given("base_url")))
 _KNOW = Statement(lambda say: say.put(accounts, "account", keep=("same_as", "seen_at")))
-_MEMBERS = Statement(
-    lambda say: (
-        sa.select(accounts.c.account)
-        .where(accounts.c.account != Given("account"), accounts.c.same_as == _of_this(accounts.c.same_as))
-        .order_by(accounts.c.account)
-    )
-)
+_MEMBERS = Statement(lambda say: OTHER_NAMES.order_by(accounts.c.account))
 _OTHERS = Statement(
     lambda say: sa.select(accounts.c.account).where(
         accounts.c.account != Given("account"),

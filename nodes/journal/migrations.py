@@ -333,6 +333,22 @@ POSTGRES = (
             OR OLD.delivered_at IS DISTINCT FROM NEW.delivered_at
         ) EXECUTE FUNCTION tell_of_job()
     """,
+    # Whoever made a change knows of it. Who waits for another's job can do nothing about one that was sent, is being
+    # downloaded, or was taken in hand; whoever loses a job is told.
+    """
+    CREATE OR REPLACE FUNCTION tell_of_job() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN
+            PERFORM pg_notify('apimall_jobs', NEW.id || ' ' || COALESCE(current_setting('apimall.writer', true), ''))\\;
+            RETURN NULL\\;
+        END $$;
+    DROP TRIGGER tell_of_job ON jobs;
+    CREATE TRIGGER tell_of_job AFTER UPDATE OF state, holder, delivered_at ON jobs
+        FOR EACH ROW WHEN (
+            OLD.state IS DISTINCT FROM NEW.state AND NEW.state NOT IN ('sent', 'completed')
+            OR OLD.holder IS NOT NULL AND OLD.holder IS DISTINCT FROM NEW.holder
+            OR OLD.delivered_at IS DISTINCT FROM NEW.delivered_at
+        ) EXECUTE FUNCTION tell_of_job()
+    """,
 )
 """The same for PostgreSQL, whose history begins where SQLite's stood; the table `versions` counts those applied."""
 

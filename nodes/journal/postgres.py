@@ -12,8 +12,9 @@ import os
 import socket
 import threading
 import time
+import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,8 @@ _MANNERS = "; ".join(
         "SET tcp_keepalives_count TO 3",
     )
 )
+WRITER = "apimall.writer"
+"""The setting by which a change tells whose it is."""
 _BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({_SPACE}, {_WRITING})"
 _USUAL: dict[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
@@ -117,6 +120,7 @@ class Session:
     """One connection for all threads that use it, made anew when it is lost. Raises JournalAway while there is none."""
 
     def __init__(self, address: Address) -> None:
+        self.name = uuid.uuid4().hex
         self.lock = threading.RLock()
         self.busy_since: float | None = None
         self._address = address
@@ -240,7 +244,7 @@ class Session:
                 **self._address.parameters(), autocommit=True, row_factory=driver.rows.dict_row
             )
             with self._soon():
-                self._connection.execute(_MANNERS)
+                self._connection.execute(f"{_MANNERS}; SET {WRITER} TO '{self.name}'")
         except (driver.Error, JournalAway) as problem:
             self._refusal = str(problem) if isinstance(problem, JournalAway) else _reason(problem)
             self._refused_at = time.monotonic()
@@ -294,14 +298,17 @@ class Database:
         """Change something, inside `transaction`."""
         self.session.run(*statement.told(Tongue.POSTGRES, values))
 
-    def change(self, change: Statement, note: Statement | None, again: Statement, **values: object) -> list[Row]:
-        """Make a change, which gives its row itself, and write `note` beside it: in one go. Inside `transaction`."""
+    def change(self, change: Statement, notes: Collection[Statement], again: Statement, **values: object) -> list[Row]:
+        """Make a change, which gives its row itself, and write `notes` beside it: in one go. Inside `transaction`."""
         text, given = change.told(Tongue.POSTGRES, values)
-        if note is None:
+        if not notes:
             return self.session.run(text, given)
-        noted, more = note.told(Tongue.POSTGRES, values)
-        together = f"WITH changed AS ({text}), noted AS ({noted}) SELECT * FROM changed"
-        return self.session.run(together, {**given, **more})
+        parts = [f"changed AS ({text})"]
+        for number, note in enumerate(notes):
+            noted, more = note.told(Tongue.POSTGRES, values)
+            parts.append(f"noted_{number} AS ({noted})")
+            given = {**given, **more}
+        return self.session.run(f"WITH {', '.join(parts)} SELECT * FROM changed", given)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

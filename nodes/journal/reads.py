@@ -23,8 +23,8 @@ from .rows import DELIVERY_COLUMNS, PAGE_JOBS, PROBLEM_COLUMNS, Delivery, Job, K
 from .sqlite_file import Reader
 from .statements import Given, Row, Select, Statement
 from .store import Place
+from .tables import accounts, jobs, steps, uploads
 from .tables import deliveries as deliveries_table
-from .tables import jobs, steps, uploads
 
 ESTIMATE_RUNS = 6
 _BEFORE_ALL = (1 << 63) - 1
@@ -41,6 +41,15 @@ REFUND_DUE = sa.text(
     "(state = 'failed' AND (credits_refunded IS NULL OR credits_used IS NULL OR credits_refunded < credits_used))"
 )
 OURS = jobs.c.account == Given("account")
+_THIS_ACCOUNT = accounts.alias("this_account")
+OTHER_NAMES = sa.select(accounts.c.account).where(
+    accounts.c.account != Given("account"),
+    accounts.c.same_as
+    == sa.select(_THIS_ACCOUNT.c.same_as).where(_THIS_ACCOUNT.c.account == Given("account")).scalar_subquery(),
+)
+"""What else the account that is asked about is called, by its owner's word."""
+OURS_BY_ANY_NAME = jobs.c.account.in_(sa.select(Given("account", type_=sa.Text)).union_all(OTHER_NAMES))
+"""Another process that uses another name of the account may have gathered its jobs there."""
 
 
 def through(index: str, *columns: Any) -> sa.Select[Any]:
@@ -127,7 +136,7 @@ _UNCERTAIN_TIMES = Statement(
 _ATTEMPTS = Statement(
     lambda say: (
         sa.select(jobs)
-        .where(OURS, jobs.c.identity.in_(say.each("identities")))
+        .where(OURS_BY_ANY_NAME, jobs.c.identity.in_(say.each("identities")))
         # The sign keeps SQLite from walking the account from its newest job back.
         .order_by(sa.text("+id DESC"))
     )
@@ -166,7 +175,9 @@ _DELIVERIES = Statement(
     )
 )
 BY_TASK = Statement(
-    lambda say: sa.select(jobs).where(OURS, jobs.c.task_id == Given("task_id")).order_by(jobs.c.id.desc()).limit(1)
+    lambda say: (
+        sa.select(jobs).where(OURS_BY_ANY_NAME, jobs.c.task_id == Given("task_id")).order_by(jobs.c.id.desc()).limit(1)
+    )
 )
 
 
@@ -331,7 +342,7 @@ def _of_file(path: Path) -> Select:
 
 
 def attempts(select: Select, account: str, identities: Sequence[str]) -> list[Job]:
-    """All attempts at a job, under whichever of its names, newest first."""
+    """All attempts at a job, under whichever of its names and the account's, newest first."""
     return [job_of(row) for row in select(_ATTEMPTS, account=account, identities=identities)]
 
 

@@ -36,7 +36,8 @@ _LOOK_SECONDS = 4.0
 _LATER = (1.05, 1.2)
 """Times longer, by chance, until another one looks in the place of one that says nothing any more."""
 _AGAIN_SECONDS = 1.0
-_WATCHED_SECONDS = 30.0
+_WATCHED_SECONDS = 300.0
+"""The database tells of changes, and a connection that was lost of all that may have been: nobody needs to look."""
 
 _LISTEN = Statement(lambda say: sa.text(f"LISTEN {CHANNEL}"))
 _IS_HELD = sa.text(
@@ -99,6 +100,7 @@ class SharedHolders:
         alive = frozenset((self.own, *(row["holder"] for row in self._database.select(_ALIVE))))
         with self._seen_lock:
             self._seen |= alive
+            self._believed_until = time.monotonic() + 2 * _LOOK_SECONDS
         return alive
 
     def alive_lately(self) -> frozenset[str]:
@@ -154,9 +156,11 @@ class SharedHolders:
             for note in connection.notifies(timeout=max(0.0, self._look_at - time.monotonic())):
                 if note.payload.startswith(_SAW):
                     self._saw(note, connection.info.backend_pid)
-                else:
+                    continue
+                number, _, writer = note.payload.partition(" ")
+                if writer != self._database.session.name:
                     with suppress(ValueError):
-                        self._tell(int(note.payload))
+                        self._tell(int(number))
 
     def _saw(self, note: psycopg.Notify, own_pid: int) -> None:
         """Another one looked: if that is what we know, too, we need not. Else we do when it is our turn."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -57,11 +57,10 @@ class Database:
         with self._ready():
             self._connection.execute(*statement.told(Tongue.SQLITE, values))
 
-    def change(self, change: Statement, note: Statement | None, again: Statement, **values: object) -> list[Row]:
-        """Make a change, write `note` beside it, and give the row that `again` asks for; inside `transaction`."""
-        self.execute(change, **values)
-        if note is not None:
-            self.execute(note, **values)
+    def change(self, change: Statement, notes: Collection[Statement], again: Statement, **values: object) -> list[Row]:
+        """Make a change, write `notes` beside it, and give the row that `again` asks for; inside `transaction`."""
+        for each in (change, *notes):
+            self.execute(each, **values)
         return self.select(again, **values)
 
     @contextmanager

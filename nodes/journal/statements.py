@@ -46,12 +46,12 @@ class Saying:
             return sa.select(sa.null()).where(sa.false())
         return [sa.bindparam(f"{name}_{number}") for number in range(self.counts[name])]
 
-    def put(self, table: sa.Table, *key: str, keep: Collection[str] | None = None) -> sa.Insert:
+    def put(self, table: sa.Table, *key: str, keep: Collection[str] | None = None, given: str = "new") -> sa.Insert:
         """A row with all the values of the table, in place of the one with the same key. `keep`: of that one's, those
-        that stay; None for the whole old row.
+        that stay; None for the whole old row. `given`: what the names of the values begin with.
         """
         columns = [column for column in table.columns if column.name != "rowid"]
-        values = {column.name: sa.bindparam(f"new_{column.name}", type_=column.type) for column in columns}
+        values = {column.name: sa.bindparam(f"{given}_{column.name}", type_=column.type) for column in columns}
         changed = [column.name for column in columns if keep is not None and column.name not in {*key, *keep}]
         if self.tongue is Tongue.SQLITE:
             lite = sqlite.insert(table).values(values)

@@ -5,6 +5,7 @@ Mutual exclusion is `transaction`; presence, the other one, is in `presence`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -29,8 +30,8 @@ class Store(Protocol):
     def execute(self, statement: Statement, **values: object) -> None:
         """Change something, inside `transaction`."""
 
-    def change(self, change: Statement, note: Statement | None, again: Statement, **values: object) -> list[Row]:
-        """Make a change, write `note` beside it, and give the row that `again` asks for; inside `transaction`."""
+    def change(self, change: Statement, notes: Collection[Statement], again: Statement, **values: object) -> list[Row]:
+        """Make a change, write `notes` beside it, and give the row that `again` asks for; inside `transaction`."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and nobody else who shares the journal in between."""

@@ -11,9 +11,10 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -167,7 +168,7 @@ _SLOTS = Statement(
         .order_by(jobs.c.id)
     )
 )
-_DELIVER = Statement(lambda say: say.put(deliveries_table, "job_id", "folder", keep=()))
+_DELIVER = Statement(lambda say: say.put(deliveries_table, "job_id", "folder", keep=(), given="delivery"))
 _SETTLED_IDS = Statement(
     lambda say: (
         sa.select(jobs.c.id)
@@ -225,7 +226,12 @@ def _changing(names: tuple[str, ...]) -> Statement:
 @functools.cache
 def _inserting(names: tuple[str, ...]) -> Statement:
     values = {name: Given(f"new_{name}", type_=jobs.c[name].type) for name in names}
-    return Statement(lambda say: sa.insert(jobs).values(values))
+
+    def say(saying: Saying) -> sa.ClauseElement:
+        insertion = sa.insert(jobs).values(values)
+        return insertion.returning(*jobs.c) if saying.tongue is Tongue.POSTGRES else insertion
+
+    return Statement(say)
 
 
 class Journal:
@@ -305,7 +311,7 @@ class Journal:
 
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
-        return self._newest(BY_TASK, account, task_id=task_id)
+        return self._one(BY_TASK, account=account, task_id=task_id)
 
     def newest_uncollected(self, account: str) -> Job | None:
         """The newest job with a task id that nobody was handed: one that is not at home yet, else one that is."""
@@ -352,8 +358,7 @@ class Journal:
 
     def standing(self, intent: Intent) -> Job | None:
         """The attempt that stands for what is asked for, None when another one is to be made."""
-        before = latest(self._attempts(intent))
-        return None if before is None or before.may_be_attempted_anew else before
+        return _standing(self._attempts(intent))
 
     # Accounts
 
@@ -382,12 +387,11 @@ class Journal:
 
     def intend(self, intent: Intent) -> Job:
         """The row for what is asked for, made if need be; an attempt that owes nothing is followed by a new one."""
-        if (known := self.standing(intent)) is not None:
-            return known
         with self._store.transaction():
-            if (known := self.standing(intent)) is not None:
+            found = self._attempts(intent)
+            if (known := _standing(found)) is not None:
                 return known
-            before = max((job.attempt for job in self._attempts(intent)), default=0)
+            before = max((job.attempt for job in found), default=0)
             columns = asdict(intent)
             del columns["earlier"]
             return self._insert(**columns, attempt=before + 1, state=State.INTENDED)
@@ -417,13 +421,16 @@ class Journal:
                 self._store.execute(_DROP_STEPS, job_id=now.id)
                 self._store.execute(_DROP_ADOPTED, job_id=now.id)
 
-    def claim(self, job: Job, holder: str, alive: Collection[str]) -> Job | None:
-        """The row, now held by `holder`, who goes on with it; None while another living holder has it."""
+    def claim(self, job: Job, holder: str, alive: Collection[str] | None = None) -> Job | None:
+        """The row, now held by `holder`, who goes on with it; None while another living holder has it.
+
+        `alive`: those that live; None: whoever has it is taken for alive.
+        """
         with self._store.transaction():
             now = self._now(job)
             if now.holder == holder:
                 return now
-            if now.holder in alive:
+            if now.holder is not None and (alive is None or now.holder in alive):
                 return None
             return self._change(now.id, holder=holder, parked=None, machine=machine_of(holder))
 
@@ -539,36 +546,33 @@ class Journal:
             )
 
     def completed(self, job: Job, task: Task) -> Job:
-        """The gateway finished the job; nothing is written where that was known."""
-
-        def told(now: Job) -> dict[str, Any]:
-            ended_at = now.ended_at or self._clock()
-            if now.accepted_at and task.run_seconds:
-                # We may have looked hours later: what later jobs are expected to take is learned from this.
-                ended_at = now.accepted_at + task.run_seconds
-            return {"ended_at": ended_at, **_credits(now, task)}
-
-        if job.state is State.COMPLETED and all(getattr(job, name) == value for name, value in told(job).items()):
-            return self.current(job)
+        """The gateway finished the job."""
         with self._store.transaction():
             now = self._now(job)
-            return self._move(now, State.COMPLETED, step="completed", **told(now))
+            return self._move(now, State.COMPLETED, step="completed", **self._completed(now, task))
 
-    def delivered(self, job: Job, delivery: Delivery, video_url: str) -> Job:
-        """The file is on disk, whole, in the folder that `delivery` names."""
+    def delivered(self, job: Job, delivery: Delivery, video_url: str, *, collected: bool = False) -> Job:
+        """The file is on disk, whole, in the folder that `delivery` names. `collected`: it goes to somebody at once."""
         with self._store.transaction():
             now = self._now(job)
-            self._store.execute(_DELIVER, new_job_id=now.id, new_delivered_at=self._clock(), **_new(asdict(delivery)))
+            told = {"job_id": now.id, "delivered_at": self._clock(), **asdict(delivery)}
             return self._change(
                 now.id,
                 step="delivered",
+                beside={_DELIVER: {f"delivery_{name}": value for name, value in told.items()}},
                 state=State.COMPLETED if now.state is State.RUNNING else now.state,
                 holder=None,
                 parked=None,
                 video_url=video_url,
                 file=now.file or delivery.file,
                 delivered_at=now.delivered_at or self._clock(),
+                collected_at=now.collected_at or (self._clock() if collected else None),
             )
+
+    def knows_completed(self, job: Job, task: Task) -> bool:
+        """Whether the row tells already what `completed` would write."""
+        told = self._completed(job, task)
+        return job.state is State.COMPLETED and all(getattr(job, name) == value for name, value in told.items())
 
     def expired(self, job: Job, failure: APIMallError) -> Job:
         """The gateway made the clip and no longer has it; what was delivered stays where it is."""
@@ -670,10 +674,7 @@ class Journal:
         return found
 
     def _attempts(self, intent: Intent) -> list[Job]:
-        """Newest first. Another process that uses another name of the account may have gathered its jobs there."""
-        ask, names = self._store.select, (intent.identity, *intent.earlier)
-        found = [job for account in self.members(intent.account) for job in attempts(ask, account, names)]
-        return sorted(found, key=lambda job: -job.id)
+        return attempts(self._store.select, intent.account, (intent.identity, *intent.earlier))
 
     def _begin_anew(self, path: Path, damage: JournalDamaged) -> None:
         kept = set_aside(path, self._clock())
@@ -689,9 +690,9 @@ class Journal:
     def _one(self, statement: Statement, **values: object) -> Job | None:
         return one(self._store.select(statement, **values))
 
-    def _newest(self, statement: Statement, account: str, **values: object) -> Job | None:
+    def _newest(self, statement: Statement, account: str) -> Job | None:
         """The newest that is found under any name of the account."""
-        found = [self._one(statement, account=name, **values) for name in self.members(account)]
+        found = [self._one(statement, account=name) for name in self.members(account)]
         return max((job for job in found if job is not None), key=lambda job: job.id, default=None)
 
     def _all(self, statement: Statement, **values: object) -> list[Job]:
@@ -700,8 +701,7 @@ class Journal:
     def _insert(self, **columns: object) -> Job:
         key = str(uuid.uuid4())
         columns |= {"idempotency_key": key, "created_at": self._clock(), "posts": 0}
-        self._store.execute(_inserting(tuple(columns)), **_new(columns))
-        job = self._one(_BY_KEY, key=key)
+        job = one(self._store.change(_inserting(tuple(columns)), (), _BY_KEY, key=key, **_new(columns)))
         assert job is not None, "it was written in this very transaction"
         self._store.execute(_NOTE, **self._noted(job.id, job.state.value))
         return job
@@ -733,21 +733,40 @@ class Journal:
         )
         return now
 
-    def _move(self, now: Job, state: State, *, step: str, detail: str = "", **columns: object) -> Job:
+    def _move(self, now: Job, state: State, *, step: str, detail: str = "", **columns: Any) -> Job:
         """Write the next state of a job, which stands as it is `now`; a row that is further already stays as it is."""
         if not now.state.may_become(state):
             _log.info("job %s is %s already; it is not written as %s", now.id, now.state.value, state.value)
             return now
         return self._change(now.id, step=step, detail=detail, state=state, parked=None, **columns)
 
-    def _change(self, job_id: int, *, step: str | None = None, detail: str = "", **columns: object) -> Job:
+    def _change(
+        self,
+        job_id: int,
+        *,
+        step: str | None = None,
+        detail: str = "",
+        beside: Mapping[Statement, Mapping[str, object]] = MappingProxyType({}),
+        **columns: Any,
+    ) -> Job:
+        """`beside`: what else is written, with its values."""
         assert columns.keys() <= COLUMNS
-        noted = {} if step is None else self._noted(job_id, step, detail)
-        change, note = _changing(tuple(columns)), None if step is None else _NOTE
-        return self._there(job_id, one(self._store.change(change, note, _GET, job_id=job_id, **_new(columns), **noted)))
+        notes = dict(beside) if step is None else {**beside, _NOTE: self._noted(job_id, step, detail)}
+        values = {name: value for each in notes.values() for name, value in each.items()}
+        change = _changing(tuple(columns))
+        return self._there(
+            job_id, one(self._store.change(change, notes, _GET, job_id=job_id, **_new(columns), **values))
+        )
 
     def _noted(self, job_id: int, step: str, detail: str = "") -> dict[str, object]:
         return _new({"job_id": job_id, "at": self._clock(), "step": step, "detail": detail})
+
+    def _completed(self, now: Job, task: Task) -> dict[str, Any]:
+        ended_at = now.ended_at or self._clock()
+        if now.accepted_at and task.run_seconds:
+            # We may have looked hours later: what later jobs are expected to take is learned from this.
+            ended_at = now.accepted_at + task.run_seconds
+        return {"ended_at": ended_at, **_credits(now, task)}
 
     def _problem(self, what: str, failure: APIMallError) -> dict[str, Any]:
         """The columns of a problem or of an ending, from the failure its user is told."""
@@ -755,6 +774,11 @@ class Journal:
             type(failure).__name__, failure.what, failure.status, failure.code, failure.request_id, self._clock()
         )
         return {f"{what}_{name}": getattr(problem, name) for name in PROBLEM_COLUMNS}
+
+
+def _standing(found: Sequence[Job]) -> Job | None:
+    before = latest(found)
+    return None if before is None or before.may_be_attempted_anew else before
 
 
 def _new(columns: Mapping[str, object]) -> dict[str, object]:
