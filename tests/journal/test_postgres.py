@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import DatabaseAway, SetupError
 from nodes.journal import migrations, postgres
 from nodes.journal.errors import JournalAway, JournalError
@@ -20,7 +21,7 @@ from nodes.journal.presence import Presence, machine
 from nodes.journal.reads import Records
 from nodes.journal.rows import Job
 from nodes.journal.verbs import Journal
-from tests.journal.steps import finished, sent
+from tests.journal.steps import ACCEPTED, finished, sent
 from tests.support import postgres as server_of
 from tests.support.cut_line import Line, line_to
 from tests.support.harness import eventually, jobs_of, text_order
@@ -151,6 +152,21 @@ def test_a_database_of_an_older_version_is_brought_forward_and_one_of_a_newer_is
         Journal(address)
 
 
+@pytest.mark.parametrize("version", range(1, len(migrations.POSTGRES)))
+def test_a_database_of_each_earlier_version_is_brought_forward_with_its_jobs(
+    address: Address, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "POSTGRES", migrations.POSTGRES[:version])
+        earlier = Journal(address)
+        done = finished(earlier)
+        earlier.close()
+    journal = Journal(address)
+    assert journal.current(done) == done
+    assert journal.collected(done).collected_at is not None
+    journal.close()
+
+
 def test_what_was_committed_survives_whatever_the_servers_own_default_is(open_journal: Callable[[], Journal]) -> None:
     store = open_journal()._store
     assert isinstance(store, Database)
@@ -235,15 +251,32 @@ def test_what_another_machine_writes_is_heard_at_once(machines: list[tuple[Journ
     (journal, _), (_, second) = machines
     heard = threading.Event()
     second.watch(lambda job_id: heard.set() if job_id == 1 else None, lambda: False)
-    sent(journal)
+    journal.accepted(sent(journal), ACCEPTED)
     assert heard.wait(30.0)
 
 
-def test_whoever_lost_its_job_to_another_machine_sends_nothing(machines: list[tuple[Journal, Presence]]) -> None:
+def test_a_machine_hears_of_what_others_changed_and_of_nothing_of_its_own(
+    machines: list[tuple[Journal, Presence]],
+) -> None:
+    (journal, first), (other, _) = machines
+    heard: list[int | None] = []
+    first.watch(heard.append, lambda: False)
+    journal.accepted(sent(journal), ACCEPTED)
+    other.accepted(sent(other, 1), Accepted("vid_2", "req_2"))
+    eventually(lambda: bool(heard), "the other's job is heard of")
+    assert heard == [2]
+
+
+def test_whoever_loses_its_job_to_another_machine_hears_of_it_and_sends_nothing(
+    machines: list[tuple[Journal, Presence]],
+) -> None:
     (journal, first), (other, second) = machines
     job = journal.intend(text_order().intent("a"))
+    heard: list[int | None] = []
+    first.watch(heard.append, lambda: False)
     journal.claim(job, first.own, first.alive())
     assert other.claim(job, second.own, {second.own}) is not None, "the first was taken for dead"
+    eventually(lambda: heard == [job.id], "the first hears of it")
     assert journal.begin_post(job, 9, first.alive(), holder=first.own) is None
     assert journal.get(job.id).posts == 0
     assert isinstance(other.begin_post(job, 9, second.alive(), holder=second.own), Job)
