@@ -271,15 +271,30 @@ ARROWS = {
     "stopping": set(),
     "files": {"stopping"},
     "gateway": set(),
-    "media": {"files", "stopping"},
+    "remarks": set(),
+    "media": {"files", "remarks", "stopping"},
     "guard": {"gateway", "stopping"},
-    "journal": {"gateway"},
-    "jobs": {"files", "gateway", "guard", "journal", "media", "stopping"},
+    "journal": {"gateway", "remarks"},
+    "jobs": {"files", "gateway", "guard", "journal", "media", "remarks", "stopping"},
     "rehearsal": {"files", "gateway", "media"},
     "settings": {"files", "gateway"},
     "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "settings"},
     "panel": {"gateway", "files", "jobs", "journal", "media", "service", "settings"},
-    "comfyui": {"files", "gateway", "guard", "jobs", "journal", "media", "panel", "stopping", "service", "settings"},
+    "comfyui": {
+        *{
+            "files",
+            "gateway",
+            "guard",
+            "jobs",
+            "journal",
+            "media",
+            "panel",
+            "remarks",
+            "stopping",
+            "service",
+            "settings",
+        },
+    },
     **{name: {"comfyui", "gateway", "jobs", "stopping"} for name in NODE_FILES},
 }
 # The stand-in reads the header; the real gateway's is written in one place.
@@ -468,7 +483,10 @@ class Refusing:
 BLOCKED = set(sys.argv[1].split(","))
 sys.meta_path.insert(0, Refusing())
 import nodes
-for room in ("files", "gateway", "guard", "jobs", "journal", "media", "stopping", "rehearsal", "settings", "service"):
+for room in (
+    *("files", "gateway", "guard", "jobs", "journal", "media"),
+    *("remarks", "stopping", "rehearsal", "settings", "service"),
+):
     module = __import__(f"nodes.{room}", fromlist=["x"])
     for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
         if found.name != "__main__":

@@ -18,6 +18,7 @@ from ..media.encoders import FOR_US, choose, remark_on
 from ..media.errors import MediaError
 from ..media.probe import Clip, probe
 from ..media.span import Span
+from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop
 from . import handed_out, host, loaded_urls, player
 from .linked_video import LinkedVideo, clip_of, key_of, made_once
@@ -108,9 +109,9 @@ def _load(
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=ui), shown or path
 
 
-def _remarks(found: Found, shown: Path | None) -> tuple[str, ...]:
-    by = None if shown in (None, found.clip.path) else remark_on(choose(FOR_US))
-    return (*found.clip.remarks, *([f"the part is {by}"] if by else []))
+def _remarks(found: Found, shown: Path | None) -> tuple[Remark, ...]:
+    written = None if shown in (None, found.clip.path) else remark_on(choose(FOR_US))
+    return (*found.clip.remarks, *([remark(Sentence.PART, written=written)] if written else []))
 
 
 def _find(wanted: Wanted, asked: loaded_urls.Asked, tell: Any, stop: Stop) -> Found:

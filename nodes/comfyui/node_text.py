@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..jobs.work import Result, Status, Ticket
     from ..journal.rows import Job
     from ..media.probe import Clip
+    from ..remarks import Remark
 
 
 class NodeText:
@@ -31,13 +32,13 @@ class NodeText:
             "prompt_id": host.prompt_id(),
         }
         self._job: Job | None = None
-        self._remarks: tuple[str, ...] = ()
+        self._remarks: tuple[Remark, ...] = ()
         self._shown = ""
 
-    def status(self, status: Status, remarks: Sequence[str] = ()) -> None:
+    def status(self, status: Status, remarks: Sequence[Remark] = ()) -> None:
         """How the job stands; said again only when it has changed."""
         self._job, self._remarks = status.job, tuple(remarks)
-        text = _lines(describe(status), *remarks)
+        text = _lines(describe(status), *map(str, remarks))
         if text == self._shown:
             return
         self._shown = text
@@ -50,11 +51,11 @@ class NodeText:
             limit=slots and slots.limit,
         )
 
-    def done(self, status: Status, result: Result, remarks: Sequence[str] = ()) -> None:
+    def done(self, status: Status, result: Result, remarks: Sequence[Remark] = ()) -> None:
         """The clip is here, and what is linked to the node is made."""
         self._job, self._remarks = result.job, tuple(remarks)
         text = describe(status) if result.downloaded else _lines("already paid", result.path.name)
-        self._say(_lines(text, *remarks), phase="done", fetched=result.downloaded)
+        self._say(_lines(text, *map(str, remarks)), phase="done", fetched=result.downloaded)
 
     def failed(self, problem: APIMallError) -> None:
         """The run ends without a clip."""
@@ -66,7 +67,7 @@ class NodeText:
         self._job = ticket.status().job
         self._say(ended.short, phase="stopped", trouble=ended.facts())
 
-    def clip(self, clip: Clip, count: int, fps: float, remarks: Sequence[str]) -> None:
+    def clip(self, clip: Clip, count: int, fps: float, remarks: Sequence[Remark]) -> None:
         """The part of a clip that was loaded, and what was done to it."""
         size = f"{clip.width}x{clip.height}"
         sound = "sound" if clip.has_audio else "no sound"
@@ -80,7 +81,7 @@ class NodeText:
         }
         text = f"{count} frames, {fps:g} a second, of {size}, {clip.seconds:.2f} s, {sound}"
         self._remarks = tuple(remarks)
-        self._say(_lines(text, *remarks), phase="loaded", clip=told)
+        self._say(_lines(text, *map(str, remarks)), phase="loaded", clip=told)
 
     def _say(self, text: str, **facts: Any) -> None:
         # Where both were seen, the text would push down what is under it, and go when the run ends.
@@ -88,7 +89,9 @@ class NodeText:
             host.show_text(self._shown_id, text)
         usual = {"fraction": None, "running": None, "limit": None, "trouble": None, "fetched": False}
         job = self._job and job_facts.card(self._job)
-        host.send_facts({**self._from, **usual, "job": job, "remarks": list(self._remarks), **facts})
+        host.send_facts(
+            {**self._from, **usual, "job": job, "remarks": [each.facts() for each in self._remarks], **facts}
+        )
 
 
 def describe(status: Status) -> str:

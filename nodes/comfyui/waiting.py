@@ -20,6 +20,7 @@ from comfy_api.latest import io
 from ..gateway.errors import APIMallError, InputError, NotDecoded, SetupError
 from ..journal.rows import State
 from ..media.errors import MediaError
+from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop, Stopped
 from . import handed_out, host, instance, queued
 from .node_text import NodeText
@@ -97,7 +98,8 @@ async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
                 "There is no job of this account that was not collected yet",
                 advice="Paste the task id of the job you look for.",
             )
-        remarks = [] if wanted else [f"The newest job that was not collected yet: task {ticket.status().job.task_id}"]
+        newest = remark(Sentence.NEWEST, task=ticket.status().job.task_id or "")
+        remarks = [] if wanted else [newest]
         await follow(
             ticket, node_text, until=_done if wait else _polled(time.monotonic() + _PEEK_SECONDS), remarks=remarks
         )
@@ -121,14 +123,14 @@ def _leave(ticket: Ticket | None) -> None:
         ticket.leave("The node was gone before its job was taken up")
 
 
-def _noting_uploads(order: Order, remarks: list[str]) -> Order:
+def _noting_uploads(order: Order, remarks: list[Remark]) -> Order:
     """The same order, whose media put what was done to them for the upload among `remarks`."""
     from ..jobs.order import Medium
 
     def noting(medium: Medium) -> Medium:
         def write(folder: Path, stop: Stop) -> MediumFile:
             made = medium.write(folder, stop)
-            remarks.extend(f"Upload: {note}." for note in made.notes)
+            remarks.extend(remark(Sentence.UPLOAD, what=note) for note in made.notes)
             return made
 
         return replace(medium, write=write)
@@ -174,7 +176,7 @@ def _given_id(text: str) -> str:
 
 
 async def follow(
-    ticket: Ticket, node_text: NodeText, *, until: Callable[[Status], bool], remarks: Sequence[str] = ()
+    ticket: Ticket, node_text: NodeText, *, until: Callable[[Status], bool], remarks: Sequence[Remark] = ()
 ) -> None:
     """Wait until the job is done or `until` is satisfied; shows how it stands, sees interrupts and the deadline.
 
@@ -252,7 +254,7 @@ def _polled(patience: float) -> Callable[[Status], bool]:
     return until
 
 
-async def _outputs(ticket: Ticket, hidden: Any, node_text: NodeText, remarks: Sequence[str]) -> io.NodeOutput:
+async def _outputs(ticket: Ticket, hidden: Any, node_text: NodeText, remarks: Sequence[Remark]) -> io.NodeOutput:
     status = ticket.status()
     if not status.done:
         node_text.status(status, remarks)

@@ -14,6 +14,7 @@ from ..gateway.contract import CreateRequest, clean_text, is_loopback
 from ..gateway.errors import InputError
 from ..gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO, Offer
 from ..journal.rows import Intent
+from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop
 from .origin import Origin
 
@@ -39,7 +40,7 @@ class MediumFile:
     path: Path
     content_type: str
     ours: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,18 +105,17 @@ class Order:
         return (self.model, self.prompt, self.duration, self.resolution, *urls)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What may go wrong, in sentences; the job is sent all the same."""
+    def warnings(self) -> tuple[Remark, ...]:
+        """What may go wrong; the job is sent all the same."""
         found = []
         offer = self._offer
         if len(self.prompt) > offer.safe_prompt:
-            found.append(
-                f"Of {len(self.prompt):,} characters of prompt, those beyond {offer.safe_prompt:,} may be ignored."
-            )
+            length, safe = f"{len(self.prompt):,}", f"{offer.safe_prompt:,}"
+            found.append(remark(Sentence.LONG_PROMPT, length=length, safe=safe))
         if not models.is_known(self.model):
-            found.append(f"This pack does not know the model {clean_text(self.model, 40)!r}; the gateway will decide.")
+            found.append(remark(Sentence.UNKNOWN_MODEL, model=repr(clean_text(self.model, 40))))
         if self.type == IMAGE_TO_VIDEO and len(self.references) > offer.references:
-            found.append(f"{len(self.references)} images are sent; this model promises to use {offer.references}.")
+            found.append(remark(Sentence.MANY_IMAGES, images=len(self.references), most=offer.references))
         return tuple(found)
 
     def identity(self, account: str) -> str:

@@ -28,6 +28,7 @@ from ..media.imprint import bytes_of_clip
 from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..media.stills import encode_still, pixel_digest
+from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop
 from .order import Medium, MediumFile
 
@@ -101,18 +102,18 @@ def of_file(
 
     def made(out: Path, stop: Stop) -> MediumFile:
         left_out = _left_out(extras(path))
-        why = ("it is a part" if not whole else None) or why_encoded(clip) or _why_not_copied(path, stop)
+        why = (remark(Sentence.IS_PART) if not whole else None) or why_encoded(clip) or _why_not_copied(path, stop)
         if why is None:
             try:
                 copy_bare(path, out, stop=stop)
                 return MediumFile(out, _MP4, ours=True, notes=(*notes, *left_out))
             except NotAClip:
-                why = "its packets cannot be copied"
+                why = remark(Sentence.NOT_COPIED)
         rate = _rate_of(path, Span(start_seconds, seconds=seconds))
         span = Span(start_seconds, max_side=LARGEST_SIDE_PIXELS, fps=rate, seconds=seconds)
         bits = most_bits_a_second(length)
         trim_clip(path, out, span, stop=stop, most_bits_a_second=bits, encoders=encoders)
-        done = f"{_encoded_by(encoders)}: {why}"
+        done = remark(Sentence.BECAUSE, what=_encoded_by(encoders), why=why)
         return MediumFile(out, _MP4, ours=True, notes=(*notes, done, *clip.remarks, *left_out))
 
     return Medium(digest, write)
@@ -135,11 +136,11 @@ def _state_of(path: Path) -> tuple[int, int] | None:
     return now.st_size, now.st_mtime_ns
 
 
-def _encoded_by(encoders: Sequence[Encoder]) -> str:
-    return remark_on(choose(encoders)) or "encoded as H.264"
+def _encoded_by(encoders: Sequence[Encoder]) -> Remark:
+    return remark_on(choose(encoders)) or remark(Sentence.ENCODED)
 
 
-def encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Callable[[Path, Stop], MediumFile]:
+def encoded(encode: Callable[[Path, Stop], None], notes: tuple[Remark, ...]) -> Callable[[Path, Stop], MediumFile]:
     """How a medium is written that has to be encoded first: `encode(path, stop)` makes the file. Raises NoEncoder."""
     choose(FOR_EVERYBODY)
 
@@ -151,27 +152,28 @@ def encoded(encode: Callable[[Path, Stop], None], notes: tuple[str, ...]) -> Cal
     return write
 
 
-def why_encoded(clip: Clip) -> str | None:
+def why_encoded(clip: Clip) -> Remark | None:
     """Why a clip cannot be sent with the packets it has; None if it can."""
     reasons = {
-        f"it is {clip.codec}": clip.codec != "h264",
-        f"its pictures are {clip.pixel_format}": clip.pixel_format not in _PIXEL_FORMATS,
-        f"it is made for HDR ({clip.hdr})": clip.hdr is not None,
-        "it is interlaced": clip.interlaced,
-        "it is turned": not clip.upright,
-        "its pixels are not square": not clip.square_pixels,
-        f"it is {clip.width}x{clip.height}": max(clip.width, clip.height) > LARGEST_SIDE_PIXELS,
-        f"it has {clip.fps:g} pictures a second": clip.fps > _MOST_PICTURES_A_SECOND + _RATE_ROUNDING,
-        f"it has {clip.size_bytes / 1e6:.0f} MB": clip.size_bytes > LARGEST_UPLOAD_BYTES,
+        remark(Sentence.IS_CODEC, codec=clip.codec): clip.codec != "h264",
+        remark(Sentence.IS_FORM, form=clip.pixel_format): clip.pixel_format not in _PIXEL_FORMATS,
+        remark(Sentence.IS_HDR, form=clip.hdr or ""): clip.hdr is not None,
+        remark(Sentence.IS_INTERLACED): clip.interlaced,
+        remark(Sentence.IS_TURNED): not clip.upright,
+        remark(Sentence.NOT_SQUARE): not clip.square_pixels,
+        remark(Sentence.IS_SIZE, width=clip.width, height=clip.height): max(clip.width, clip.height)
+        > LARGEST_SIDE_PIXELS,
+        remark(Sentence.IS_FAST, rate=f"{clip.fps:g}"): clip.fps > _MOST_PICTURES_A_SECOND + _RATE_ROUNDING,
+        remark(Sentence.IS_LARGE, megabytes=f"{clip.size_bytes / 1e6:.0f}"): clip.size_bytes > LARGEST_UPLOAD_BYTES,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _why_not_copied(path: Path, stop: Stop) -> str | None:
+def _why_not_copied(path: Path, stop: Stop) -> Remark | None:
     """Why its packets cannot be sent as they lie, by looking at each; None if they can."""
     found = copyable(path, stop=stop)
     if found.why_not is None and found.most_a_second > _MOST_PICTURES_A_SECOND * _BURST:
-        return f"it has up to {found.most_a_second:.0f} pictures a second"
+        return remark(Sentence.BURSTS, rate=f"{found.most_a_second:.0f}")
     return found.why_not
 
 
@@ -191,7 +193,7 @@ def most_bits_a_second(seconds: float) -> int:
     return int(LARGEST_UPLOAD_BYTES * 8 * _PART_FOR_PICTURES / max(seconds, 1.0))
 
 
-def notes_on_length(seconds: float, model: str) -> tuple[str, ...]:
+def notes_on_length(seconds: float, model: str) -> tuple[Remark, ...]:
     """A warning for a source that may be too short. Raises InputError for one that is too long for the model."""
     offer = models.offer(model, VIDEO_TO_VIDEO)
     if offer is None or offer.source_seconds is None:
@@ -204,9 +206,10 @@ def notes_on_length(seconds: float, model: str) -> tuple[str, ...]:
             f"{longest:g} s or less.",
         )
     if seconds < shortest:
-        return (f"the source lasts {seconds:.1f} s; {model} takes {shortest:g} to {longest:g} s, so it may be refused",)
+        told = {"seconds": f"{seconds:.1f}", "model": model, "shortest": f"{shortest:g}", "longest": f"{longest:g}"}
+        return (remark(Sentence.SHORT_SOURCE, **told),)
     return ()
 
 
-def _left_out(found: tuple[str, ...]) -> tuple[str, ...]:
-    return (f"left out, since uploads are public: {', '.join(found)}",) if found else ()
+def _left_out(found: tuple[Remark, ...]) -> tuple[Remark, ...]:
+    return (remark(Sentence.LEFT_OUT, extras=found),) if found else ()

@@ -119,7 +119,7 @@ class Uploads:
         made = self._made(medium, stop)
         try:
             for note in made.notes:
-                tell(0.0, note)
+                tell(0.0, str(note))
             self._pause(0, stop)
             url = uploader.upload(made.path, made.content_type)
         finally:

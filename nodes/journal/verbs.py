@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError
+from ..remarks import Remark, Sentence, remark
 from . import accounts
 from .accounts import Other
 from .errors import JournalDamaged, JournalError
@@ -261,14 +262,11 @@ class Journal:
         return self._store.replacements
 
     @property
-    def notice(self) -> str | None:
-        """What its users should know of the file, in a sentence; None as long as all is well."""
+    def notice(self) -> Remark | None:
+        """What its users should know of the file; None as long as all is well."""
         if self.set_aside is None:
             return None
-        return (
-            f"The journal was damaged: it is kept as {self.set_aside.name}, and {self.salvaged} jobs were taken over. "
-            "Jobs that it no longer tells of would be paid again."
-        )
+        return remark(Sentence.JOURNAL_DAMAGED, kept=self.set_aside.name, jobs=self.salvaged)
 
     def require_sound(self) -> None:
         """Wait until the whole file was read once, and what is damaged has been replaced."""

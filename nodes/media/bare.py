@@ -17,6 +17,7 @@ from typing import Any
 import av
 
 from ..files import whole
+from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
 from .errors import NoRoom, NotAClip
@@ -38,7 +39,7 @@ class Copyable:
     most_a_second: how quickly its pictures follow each other where they do so most, 0 if that is not known.
     """
 
-    why_not: str | None
+    why_not: Remark | None
     most_a_second: float
 
 
@@ -54,7 +55,7 @@ def copyable(path: Path, *, stop: Stop = never_stop) -> Copyable:
         return Copyable(_why_not(source, times, stop), _most_a_second(sorted(times), source.tick))
 
 
-def extras(path: Path) -> tuple[str, ...]:
+def extras(path: Path) -> tuple[Remark, ...]:
     """What a clip holds beside its pictures and its first sound track, in a few words each. Raises NotAClip."""
     with Source(path, threads=ONE_THREAD) as source:
         return _extras(source)
@@ -164,42 +165,42 @@ def _most_a_second(rising: list[int], tick: Fraction) -> float:
     return float(_RUN / (quickest * tick)) if quickest else 0.0
 
 
-def _why_not(source: Source, seen: set[int], stop: Stop) -> str | None:
+def _why_not(source: Source, seen: set[int], stop: Stop) -> Remark | None:
     """None if packets may be copied: then `seen` has been given the times of all of them."""
     if source.decoder != "h264":
-        return f"it is {source.decoder}"
+        return remark(Sentence.IS_CODEC, codec=source.decoder)
     sound = sound_stream(source.container)
     if sound is not None and sound.codec_context.name not in _SOUND_CODECS:
-        return f"its sound is {sound.codec_context.name}"
+        return remark(Sentence.SOUND_IS, codec=str(sound.codec_context.name))
     header = _header(source)
     if may_hold_fields(source.decoder, header):
-        return "its pictures may be interlaced"
+        return remark(Sentence.MAY_BE_INTERLACED)
     units = Units.of(header)
     for packet in source.packets(stop=stop):
         if not seen and not packet.is_keyframe:
-            return "it begins inside a group of pictures"
+            return remark(Sentence.BEGINS_INSIDE)
         if packet.is_discard:
-            return "it was cut without being encoded again"
+            return remark(Sentence.WAS_CUT)
         if packet.is_corrupt:
-            return "it is damaged"
+            return remark(Sentence.IS_DAMAGED)
         if packet.pts is None or packet.pts in seen:
-            return "its pictures have no times of their own"
+            return remark(Sentence.NO_TIMES)
         seen.add(packet.pts)
         if any(sequence not in header for sequence in units.sequences(bytes(packet))):
-            return "its pictures change their form on the way"
-    return None if seen else "it holds no pictures"
+            return remark(Sentence.CHANGES_FORM)
+    return None if seen else remark(Sentence.NO_PICTURES)
 
 
-def _extras(source: Source) -> tuple[str, ...]:
+def _extras(source: Source) -> tuple[Remark, ...]:
     container = source.container
     sound = sound_stream(container)
     kept = {source.video.index, *([sound.index] if sound is not None else [])}
-    found = ["metadata"] if _is_told_something(container) else []
-    found += ["chapters"] if pyav.has_chapters(container) else []
+    found = [remark(Sentence.METADATA)] if _is_told_something(container) else []
+    found += [remark(Sentence.CHAPTERS)] if pyav.has_chapters(container) else []
     for stream in container.streams:
         if stream.index not in kept:
             cover = stream.type == "video" and pyav.is_cover(stream)
-            found.append("a cover" if cover else f"a {stream.type} track")
+            found.append(remark(Sentence.COVER) if cover else remark(Sentence.TRACK, kind=str(stream.type)))
     return tuple(dict.fromkeys(found))
 
 

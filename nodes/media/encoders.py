@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..remarks import Remark, Sentence, remark
 from . import pyav
 from .errors import NoEncoder
 
@@ -80,6 +81,6 @@ def choose(wanted: Sequence[Encoder], has: Callable[[str], bool] = pyav.can_enco
     )
 
 
-def remark_on(encoder: Encoder) -> str | None:
+def remark_on(encoder: Encoder) -> Remark | None:
     """What a user may want to know of a clip that was written with it; None for the usual one."""
-    return None if encoder is X264 else f"written as {encoder.form} ({encoder.name}), since this PyAV has no libx264"
+    return None if encoder is X264 else remark(Sentence.OTHER_ENCODER, form=encoder.form, encoder=encoder.name)

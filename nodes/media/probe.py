@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..remarks import Remark, Sentence, remark
 from .colour import has_alpha, shape_for
 from .deinterlace import deinterlacer
 from .encryption import encrypted_streams
@@ -21,7 +22,7 @@ class Clip:
     width, height: as shown: turned upright, pixels square. frame_count and seconds: what the header claims, a hint;
     frame_count is None where it claims nothing. rotation: clockwise degrees that were applied; upright: neither turned
     nor mirrored. codec: FFmpeg's name. hdr: HLG or PQ for a clip made for bright displays, None for others.
-    transparent: its pictures may have transparent parts. unread: what of it cannot be decoded here, in words.
+    transparent: its pictures may have transparent parts. unread: what of it cannot be decoded here.
     """
 
     path: Path
@@ -41,18 +42,18 @@ class Clip:
     size_bytes: int
     hdr: str | None
     transparent: bool
-    unread: tuple[str, ...]
+    unread: tuple[Remark, ...]
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def remarks(self) -> tuple[Remark, ...]:
         """What is done to its pictures wherever they are decoded, as a user may want to know."""
         done = {
-            f"{self.hdr} (HDR) toned down to BT.709": self.hdr is not None,
-            "transparent parts, if any, are white": self.transparent,
-            "interlaced: the lines between are worked out anew": self.interlaced and deinterlacer() is not None,
-            "interlaced: each frame holds the lines of two moments": self.interlaced and deinterlacer() is None,
+            remark(Sentence.TONED_DOWN, form=self.hdr or ""): self.hdr is not None,
+            remark(Sentence.ON_WHITE): self.transparent,
+            remark(Sentence.DEINTERLACED): self.interlaced and deinterlacer() is not None,
+            remark(Sentence.INTERLACED): self.interlaced and deinterlacer() is None,
         }
-        return (*(remark for remark, holds in done.items() if holds), *self.unread)
+        return (*(each for each, holds in done.items() if holds), *self.unread)
 
 
 def probe(path: Path) -> Clip:
@@ -84,15 +85,13 @@ def probe(path: Path) -> Clip:
         )
 
 
-def _unread(source: Source) -> tuple[str, ...]:
+def _unread(source: Source) -> tuple[Remark, ...]:
     noise = encrypted_streams(source.container)
     found = {
-        f"transparent parts show their hidden colours: this PyAV has no {source.missing_decoder}": (
-            source.missing_decoder is not None
-        ),
-        "its sound is encrypted, and left out": any(track.index in noise for track in source.container.streams.audio),
+        remark(Sentence.HIDDEN_COLOURS, decoder=source.missing_decoder or ""): source.missing_decoder is not None,
+        remark(Sentence.SOUND_ENCRYPTED): any(track.index in noise for track in source.container.streams.audio),
     }
-    return tuple(remark for remark, holds in found.items() if holds)
+    return tuple(each for each, holds in found.items() if holds)
 
 
 def verify(path: Path) -> Clip:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..remarks import Remark, Sentence, remark
 from .errors import BadPicture
 
 _PNG_LEVEL = 1
@@ -36,7 +37,7 @@ class Still:
     suffix: str
     width: int
     height: int
-    notes: tuple[str, ...]
+    notes: tuple[Remark, ...]
 
 
 def encode_still(pixels: Pixels, *, smallest_side: int, largest_side: int, largest_bytes: int) -> Still:
@@ -46,9 +47,9 @@ def encode_still(pixels: Pixels, *, smallest_side: int, largest_side: int, large
     of a side below it.
     """
     picture = Image.fromarray(_opaque_bytes(pixels))
-    notes: list[str] = []
+    notes: list[Remark] = []
     if min(picture.size) < smallest_side:
-        notes.append(f"{picture.width}x{picture.height} is under {smallest_side} px")
+        notes.append(remark(Sentence.SMALL_PICTURE, width=picture.width, height=picture.height, side=smallest_side))
     if max(picture.size) > largest_side:
         picture = _scaled(picture, largest_side, notes)
     data = _png(picture)
@@ -58,7 +59,7 @@ def encode_still(pixels: Pixels, *, smallest_side: int, largest_side: int, large
         for quality in _JPEG_QUALITIES:
             data = _jpeg(picture, quality)
             if len(data) <= largest_bytes:
-                notes.append(f"sent as JPEG, quality {quality}")
+                notes.append(remark(Sentence.AS_JPEG, quality=quality))
                 return Still(data, "image/jpeg", ".jpg", picture.width, picture.height, tuple(notes))
         if max(picture.size) == 1:
             raise BadPicture(f"No picture file can be as small as {largest_bytes} bytes.")
@@ -120,10 +121,11 @@ def _opaque_bytes(pixels: Pixels) -> Bytes:
     return to_bytes(colours * alpha + _BACKGROUND * (1 - alpha))
 
 
-def _scaled(picture: Image.Image, side: int, notes: list[str]) -> Image.Image:
+def _scaled(picture: Image.Image, side: int, notes: list[Remark]) -> Image.Image:
     factor = side / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
-    notes.append(f"scaled from {picture.width}x{picture.height} to {size[0]}x{size[1]}")
+    told = {"width": picture.width, "height": picture.height, "new_width": size[0], "new_height": size[1]}
+    notes.append(remark(Sentence.SCALED, **told))
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from tests.browser.tab import JOB_MS, Tab
 from tests.host.real_host import REPOSITORY, Install, RealHost
+from tests.support import clips
 
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenTab
@@ -144,6 +145,20 @@ def test_the_line_speaks_the_users_language(host: RealHost, open_tab: OpenTab, s
     tab.queue()
     expect(tab.line()).to_contain_text(words["state.delivered"], timeout=JOB_MS)
     tab.shot(shots / f"line-{language}.png")
+
+
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_what_is_remarked_of_a_clip_is_said_in_the_users_language(
+    host: RealHost, open_tab: OpenTab, language: str
+) -> None:
+    words = json.loads((REPOSITORY / "web" / "words" / f"{language}.json").read_text(encoding="utf-8"))
+    clips.hdr_clip(host.base / "input" / "phone.mov", [[203, 203, 203]], clips.HLG)
+    tab = open_tab(host, **{"Comfy.Locale": language})
+    node = tab.add("APIMall_LoadVideo", {"file": "phone.mov"})
+    tab.link(node, 4, tab.add("PreviewAny", at=(600, 100)))
+    tab.queue()
+    said = tab.line().get_by_title(words["remark.toned_down"].replace("{form}", "HLG"))
+    expect(said).to_be_visible(timeout=JOB_MS)
 
 
 def test_without_a_key_the_line_leads_to_where_it_is_entered(

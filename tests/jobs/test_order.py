@@ -90,9 +90,9 @@ def test_references_become_the_fields_of_their_type() -> None:
 
 def test_what_may_go_wrong_is_told_and_sent_all_the_same() -> None:
     assert not text_order().warnings
-    assert "may be ignored" in replace(text_order(), prompt="x" * 1501).warnings[0]
-    assert "does not know the model" in replace(text_order(), model="wan9").warnings[0]
-    assert "2 images" in IMAGE.warnings[0]
+    assert "may be ignored" in str(replace(text_order(), prompt="x" * 1501).warnings[0])
+    assert "does not know the model" in str(replace(text_order(), model="wan9").warnings[0])
+    assert "2 images" in str(IMAGE.warnings[0])
 
 
 @pytest.mark.parametrize(

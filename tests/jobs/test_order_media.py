@@ -115,15 +115,15 @@ def test_nothing_but_pictures_and_sound_becomes_public(tmp_path: Path, suffix: s
         assert [stream.type for stream in container.streams] == ["video", "audio"]
         assert container.format.name.startswith("mov,mp4") and b"ftypisom" in data[:12]
     assert video_packets(sent.path) == video_packets(path)
-    assert any("left out" in note and "metadata" in note for note in sent.notes)
+    assert any("left out" in note and "metadata" in note for note in map(str, sent.notes))
 
 
 def test_what_is_left_out_is_told_of_clips_that_are_encoded_too(tmp_path: Path) -> None:
     path = told(other("libx264", "yuv444p")(tmp_path), tmp_path / "told.mp4")
     sent = written(path, tmp_path)
     assert CANARY.encode() not in sent.path.read_bytes()
-    assert "left out, since uploads are public: metadata, a video track" in sent.notes
-    assert "left out" in " ".join(written(path, tmp_path, start_seconds=0.5).notes)
+    assert "left out, since uploads are public: metadata, a video track" in map(str, sent.notes)
+    assert "left out" in " ".join(map(str, written(path, tmp_path, start_seconds=0.5).notes))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
@@ -182,14 +182,14 @@ def test_a_clip_that_changes_its_form_on_the_way_is_encoded(tmp_path: Path) -> N
                     packet.pts, packet.dts = packet.pts + number * 900_000, packet.dts + number * 900_000
                     packet.stream = copy
                     container.mux(packet)
-    assert copyable(path).why_not == "its pictures change their form on the way"
+    assert str(copyable(path).why_not) == "its pictures change their form on the way"
 
 
 def test_a_clip_that_may_become_interlaced_on_the_way_is_encoded(tmp_path: Path) -> None:
     """The first picture alone is looked at; broadcasts are whole pictures here and fields there."""
     path = other("libx264", "yuv420p", options={"x264-params": "fake-interlaced=1"})(tmp_path)
     assert not probe(path).interlaced
-    assert copyable(path).why_not == "its pictures may be interlaced"
+    assert str(copyable(path).why_not) == "its pictures may be interlaced"
 
 
 def test_a_clip_that_holds_nothing_else_is_said_to_lose_nothing(tmp_path: Path) -> None:
@@ -236,15 +236,15 @@ def test_what_not_every_host_decodes_is_made_so_that_it_does(tmp_path: Path, mak
     after = probe(sent.path)
     assert order_media.why_encoded(after) is None
     assert abs(after.seconds - probe(path).seconds) < 0.05, "never stretched"
-    assert any(note.startswith("encoded as H.264: ") for note in sent.notes)
+    assert any(str(note).startswith("encoded as H.264: ") for note in sent.notes)
 
 
 def test_a_clip_for_bright_displays_is_sent_as_everybody_shows_it_and_said_to_be(tmp_path: Path) -> None:
     path = clips.hdr_clip(tmp_path / "phone.mp4", [[0, 0, 0], [203, 203, 203]], clips.HLG, "libx264", 8)
     sent = written(path, tmp_path)
     assert probe(sent.path).hdr is None
-    assert "encoded as H.264: it is made for HDR (HLG)" in sent.notes
-    assert "HLG (HDR) toned down to BT.709" in sent.notes
+    assert "encoded as H.264: it is made for HDR (HLG)" in map(str, sent.notes)
+    assert "HLG (HDR) toned down to BT.709" in map(str, sent.notes)
 
 
 def test_sound_that_not_everybody_hears_is_made_aac(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_sound_that_not_everybody_hears_is_made_aac(tmp_path: Path) -> None:
     sent = written(out, tmp_path)
     with av.open(str(sent.path)) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
-    assert sent.notes == ("encoded as H.264: its sound is pcm_s16le",)
+    assert [str(note) for note in sent.notes] == ["encoded as H.264: its sound is pcm_s16le"]
 
 
 @pytest.mark.parametrize("longer", [True, False])
@@ -314,7 +314,7 @@ def test_a_large_source_is_brought_under_the_limit_by_its_rate(tmp_path: Path, m
     sent = written(path, tmp_path)
     assert sent.path.stat().st_size <= limit
     assert probe(sent.path).frame_count == 4 * FPS
-    assert "encoded as H.264: it has" in sent.notes[0]
+    assert "encoded as H.264: it has" in str(sent.notes[0])
 
 
 def test_the_limit_is_the_gateways() -> None:
@@ -352,7 +352,7 @@ def test_a_clip_that_begins_with_a_lead_in_is_encoded(tmp_path: Path) -> None:
             if packet.size and number:
                 packet.stream = copy
                 container.mux(packet)
-    assert copyable(out).why_not == "it begins inside a group of pictures"
+    assert str(copyable(out).why_not) == "it begins inside a group of pictures"
 
 
 def test_no_half_written_copy_is_left_when_the_work_is_stopped(tmp_path: Path) -> None:

@@ -163,11 +163,11 @@ def test_what_is_uploaded_or_cut_shows_no_combs(tmp_path: Path) -> None:
 
 def test_the_clip_says_what_is_done_to_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = probe(interlaced_clip(tmp_path, "H.264, top field first"))
-    assert clip.remarks == ("interlaced: the lines between are worked out anew",)
+    assert [str(each) for each in clip.remarks] == ["interlaced: the lines between are worked out anew"]
     monkeypatch.setattr(av.filter, "filters_available", frozenset())
     deinterlace.deinterlacer.cache_clear()
     try:
-        assert clip.remarks == ("interlaced: each frame holds the lines of two moments",)
+        assert [str(each) for each in clip.remarks] == ["interlaced: each frame holds the lines of two moments"]
         assert len(decode_frames(clip.path).pixels) == COUNT, "as they are, where this PyAV has no filter for it"
     finally:
         monkeypatch.undo()

@@ -424,7 +424,7 @@ def test_what_is_sent_of_it_plays_everywhere_and_tells_nothing(
     seen = see(name)
     kind = seen.kind
     medium = of_file(seen.path, never_stop, "wan2-6").write(tmp_path, never_stop)
-    told = " ".join(medium.notes)
+    told = " ".join(map(str, medium.notes))
     assert ("encoded" in told) == (kind.sent == ENCODED), told
     data = medium.path.read_bytes()
     assert CANARY.encode() not in data

@@ -62,7 +62,8 @@ def test_an_order_keeps_to_what_its_own_model_offers(order: Any, problem: str) -
 
 @pytest.mark.usefixtures("with_made_up")
 def test_what_is_warned_of_is_the_models_own() -> None:
-    assert made_up("x" * 21).warnings == ("Of 21 characters of prompt, those beyond 20 may be ignored.",)
+    (warning,) = made_up("x" * 21).warnings
+    assert str(warning) == "Of 21 characters of prompt, those beyond 20 may be ignored."
 
 
 @pytest.mark.usefixtures("with_made_up")

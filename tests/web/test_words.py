@@ -18,6 +18,7 @@ from nodes.jobs.work import Phase
 from nodes.journal import rows as journal
 from nodes.journal.rows import Only
 from nodes.panel import job_facts
+from nodes.remarks import Sentence
 
 PACK = Path(__file__).resolve().parents[2]
 LANGUAGES = ("en", "zh", "ja")
@@ -48,6 +49,8 @@ COMPOSED: dict[str, tuple[str, ...]] = {
     "account.key_from.": ("environment", "file"),
     "account.key.": ("right", "wrong", "unknown"),
     "estimate.": ("paid", "fetch", "running", "sent", "ended"),
+    "totals.": ("today", "month", "refunded"),
+    "remark.": tuple(sentence.name.lower() for sentence in Sentence),
     "phase.": tuple(phase.name.lower() for phase in Phase if phase is not Phase.DONE),
 }
 
@@ -123,6 +126,11 @@ def test_the_panel_says_charges_in_the_words_of_the_errors(charge: Charge) -> No
     assert shown == charge.words(30, 20)
     unstated = english.get(f"charge.{charge.value}.unstated", shown).replace("{refunded}", "20")
     assert unstated == charge.words(None, 20)
+
+
+@pytest.mark.parametrize("sentence", list(Sentence), ids=lambda sentence: sentence.name)
+def test_remarks_are_said_in_the_words_of_the_log(sentence: Sentence) -> None:
+    assert words("en")[f"remark.{sentence.name.lower()}"] == sentence.value
 
 
 @pytest.mark.parametrize("kind", ERRORS)

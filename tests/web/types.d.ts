@@ -54,9 +54,12 @@ interface Told {
   job: Job | null;
   trouble: Trouble | null;
   fetched: boolean;
-  remarks: string[];
+  remarks: Said[];
   clip?: { frames: number; fps: number; width: number; height: number; seconds: number; sound: boolean };
 }
+
+/** A remark, as `nodes/remarks.py` tells it, or a value in one. */
+type Said = string | number | Said[] | { key: string; values: Record<string, Said> };
 
 /** What a browser keeps of a node: one `told` for each job of the same run, and the widget values they are true for. */
 interface LastWord {
@@ -78,9 +81,9 @@ interface Standing {
 
 /** The two rows of a node's line. */
 interface Saying {
-  tone: "" | "busy" | "good" | "warn" | "bad";
+  tone?: "busy" | "good" | "warn" | "bad";
   head: string;
-  note: string;
+  note?: string;
   fraction?: number | null;
   rehearsal?: boolean;
   /** Behind "Details". */
@@ -100,6 +103,8 @@ interface PanelDoor {
   /** Shows a job as if it had been clicked. */
   show(job: number): void;
 }
+
+type Severity = "success" | "info" | "warn" | "error";
 
 interface Price {
   credits: number | null;

@@ -1,8 +1,9 @@
-/** The account corner: key, balance, rehearsal. The key goes in and never comes out. */
+/** The account corner: balance and sums; opened, key, rehearsal, limit. The key goes in and never comes out. */
 
 import { Elsewhere } from "./elsewhere.js";
-import { h, tool } from "./look.js";
-import { ask } from "./server.js";
+import { Ledger } from "./ledger.js";
+import { h, icon } from "./look.js";
+import { ask, EXPORT_ADDRESS } from "./server.js";
 import { number, t } from "./words.js";
 
 /** A little more than the 30 s that the server keeps a balance for. */
@@ -19,13 +20,20 @@ export class AccountCorner {
 		this.tell = tell;
 		this.told = told;
 		this.ready = false;
-		/** @type {boolean | undefined} */
-		this.open = undefined;
-		/** @type {ReturnType<typeof setTimeout> | undefined} */
-		this.later = undefined;
+		this.ledger = new Ledger();
 		this.balance = h("span.sum", "\u2026");
+		this.top = h("div.top");
+		this.settings = h("div");
+		this.notes = h("div");
 		this.elsewhere = new Elsewhere(() => this.account && this.#show(this.account, false));
-		this.element = h("section.account", { "aria-label": t("account.title") });
+		this.details = h(
+			"details",
+			h("summary", this.top, this.ledger.element),
+			this.settings,
+			this.ledger.limit,
+			h("a.small", { href: EXPORT_ADDRESS, download: "apimall-jobs.csv" }, t("jobs.csv")),
+		);
+		this.element = h("section.account", { "aria-label": t("account.title") }, this.details, this.notes);
 	}
 
 	async refresh(changed = false) {
@@ -43,13 +51,13 @@ export class AccountCorner {
 		this.balance.title = problem ?? "";
 		this.#complain(problem ?? "");
 		this.ready = key === "right";
-		if (key === "wrong" && !this.open) this.#toggle();
+		if (key === "wrong") this.details.open = true;
 		this.told(this.ready);
 	}
 
 	/** @param {string} problem */
 	#complain(problem) {
-		this.element.querySelector(".balance-problem")?.replaceChildren(problem);
+		this.notes.querySelector(".problem")?.replaceChildren(problem);
 	}
 
 	/**
@@ -73,19 +81,23 @@ export class AccountCorner {
 	 */
 	#show(account, changed) {
 		const ready = account.rehearsal || account.key_source !== "none";
-		this.open ??= !ready || Boolean(account.problem);
+		const works = ready && !account.problem;
+		if (!this.account) this.details.open = !works;
 		this.account = account;
-		this.element.replaceChildren(
-			h("div.top", ...(ready && !account.problem ? this.#sum() : [h("b", t("account.no_key"))]), this.#opener()),
-			h("p.small.quiet", this.#line(account)),
+		this.top.replaceChildren(
+			...(works ? this.#sum() : [h("b", t("account.no_key"))]),
+			h("span.tool", { title: t("account.settings") }, icon("tune")),
+		);
+		const line = h("p.small.quiet", this.#line(account));
+		this.settings.replaceChildren(h("div.settings", line, ...this.#settings(account)));
+		this.notes.replaceChildren(
 			h("p.small.verdict", { role: "status" }),
-			h("p.small.quiet", { hidden: !account.shared }, t("account.shared")),
-			h("p.small.problem.balance-problem", account.problem ?? ""),
+			account.shared ? h("p.small.quiet", t("account.shared")) : "",
+			h("p.small.problem", account.problem ?? ""),
 			...(account.others ?? []).map((other) => this.#question(other)),
-			h("div.more", { hidden: !this.open }, ...this.#settings(account)),
 		);
 		this.tell(account, changed);
-		if (!ready || account.problem) this.told(false);
+		if (!works) this.told(false);
 		else if (!changed || account.rehearsal) this.refreshBalance();
 	}
 
@@ -94,18 +106,6 @@ export class AccountCorner {
 			this.balance,
 			h("span.quiet.small", t(this.account?.rehearsal ? "account.play_credits" : "account.credits")),
 		];
-	}
-
-	#toggle() {
-		this.open = !this.open;
-		const more = /** @type {HTMLElement | null} */ (this.element.querySelector(".more"));
-		if (more) more.hidden = !this.open;
-		this.element.querySelector(".top button")?.setAttribute("aria-expanded", String(this.open));
-	}
-
-	#opener() {
-		const given = { "aria-expanded": String(Boolean(this.open)), click: () => this.#toggle() };
-		return tool(t("account.settings"), "tune", given);
 	}
 
 	/** @param {Other} other */
@@ -134,10 +134,10 @@ export class AccountCorner {
 	 * @param {Account} account
 	 */
 	#settings(account) {
-		if (account.writable) return [this.#rehearsal(account), this.#key(account)];
 		const fixed = account.rehearsal_source === "environment" && account.key_source === "environment";
-		if (fixed) return [this.#rehearsal(account), this.#key(account)];
-		return [this.elsewhere.element, ...(this.elsewhere.printed ? [this.#rehearsal(account), this.#key(account)] : [])];
+		const here = account.writable || fixed;
+		const fields = here || this.elsewhere.printed ? [this.#rehearsal(account), this.#key(account)] : [];
+		return here ? fields : [this.elsewhere.element, ...fields];
 	}
 
 	/** @param {Account} account */
@@ -213,6 +213,6 @@ export class AccountCorner {
 	/** @param {Balance} told the gateway was asked for a new key */
 	#showVerdict(told) {
 		this.#showBalance(told);
-		this.element.querySelector(".verdict")?.replaceChildren(t(`account.key.${told.key}`));
+		this.notes.querySelector(".verdict")?.replaceChildren(t(`account.key.${told.key}`));
 	}
 }

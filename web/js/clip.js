@@ -53,8 +53,7 @@ export function release(element) {
 export function scrubbed(frame, file) {
 	/** @type {HTMLVideoElement | undefined} */
 	let shown;
-	/** @type {ReturnType<typeof setTimeout> | undefined} */
-	let waiting;
+	let waiting = 0;
 	const seek = (/** @type {PointerEvent} */ event) => {
 		const { left, width } = frame.getBoundingClientRect();
 		const part = Math.min(1, Math.max(0, (event.clientX - left) / width));

@@ -1,4 +1,4 @@
-/** Money at a glance: the sums, thirty days of bars, and the day's limit as a line that can be moved. */
+/** Money at a glance: thirty days of bars, the day's limit as a line in them that can be moved, and the sums. */
 
 import { app } from "../../../scripts/app.js";
 import { h } from "./look.js";
@@ -11,35 +11,31 @@ const DAY_MS = 86_400_000;
 
 export class Ledger {
 	constructor() {
-		this.sums = h("dl.totals", { "aria-label": t("totals.title") });
-		this.bars = h("div.bars", { hidden: true });
-		this.limit = h("input", { type: "number", min: 0, step: 10, change: () => this.#setLimit() });
-		this.days = h("div", { hidden: true }, this.bars, h("label.limit.small.quiet", t("totals.limit"), this.limit));
+		this.sums = h("div.totals");
+		this.bars = h("div.bars");
+		this.element = h("div", { role: "group", "aria-label": t("totals.title") }, this.bars, this.sums);
+		this.field = h("input", { type: "number", min: 0, step: 10, change: () => this.#setLimit() });
+		this.limit = h("label.limit.small.quiet", t("totals.limit"), this.field);
+		/** @type {Day[]} */
+		this.days = [];
 	}
 
 	async refresh() {
 		const { today, month, days } = await ask(`totals?minutes_east=${-new Date().getTimezoneOffset()}`);
-		const shown = [
-			["totals.today", today.credits],
-			["totals.month", month.credits],
-			["totals.refunded", month.refunded],
-		];
+		const shown = { today: today.credits, month: month.credits, refunded: month.refunded };
 		this.sums.replaceChildren(
-			...shown.map(([key, credits]) => h("div", h("dd", number(Number(credits))), h("dt", t(String(key))))),
+			...Object.entries(shown).map(([key, credits]) => h("span", h("b", number(credits)), ` ${t(`totals.${key}`)}`)),
 		);
-		this.known = days;
+		this.days = days;
 		this.#draw();
 	}
 
 	#draw() {
-		/** @type {Day[]} */
-		const days = this.known ?? [];
+		const { days } = this;
 		const limit = Number(app.extensionManager?.setting?.get(DAILY_CREDITS) ?? 0);
 		const most = Math.max(1, limit, ...days.map(({ credits, refunded }) => credits + refunded));
-		this.days.hidden = this.bars.hidden = !days.some(
-			({ credits, refunded, uncertain }) => credits + refunded + uncertain,
-		);
-		this.limit.value = String(limit);
+		this.bars.hidden = !days.some(({ credits, refunded, uncertain }) => credits + refunded + uncertain);
+		this.field.value = String(limit);
 		const part = (/** @type {string} */ kind, /** @type {number} */ value) => {
 			const bar = h("i", { class: kind });
 			bar.style.height = `${(100 * value) / most}%`;
@@ -50,11 +46,11 @@ export class Ledger {
 				const date = new Date(Date.now() - (days.length - 1 - place) * DAY_MS).toLocaleDateString();
 				const values = { date, used: number(day.credits), refunded: number(day.refunded), uncertain: day.uncertain };
 				const words = t("totals.day", values);
-				const parts = [part("refunded", day.refunded), part("spent", day.credits)];
 				return h(
 					"span",
-					{ title: words, role: "img", "aria-label": words, class: day.uncertain ? "uncertain" : "" },
-					...parts,
+					{ title: words, role: "img", "aria-label": words, class: day.uncertain && "uncertain" },
+					part("refunded", day.refunded),
+					part("spent", day.credits),
 				);
 			}),
 		);
@@ -65,7 +61,7 @@ export class Ledger {
 	}
 
 	async #setLimit() {
-		await app.extensionManager.setting.set(DAILY_CREDITS, Math.max(0, Number(this.limit.value) || 0));
+		await app.extensionManager.setting.set(DAILY_CREDITS, Math.max(0, Number(this.field.value) || 0));
 		this.#draw();
 	}
 }

@@ -312,7 +312,7 @@ class Line {
 		};
 		const label = trouble ? "line.details" : setUp ? "line.set_up" : takesOf ? "takes.title" : clip && "message.show";
 		const button = label && h("button", { click: open }, t(label));
-		this.body.className = `line ${tone}`;
+		this.body.className = `line ${tone ?? ""}`;
 		this.body.replaceChildren(
 			h(
 				"div.words",
@@ -341,5 +341,5 @@ function isCut(row) {
  * @returns {Saying}
  */
 function problem(refused) {
-	return { tone: "warn", head: refused instanceof Error ? refused.message : String(refused), note: "" };
+	return { tone: "warn", head: refused instanceof Error ? refused.message : String(refused) };
 }

@@ -84,9 +84,7 @@ export function h(kind, given, ...children) {
 	return element;
 }
 
-/**
- * @param {string} name one of SHAPES
- */
+/** @param {string} name one of SHAPES */
 export function icon(name) {
 	const space = "http://www.w3.org/2000/svg";
 	const svg = document.createElementNS(space, "svg");

@@ -7,8 +7,7 @@ export class Memory {
 	constructor() {
 		/** @type {Map<string, LastWord>} */
 		this.words = new Map(read());
-		/** @type {ReturnType<typeof setTimeout> | undefined} */
-		this.timer = undefined;
+		this.timer = 0;
 	}
 
 	/** @param {string} place */
@@ -42,8 +41,8 @@ export class Memory {
 
 	/** Many words come a second; they are written down when it is quiet for a moment, and before the page goes. */
 	save() {
-		this.timer ??= setTimeout(() => {
-			this.timer = undefined;
+		this.timer ||= setTimeout(() => {
+			this.timer = 0;
 			try {
 				localStorage.setItem(KEY, JSON.stringify([...this.words]));
 			} catch {

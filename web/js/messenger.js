@@ -33,19 +33,13 @@ export class Messenger {
 		if (this.said.has(which)) return;
 		this.said.add(which);
 		const show = job ? this.#shower(job.id) : undefined;
-		if (phase === "stopped") {
-			const sent = trouble.charge !== "not_sent";
-			notice(
-				"info",
-				t(sent ? "message.stopped" : "line.unsent"),
-				sent ? t("message.arrives") : chargeOf(trouble),
-				show,
-			);
-		} else if (GOES_ON.has(trouble.kind)) {
-			notice("warn", titleOf(trouble.kind), `${chargeOf(trouble)} ${t("message.same_again")}`, show);
-		} else {
-			notice("error", titleOf(trouble.kind), `${chargeOf(trouble)} ${adviceOf(trouble)}`, show);
-		}
+		const charge = chargeOf(trouble);
+		if (phase === "failed") {
+			const goesOn = GOES_ON.has(trouble.kind);
+			const advice = goesOn ? t("message.same_again") : adviceOf(trouble);
+			notice(goesOn ? "warn" : "error", titleOf(trouble.kind), `${charge} ${advice}`, show);
+		} else if (trouble.charge === "not_sent") notice("info", t("line.unsent"), charge, show);
+		else notice("info", t("message.stopped"), t("message.arrives"), show);
 	}
 
 	/**

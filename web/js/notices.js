@@ -5,8 +5,6 @@ import { app } from "../../../scripts/app.js";
 const SHORT_MS = 4000;
 const LONG_MS = 12_000;
 
-/** @typedef {"success" | "info" | "warn" | "error"} Severity */
-
 /**
  * @param {Severity} severity
  * @param {string} summary

@@ -3,9 +3,8 @@
 import { AccountCorner } from "./account.js";
 import { addNode, giveKeyboardBack, NODE_OF_TYPE } from "./canvas.js";
 import { Card } from "./card.js";
-import { Ledger } from "./ledger.js";
 import { h, icon, keepKeys, loadLook, shadowOf, tool } from "./look.js";
-import { ask, EXPORT_ADDRESS, onDoubt, onJob } from "./server.js";
+import { ask, onDoubt, onJob } from "./server.js";
 import { loadWords, number, t } from "./words.js";
 
 const SUMS_PAUSE_MS = 1500;
@@ -109,7 +108,6 @@ export class Panel {
 			(account, changed) => this.#accountIs(account, changed),
 			(ready) => this.#readyIs(ready),
 		);
-		this.ledger = new Ledger();
 		this.list = h("ol.jobs", { "aria-label": t("jobs.title") });
 		this.rest = h("div");
 		this.older = h("div.older", { hidden: true }, h("button", { click: () => this.#more() }, t("jobs.older")));
@@ -118,25 +116,7 @@ export class Panel {
 		this.body = h(
 			"div.panel",
 			h("header", h("h2", "API Mall"), this.mark),
-			h(
-				"div.scroll",
-				this.account.element,
-				h(
-					"div.sums",
-					this.ledger.sums,
-					h(
-						"a.button.plain.tool",
-						{ href: EXPORT_ADDRESS, download: "apimall-jobs.csv", title: t("jobs.csv"), "aria-label": t("jobs.csv") },
-						icon("fetch"),
-					),
-				),
-				this.ledger.days,
-				this.#filters(),
-				this.#search(),
-				this.list,
-				this.rest,
-				this.older,
-			),
+			h("div.scroll", this.account.element, this.#filters(), this.#search(), this.list, this.rest, this.older),
 			this.spoken,
 		);
 		return this.body;
@@ -393,8 +373,8 @@ export class Panel {
 	#refreshSums() {
 		clearTimeout(this.sumsTimer);
 		this.sumsTimer = setTimeout(
-			() => this.ledger?.refresh().catch((refused) => this.#complain(refused)),
-			this.ledger?.sums.hasChildNodes() ? SUMS_PAUSE_MS : 0,
+			() => this.account?.ledger.refresh().catch((refused) => this.#complain(refused)),
+			this.account?.ledger.sums.hasChildNodes() ? SUMS_PAUSE_MS : 0,
 		);
 	}
 
@@ -427,6 +407,6 @@ function middle(values) {
 function afterClick(event) {
 	const target = /** @type {Element} */ (event.composedPath()[0]);
 	const root = /** @type {ShadowRoot} */ (event.currentTarget);
-	const staying = target.closest("input:not([type=radio], [type=checkbox]), textarea, select, video, summary, dialog");
+	const staying = target.closest("input:not([type=radio], [type=checkbox]), textarea, select, video, dialog");
 	if (event.detail > 0 && !staying && !root.querySelector("dialog[open]")) giveKeyboardBack();
 }

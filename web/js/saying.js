@@ -23,6 +23,18 @@ export function adviceOf({ kind, advice }) {
 	return knows(key) ? t(key) : advice;
 }
 
+/**
+ * A remark of the server, or a value in one, in the user's language.
+ * @param {Said} said
+ * @returns {string}
+ */
+function inWords(said) {
+	if (typeof said !== "object") return String(said);
+	if (Array.isArray(said)) return said.map(inWords).join(", ");
+	const values = Object.entries(said.values).map(([name, value]) => [name, inWords(value)]);
+	return t(`remark.${said.key}`, Object.fromEntries(values));
+}
+
 /** @param {Charged} of */
 export function chargeOf({ charge, credits_used, credits_refunded }) {
 	const used = credits_used === null ? "?" : number(credits_used);
@@ -51,8 +63,8 @@ export function cost({ charge, credits_used, credits_refunded }) {
  * @returns {Saying}
  */
 export function estimated(standing, paid) {
-	if (!paid) return { tone: "", head: t("line.costs_nothing"), note: "" };
-	if (!standing) return { tone: "", head: "", note: "" };
+	if (!paid) return { head: t("line.costs_nothing") };
+	if (!standing) return { head: "" };
 	const { rehearsal } = standing;
 	if (!standing.ready) return { tone: "warn", head: t("account.no_key"), note: t("line.no_key"), setUp: true };
 	if (standing.standing !== "new") {
@@ -65,10 +77,9 @@ export function estimated(standing, paid) {
 	}
 	const { runs, credits, seconds } = standing;
 	if (!runs || (credits === null && seconds === null)) {
-		return { tone: "", head: t("estimate.none"), note: t("estimate.none.note"), rehearsal };
+		return { head: t("estimate.none"), note: t("estimate.none.note"), rehearsal };
 	}
 	return {
-		tone: "",
 		head: joined(
 			credits !== null && t("estimate.credits", { credits: number(credits) }),
 			seconds !== null && t("estimate.time", { time: span(seconds) }),
@@ -86,7 +97,7 @@ export function estimated(standing, paid) {
  */
 export function ofRun(told, now) {
 	const last = /** @type {Told} */ (told.at(-1));
-	if (told.length === 1) return { ...ofJob(last, now), remarks: last.remarks };
+	if (told.length === 1) return { ...ofJob(last, now), remarks: last.remarks.map(inWords) };
 	const failed = told.filter(({ trouble, job }) => trouble && !job?.file);
 	const done = told.filter(({ job }) => job?.file);
 	const credits = told.reduce((sum, { job }) => sum + (job?.credits_used ?? 0) - (job?.credits_refunded ?? 0), 0);
@@ -119,14 +130,14 @@ export function ofRun(told, now) {
 function ofJob(told, now) {
 	const { phase, job } = told;
 	if (phase === "loaded") return ofClip(told);
-	if (job?.state === "closed") return { tone: "", head: t("state.closed"), note: cost(job) };
+	if (job?.state === "closed") return { head: t("state.closed"), note: cost(job) };
 	// The job may have gone on after the run: what became of it is the last word.
 	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, phase === "done" && !told.fetched);
 	const trouble = endOf(job) ?? told.trouble;
 	if (!trouble) return live(told, now);
 	const saying = { trouble, job: job?.id, note: cost(trouble) };
 	if (phase === "stopped") {
-		if (trouble.charge === "not_sent") return { ...saying, tone: "", head: t("line.unsent") };
+		if (trouble.charge === "not_sent") return { ...saying, head: t("line.unsent") };
 		return { ...saying, tone: "warn", head: t("line.stopped"), note: joined(cost(trouble), t("line.to_panel")) };
 	}
 	return { ...saying, tone: GENTLE.has(trouble.kind) ? "warn" : "bad", head: titleOf(trouble.kind) };
@@ -177,7 +188,7 @@ function live({ phase, job, fraction, running, limit }, now) {
  * @returns {Saying}
  */
 function ofClip({ clip }) {
-	if (!clip) return { tone: "", head: t("line.costs_nothing"), note: "" };
+	if (!clip) return estimated(undefined, false);
 	const { frames, fps, width, height, seconds, sound } = clip;
 	return {
 		tone: "good",
