@@ -17,7 +17,7 @@ from ..stopping import Stop, Stopped, never_stop
 from . import forecast, pyav
 from .errors import TooLarge
 from .packets import shown
-from .source import Source, first_shown, moving_stream, open_container, sound_stream, whole_groups
+from .source import Source, first_shown, goes_where_it_says, moving_stream, open_container, sound_stream, whole_groups
 
 SILENCE_RATE = 44_100
 SILENCE_CHANNELS = 2
@@ -152,7 +152,7 @@ def _blocks(
     if not track.time_base or track.time_base <= 0:
         return
     target = int((begin - Fraction(_PRE_ROLL_SECONDS)) / Fraction(track.time_base))
-    if track.start_time is not None and target > track.start_time:
+    if track.start_time is not None and target > track.start_time and goes_where_it_says(container):
         with suppress(av.error.FFmpegError, OverflowError):
             container.seek(target, stream=track, backward=True)
     resampler: Any = None

@@ -222,7 +222,9 @@ def _true_rate(source: Source, timeline: Timeline, span: Span) -> tuple[float, b
     if len(known) < 2:
         return float(source.rate / span.every_nth), True
     even = Fraction(known[-1] - known[0], len(known) - 1)
-    for step in (*(1 / (rate * source.tick) for rate in source.rates), even):
+    # Where ticks count pictures, nothing was rounded: a header that says otherwise rounds the rate itself.
+    told_steps = [] if even == 1 else [1 / (rate * source.tick) for rate in source.rates]
+    for step in (*told_steps, even):
         if _is_steady(known, step):
             return float(1 / (step * source.tick * span.every_nth)), True
     kept = times[:: span.every_nth][: span.max_frames or None]

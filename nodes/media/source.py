@@ -58,6 +58,7 @@ _DEMUXERS = (
 # Their pictures refer to others: what comes before the first key frame, or is shown before it, cannot be decoded.
 _GROUPED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
 _ANIMATIONS = frozenset(("apng", "webp_anim"))
+_PLACED_PACKETS = 30  # more than a group of pictures holds
 _STOP_EVERY_PACKETS = 64
 _UNTOLD = (0, 2)  # of transfer_characteristics in H.273: reserved, unspecified
 _JITTER_TICKS = 2  # containers that count milliseconds round each time
@@ -108,6 +109,7 @@ class Source:
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
         self.path = path
         self.context: Any = None
+        self._is_placed: bool | None = None
         self._threads = threads
         self.container: InputContainer = open_container(path)
         try:
@@ -261,6 +263,12 @@ class Source:
         Demuxers seek by decoding time, and those without a table know of no key frames, so a place that turns out to
         lie too late is answered with a seek further back.
         """
+        if target <= zero:
+            return None
+        if self._is_placed is None:
+            self._is_placed = goes_where_it_says(self.container)
+        if not self._is_placed:
+            return None
         reach = 0
         step = max(1, int(1 / self.tick))
         while target - reach > zero:
@@ -503,6 +511,30 @@ def jitter(step: float | Fraction) -> float:
     return min(_JITTER_TICKS, float(step) / 2)
 
 
+def goes_where_it_says(container: InputContainer) -> bool:
+    """Whether a seek in a file comes to the time that its packets then claim. Raises NotAClip.
+
+    Without a whole table of places, an MXF is entered where the time may be, and what is there is counted from it.
+    """
+    return container.format.name != "mxf" or _has_true_places(Path(container.name))
+
+
+def _has_true_places(path: Path) -> bool:
+    """Whether packets have the same times after a seek as on the way from the start."""
+    container = open_container(path)
+    try:
+        video = moving_stream(container)
+        begun = list(islice((packet for packet in container.demux(video) if packet.size), _PLACED_PACKETS))
+        told = {packet.pos: packet.pts for packet in begun}
+        container.seek(max(packet.dts or 0 for packet in begun), stream=video, backward=True)
+        there = next((packet for packet in container.demux(video) if packet.size), None)
+        return there is not None and told.get(there.pos) == there.pts
+    except (av.error.FFmpegError, OverflowError, ValueError):
+        return False
+    finally:
+        pyav.close(container)
+
+
 def _until_shown(pictures: Iterator[VideoFrame], time: int) -> Iterator[VideoFrame]:
     """The pictures up to the one of this time, or the first behind it."""
     for picture in islice(pictures, REORDER_PACKETS):
@@ -535,6 +567,10 @@ def whole_groups(packets: Iterator[Any], decoder: str) -> Iterator[Any]:
 def _not_before(key: Any, packets: Iterator[Any]) -> Iterator[Any]:
     for number, packet in enumerate(packets):
         known = packet.pts is not None and key.pts is not None
+        if packet.is_keyframe:  # it needs no other, and what follows has all that it needs
+            yield packet
+            yield from packets
+            return
         if number >= REORDER_PACKETS or not known or packet.pts >= key.pts:
             yield packet
 

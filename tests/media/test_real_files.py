@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nodes.media.decode import decode_frames, decode_last_frame, measure
+from nodes.media.source import Source
 from nodes.media.span import WHOLE, Span
 from tests.support import clips, fields
 
@@ -229,3 +230,45 @@ def test_pictures_before_the_first_key_frame_count_where_their_group_is_closed(t
         for name, change in (("a.mkv", from_the_second), ("b.mkv", closed))
     ]
     assert counts[1] == counts[0] + 2
+
+
+@pytest.mark.parametrize("size", [1.0, 0.9], ids=["whole", "cut off"])
+def test_parts_of_an_mxf_are_found_with_and_without_its_table(size: float, tmp_path: Path) -> None:
+    """Without the table at its end, FFmpeg seeks to a guess and says that it is the time that was asked for."""
+    options = {"g": "12", "bf": "2", "q": "2"}
+    path = clips.write_clip(tmp_path / "clip.mxf", clips.moving_pictures(100), "mpeg2video", options=options)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * size)])
+    whole = decode_frames(path).pixels
+    for number in (10, 45, 60):
+        part = decode_frames(path, Span(start_seconds=number / 25, max_frames=3)).pixels
+        assert np.array_equal(part, whole[number : number + 3])
+    assert np.array_equal(decode_last_frame(path)[0], whole[-1])
+
+
+def test_where_ticks_count_pictures_the_rate_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Theora in Ogg, FFmpeg tells a rounded rate first: 30 for 361 pictures in 12 seconds."""
+    monkeypatch.setattr(Source, "rates", property(lambda source: [Fraction(30), Fraction(361, 12)]))
+    path = tmp_path / "clip.ogv"
+    frames = [av.VideoFrame(64, 48, "yuv420p") for _ in range(181)]
+    clips.write_clip(path, frames, "libvpx", options={"deadline": "realtime"}, rate=Fraction(361, 12))
+    chosen = measure(path, WHOLE)
+    assert chosen.frames == 181 and not chosen.moments
+    assert chosen.fps == pytest.approx(361 / 12, abs=1e-6)
+
+
+def test_key_frames_that_are_shown_before_the_first_are_pictures_too(tmp_path: Path) -> None:
+    """A cut whose begin was encoded anew: each of its pictures stands alone, in the order of the old ones."""
+    frames = clips.numbered_pictures(12)
+    plain = clips.write_clip(tmp_path / "plain.mp4", frames, "libx264", options={"x264-params": "keyint=1:qp=10"})
+    order = [1, 0, 3, 2, *range(4, 12)]
+    path = tmp_path / "cut.mkv"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as container:
+        copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        for place, number in enumerate(order):
+            packet = packets[number]
+            packet.dts = (place - 2) * packets[1].pts
+            packet.stream = copy
+            container.mux(packet)
+    assert clips.numbers_of(decode_frames(path).pixels) == list(range(12))
