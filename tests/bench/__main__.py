@@ -25,6 +25,7 @@ PARTS: Mapping[str, Callable[[Bench], Part]] = {
     "encode": encoding.measure,
     "upload": encoding.stills,
     "host": hosts.measure,
+    "crowd": hosts.crowd,
     "waiting": jobs.waiting,
     "lateness": jobs.lateness,
     "plan": jobs.full_plan,
@@ -32,8 +33,9 @@ PARTS: Mapping[str, Callable[[Bench], Part]] = {
     "journal": jobs.journal,
 }
 _ROUNDS = 3
-# Takes minutes and next to no time of a processor, so it goes on beside the others.
-_BESIDE = "waiting"
+# Take minutes and next to no time of a processor, so they go on beside the others.
+_BESIDE = ("waiting", "crowd")
+_FIGURES = Path(__file__).resolve().parent / "figures"
 _CHART = REPOSITORY / "docs" / "images" / "benchmarks.svg"
 _REPORT = REPOSITORY / "docs" / "benchmarks.md"
 _HOW = """\
@@ -42,10 +44,11 @@ _HOW = """\
 Written by `nox -s bench`; do not edit. Ratios are what counts: both sides of each were measured in one run, in new
 processes, in an order shuffled anew for every round, and medians are compared. Seconds belong to this machine.
 
-To repeat: `COMFYUI_PATH=<a ComfyUI>[:<an older one>] nox -s bench`, about twelve minutes on two cores.
-Parts:
-`nox -s bench -- decode encode upload host waiting lateness plan again journal`; the other parts stay as they were
-measured last. `--rounds N` sets how often (3). `--draft` prints, and writes nothing here.
+To repeat: `COMFYUI_PATH=<a ComfyUI>[:<an older one>] nox -s bench`, about a quarter of an hour on two idle cores, and
+some minutes more the first time, when the clips are made. Parts:
+`nox -s bench -- decode encode upload host crowd waiting lateness plan again journal`; the figures of the others stay
+(`tests/bench/figures`), with their own day and machine. `--rounds N` sets how often what is timed is run (3). `--draft`
+prints, and writes nothing.
 
 Clips: a zooming fractal, a moving chart and grain; x264 medium, crf 20, yuv420p, bt709 limited and tagged, AAC. Peak
 memory is what the operating system calls the resident high water mark, over what was resident before. Before a clock
@@ -65,37 +68,43 @@ def main(line: Sequence[str] | None = None) -> None:
     folder.mkdir(exist_ok=True)
     found = sorted(installs(), key=_by_version, reverse=True)
     with tempfile.TemporaryDirectory(prefix="apimall-bench-") as scratch:
-        bench = Bench(folder, Path(scratch), found, asked.rounds, _tell)
-        for part in _measured(bench, list(asked.parts or PARTS)):
+        bench = Bench(folder, Path(scratch), found, asked.rounds, _tell, tuple(described(found)))
+        wanted = list(asked.parts or PARTS)
+        for part in _measured(bench, wanted):
+            wanted.remove(part.name)
             if not asked.draft:
-                part.save(folder)
+                part.save(_FIGURES)
             sys.stdout.write("\n" + plain(part) + "\n")
             sys.stdout.flush()
     _tell(f"done in {(time.monotonic() - begun) / 60:.0f} minutes")
     if not asked.draft:
-        _write([known for name in PARTS if (known := Part.load_from(folder, name)) is not None], found)
+        write_report()
+    if wanted:
+        sys.exit(f"not measured anew: {', '.join(wanted)}")
 
 
 def _measured(bench: Bench, names: Sequence[str]) -> Iterator[Part]:
-    """One part after the other, and the one that mostly waits beside them. One that breaks off costs only itself."""
-    with ThreadPoolExecutor(1) as pool:
-        beside = pool.submit(PARTS[_BESIDE], bench) if _BESIDE in names else None
+    """One part after the other, and those that mostly wait beside them. One that breaks off costs only itself."""
+    with ThreadPoolExecutor(len(_BESIDE)) as pool:
+        beside = {name: pool.submit(PARTS[name], bench) for name in names if name in _BESIDE}
         todo: list[tuple[str, Callable[[], Part]]] = [
-            (name, partial(PARTS[name], bench)) for name in names if name != _BESIDE
+            (name, partial(PARTS[name], bench)) for name in names if name not in beside
         ]
-        if beside is not None:
-            todo.append((_BESIDE, beside.result))
+        todo += [(name, started.result) for name, started in beside.items()]
         for name, measure in todo:
+            begun = time.monotonic()
             _tell(f"{name} ...")
             try:
                 yield measure()
             except Exception as error:  # noqa: BLE001  (the other parts are worth having)
                 _tell(f"{name} broke off: {type(error).__name__}: {error}")
+            _tell(f"{name}: {time.monotonic() - begun:.0f} s")
 
 
-def _write(kept: Sequence[Part], found: Sequence[Install]) -> None:
-    _REPORT.parent.mkdir(exist_ok=True)
-    _REPORT.write_text(markdown(kept, described(found), _HOW), encoding="utf-8")
+def write_report() -> None:
+    """The page and the chart, of the figures that are kept."""
+    kept = [part for name in PARTS if (part := Part.load_from(_FIGURES, name)) is not None]
+    _REPORT.write_text(markdown(kept, _HOW), encoding="utf-8")
     for part in kept:
         if part.bars:
             _CHART.write_text(svg(part.chart_title, part.bars), encoding="utf-8")

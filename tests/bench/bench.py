@@ -18,13 +18,17 @@ from tests.host.real_host import Install
 
 @dataclass(frozen=True)
 class Bench:
-    """`folder` keeps clips and results between runs. `scratch` is emptied after this one. `hosts`: newest first."""
+    """`folder` keeps clips between runs. `scratch` is emptied after this one. `hosts`: newest first.
+
+    machine: what the figures belong to.
+    """
 
     folder: Path
     scratch: Path
     hosts: Sequence[Install]
     rounds: int
     tell: Callable[[str], None]
+    machine: tuple[tuple[str, str], ...]
 
     @property
     def python(self) -> Path:
@@ -40,10 +44,10 @@ class Bench:
         """Something of the pack's, or compared to it."""
         return Entrant(name, module, function, dict(arguments), self.python)
 
-    def part(self, name: str, goals: Sequence[Goal], tables: Sequence[Table], others: float, rounds: int) -> Part:
+    def part(self, name: str, goals: Sequence[Goal], tables: Sequence[Table], others: float) -> Part:
         """Wrap up. `others`: the share of all cores that other programs took."""
         load = f"other programs took {others:.0%} of the machine meanwhile."
-        return Part(name, tuple(goals), tuple(tables), load, time.time(), rounds)
+        return Part(name, tuple(goals), tuple(tables), load, time.time(), self.machine)
 
 
 def ffmpeg_programs() -> dict[str, str]:

@@ -23,9 +23,11 @@ _SAMPLE_SECONDS = 0.5
 _TICK_SECONDS = 0.2  # of nodes.comfyui.waiting
 
 
-def service(base_url: str, folder: str, max_jobs: int = 3) -> Service:
-    """As inside ComfyUI, on folders of its own."""
+def service(base_url: str, folder: str, max_jobs: int = 3, journal: str = "") -> Service:
+    """As inside ComfyUI, on folders of its own; `journal`: the address of a shared one."""
     environ = {"APIMALL_BASE_URL": base_url, "APIMALL_API_KEY": KEY, "APIMALL_MAX_JOBS": str(max_jobs)}
+    if journal:
+        environ["APIMALL_JOURNAL"] = journal
     home = Path(folder)
     return Service(Folders(home / "state", home / "output"), environ)
 
@@ -122,9 +124,9 @@ class _Watch:
         }
 
 
-def make(base_url: str, folder: str) -> dict[str, Any]:
+def make(base_url: str, folder: str, journal: str = "") -> dict[str, Any]:
     """One job of each kind, to its end."""
-    running = service(base_url, folder)
+    running = service(base_url, folder, journal=journal)
     try:
         for order in (text_order(0), picture_order()):
             ticket = running.runner().submit(order)
@@ -136,10 +138,10 @@ def make(base_url: str, folder: str) -> dict[str, Any]:
     return {"wall": 0.0}
 
 
-def again(base_url: str, folder: str, times: int) -> dict[str, Any]:
+def again(base_url: str, folder: str, times: int, journal: str = "") -> dict[str, Any]:
     """The same jobs in a new process: milliseconds from the order to the file, the first time and from then on."""
     began = time.perf_counter()
-    running = service(base_url, folder)
+    running = service(base_url, folder, journal=journal)
     first_path = _served(running, text_order(0))
     first = time.perf_counter() - began
     try:

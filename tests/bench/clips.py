@@ -77,7 +77,8 @@ VARIABLE_5 = ClipKind("1080p 5 s, variable rate", 1920, 1080, 30, 5, variable=Tr
 FULL_HD_15 = ClipKind("1080p 15 s", 1920, 1080, 30, 15)
 TINY = ClipKind("tiny", 128, 96, 24, 1)
 """Read once before every measurement, so that libraries are loaded and initialized in all entrants alike."""
-KINDS = {kind.name: kind for kind in (HD_5, FULL_HD_5, FULL_HD_15, TINY)}
+HD_3 = ClipKind("720p 3 s", 1280, 720, 24, 3)
+KINDS = {kind.name: kind for kind in (HD_5, FULL_HD_5, FULL_HD_15, HD_3, TINY)}
 
 
 def clip(kind: ClipKind, folder: Path) -> Path:
@@ -91,15 +92,26 @@ def clip(kind: ClipKind, folder: Path) -> Path:
     return path
 
 
-def long_clip(kind: ClipKind, least_bytes: int, folder: Path) -> Path:
-    """The packets of a kind's clip over and over, as one clip of so many bytes."""
+def repeated(kind: ClipKind, times: int, folder: Path) -> Path:
+    """The packets of a kind's clip over and over, as one clip."""
     source = clip(kind, folder)
-    path = folder / f"{source.stem}-{least_bytes}.mp4"
+    path = folder / f"{source.stem}-x{times}.mp4"
     if not path.exists():
         part = path.with_suffix(".part")
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            for number in range(-(-least_bytes // source.stat().st_size)):
+            for number in range(times):
                 _append(container, source, number * kind.seconds)
+        part.replace(path)
+    return path
+
+
+def stored_pictures(kind: ClipKind, folder: Path) -> Path:
+    """The pictures of a kind before they are encoded, uint8 [frames, height, width, 3], as a file of numpy."""
+    path = folder / f"{kind.width}x{kind.height}-{kind.fps}-{kind.seconds}.npy"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.save(file, np.stack(list(pictures(kind))))
         part.replace(path)
     return path
 

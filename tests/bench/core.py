@@ -8,10 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tests.bench.clips import KINDS, pictures
+from tests.bench.clips import KINDS
 from tests.bench.meter import Meter
+from tests.bench.writers import floats
 
 
 def components(host: str, path: str, tiny: str, threads: bool = False) -> dict[str, Any]:
@@ -25,16 +24,13 @@ def components(host: str, path: str, tiny: str, threads: bool = False) -> dict[s
     return meter.sample(shape=list(found.images.shape), mean=float(found.images[0].mean()))
 
 
-def save(host: str, kind: str, out: str, crf: int | None = None) -> dict[str, Any]:
+def save(host: str, kind: str, pictures: str, out: str, crf: int | None = None) -> dict[str, Any]:
     """VideoFromComponents(...).save_to(out): frames of a clip of `kind` as H.264."""
     types = _video_types(host)
     torch = importlib.import_module("torch")
     util = importlib.import_module("comfy_api.latest._util")
-    wanted = KINDS[kind]
-    frames = np.empty((wanted.frames, wanted.height, wanted.width, 3), np.float32)
-    for row, picture in zip(frames, pictures(wanted), strict=True):
-        np.divide(picture, np.float32(255), out=row)
-    parts = util.VideoComponents(images=torch.from_numpy(frames), audio=None, frame_rate=Fraction(wanted.fps))
+    images = torch.from_numpy(floats(pictures))
+    parts = util.VideoComponents(images=images, audio=None, frame_rate=Fraction(KINDS[kind].fps))
     video = types.VideoFromComponents(parts)
     more = {} if crf is None else {"crf": crf}
     with Meter() as meter:

@@ -10,32 +10,33 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nodes.jobs.order import Order
+from nodes.journal.postgres import Address
 from nodes.journal.reads import Records
 from nodes.journal.rows import Kind, Only
 from nodes.journal.verbs import Journal
 from nodes.panel import job_facts
 
-ACCOUNT = "bench"
 _OTHER_ACCOUNT = "somebody-else"
+ACCOUNT = "bench"
 _KINDS = [
     Kind("wan2-6", "text-to-video", "5", "720p"),
     Kind("wan2-6", "text-to-video", "10", "1080p"),
     Kind("wan2-6", "image-to-video", "5", "720p"),
 ]
-_STATES = ("delivered",) * 90 + ("failed",) * 6 + ("rejected",) * 3 + ("running",)
+_STATES = ("completed",) * 90 + ("failed",) * 6 + ("rejected",) * 3 + ("running",)
 _LOOKS = 200
 _PAGES = 30
 
 
 def measure(path: str, jobs: int) -> dict[str, Any]:
-    """Fill a journal with so many jobs if it is not there; milliseconds of each question: (median, worst)."""
+    """Fill a journal with so many jobs; milliseconds of each question: (median, worst)."""
     file = Path(path)
-    if not file.exists():
-        _fill(file, jobs)
+    _fill(file, jobs)
     chance = random.Random(jobs)
     found: dict[str, Any] = {}
     began = time.perf_counter()
@@ -45,18 +46,7 @@ def measure(path: str, jobs: int) -> dict[str, Any]:
     journal.require_sound()
     found["reading it whole, in the background (once in a process)"] = [(time.perf_counter() - began) * 1000] * 2
     records = Records(file)
-    some = [chance.randrange(jobs) for _ in range(_LOOKS)]
-    identities = [_order(number).identity(ACCOUNT) for number in some]
-    tasks = [f"vid_{number:08d}" for number in some]
-    orders = [_order(number) for number in some if _STATES[number % len(_STATES)] == "delivered"]
-    found["look-up by content"] = _each(identities, lambda identity: records.latest(ACCOUNT, identity))
-    found["look-up by task id"] = _each(tasks, lambda task: journal.by_task(ACCOUNT, task))
-    found["look-up of a new job, not there"] = _each(
-        [str(uuid.uuid4()) for _ in some], lambda identity: records.latest(ACCOUNT, identity)
-    )
-    found["intend: the row of a finished job, as a node asks"] = _each(
-        orders, lambda order: journal.intend(order.intent(ACCOUNT))
-    )
+    found |= _looked_up(journal, records, jobs)
     found["newest uncollected"] = _each([0] * _PAGES, lambda _: journal.newest_uncollected(ACCOUNT))
     found["what past runs took"] = _each(_KINDS * 10, lambda kind: journal.runs(ACCOUNT, kind))
     pages = [None, *(chance.randrange(1, 2 * jobs) for _ in range(_PAGES))]
@@ -67,6 +57,34 @@ def measure(path: str, jobs: int) -> dict[str, Any]:
     found["estimate"] = _each(_KINDS * 10, lambda kind: records.estimate(ACCOUNT, kind))
     journal.close()
     return {"wall": 0.0, "found": found, "bytes": file.stat().st_size}
+
+
+def measure_shared(uri: str, jobs: int) -> dict[str, Any]:
+    """The same look-ups in a database that is filled here."""
+    place = Address(uri)
+    journal = Journal(place)
+    _fill_shared(uri, jobs)
+    records = Records(place)
+    found = _looked_up(journal, records, jobs)
+    records.close()
+    journal.close()
+    return {"wall": 0.0, "found": found}
+
+
+def _looked_up(journal: Journal, records: Records, jobs: int) -> dict[str, Any]:
+    chance = random.Random(jobs)
+    some = [chance.randrange(jobs) for _ in range(_LOOKS)]
+    intents = [_order(number).intent(ACCOUNT) for number in some]
+    news = [replace(intent, identity=str(uuid.uuid4())) for intent in intents]
+    done = [_order(n).intent(ACCOUNT) for n in some if _STATES[n % len(_STATES)] == "completed"]
+    identities = [intent.identity for intent in intents]
+    return {
+        "look-up by content, as a node asks": _each(intents, journal.standing),
+        "look-up by content, as the panel asks": _each(identities, lambda name: records.latest(ACCOUNT, name)),
+        "look-up by task id": _each([f"vid_{n:08d}" for n in some], lambda task: journal.by_task(ACCOUNT, task)),
+        "look-up of a new job, not there": _each(news, journal.standing),
+        "intend: the row of a finished job, as a node asks": _each(done, journal.intend),
+    }
 
 
 def _page(records: Records, only: Only, before: int | None) -> list[Any]:
@@ -114,6 +132,18 @@ def _fill(path: Path, jobs: int) -> None:
     part.replace(path)
 
 
+def _fill_shared(uri: str, jobs: int) -> None:
+    import psycopg
+
+    first = next(_rows(1))
+    names, marks = ",".join(first), ",".join(f"%({name})s" for name in first)
+    with psycopg.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO jobs ({names}) VALUES ({marks})", list(_rows(jobs)))
+        cursor.execute("INSERT INTO steps (job_id, at, step, detail) SELECT id, created_at, 'intended', '' FROM jobs")
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+
+
 def _rows(jobs: int) -> Iterator[dict[str, object]]:
     now = time.time()
     for number in range(jobs):
@@ -124,7 +154,7 @@ def _rows(jobs: int) -> Iterator[dict[str, object]]:
 def _row(number: int, account: str, at: float) -> dict[str, object]:
     order = _order(number)
     state = _STATES[number % len(_STATES)]
-    done = state == "delivered"
+    done = state == "completed"
     return {
         "account": account,
         "identity": order.identity(account),
@@ -137,7 +167,7 @@ def _row(number: int, account: str, at: float) -> dict[str, object]:
         "resolution": order.resolution,
         "take": order.take,
         "body": order.request(tuple(map(str, order.references))).body(),
-        "state": "completed" if done else state,
+        "state": state,
         "posts": 1,
         "task_id": f"vid_{number:08d}",
         "request_id": f"req_{number}",

@@ -21,15 +21,15 @@ _HELD_PICTURES = 24
 
 
 def ours(
-    path: str, tiny: str, span: dict[str, Any] | None = None, sound: bool = True, room: int | None = None
+    path: str, tiny: str, span: dict[str, Any] | None = None, as_node: bool = True, room: int | None = None
 ) -> dict[str, Any]:
-    """The pack: accurate frames, then sound, as its nodes ask for them."""
+    """The pack: accurate frames, and as its nodes ask for them, then sound, and both as torch's."""
     from nodes.media.audio import decode_audio
     from nodes.media.decode import decode_frames
     from nodes.media.forecast import free_memory_bytes
     from nodes.media.span import Span
 
-    wrap = _wrapper()
+    wrap = _wrapper() if as_node else _plain
     clip = Path(path)
     decode_frames(Path(tiny))
     decode_audio(Path(tiny))
@@ -40,7 +40,7 @@ def ours(
         image = wrap(frames.pixels)
     cost = frames_only.cost
     with Meter() as rest:
-        kept = wrap(decode_audio(clip).samples) if sound else None
+        kept = wrap(decode_audio(clip).samples) if as_node else None
     cost_with_sound = cost.wall + rest.cost.wall
     del kept
     return frames_only.sample(
@@ -57,8 +57,12 @@ def ours(
 def _wrapper() -> Any:
     """torch.from_numpy where there is torch, as in ComfyUI; imported before the clock runs, as there."""
     if importlib.util.find_spec("torch") is None:
-        return lambda pixels: pixels
+        return _plain
     return importlib.import_module("torch").from_numpy
+
+
+def _plain(pixels: Any) -> Any:
+    return pixels
 
 
 def floor(path: str, tiny: str) -> dict[str, Any]:
@@ -178,6 +182,38 @@ def bare_copy(path: str, tiny: str, out: str) -> dict[str, Any]:
     if why_not is not None:
         return {"failed": why_not}
     return meter.sample(bytes=Path(out).stat().st_size)
+
+
+def part_of_long(path: str, tiny: str, out: str, start_seconds: float, what: str) -> dict[str, Any]:
+    """Two seconds of a clip, and how many packets of pictures are read for them."""
+    from nodes.media import source
+    from nodes.media.decode import decode_frames
+    from nodes.media.encode import trim_clip
+    from nodes.media.span import Span
+
+    span = Span(start_seconds, seconds=2.0, fps=16.0 if what == "frames_at_rate" else 0.0)
+
+    def work() -> None:
+        if what == "cut":
+            trim_clip(Path(path), Path(out), span)
+        else:
+            decode_frames(Path(path), span)
+
+    trim_clip(Path(tiny), Path(out), Span())
+    with Meter() as meter:
+        work()
+    read = 0
+    packets = source.Source.packets
+
+    def counted(self: Any, **how: Any) -> Any:
+        nonlocal read
+        for packet in packets(self, **how):
+            read += 1
+            yield packet
+
+    source.Source.packets = counted  # type: ignore[method-assign]
+    work()
+    return meter.sample(packets=read)
 
 
 def ffmpeg(path: str, program: str) -> dict[str, Any]:

