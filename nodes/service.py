@@ -79,12 +79,14 @@ class Planned:
     media: bool
 
     def order(self) -> Order | None:
-        """The very job, where it is known."""
+        """The very job, where it is known. Raises InputError where what is known makes it none."""
         from .jobs.order import Order
 
-        if self.prompt is None or self.media:
+        if not self.written:
             return None
-        return Order(self.model, self.type, self.prompt, self.duration, self.resolution, self.take)
+        prompt = "not known yet" if self.prompt is None else self.prompt
+        order = Order(self.model, self.type, prompt, self.duration, self.resolution, self.take)
+        return None if self.prompt is None or self.media else order
 
 
 class Service:
@@ -336,6 +338,7 @@ class Service:
         but media that nobody knows yet. What they, and the copies that lists and loops make of a node, cost after all
         is held against the limit when each is sent (`prompt_budget`). Reads the journal only.
         """
+        from .gateway.errors import InputError
         from .jobs.limits import over_prompt_limit
         from .journal.rows import Kind
 
@@ -345,7 +348,10 @@ class Service:
         there = self._is_begun()
         prices: dict[object, float | None] = {}
         for number, each in enumerate(planned):
-            order = each.order()
+            try:
+                order = each.order()
+            except InputError:
+                continue  # It is no job: its own node says why.
             if there and self._may_be_paid(settings.account, each, order):
                 continue
             kind = Kind(each.model, each.type, each.duration, each.resolution)

@@ -1,10 +1,12 @@
 """What is bound when a prompt is queued, and not when its nodes come to run (rules 11 and 12 of `docs/rules.md`).
 
-It is written into inputs that no node declares: those are part of the cache key, and passed to no `execute`.
+It is written into inputs that no node declares: those are part of the cache key, and passed to no `execute`. For nodes
+that others make while the prompt runs (loops, macros of packs) it is remembered by the prompt's id.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,8 @@ _TYPES = {
     "APIMall_VideoToVideo": VIDEO_TO_VIDEO,
 }
 _BOUND = (*_TYPES, "APIMall_PollResult")
+_MOST_PROMPTS = 10_000
+_bound_prompts: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def bind_prompts() -> None:
 def binding(hidden: Any) -> Binding:
     """What was bound for the running node (its `cls.hidden`)."""
     bound, over_limit = (host.undeclared(hidden, name) for name in (BOUND_INPUT, OVER_LIMIT_INPUT))
+    if bound is None:
+        bound = _bound_prompts.get(host.prompt_id())
     known = isinstance(bound, str) and bound in (_REHEARSAL, _PAID)
     return Binding(bound == _REHEARSAL if known else None, over_limit if isinstance(over_limit, str) else None)
 
@@ -53,20 +59,31 @@ def _bind(json_data: dict[str, Any]) -> dict[str, Any]:
         # What a workflow brings along counts for nothing.
         node["inputs"].pop(BOUND_INPUT, None)
         node["inputs"].pop(OVER_LIMIT_INPUT, None)
-    if not nodes:
-        return json_data
+    service = instance.current()
+    bound = over_limit = None
     try:
-        service = instance.current()
         bound = _REHEARSAL if service.settings().rehearsal else _PAID
         over_limit = service.over_prompt_limit([_planned(node) for node in nodes if node["class_type"] in _TYPES])
     except (APIMallError, JournalError) as problem:
         # Each node says by itself what is wrong with the settings; nothing is paid before that.
-        bound, over_limit = "", str(problem)
+        over_limit = str(problem)
     for node in nodes:
-        node["inputs"][BOUND_INPUT] = bound
+        node["inputs"][BOUND_INPUT] = bound or ""
         if over_limit is not None:
             node["inputs"][OVER_LIMIT_INPUT] = over_limit
+    if bound is not None:
+        _remember(json_data, bound)
     return json_data
+
+
+def _remember(json_data: dict[str, Any], bound: str) -> None:
+    """By the id that the client gave, or one like that which ComfyUI would give it."""
+    # ComfyUI 0.3.64 takes an empty id, too: many prompts would share it.
+    prompt_id = str(json_data.get("prompt_id") or uuid.uuid4())
+    json_data["prompt_id"] = prompt_id
+    _bound_prompts[prompt_id] = bound
+    while len(_bound_prompts) > _MOST_PROMPTS:
+        del _bound_prompts[next(iter(_bound_prompts))]
 
 
 def _is_bound(node: object) -> bool:

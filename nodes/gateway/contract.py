@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ LARGEST_BASE64_BYTES = 8_000_000
 
 _LONGEST_TEXT = 600
 _LONGEST_ID = 200
+_MOST_CREDITS = 1e12
 _LONGEST_URL = 4096
 _LONGEST_RUN_SECONDS = 86_400.0
 
@@ -272,7 +272,8 @@ def _credits(value: object) -> float | None:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    # Beyond any price there is; sums of what is larger would be no numbers any more.
+    return number if 0 <= number <= _MOST_CREDITS else None
 
 
 def _span(start: object, end: object) -> float | None:

@@ -73,8 +73,8 @@ class Order:
         if not 0 <= self.take <= LARGEST_TAKE:
             # The widget keeps to this; a number that is linked to it need not.
             raise InputError("take is out of its range", advice=f"Give a whole number from 0 to {LARGEST_TAKE}.")
-        if any("\ud800" <= character <= "\udfff" for text in self._texts for character in text):
-            # Halves of characters: JSON can carry them, UTF-8 and so the gateway cannot.
+        if any("\ud800" <= character <= "\udfff" or character == "\0" for text in self._texts for character in text):
+            # JSON can carry halves of characters, UTF-8 and so the gateway cannot; and no database holds a NUL.
             raise InputError("The text holds broken characters", advice="Type it anew instead of pasting it.")
         for reference in self.references:
             if isinstance(reference, str):

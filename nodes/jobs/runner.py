@@ -167,6 +167,7 @@ class Runner:
             job = self._journal.standing(intent)
             if job is None:
                 self._require_no_equal(order)
+                _require_allowed(over_limit)
                 job = self._journal.intend(intent)
             return self._pick_up(job, order, over_limit, prompt_budget)
 
@@ -283,8 +284,8 @@ class Runner:
         kept = self._on_disk(job, downloaded=False)
         if kept is not None:
             return self._served(kept)
-        if over_limit is not None and job.charge is Charge.NOT_SENT and not self.is_awaited(job):
-            raise SetupError(over_limit, advice=PROMPT_ADVICE)
+        if job.charge is Charge.NOT_SENT and not self.is_awaited(job):
+            _require_allowed(over_limit)
         return self._join(job, order, prompt_budget)
 
     def _on_disk(self, job: Job, *, downloaded: bool) -> Result | None:
@@ -1019,6 +1020,11 @@ class Runner:
 
     def _seconds(self, pause: Pause) -> float:
         return pause.with_jitter(self._clocks.chance())
+
+
+def _require_allowed(over_limit: str | None) -> None:
+    if over_limit is not None:
+        raise SetupError(over_limit, advice=PROMPT_ADVICE)
 
 
 def _misfit(job: Job, task: Task) -> str | None:

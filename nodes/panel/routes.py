@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from server import PromptServer
 
-from ..gateway.contract import task_identifier
+from ..gateway.contract import clean_text, task_identifier
 from ..gateway.errors import AccessRefused, APIMallError, InputError, KeyRefused, SetupError
 from ..gateway.models import TEXT_TO_VIDEO
 from ..jobs.events import Event
@@ -486,7 +486,7 @@ def answered(handler: Handler) -> Handler:
 
 
 def _kind(asked: Mapping[str, Any]) -> Kind:
-    return Kind(*(str(asked.get(name, ""))[:_LONGEST_WORD] for name in ("model", "type", "duration", "resolution")))
+    return Kind(*(clean_text(asked.get(name), _LONGEST_WORD) for name in ("model", "type", "duration", "resolution")))
 
 
 def _order(asked: Mapping[str, Any]) -> Order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from nodes.comfyui import host, queued
 from nodes.settings import set_rehearsal
 from tests.support.harness import eventually
-from tests.support.node_files import Comfy, give, give_list, image_to_video, keep, poll, save, text_to_video
+from tests.support.node_files import Comfy, give, give_list, image_to_video, keep, make, poll, save, text_to_video
 
 
 def state(comfy: Comfy) -> Path:
@@ -39,6 +40,47 @@ def test_switching_rehearsal_on_makes_no_queued_prompt_play(slow_comfy: Comfy) -
     slow_comfy.wait(first).ok()
     slow_comfy.wait(second).ok()
     assert [task.prompt for task in slow_comfy.gateway.record.tasks] == ["one", "two"]
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_nodes_that_others_make_while_a_prompt_runs_go_by_what_was_bound_for_it(comfy: Comfy, paid: bool) -> None:
+    set_rehearsal(state(comfy), not paid)
+    cue = threading.Event()
+    running = comfy.queue({"1": make(text_to_video("made on the way", wait=False), cue), "2": keep("1", 0)})
+    set_rehearsal(state(comfy), paid)
+    cue.set()
+    comfy.wait(running).ok()
+    assert [task.prompt for task in comfy.gateway.record.tasks] == (["made on the way"] if paid else [])
+
+
+def test_a_prompt_without_an_id_of_its_own_gets_one(comfy: Comfy) -> None:
+    prompt = {"1": text_to_video(), "2": save("1")}
+    ids = [
+        queued._bind({"prompt": prompt, **given})["prompt_id"] for given in ({}, {"prompt_id": ""}, {"prompt_id": ""})
+    ]
+    assert len({*ids}) == 3 and all(ids)
+    assert queued._bind({"prompt": prompt, "prompt_id": "given"})["prompt_id"] == "given"
+
+
+def test_under_a_cap_what_is_no_job_costs_nothing_and_the_others_of_its_prompt_run_as_bound(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video("known price"), "2": save("1")}).ok()
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "50"
+    comfy.run({"1": text_to_video("a shot"), "2": save("1"), "3": text_to_video(""), "4": save("3")}).ok()
+    assert [task.prompt for task in comfy.gateway.record.tasks] == ["known price", "a shot"]
+
+
+def test_a_prompt_refused_by_its_cap_leaves_nothing_unfinished(comfy: Comfy) -> None:
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "1"
+    assert "your limit of 1 credits a prompt" in comfy.run({"1": text_to_video("too dear"), "2": save("1")}).error
+    assert not comfy.service.records().page(comfy.service.settings().account).jobs
+
+
+def test_what_no_database_can_hold_in_one_node_leaves_the_others_bound(comfy: Comfy) -> None:
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "50"
+    odd = text_to_video(prompt=["9", 0], model="\ud800")
+    told = queued._bind({"prompt": {"1": text_to_video(), "2": odd, "9": give("linked")}})["prompt"]
+    assert [told[node]["inputs"][queued.BOUND_INPUT] for node in ("1", "2")] == ["paid", "paid"]
+    assert "1 new job" in told["1"]["inputs"][queued.OVER_LIMIT_INPUT]
 
 
 def test_a_prompt_above_its_cap_is_refused_with_the_sum_before_anything_is_sent(comfy: Comfy) -> None:

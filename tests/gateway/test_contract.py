@@ -150,6 +150,7 @@ def test_addresses_are_taken_in_their_order_of_preference(output: object, urls: 
         (float("nan"), None),
         (float("inf"), None),
         (10**400, None),
+        (1e308, None),
         ([30], None),
     ],
 )

@@ -62,6 +62,7 @@ def test_a_url_is_never_mistaken_for_content() -> None:
         {"prompt": " \n"},
         {"prompt": "x" * 5001},
         {"prompt": "half \ud83d a smile"},
+        {"prompt": "an end \0 within"},
         {"model": "\udc00"},
         {"type": "speech-to-video"},
         {"references": ("http://a/1",)},

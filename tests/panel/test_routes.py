@@ -284,6 +284,12 @@ def test_the_very_same_job_is_known(site: Site, state: str, expected: str) -> No
     assert standing(site, {**WIDGETS, "take": 1}) == "new"
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "\0", 7, None, ["wan2-6"]])
+def test_what_is_no_model_is_no_job_and_has_no_price(site: Site, odd: Any) -> None:
+    answer = told_of(site, {**WIDGETS, "model": odd})
+    assert (answer["standing"], answer["credits"]) == ("new", None)
+
+
 def test_a_paid_job_whose_file_is_gone_is_fetched_again(site: Site) -> None:
     job = site.delivered()
     (site.service.folders.results / str(job.file)).unlink()

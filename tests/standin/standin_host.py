@@ -128,7 +128,7 @@ class StandinHost:
         if not targets:
             raise PromptRefused({"node_errors": node_errors})
         extra_data = {"extra_pnginfo": {"workflow": dict(workflow)}} if workflow else {}
-        run = _Run(str(uuid.uuid4()), prompt, targets, client_id, extra_data, node_errors)
+        run = _Run(str(json_data.get("prompt_id", uuid.uuid4())), prompt, targets, client_id, extra_data, node_errors)
         self._runs[run.prompt_id] = run
         self._queue.put(run)
         return run.prompt_id

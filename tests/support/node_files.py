@@ -228,6 +228,13 @@ def fail(cue: threading.Event) -> Node:
     return {"class_type": "Test_Fail", "inputs": {"cue": name}}
 
 
+def make(node: Node, cue: threading.Event) -> Node:
+    """A node that makes another one when its cue is given."""
+    name = f"made {next(_ids)}"
+    CUES[name], GIVEN[name] = cue, node
+    return {"class_type": "Test_Make", "inputs": {"name": name}}
+
+
 def save(node_id: str, slot: int = 0) -> Node:
     inputs = {"video": [node_id, slot], "filename_prefix": "video/shot", "format": "auto", "codec": "auto"}
     return {"class_type": "SaveVideo", "inputs": inputs}

@@ -62,4 +62,23 @@ class Fail(io.ComfyNode):
         raise ValueError("a sibling fails")
 
 
-PROBES: list[type[io.ComfyNode]] = [Give, GiveList, Keep, Fail]
+class Make(io.ComfyNode):
+    """Makes a node when its cue is given, as loops and macros of packs do, and gives its task id."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(node_id="Test_Make", inputs=[io.String.Input("name")], outputs=[io.String.Output("task_id")])
+
+    @classmethod
+    async def execute(cls, name: str) -> io.NodeOutput:
+        import asyncio
+
+        from comfy_execution.graph_utils import GraphBuilder
+
+        await asyncio.to_thread(CUES[name].wait, 30)
+        graph = GraphBuilder()
+        made = graph.node(GIVEN[name]["class_type"], **GIVEN[name]["inputs"])
+        return io.NodeOutput(made.out(4), expand=graph.finalize())
+
+
+PROBES: list[type[io.ComfyNode]] = [Give, GiveList, Keep, Fail, Make]
