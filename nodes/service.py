@@ -8,13 +8,21 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .gateway.errors import DatabaseAway, SetupError
-from .settings import ENVIRON, Settings, check_certificates, is_import_wanted, journal_address
+from .settings import (
+    ENVIRON,
+    Settings,
+    check_certificates,
+    is_import_wanted,
+    journal_address,
+    moved_jobs,
+    set_moved_jobs,
+)
 from .settings import load as load_settings
 
 if TYPE_CHECKING:
@@ -136,7 +144,8 @@ class Service:
         with self._lock:
             if self._journal is None:
                 self._journal = Journal(self._place(), clock=self._now)
-                self._take_along(self._journal)
+                if is_import_wanted(self._environ):
+                    self.move_in(True)
             with contextlib.suppress(SetupError):
                 # What is wrong with the settings is told to whoever needs them.
                 self._introduce(self._journal, self.settings())
@@ -195,15 +204,37 @@ class Service:
                 self._records = Records(self._place())
             return self._records
 
-    def _take_along(self, journal: Journal) -> None:
-        """Where it is wanted, the jobs of the state folder's own journal, into the one that machines share."""
+    def left_behind(self) -> int:
+        """How many jobs of the state folder's own journal are there of which nobody said yet whether the one that
+        machines share is to know them. Raises SetupError.
+        """
+        with self._own_journal() as own:
+            return 0 if own is None else own.beyond(moved_jobs(self.folders.state))[0]
+
+    def move_in(self, take: bool) -> None:
+        """Have the shared journal know the jobs of the state folder's own one, or leave them there for good.
+
+        Raises SetupError, JournalError.
+        """
+        with self._lock, self._own_journal() as own:
+            if own is None:
+                return
+            newest = own.beyond(0)[1]
+            if take:
+                _log.info("%s jobs are known to the shared journal now", self.journal().take_along(own))
+            set_moved_jobs(self.folders.state, newest)
+
+    @contextlib.contextmanager
+    def _own_journal(self) -> Iterator[Journal | None]:
+        """The state folder's own journal beside a shared one; None where there is but one."""
         from .journal.verbs import Journal
 
-        own = self.folders.state / JOURNAL_FILE
-        if journal.place == own or not is_import_wanted(self._environ) or not own.exists():
+        file = self.folders.state / JOURNAL_FILE
+        if journal_address(self._environ) is None or not file.exists():
+            yield None
             return
-        with contextlib.closing(Journal(own)) as before:
-            _log.info("%s jobs of %s are known to the shared journal now", journal.take_along(before), own)
+        with contextlib.closing(Journal(file)) as own:
+            yield own
 
     def _place(self) -> Place:
         """Where the journal is: a file in the state folder, or the database of all machines. Raises SetupError."""

@@ -51,6 +51,7 @@ ENVIRON: Mapping[str, str] = os.environ
 
 KEY_FILE = "api_key"
 REHEARSAL_FILE = "rehearsal_switch"
+MOVED_FILE = "journal_moved"
 
 KeySource = Literal["environment", "file", "none"]
 SwitchSource = Literal["environment", "panel", "default"]
@@ -272,6 +273,20 @@ def journal_address(environ: Mapping[str, str] = ENVIRON) -> Secret | None:
 def is_import_wanted(environ: Mapping[str, str] = ENVIRON) -> bool:
     """Whether the jobs of the state folder's own journal are to go along into the shared one."""
     return _given(environ, JOURNAL_IMPORT_VARIABLE).lower() in _ON_WORDS
+
+
+def moved_jobs(state_folder: Path) -> int:
+    """Up to which number it was said of the own journal's jobs whether the shared one is to know them; 0: of none."""
+    try:
+        said = (state_folder / MOVED_FILE).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return int(said) if re.fullmatch("[0-9]{1,18}", said) else 0
+
+
+def set_moved_jobs(state_folder: Path, newest: int) -> None:
+    """Remember that it was said. Raises SetupError."""
+    _write_private(state_folder / MOVED_FILE, f"{newest}\n".encode())
 
 
 def _rehearsal_name(state_folder: Path, environ: Mapping[str, str]) -> str:

@@ -17,6 +17,11 @@ from .tables import accounts, deliveries, jobs, steps, strangers, uploads
 _BATCH_JOBS = 200
 
 _NEXT = Statement(lambda say: sa.select(jobs).where(jobs.c.id > Given("after")).order_by(jobs.c.id).limit(_BATCH_JOBS))
+_BEYOND = Statement(
+    lambda say: sa.select(
+        sa.func.count().label("jobs"), sa.func.coalesce(sa.func.max(jobs.c.id), 0).label("newest")
+    ).where(jobs.c.id > Given("after"), jobs.c.account.not_like("rehearsal%"))
+)
 _KNOWN = Statement(lambda say: sa.select(jobs.c.idempotency_key).where(jobs.c.idempotency_key.in_(say.each("keys"))))
 _ID = Statement(lambda say: sa.select(jobs.c.id).where(jobs.c.idempotency_key == Given("key")))
 _ATTEMPTS = Statement(
@@ -49,6 +54,12 @@ def _whole(table: sa.Table, *key: str) -> tuple[Statement, Statement]:
 
 
 _SMALL = (_whole(accounts, "account"), _whole(strangers, "account", "other"), _whole(uploads, "account", "digest"))
+
+
+def beyond(source: Store, job_id: int) -> tuple[int, int]:
+    """How many jobs of real accounts come after this one, and the number of the newest."""
+    row = source.select(_BEYOND, after=job_id)[0]
+    return row["jobs"], row["newest"]
 
 
 def copy(source: Store, target: Store) -> int:

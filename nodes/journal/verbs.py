@@ -71,7 +71,7 @@ from .statements import Given, Saying, Statement, Tongue
 from .store import Place, Store
 from .tables import deliveries as deliveries_table
 from .tables import jobs, steps, uploads
-from .transfer import copy
+from .transfer import beyond, copy
 
 _log = logging.getLogger("apimall_video.jobs")
 
@@ -285,6 +285,10 @@ class Journal:
     def take_along(self, other: Journal) -> int:
         """Know every job of another journal from here on; gives how many were new. Nothing is deleted there."""
         return copy(other._store, self._store)
+
+    def beyond(self, job_id: int) -> tuple[int, int]:
+        """How many jobs of real accounts are numbered higher, and the highest number of them; 0 where there is none."""
+        return beyond(self._store, job_id)
 
     def close(self) -> None:
         """Close the file; the journal cannot be used afterwards."""

@@ -131,6 +131,7 @@ class Panel:
             ("GET", "/apimall/balance", self.balance),
             ("POST", "/apimall/key", self.set_key),
             ("POST", "/apimall/account/same", self.set_account),
+            ("POST", "/apimall/journal", self.move_journal),
             ("POST", "/apimall/jobs/{id}/close", self.close_job),
             ("POST", "/apimall/jobs/{id}/answer", self.answer_job),
             ("POST", "/apimall/jobs/{id}/star", self.star_job),
@@ -281,6 +282,13 @@ class Panel:
             await asyncio.to_thread(self._say_of_account, other, same)
         return _json(await asyncio.to_thread(self._account, request))
 
+    async def move_journal(self, request: web.Request) -> web.StreamResponse:
+        """Say whether the shared journal is to know the jobs of this machine's own one: `{"take": true|false}`."""
+        with writer(request, self._code):
+            take = only_field(await json_object(request), "take", bool)
+            await asyncio.to_thread(lambda: self._service().move_in(take))
+        return _json(await asyncio.to_thread(self._account, request))
+
     async def close_job(self, request: web.Request) -> web.StreamResponse:
         """Be done with a job that is on hold: `{}`."""
         with writer(request, self._code):
@@ -396,6 +404,7 @@ class Panel:
             "rehearsal": settings.rehearsal,
             "rehearsal_source": settings.rehearsal_source,
             "host": urlsplit(settings.base_url).hostname,
+            "left_behind": self._service().left_behind(),
             "others": [asdict(other) for other in self._service().journal().others(settings.account)],
             "problem": None,
         }

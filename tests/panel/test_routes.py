@@ -22,6 +22,7 @@ from nodes.jobs.events import Event
 from nodes.journal.rows import Job, Parking
 from nodes.media.encode import encode_clip
 from nodes.panel import routes
+from tests.support import postgres
 from tests.support.harness import file_of
 from tests.support.panel import KEY, Client, Site
 
@@ -511,6 +512,27 @@ def test_the_panel_asks_once_whose_the_jobs_of_another_key_are(same: bool, site:
     assert site.talk(lambda client: post(client, "/apimall/account/same", told))[0] == 404
 
 
+@pytest.mark.parametrize("take", [True, False])
+def test_the_panel_asks_once_whether_the_shared_journal_is_to_know_the_jobs_of_the_own_one(
+    take: bool, site: Site
+) -> None:
+    site.delivered()
+    assert site.get("/apimall/account")["left_behind"] == 0
+    # As a ComfyUI that is started anew, with a database.
+    site.service.close()
+    site.environ["APIMALL_JOURNAL"] = postgres.new_database()
+    try:
+        assert site.get("/apimall/account")["left_behind"] == 1
+        assert site.get("/apimall/jobs")["jobs"] == []
+        status, answer = site.talk(lambda client: post(client, "/apimall/journal", {"take": take}))
+        assert (status, answer["left_behind"]) == (200, 0)
+        assert len(site.get("/apimall/jobs")["jobs"]) == take
+        site.delivered("another")
+        assert site.get("/apimall/account")["left_behind"] == 1, "of what came later nobody said anything"
+    finally:
+        site.service.close()
+
+
 def test_the_rehearsal_is_switched_on_and_off(site: Site) -> None:
     for on in (True, False):
         status, answer = site.talk(lambda client, on=on: post(client, "/apimall/rehearsal", {"on": on}))  # type: ignore[misc]
@@ -521,6 +543,7 @@ WRITING = (
     "/apimall/key",
     "/apimall/rehearsal",
     "/apimall/account/same",
+    "/apimall/journal",
     "/apimall/jobs/1/close",
     "/apimall/jobs/1/answer",
 )
@@ -629,7 +652,7 @@ def test_an_announcement_reaches_every_panel_from_any_thread(site: Site, monkeyp
     (sent,) = host.sent
     assert (sent.event, sent.sid) == (routes.EVENT, None)
     assert (sent.data["job"]["id"], sent.data["unfinished"], sent.data["awaited"]) == (job.id, 1, False)
-    assert len(host.routes) == 15
+    assert len(host.routes) == 16
 
 
 def test_the_balance_that_comes_with_a_job_is_told_at_once_and_not_asked_for_again(
