@@ -27,6 +27,8 @@ SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in sorted((PACK 
 # Words that a script puts together: what may follow the part before the first `${`.
 STATES = ("unsent", *(state.value for state in journal.State), "delivered", "stalled")
 COMPOSED: dict[str, tuple[str, ...]] = {
+    "account.same.": ("about", "yes", "no"),
+    "account.move.": ("about", "yes", "no"),
     "state.": STATES,
     "type.": (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, VIDEO_TO_VIDEO),
     "filter.": tuple(only.value for only in Only),

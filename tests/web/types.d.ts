@@ -120,6 +120,8 @@ interface Account {
   host: string;
   /** May this browser set things without a code? */
   writable: boolean;
+  /** Jobs of this machine's own journal that nobody said yet whether the shared one is to know. */
+  left_behind?: number;
   /** Keys with jobs that may be of this account. */
   others?: Other[];
   /** Do several users of this ComfyUI use this account? */

@@ -94,7 +94,8 @@ export class AccountCorner {
 			h("p.small.verdict", { role: "status" }),
 			account.shared ? h("p.small.quiet", t("account.shared")) : "",
 			h("p.small.problem", account.problem ?? ""),
-			...(account.others ?? []).map((other) => this.#question(other)),
+			account.left_behind ? this.#moving(account.left_behind) : "",
+			...(account.others ?? []).map((other) => this.#same(other)),
 		);
 		this.tell(account, changed);
 		if (!works) this.told(false);
@@ -109,15 +110,31 @@ export class AccountCorner {
 	}
 
 	/** @param {Other} other */
-	#question({ account, jobs, unfinished }) {
-		const answer = (/** @type {boolean} */ same, /** @type {string} */ words) =>
-			h("button", { click: () => this.#write("account/same", { other: account, same }) }, words);
+	#same({ account, jobs, unfinished }) {
+		const told = { jobs: number(jobs), unfinished: number(unfinished) };
+		return this.#question("account.same", told, "account/same", (same) => ({ other: account, same }));
+	}
+
+	/** @param {number} left jobs of this machine's own journal that the shared one may not know */
+	#moving(left) {
+		return this.#question("account.move", { jobs: number(left) }, "journal", (take) => ({ take }));
+	}
+
+	/**
+	 * @param {string} what the word that asks
+	 * @param {Record<string, string>} told
+	 * @param {string} path
+	 * @param {(yes: boolean) => unknown} body
+	 */
+	#question(what, told, path, body) {
+		const answer = (/** @type {boolean} */ yes, /** @type {string} */ word) =>
+			h("button", { click: () => this.#write(path, body(yes)) }, t(`${what}.${word}`));
 		return h(
 			"div.asking.small",
 			{ role: "group" },
-			h("b", t("account.same")),
-			h("p", t("account.same.about", { jobs: number(jobs), unfinished: number(unfinished) })),
-			h("div.verbs", answer(true, t("account.same.yes")), answer(false, t("account.same.no"))),
+			h("b", t(what)),
+			h("p", t(`${what}.about`, told)),
+			h("div.verbs", answer(true, "yes"), answer(false, "no")),
 		);
 	}
 
