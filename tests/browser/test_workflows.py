@@ -105,6 +105,35 @@ def test_a_closed_subgraph_says_what_the_node_in_it_says(
     expect(line).to_contain_text("3 of 3", timeout=15_000)
 
 
+@pytest.mark.parametrize(
+    ("values", "fps"),
+    [
+        (["(none)", "", 1, 2, 48, 640, "image"], 0),
+        (["", "", 1, 2, 48, 640, "image", 16], 16),
+        (["", "", 1, 2, 48, 640, None, 16], 16),
+        (["", "", 1, 2, 48, 640, 16, "image"], 16),
+        (["", "", 1, 2, 48, 640, 16], 16),
+    ],
+)
+def test_load_video_of_each_former_order_opens_with_its_values(
+    host: RealHost, open_tab: OpenTab, vue: bool, values: list[Any], fps: float
+) -> None:
+    """The upload button has a place among the values, and stood where fps is now."""
+    node = {
+        "id": 1,
+        "type": "APIMall_LoadVideo",
+        "pos": [300, 100],
+        "size": [320, 400],
+        "inputs": [{"name": "video", "type": "VIDEO", "link": None}],
+        "outputs": [],
+        "widgets_values": values,
+    }
+    tab = open_tab(host, vue=vue)
+    load(tab, {"last_node_id": 1, "last_link_id": 0, "nodes": [node], "links": [], "groups": [], "version": 0.4})
+    found = tab.values("APIMall_LoadVideo")
+    assert (found["max_frames"], found["max_side"], found["fps"]) == (48, 640, fps)
+
+
 def test_a_workflow_of_before_whose_file_is_none_asks_for_no_such_file(
     host: RealHost, open_tab: OpenTab, vue: bool
 ) -> None:

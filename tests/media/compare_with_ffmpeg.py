@@ -320,7 +320,8 @@ def _compare_parts(path: Path, chosen: Plan, kept: list[Array], finding: Finding
             finding.differs.append(f"other pictures from {at:.3f} s on than in the whole clip")
             break
     if whole:
-        away = np.abs(_glance(decode_last_frame(path)[0] * 255) - kept[-1]).mean()
+        last = _glance(decode_last_frame(path)[0] * 255)
+        away = np.abs(last - kept[-1]).mean() if last.shape == kept[-1].shape else 0.0
         if away > _MEAN_LEVELS:
             finding.differs.append(f"another last picture than in the whole clip, {away:.1f} levels away")
 

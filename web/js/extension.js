@@ -108,8 +108,10 @@ app.registerExtension({
 	beforeConfigureGraph({ nodes, definitions }) {
 		const graphs = /** @type {any[]} */ ([{ nodes }, ...(definitions?.subgraphs ?? [])]);
 		for (const { type, widgets_values: values } of graphs.flatMap((each) => each.nodes)) {
-			// So old workflows say it; a player would ask for it.
-			if (type === LOAD_NODE && values?.[0] === "(none)") values[0] = "";
+			if (type !== LOAD_NODE || !Array.isArray(values)) continue;
+			// Old workflows: "(none)", which a player would ask for, and the button's word where fps is now.
+			if (values[0] === "(none)") values[0] = "";
+			if (values.length > 6 && typeof values[6] !== "number") values.splice(6, 1);
 		}
 	},
 	nodeCreated(node) {
