@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from nodes.service import Folders, Service
 from tests.browser.tab import JOB_MS, Tab
 from tests.host import examples
 from tests.host.real_host import REPOSITORY, Install, RealHost
+from tests.support import harness, postgres
 
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenTab
@@ -188,6 +190,25 @@ def test_the_panel_speaks_the_users_language(
         expect(tab.line()).to_contain_text(words["estimate.none"], timeout=15_000)
         tab.page.wait_for_timeout(500)
         tab.shot(shots / f"{language}.png")
+
+
+def test_the_jobs_of_a_machines_own_journal_are_taken_along_when_its_user_says_so(
+    install: Install, tmp_path: Path, open_tab: OpenTab, shots: Path
+) -> None:
+    environ = {"APIMALL_BASE_URL": "http://127.0.0.1:9", "APIMALL_API_KEY": CANARY}
+    state = tmp_path / "base" / "user" / "__apimall_video"
+    with closing(Service(Folders(state, tmp_path / "base" / "output" / "apimall"), environ)) as alone:
+        alone.journal().intend(harness.text_order("a fox of before").intent(alone.settings().account))
+    driver = postgres.driver_for(install.python, tmp_path / "driver")
+    shared = {**environ, "APIMALL_JOURNAL": postgres.new_database(), "PYTHONPATH": str(driver)}
+    with RealHost(install, tmp_path / "base", environ=shared) as host:
+        tab = open_tab(host)
+        expect(tab.panel).to_contain_text("Take this machine's own jobs along?", timeout=15_000)
+        assert tab.panel.get_by_text("a fox of before").count() == 0
+        tab.shot(shots / "moving-in.png")
+        tab.panel.get_by_role("button", name="Take along").click()
+        expect(tab.panel.get_by_text("a fox of before").first).to_be_visible(timeout=15_000)
+        expect(tab.panel.get_by_text("Take this machine's own jobs along?")).to_have_count(0)
 
 
 def test_a_key_goes_in_and_never_comes_out(

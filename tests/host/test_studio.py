@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -47,14 +46,7 @@ def newest() -> Install:
 @pytest.fixture(scope="module")
 def driver(newest: Install, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """PostgreSQL's driver for the interpreter of that ComfyUI, beside its own packages."""
-    folder = tmp_path_factory.mktemp("driver")
-    wanted = ("--no-deps", "--target", str(folder), "psycopg>=3.2", "psycopg-binary>=3.2")
-    installed = subprocess.run(
-        [str(newest.python), "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True, check=False
-    )
-    if installed.returncode:
-        pytest.skip(f"no PostgreSQL driver for ComfyUI's Python: {installed.stderr.strip().splitlines()[-1:]}")
-    return folder
+    return postgres.driver_for(newest.python, tmp_path_factory.mktemp("driver"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,6 +131,17 @@ def _beside(database: str) -> str:
 def new_store(name: str) -> str | None:
     """Of STORES: the address of a new database, or None for the file that a user folder has anyway."""
     return new_database() if name == "postgresql" else None
+
+
+def driver_for(python: Path, folder: Path) -> Path:
+    """A folder with the driver for another interpreter, beside its own packages; skipped where it cannot be had."""
+    wanted = ("--no-deps", "--target", str(folder), "psycopg>=3.2", "psycopg-binary>=3.2")
+    installed = subprocess.run(
+        [str(python), "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True, check=False
+    )
+    if installed.returncode:
+        pytest.skip(f"no PostgreSQL driver for ComfyUI's Python: {installed.stderr.strip().splitlines()[-1:]}")
+    return folder
 
 
 def address() -> Address:
