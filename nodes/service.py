@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -20,6 +20,7 @@ from .settings import (
     check_certificates,
     is_import_wanted,
     journal_address,
+    known_keys,
     moved_jobs,
     set_moved_jobs,
 )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .jobs.given_urls import Look
     from .jobs.limits import PromptBudget
     from .jobs.order import Order
-    from .jobs.results import Downloader
+    from .jobs.results import Downloader, Verify
     from .jobs.runner import Clocks, Runner
     from .journal.presence import Presence
     from .journal.reads import Records
@@ -130,7 +131,7 @@ class Service:
         self._records: Records | None = None
         self._runners: dict[str, Runner] = {}
         self._resumed: dict[str, Settings] = {}
-        self._introduced: set[str] = set()
+        self._introduced: tuple[str, str] | None = None
         self._rehearsal: RehearsalGateway | None = None
 
     def settings(self) -> Settings:
@@ -152,21 +153,35 @@ class Service:
             return self._journal
 
     def _introduce(self, journal: Journal, settings: Settings) -> None:
-        """Tell the journal which account is in use, and what its owner says of it in the environment."""
-        if settings.account in self._introduced or settings.key is None:
+        """Tell the journal which account is in use, and what its owner says of it in the environment.
+
+        Each time that another one is: what is the same account goes on under the name in use, with its jobs in hand.
+        """
+        in_use = (settings.account, settings.account_of_key)
+        if in_use == self._introduced or settings.key is None:
             return
+        goes_on = self._close_runners({*journal.members(settings.account), *in_use} - {settings.account})
         journal.know_account(settings.account, settings.base_url)
         if settings.account != settings.account_of_key:
             journal.know_account(settings.account_of_key, settings.base_url)
             journal.same_account(settings.account, settings.account_of_key)
-        self._introduced.add(settings.account)
+        self._introduced = in_use
+        self._resumed.pop(settings.account, None)
+        if goes_on:
+            self.runner(bound_to_rehearsal=False)
+
+    def _close_runners(self, accounts: Set[str]) -> bool:
+        """Close those of accounts that are the one in use: two would have a job in hand twice. Were there any?"""
+        closed = [self._runners.pop(account) for account in accounts & self._runners.keys()]
+        for runner in closed:
+            runner.close("The account has a new key")
+        return bool(closed)
 
     def same_account(self, other: str) -> None:
         """The owner says that the account in use is `other` under a new key: its jobs go on. Raises SetupError."""
         with self._lock:
             settings = self.settings()
-            if (before := self._runners.pop(other, None)) is not None:
-                before.close("The account has a new key")
+            self._close_runners({other})
             self.journal().same_account(settings.account, other)
             self._resumed.pop(settings.account, None)
             self.runner()
@@ -317,7 +332,7 @@ class Service:
                 runner.close()
             self._runners.clear()
             self._resumed.clear()
-            self._introduced.clear()
+            self._introduced = None
             if self._rehearsal is not None:
                 self._rehearsal.stop()
             if self._holders is not None:
@@ -353,7 +368,7 @@ class Service:
             self.folders,
             gateway=lambda: self._gateway(self._resumed.get(settings.account, settings)),
             outside=guarded(lambda: self.reach(settings)),
-            secret=lambda: settings.api_key,
+            secrets=lambda: known_keys(self.folders.state, self._environ),
             max_jobs=settings.max_jobs,
             check_network=check_network,
             budget=Budget(tokens=self._tokens, account=settings.account),
@@ -446,7 +461,7 @@ class Outside:
     put: Put
     readable: Callable[[str], bool]
     look: Look
-    verify: Callable[[Path], object]
+    verify: Verify
 
 
 def guarded(reach: Callable[[], Reach]) -> Outside:
@@ -456,7 +471,7 @@ def guarded(reach: Callable[[], Reach]) -> Outside:
     from .media.probe import verify
 
     return Outside(
-        download=lambda url, part, tell: download(url, part, tell=tell, keep=True, **reach()),
+        download=lambda url, part, tell, stop: download(url, part, tell=tell, stop=stop, keep=True, **reach()),
         put=lambda url, file, content_type: put(url, file, content_type, **reach()),
         readable=lambda url: is_readable(url, **reach()),
         look=lambda url, stop: glance(url, stop=stop, **reach()),
@@ -472,13 +487,13 @@ def wire(
     *,
     gateway: Callable[[], Gateway],
     outside: Outside,
-    secret: Callable[[], str | None],
+    secrets: Callable[[], Collection[str]],
     max_jobs: int,
     clocks: Clocks,
     check_network: Callable[[], None] = lambda: None,
     **more: Any,
 ) -> Runner:
-    """The runner of one account. `secret()`: what may be in no file; `more`: what else a Runner takes."""
+    """The runner of one account. `secrets()`: what may be in no file; `more`: what else a Runner takes."""
     from .jobs.given_urls import GivenUrls
     from .jobs.origin import Origins
     from .jobs.results import Results
@@ -494,7 +509,7 @@ def wire(
             folders.results,
             download=outside.download,
             verify=outside.verify,
-            origins=Origins(folders.state / "origins", secret=secret),
+            origins=Origins(folders.state / "origins", secrets=secrets),
             check_network=check_network,
         ),
         uploads=Uploads(

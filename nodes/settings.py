@@ -9,6 +9,7 @@ made. Whoever shares a Windows folder with others should set APIMALL_API_KEY ins
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -212,6 +213,16 @@ def read_key(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> tuple[
     # Editors on Windows put a byte order mark in front.
     text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
     return check_key(text, f"The API key in {path}"), "file"
+
+
+def known_keys(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> list[str]:
+    """All keys that are set anywhere, in use or not, for who makes sure that none is written down. Total."""
+    found = []
+    for surroundings in (environ, {}):
+        with contextlib.suppress(SetupError):
+            key, _ = read_key(state_folder, surroundings)
+            found += [key.reveal()] if key else []
+    return found
 
 
 def store_key(state_folder: Path, key: str) -> None:

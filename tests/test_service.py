@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import Charge, SetupError
+from nodes.jobs.origin import Origin
+from nodes.jobs.work import Ticket
 from nodes.journal.errors import JournalError
 from nodes.journal.rows import Job
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
+from nodes.settings import store_key
 from tests.support import harness, postgres
 
 KEYS = ("sk-test-0123456789.first", "sk-test-0123456789.second")
@@ -211,6 +216,104 @@ def test_a_name_for_the_account_answers_for_servers_and_outlives_every_key(
     finally:
         later.close()
     assert len(gateway.record.posts) == 1
+
+
+def back_to_the_first_key(service: Service, environ: dict[str, str], gateway: RehearsalGateway) -> Ticket:
+    """A job that runs under the second key, of the same account by its owner's word; the first is in use again."""
+    service.runner()
+    first = service.settings().account
+    environ["APIMALL_API_KEY"] = KEYS[1]
+    service.same_account(first)
+    gateway.always("poll", "status:processing")
+    ticket = service.runner().submit(harness.text_order())
+    harness.eventually(lambda: ticket.status().accepted, "the gateway has it")
+    environ["APIMALL_API_KEY"] = KEYS[0]
+    return ticket
+
+
+@pytest.fixture
+def environ(gateway: RehearsalGateway) -> dict[str, str]:
+    return {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url}
+
+
+@pytest.fixture
+def rekeyed(tmp_path: Path, environ: dict[str, str]) -> Iterator[Service]:
+    """Its `environ` can be changed while it runs."""
+    made = Service(Folders(tmp_path / "state", tmp_path / "results"), environ, clocks=harness.quick_clocks())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("by", ["a node", "the panel"])
+def test_with_the_earlier_key_back_in_use_the_jobs_of_the_later_one_are_followed_and_shown(
+    by: str, rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway
+) -> None:
+    back_to_the_first_key(rekeyed, environ, gateway)
+    if by == "a node":
+        rekeyed.runner()
+    else:
+        rekeyed.journal()
+    [shown] = rekeyed.records().page(rekeyed.settings().account).jobs
+    gateway.faults.clear()
+    harness.eventually(lambda: rekeyed.journal().get(shown.id).delivered_at, "home")
+    assert gateway.record.of("poll")[-1].headers["Authorization"] == f"Bearer {KEYS[0]}"
+    assert len(gateway.record.tasks) == 1
+
+
+def test_a_start_with_the_earlier_key_follows_the_jobs_of_the_later_one(
+    rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway
+) -> None:
+    back_to_the_first_key(rekeyed, environ, gateway)
+    rekeyed.close()
+    gateway.faults.clear()
+    rekeyed.follow_unfinished()
+    harness.eventually(lambda: rekeyed.journal().get(1).delivered_at, "home")
+
+
+def test_a_job_is_never_in_hand_twice_when_keys_of_one_account_are_swapped(
+    rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway
+) -> None:
+    before = back_to_the_first_key(rekeyed, environ, gateway)
+    later = rekeyed.runner().submit(harness.text_order())
+    assert before.wait(harness.PATIENCE_SECONDS)
+    assert "new key" in str(before.work.error), "who waited under the other key is told"
+    gateway.faults.clear()
+    assert harness.ended(later).result().downloaded
+    assert gateway.record.count("download") == 1
+    assert list(rekeyed._runners) == [rekeyed.settings().account]
+    again = harness.ended(rekeyed.runner().submit(harness.text_order())).result()
+    assert not again.downloaded
+    assert len(gateway.record.tasks) == 1
+
+
+def test_a_download_that_a_swap_of_keys_interrupts_is_continued_under_the_other_one(
+    rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway
+) -> None:
+    ticket = back_to_the_first_key(rekeyed, environ, gateway)
+    gateway.always("download", "drip:500")
+    gateway.always("poll", "none")
+    ticket.poll_now()
+    harness.eventually(lambda: ticket.status().fraction, "it comes in drops")
+    later = rekeyed.runner().submit(harness.text_order())
+    gateway.faults.clear()
+    result = harness.ended(later).result()
+    assert result.path.read_bytes().startswith(harness.tiny_clip())
+
+
+@pytest.mark.parametrize("rehearses", [False, True])
+def test_no_key_that_is_set_goes_into_a_clip_whichever_is_in_use(
+    rehearses: bool, rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway, tmp_path: Path
+) -> None:
+    environ |= {"APIMALL_ACCOUNT": "studio"}
+    rekeyed.runner()
+    store_key(tmp_path / "state", KEYS[1])
+    environ |= {"APIMALL_REHEARSAL": "1"} if rehearses else {}
+    for key in KEYS:
+        workflow = json.dumps({"nodes": [{"note": key}]})
+        order = replace(harness.text_order(key[-6:]), origin=Origin('{"1": {}}', workflow))
+        ticket = rekeyed.runner().submit(order)
+        assert not list((tmp_path / "state" / "origins").glob("*.gz"))
+        ticket.leave("enough")
 
 
 def test_unfinished_jobs_are_followed_before_anything_is_asked_of_the_pack(

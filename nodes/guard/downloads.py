@@ -54,7 +54,8 @@ Validators = tuple[str | None, str | None]
 class Downloaded:
     """A whole file at `path`, as long as the server said, on disk; `sha256` in hex. Whether it is a clip is not known.
 
-    `content_type` is bare and lower case, "" when absent or odd.
+    `content_type` is bare and lower case, "" when absent or odd. `is_continued`: its beginning was kept of an earlier
+    download.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class Downloaded:
     content_type: str
     etag: str | None
     last_modified: str | None
+    is_continued: bool = False
 
 
 def download(
@@ -110,7 +112,8 @@ def download(
         raise
     with contextlib.suppress(OSError):
         partial.note_of(part).unlink()
-    return Downloaded(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified)
+    continued = head.begins_at > 0
+    return Downloaded(part, size_bytes, sha256, head.content_type, head.etag, head.last_modified, continued)
 
 
 @dataclass(frozen=True)
@@ -411,9 +414,10 @@ def _continued(head: _Head, content_range: str | None, earlier: partial.Partial,
     told = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", (content_range or "").strip())
     first, last, whole = map(int, told.groups()) if told else (-1, -1, -1)
     wrong = first != earlier.size_bytes or last != whole - 1 or head.length not in (None, whole - first)
-    if wrong or head.etag not in (None, earlier.etag):
+    # RFC 9110 has it name the ETag: one that does not may not have looked at it.
+    if wrong or head.etag != earlier.etag:
         raise _Other(f"{host} contradicts itself about the rest of the file. Try again.")
-    return replace(head, length=whole, begins_at=first, etag=earlier.etag)
+    return replace(head, length=whole, begins_at=first)
 
 
 def _validator(value: str | None) -> str | None:

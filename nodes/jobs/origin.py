@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +38,12 @@ class Origin:
 class Origins:
     """A folder with the origins of jobs. Total: what cannot be kept or read is left out, and no job suffers.
 
-    `secret()` is what may be in no file, the key; an origin with it in it is not kept.
+    `secrets()` is what may be in no file, keys; an origin with one in it is not kept.
     """
 
-    def __init__(self, folder: Path, *, secret: Callable[[], str | None]) -> None:
+    def __init__(self, folder: Path, *, secrets: Callable[[], Collection[str]]) -> None:
         self._folder = folder
-        self._secret = secret
+        self._secrets = secrets
 
     def keep(self, job: Job, origin: Origin) -> None:
         """Remember what asked for a job: whoever asked last before it was sent, else the first who can tell."""
@@ -79,8 +79,7 @@ class Origins:
                     path.unlink()
 
     def _gives_away(self, texts: str) -> bool:
-        secret = self._secret()
-        return bool(secret) and json.dumps(json.dumps(secret)[1:-1])[1:-1] in texts
+        return any(json.dumps(json.dumps(secret)[1:-1])[1:-1] in texts for secret in self._secrets())
 
     def _path(self, job: Job) -> Path:
         return self._folder / f"{hashlib.sha256(job.idempotency_key.encode()).hexdigest()[:32]}.gz"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import secrets
@@ -15,12 +16,13 @@ from ..files import require_writable, sha256_of, whole
 from ..gateway.errors import SetupError
 from ..guard import partial
 from ..guard.downloads import Downloaded
-from ..guard.errors import DiskFailed, DownloadForbidden, GuardError, LinkGone
+from ..guard.errors import DiskFailed, DownloadFailed, DownloadForbidden, GuardError, LinkGone
 from ..guard.paths import result_name, result_path
 from ..journal.presence import machine
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
 from ..media.imprint import imprint
+from ..stopping import Stop
 from .events import Event
 from .origin import Origin, Origins, receipt
 
@@ -30,6 +32,7 @@ FOLDER_FILE = ".apimall-folder"
 """Holds the id of a results folder, so that a journal knows it again wherever it is mounted."""
 
 _LONGEST_ID = "x" * 1000
+_OWN_CHARACTERS = 12
 _MOST_ADDRESSES = 4
 
 
@@ -50,9 +53,15 @@ class NoAllowedAddress(Exception):
 
 
 class Downloader(Protocol):
-    """A guarded download to `part`, continued where it broke; raises GuardError, as `guard.errors` tells."""
+    """A guarded download to `part`, continued where it broke. Raises GuardError, as `guard.errors` tells; Stopped."""
 
-    def __call__(self, url: str, part: Path, *, tell: Callable[[float], None]) -> Downloaded: ...
+    def __call__(self, url: str, part: Path, *, tell: Callable[[float], None], stop: Stop) -> Downloaded: ...
+
+
+class Verify(Protocol):
+    """Raises NotAClip for a file that does not decode: its first picture, or `to_the_end` every one."""
+
+    def __call__(self, path: Path, *, to_the_end: bool = False) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class Download:
 
 
 class Results:
-    """The results folder. `verify` raises NotAClip for a file that does not decode.
+    """The results folder.
 
     `check_network()` raises SetupError where nothing could be downloaded from the gateway's names.
     """
@@ -74,7 +83,7 @@ class Results:
         folder: Path,
         *,
         download: Downloader,
-        verify: Callable[[Path], object],
+        verify: Verify,
         origins: Origins,
         check_network: Callable[[], None] = lambda: None,
     ) -> None:
@@ -91,7 +100,8 @@ class Results:
         """
         self._check_network()
         try:
-            require_writable(self._folder, f".{result_name(_LONGEST_ID, owner=secrets.token_hex(8))}.part")
+            name = result_name(_LONGEST_ID, owner=secrets.token_hex(8))
+            require_writable(self._folder, f".{name}.{'x' * _OWN_CHARACTERS}.part0.json")
         except OSError as refusal:
             raise SetupError(
                 f"The result could not be written to {self._folder} ({refusal.strerror or refusal})",
@@ -139,17 +149,23 @@ class Results:
         return self._delivery(target.name, now.st_size, now.st_mtime_ns, sha256_of(target))
 
     def download(
-        self, job: Job, urls: Sequence[str], *, tell: Callable[[float], None], observe: Callable[[Event], None]
+        self,
+        job: Job,
+        urls: Sequence[str],
+        *,
+        tell: Callable[[float], None],
+        observe: Callable[[Event], None],
+        stop: Stop,
     ) -> Download:
         """Download the first of `urls` that gives a whole, decodable clip.
 
         Raises NotYet when one broke, else Expired when one is gone, else NoAllowedAddress; NotWritable when this disk
-        refuses.
+        refuses; Stopped.
         """
         problem: Exception | None = None
         for number, url in enumerate(urls[:_MOST_ADDRESSES]):
             try:
-                return Download(self._download_one(job, url, number, tell, observe), url)
+                return Download(self._download_one(job, url, number, tell, observe, stop), url)
             except LinkGone as gone:
                 problem = problem if isinstance(problem, NotYet) else Expired(str(gone))
             except DownloadForbidden as refused:
@@ -168,22 +184,28 @@ class Results:
         raise problem or Expired("The gateway names no address")
 
     def _download_one(
-        self, job: Job, url: str, number: int, tell: Callable[[float], None], observe: Callable[[Event], None]
+        self,
+        job: Job,
+        url: str,
+        number: int,
+        tell: Callable[[float], None],
+        observe: Callable[[Event], None],
+        stop: Stop,
     ) -> Delivery:
         self._folder.mkdir(parents=True, exist_ok=True)
         target = self._target(job)
-        # One name for each of its addresses, and only its holder downloads: what broke there is continued there.
-        part = _part(target, number)
-        downloaded = self._download(url, part, tell=tell)
-        with whole(target, target.with_name(f".{target.name}.part")) as checked:
-            part.replace(checked)
-            self._verify(checked)
+        part = _part(target, job, number)
+        downloaded = self._download(url, part, tell=tell, stop=stop)
+        with whole(target, _own(target, job, "part")) as checked:
+            _take(part, downloaded, checked)
+            # Its end came in another answer than its beginning, perhaps from another file.
+            self._verify(checked, to_the_end=downloaded.is_continued)
             written_behind = self._imprint(job, checked)
             sha256 = sha256_of(checked) if written_behind else downloaded.sha256
+            now = checked.stat()
             observe(Event.DOWNLOADED)
         observe(Event.RENAMED)
         self.forget(job)
-        now = target.stat()
         return self._delivery(target.name, now.st_size, now.st_mtime_ns, sha256)
 
     def _imprint(self, job: Job, path: Path) -> bool:
@@ -207,7 +229,7 @@ class Results:
     def forget(self, job: Job) -> None:
         """What was kept of broken downloads is of no use any more."""
         for number in range(_MOST_ADDRESSES):
-            partial.drop(_part(self._target(job), number))
+            partial.drop(_part(self._target(job), job, number))
 
     def _target(self, job: Job) -> Path:
         owner = f"{job.account}/{job.identity}/{job.attempt}/"
@@ -228,5 +250,22 @@ class Results:
         return known if re.fullmatch(r"[0-9a-f]{32}", known) else ""
 
 
-def _part(target: Path, number: int) -> Path:
-    return target.with_name(f".{target.name}.part{number}")
+def _part(target: Path, job: Job, number: int) -> Path:
+    """One name for each of a job's addresses, and only its holder downloads: what broke there is continued there."""
+    return _own(target, job, f"part{number}")
+
+
+def _own(target: Path, job: Job, suffix: str) -> Path:
+    """The row's own name beside `target`, which another journal gives the clip of the same task, too."""
+    own = hashlib.sha256(job.idempotency_key.encode()).hexdigest()[:_OWN_CHARACTERS]
+    return target.with_name(f".{target.name}.{own}.{suffix}")
+
+
+def _take(part: Path, downloaded: Downloaded, path: Path) -> None:
+    """Name what was received `path`. Raises DownloadFailed where something else lies there, as of a copied journal."""
+    try:
+        part.replace(path)
+    except FileNotFoundError:
+        raise DownloadFailed("What came down was taken away.") from None
+    if path.stat().st_size != downloaded.size_bytes or sha256_of(path) != downloaded.sha256:
+        raise DownloadFailed("Another program wrote into what came down.")

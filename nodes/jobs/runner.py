@@ -569,7 +569,7 @@ class Runner:
         done = self._uploads.upload_all(
             self._gateway(),
             order,
-            stop=lambda: not work.tickets,
+            stop=lambda: self._closed or not work.tickets,
             tell=tell,
             spend=lambda: self._scheduler.spend(Share.UPLOAD),
             hold_off=lambda seconds: self._scheduler.hold_off(Share.UPLOAD, seconds),
@@ -848,8 +848,11 @@ class Runner:
 
         try:
             download = self._results.download(
-                job, work.urls, tell=tell, observe=lambda event: self._observe(event, job)
+                job, work.urls, tell=tell, observe=lambda event: self._observe(event, job), stop=lambda: self._closed
             )
+        except Stopped:
+            # Whoever follows the job from now on goes on where this broke off.
+            return
         except Expired as expired:
             self._links_refused(work, job, str(expired))
         except NotYet as broken:
@@ -947,6 +950,9 @@ class Runner:
                 self._end(work)
 
     def _end(self, work: Work, failure: APIMallError | None = None) -> None:
+        if work.done.is_set():
+            # It was closed while this step ran: by now it may be another runner's of this process.
+            return
         if self._works.get(work.job.idempotency_key) is work:
             del self._works[work.job.idempotency_key]
         try:

@@ -57,6 +57,7 @@ def through(index: str, *columns: Any) -> sa.Select[Any]:
     return sa.select(*(columns or (jobs,))).with_hint(jobs, f"INDEXED BY {index}", "sqlite")
 
 
+_OTHER_NAMES_OF = Statement(lambda say: OTHER_NAMES)
 _UNFINISHED_IDS = through("jobs_unfinished", jobs.c.id).where(OURS, UNFINISHED)
 _ENDED_BADLY_IDS = (
     through("jobs_ended_badly", jobs.c.id)
@@ -271,8 +272,12 @@ class Records:
         return one(self._select(BY_TASK, account=account, task_id=task_id))
 
     def is_anything_due(self, account: str) -> bool:
-        """Whether there is something to ask the gateway: a job that has not ended, a refund that is not complete."""
-        return bool(self._select(_DUE, account=account)[0]["due"])
+        """Whether there is something to ask the gateway: a job that has not ended, a refund that is not complete.
+
+        Also of an account that is the same, where the key was changed since.
+        """
+        names = (account, *(row["account"] for row in self._select(_OTHER_NAMES_OF, account=account)))
+        return any(self._select(_DUE, account=name)[0]["due"] for name in names)
 
     def latest(self, account: str, *identities: str) -> Job | None:
         """The newest attempt at a job, under whichever of its names, or None when it was never asked for."""

@@ -1,4 +1,4 @@
-"""What a clip is, without decoding more than its first picture."""
+"""What a clip is, and whether a file is one; nothing but its first picture is decoded, unless that is asked for."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def _unread(source: Source) -> tuple[Remark, ...]:
     return tuple(each for each, holds in found.items() if holds)
 
 
-def verify(path: Path) -> Clip:
-    """Make sure that a downloaded file is an MP4 whose first picture decodes. Raises NotAClip."""
+def verify(path: Path, *, to_the_end: bool = False) -> Clip:
+    """Make sure that a downloaded file is an MP4 whose first picture decodes, or all of them. Raises NotAClip."""
     try:
         with path.open("rb") as file:
             head = file.read(_FTYP_WINDOW_BYTES)
@@ -103,4 +103,16 @@ def verify(path: Path) -> Clip:
         raise NotAClip(f"{path.name} cannot be read: {error.strerror}.") from error
     if head[4:8] != b"ftyp":
         raise NotAClip(f"{path.name} is not an MP4: it does not begin with a file type box.")
-    return probe(path)
+    clip = probe(path)
+    if to_the_end:
+        _require_all_pictures(path)
+    return clip
+
+
+def _require_all_pictures(path: Path) -> None:
+    with Source(path, threads=ONE_THREAD) as source:
+        told = sum(1 for _ in source.shown(source.packets()))
+        source.reopen()
+        sound = sum(not picture.is_corrupt for picture in source.pictures(source.packets()))
+    if sound < told:
+        raise NotAClip(f"{path.name} is damaged: of its {told} pictures {sound} decode.")

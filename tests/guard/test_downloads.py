@@ -22,7 +22,7 @@ import pytest
 
 from nodes.guard.allowed_hosts import parse_url
 from nodes.guard.connections import GuardedConnection
-from nodes.guard.downloads import download
+from nodes.guard.downloads import Downloaded, download
 from nodes.guard.errors import (
     DiskFailed,
     DownloadError,
@@ -211,7 +211,7 @@ def part(tmp_path: Path) -> Iterator[Path]:
             assert not thread.is_alive(), "a download goes on though nobody waits for it"
 
 
-def download_local(server: Server, part: Path, **options: object) -> object:
+def download_local(server: Server, part: Path, **options: object) -> Downloaded:
     return download(f"{server.origin}/clip.mp4?signature=canary", part, loopback_origin=server.origin, **options)  # type: ignore[arg-type]
 
 
@@ -935,6 +935,24 @@ def test_the_file_is_flushed_to_disk_before_it_is_handed_over(
     monkeypatch.setattr(os, "fsync", watched)
     download_local(serve(serve_clip), part)
     assert flushed == [len(CLIP)]
+
+
+@pytest.mark.parametrize("etag", ["", 'ETag: "v2"', 'ETag: W/"v1"'])
+def test_the_rest_of_a_file_that_does_not_name_the_very_etag_is_dropped_with_its_beginning(
+    serve: Callable[[Answer], Server], part: Path, etag: str
+) -> None:
+    half = len(CLIP) // 2
+    begun = _ok(CLIP, 'ETag: "v1"')[: -len(CLIP)] + CLIP[:half]
+    told = [f"Content-Length: {half}", f"Content-Range: bytes {half}-{2 * half - 1}/{2 * half}", etag]
+    rest = "\r\n".join(["HTTP/1.1 206 Partial Content", *filter(None, told)]).encode() + b"\r\n\r\n" + bytes(half)
+    server = serve(_one_after_the_other(say(begun), say(rest), serve_clip))
+    for _ in range(2):
+        with pytest.raises(DownloadFailed):
+            download_local(server, part, keep=True)
+    assert not part.exists()
+    assert not download_local(server, part, keep=True).is_continued
+    assert part.read_bytes() == CLIP
+    assert ["range:" in head.lower() for head in server.heads] == [False, True, False]
 
 
 # Proxies.

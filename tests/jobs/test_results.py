@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nodes.files import sha256_of
 from nodes.gateway.errors import NotDownloaded
+from nodes.guard.downloads import Downloaded, download
 from nodes.jobs.events import Event
 from nodes.journal.rows import State
 from nodes.rehearsal.server import RehearsalGateway
@@ -98,3 +103,75 @@ def test_a_clip_on_this_disk_is_served_even_when_the_journal_takes_no_more(
         first.path.touch()
         harness.pragma(bench.journal, "query_only = 1")
         assert bench.make(harness.text_order()).result().path == first.path
+
+
+def test_two_comfyuis_that_fetch_the_same_task_into_one_folder_at_once_both_get_all_of_it(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    both_have_begun = threading.Barrier(2, timeout=harness.PATIENCE_SECONDS)
+
+    def at_once(url: str, part: Path, **named: Any) -> Downloaded:
+        def tell(fraction: float) -> None:
+            if first.pop("piece", None):
+                both_have_begun.wait()
+
+        first = {"piece": True}
+        return download(url, part, **(named | {"tell": tell}))
+
+    with harness.bench(user, gateway.base_url, harness.Wiring(results="theirs")) as maker:
+        made = maker.make(harness.text_order()).result()
+    one, other = (
+        harness.Wiring(place=user / f"{name}.sqlite3", results="shared", download=at_once) for name in ("one", "other")
+    )
+    with harness.bench(user, gateway.base_url, one) as here, harness.bench(user, gateway.base_url, other) as there:
+        tickets = [bench.runner.collect(made.task_id) for bench in (here, there)]
+        for bench, ticket in zip((here, there), tickets, strict=True):
+            assert ticket is not None
+            result = harness.ended(ticket).result()
+            assert result.path.read_bytes() == made.path.read_bytes()
+            assert [each.size_bytes for each in bench.journal.deliveries(result.job)] == [made.path.stat().st_size]
+    assert [path for path in (user / "shared").iterdir() if ".part" in path.name] == []
+
+
+@pytest.mark.parametrize("fate", ["cut short", "written over", "taken away"])
+def test_what_came_down_and_was_changed_before_it_got_its_name_is_fetched_again(
+    gateway: RehearsalGateway, user: Path, fate: str
+) -> None:
+    spoilt: list[Path] = []
+
+    def meddled(url: str, part: Path, **named: Any) -> Downloaded:
+        downloaded = download(url, part, **named)
+        if not spoilt:
+            spoilt.append(part)
+            content = part.read_bytes()
+            part.write_bytes(content[:-1] if fate == "cut short" else content[:-1] + b"?")
+            if fate == "taken away":
+                part.unlink()
+        return downloaded
+
+    with harness.bench(user, gateway.base_url, harness.Wiring(download=meddled)) as bench:
+        result = bench.make(harness.text_order()).result()
+        assert spoilt
+        assert gateway.record.count("download") == 2
+        [delivery] = bench.journal.deliveries(result.job)
+        assert (delivery.size_bytes, delivery.sha256) == (result.path.stat().st_size, sha256_of(result.path))
+
+
+def test_a_clip_whose_rest_came_from_another_file_is_fetched_anew(gateway: RehearsalGateway, user: Path) -> None:
+    """Whatever headers said: what was continued is decoded to its end."""
+    asked: list[bool] = []
+
+    def stitched(url: str, part: Path, **named: Any) -> Downloaded:
+        downloaded = download(url, part, **named)
+        asked.append(downloaded.is_continued)
+        if not downloaded.is_continued:
+            return downloaded
+        content, end = part.read_bytes(), len(harness.tiny_clip())
+        part.write_bytes(content[: end - 8] + bytes(8) + content[end:])
+        return replace(downloaded, sha256=sha256_of(part))
+
+    gateway.script("download", "cut", "cut")
+    with harness.bench(user, gateway.base_url, harness.Wiring(download=stitched)) as bench:
+        result = bench.make(harness.text_order()).result()
+    assert asked == [True, True, False], "what each of its two addresses had given is not continued once more"
+    assert result.path.read_bytes().startswith(harness.tiny_clip())

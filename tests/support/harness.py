@@ -28,6 +28,7 @@ from nodes.jobs.budget import Budget
 from nodes.jobs.events import Observer, unobserved
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.pace import next_poll
+from nodes.jobs.results import Verify
 from nodes.jobs.runner import Clocks, Runner
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Presence
@@ -171,7 +172,7 @@ class Wiring:
     download: Callable[..., Any] = download
     put: Callable[..., Stored] = put
     look: Callable[..., Glance] | None = None
-    verify: Callable[[Path], object] = verify
+    verify: Verify = verify
     pace: Callable[..., float] = next_poll
     session: Callable[[str], requests.Session] = open_session
 
@@ -197,14 +198,14 @@ def open_bench(folder: Path, base_url: str, wiring: Wiring = Wiring()) -> Bench:
         gateway=lambda: Gateway(base_url, wiring.key, session=session, timeouts=wiring.timeouts, clock=clocks.wall),
         outside=replace(
             guard,
-            download=lambda url, part, tell: wiring.download(
-                url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell, keep=True
+            download=lambda url, part, tell, stop: wiring.download(
+                url, part, loopback_origin=base_url, deadline_seconds=5.0, tell=tell, stop=stop, keep=True
             ),
             put=lambda url, file, kind: wiring.put(url, file, kind, loopback_origin=base_url),
             look=wiring.look or guard.look,
             verify=wiring.verify,
         ),
-        secret=lambda: wiring.key,
+        secrets=lambda: (wiring.key,),
         max_jobs=wiring.max_jobs,
         clocks=clocks,
         budget=wiring.budget(),

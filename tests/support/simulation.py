@@ -345,7 +345,7 @@ def _planned(order: Order) -> Planned:
     return Planned(*kind, order.prompt, order.take, written=True, media=order.type != TEXT_TO_VIDEO)
 
 
-def _verify(path: Path) -> None:
+def _verify(path: Path, *, to_the_end: bool = False) -> None:
     if not path.read_bytes().startswith(b"clip of "):
         raise NotAClip(f"{path.name} is not an MP4")
 
@@ -643,7 +643,7 @@ class World:
         """
         books = self.books
 
-        def download(url: str, part: Path, *, tell: Any) -> Downloaded:
+        def download(url: str, part: Path, *, tell: Any, stop: Any) -> Downloaded:
             return books[url.split("/")[3]].download(url, part)
 
         outside = Outside(
