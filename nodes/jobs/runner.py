@@ -464,7 +464,8 @@ class Runner:
     # What other machines do
 
     def _is_watching(self) -> bool:
-        return any(work.phase is Phase.ELSEWHERE for work in list(self._works.values()))
+        """Whether anybody waits for what others have: a job, or a slot."""
+        return any(work.phase in (Phase.ELSEWHERE, Phase.WAITING) for work in list(self._works.values()))
 
     def _told(self, job_id: int | None) -> None:
         """Another machine changed a job, or, None, may have changed any, died, or the database is back."""
@@ -582,7 +583,8 @@ class Runner:
 
     def _wait_for_slot(self, work: Work, job: Job) -> None:
         self._require_wanted(work)
-        slots = self._journal.slots(job, self.max_jobs, self._holders.alive())
+        # Looked at again before anything is sent, by who lives then.
+        slots = self._journal.slots(job, self.max_jobs, self._holders.alive_lately())
         if slots.free:
             self._plan(work, _POST)
         else:

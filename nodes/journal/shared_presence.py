@@ -113,7 +113,7 @@ class SharedHolders:
     def watch(self, tell: Tell, is_watching: Callable[[], bool]) -> None:
         """Have `tell` called with the id of a job that changed, or with None when any may have; off any lock of ours.
 
-        `is_watching`: whether somebody waits for a job that another machine has.
+        `is_watching`: whether somebody waits for what another machine has.
         """
         self._tellers.append((tell, is_watching))
 

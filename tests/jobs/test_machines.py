@@ -184,6 +184,22 @@ def test_the_job_of_a_machine_that_is_killed_is_taken_over_by_the_one_that_is_as
         assert len(gateway.record.posts) == 1
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+def test_the_slot_of_a_machine_that_is_killed_is_free_for_a_job_that_waits_elsewhere(uri: str, tmp_path: Path) -> None:
+    wiring = Wiring(place=Address(uri), max_jobs=1)
+    with harness.rehearsal(tmp_path / "gateway", seconds_per_task=3600.0) as gateway:
+        command = [sys.executable, "-c", CHILD, uri, str(tmp_path / "one"), gateway.base_url]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "running\n"
+        with harness.bench(tmp_path / "two", gateway.base_url, wiring) as two:
+            ticket = two.runner.submit(harness.text_order(take=1))
+            harness.eventually(lambda: ticket.status().slots is not None, "it waits")
+            assert len(gateway.record.posts) == 1
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            harness.eventually(lambda: ticket.status().accepted, "it has the slot")
+
+
 def test_without_its_database_a_machine_sends_nothing_new_and_goes_on_with_what_runs(tmp_path: Path) -> None:
     with postgres.running() as server, harness.rehearsal(tmp_path / "gateway", seconds_per_task=2.0) as gateway:
         place = Address(postgres.new_database(server.uri))
