@@ -14,7 +14,7 @@ import pytest
 
 from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import DatabaseAway, SetupError
-from nodes.journal import migrations, postgres
+from nodes.journal import migrations, postgres, shared_presence
 from nodes.journal.errors import JournalAway, JournalError
 from nodes.journal.postgres import Address, Database
 from nodes.journal.presence import Presence, machine
@@ -29,6 +29,12 @@ from tests.support.harness import eventually, jobs_of, text_order
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "pw-4f1d-canary-93c7"
 NOWHERE = Path("unused")
+
+
+@pytest.fixture(autouse=True)
+def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A death is looked for often: what comes of it is what is tested."""
+    monkeypatch.setattr(shared_presence, "_LOOK_SECONDS", 0.5)
 
 
 @pytest.fixture
