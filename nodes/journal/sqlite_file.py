@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sqlite3
 import threading
@@ -258,10 +259,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
-    address = path.absolute().as_uri() + "?mode=ro"
     return sqlite3.connect(
-        address, uri=True, timeout=_READER_WAITS_SECONDS, isolation_level=None, check_same_thread=False
+        _to_read(path), uri=True, timeout=_READER_WAITS_SECONDS, isolation_level=None, check_same_thread=False
     )
+
+
+@functools.cache
+def _to_read(path: Path) -> str:
+    """SQLite's address of a file that is not written; every question of the panel asks for it."""
+    return path.absolute().as_uri() + "?mode=ro"
 
 
 def _open(path: Path) -> sqlite3.Connection:

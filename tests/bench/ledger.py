@@ -138,8 +138,9 @@ def _fill_shared(uri: str, jobs: int) -> None:
     first = next(_rows(1))
     names, marks = ",".join(first), ",".join(f"%({name})s" for name in first)
     with psycopg.connect(uri) as connection, connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO jobs ({names}) VALUES ({marks})", list(_rows(jobs)))
-        cursor.execute("INSERT INTO steps (job_id, at, step, detail) SELECT id, created_at, 'intended', '' FROM jobs")
+        cursor.executemany(f"INSERT INTO apimall.jobs ({names}) VALUES ({marks})", list(_rows(jobs)))
+        taken = "SELECT id, created_at, 'intended', '' FROM apimall.jobs"
+        cursor.execute(f"INSERT INTO apimall.steps (job_id, at, step, detail) {taken}")
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute("ANALYZE")
 
