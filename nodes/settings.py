@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from .files import whole
 from .gateway.contract import is_loopback
-from .gateway.errors import SetupError
+from .gateway.errors import KeyMissing, SetupError
 
 DEFAULT_BASE_URL = "https://gateway.apimall.ai"
 DEFAULT_MAX_JOBS = 3
@@ -155,15 +155,11 @@ class Settings:
         return tuple(dict.fromkeys((*named, urlsplit(DEFAULT_BASE_URL).hostname or "")))
 
     def require_key(self) -> str:
-        """The key to send; in rehearsal one that is worth nothing. Raises SetupError when there is none."""
+        """The key to send; in rehearsal one that is worth nothing. Raises KeyMissing."""
         if self.rehearsal:
             return REHEARSAL_KEY
         if self.key is None:
-            raise SetupError(
-                "No API Mall key is set.",
-                advice=f"Set {KEY_VARIABLE} before starting ComfyUI, or enter the key in the API Mall panel. "
-                f"Keys come from https://www.apimall.ai/api-keys; {REHEARSAL_VARIABLE}=1 tries everything without one.",
-            )
+            raise KeyMissing("No API Mall key is set.")
         return self.key.reveal()
 
 

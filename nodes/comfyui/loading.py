@@ -103,7 +103,7 @@ def _load(
         frames, last_frame, audio = decoded(path, linked, node_text.node_id, stop, part)
     except (GuardError, MediaError) as problem:
         raise InputError(str(problem)) from None
-    node_text.clip(found.clip, plan.frames, plan.fps, _remarks(found, shown))
+    node_text.clip(found.clip, span.max_side, plan.frames, plan.fps, _remarks(found, shown))
     video = host.blocked() if shown is None else host.as_video(shown)
     ui = player.preview(found.clip, span, shown, stop)
     return io.NodeOutput(video, frames, last_frame, audio, plan.fps, plan.frames, ui=ui), shown or path

@@ -67,15 +67,16 @@ class NodeText:
         self._job = ticket.status().job
         self._say(ended.short, phase="stopped", trouble=ended.facts())
 
-    def clip(self, clip: Clip, count: int, fps: float, remarks: Sequence[Remark]) -> None:
-        """The part of a clip that was loaded, and what was done to it."""
-        size = f"{clip.width}x{clip.height}"
+    def clip(self, clip: Clip, max_side: int, count: int, fps: float, remarks: Sequence[Remark]) -> None:
+        """The part of a clip that was loaded, as it comes out, and what was done to it."""
+        shape = clip.shape(max_side)
+        size = f"{shape.width}x{shape.height}"
         sound = "sound" if clip.has_audio else "no sound"
         told = {
             "frames": count,
             "fps": fps,
-            "width": clip.width,
-            "height": clip.height,
+            "width": shape.width,
+            "height": shape.height,
             "seconds": count / fps if fps else clip.seconds,
             "sound": clip.has_audio,
         }

@@ -3,6 +3,7 @@
     APIMallError
     +-- InputError          an input is wrong                              not sent
     +-- SetupError          key, address, journal or a limit in the way    not sent
+    |   +-- KeyMissing          neither a key nor the rehearsal
     |   +-- DatabaseAway        the shared journal's database
     +-- NotReached          DNS, connection, TLS or proxy failed           not sent
     +-- Refused             the gateway said no                            rejected, not charged
@@ -167,6 +168,15 @@ class SetupError(APIMallError):
     """The pack cannot work as it is set up: key, base URL, journal, limits."""
 
     default_charge = Charge.NOT_SENT
+
+
+class KeyMissing(SetupError):
+    """There is no key yet, and the rehearsal is off."""
+
+    default_advice = (
+        "Enter a key in the API Mall panel, or switch on the rehearsal there, which is free. Where ComfyUI is started, "
+        "APIMALL_API_KEY and APIMALL_REHEARSAL=1 do the same. Keys come from https://www.apimall.ai/api-keys."
+    )
 
 
 class DatabaseAway(SetupError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..remarks import Remark, Sentence, remark
-from .colour import has_alpha, shape_for
+from .colour import Shape, Turn, has_alpha, shape_for
 from .deinterlace import deinterlacer
 from .encryption import encrypted_streams
 from .errors import NotAClip
@@ -43,6 +43,10 @@ class Clip:
     hdr: str | None
     transparent: bool
     unread: tuple[Remark, ...]
+
+    def shape(self, max_side: int) -> Shape:
+        """The size of its pictures where they are brought to at most `max_side`; 0: as they are."""
+        return shape_for(self.width, self.height, None, Turn(), max_side)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +33,8 @@ from ..jobs.order import Order
 from ..jobs.runner import Runner
 from ..journal.errors import JournalError
 from ..journal.rows import MOST_PAGE_JOBS, PAGE_JOBS, Job, Kind, Only
+from ..media.errors import MediaError
+from ..media.probe import probe
 from ..service import Service
 from ..settings import Settings, store_key
 from ..settings import set_rehearsal as store_rehearsal
@@ -58,6 +61,9 @@ _log = logging.getLogger("apimall_video.routes")
 EVENT = "apimallvideo.jobs"
 """The server's message to all panels: `{"job": card, "unfinished": count, "awaited": by a node}`, and `"credits"`: what
 is left of them, when a reply told it."""
+
+STAR_EVENT = "apimallvideo.star"
+"""To all panels: `{"id": of the job, "starred": is it a favourite now}`."""
 
 BALANCE_SECONDS = 30.0
 _LARGEST_ID = (1 << 63) - 1
@@ -182,6 +188,7 @@ class Panel:
                 "trouble": job_facts.trouble(job),
                 "addresses": [address for address in addresses if address not in uploads],
                 "uploads": len(uploads),
+                "fps": self._rate(job),
                 "report": job_facts.report(job, records.deliveries(job), steps, _versions(), [settings.api_key or ""]),
             }
 
@@ -315,7 +322,9 @@ class Panel:
         def star() -> Job:
             return self._service().journal().star(self._own_job(request), on)
 
-        return _json({"job": job_facts.card(await asyncio.to_thread(star))})
+        job = await asyncio.to_thread(star)
+        PromptServer.instance.send_sync(STAR_EVENT, {"id": job.id, "starred": on})
+        return _json({"job": job_facts.card(job)})
 
     async def set_rehearsal(self, request: web.Request) -> web.StreamResponse:
         """Turn the rehearsal on or off: `{"on": true}`."""
@@ -337,6 +346,14 @@ class Panel:
         service = self._service()
         service.journal()  # opening it also makes and upgrades it
         return service.records()
+
+    def _rate(self, job: Job) -> float | None:
+        """How many pictures a second its clip has, if it is here."""
+        if job.file is None:
+            return None
+        with suppress(MediaError):
+            return probe(self._service().folders.results / Path(job.file).name).fps
+        return None
 
     def _settle(self, request: web.Request, say: Callable[[Runner, Job], Job]) -> Job:
         return say(self._service().runner(), self._own_job(request))

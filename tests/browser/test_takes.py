@@ -61,7 +61,7 @@ def test_takes_are_made_compared_continued_and_dragged(
     tab.wait_until(lambda: table.locator("video").evaluate_all(apart) < 0.05)
     assert tab.run(CLIPS) < 10
     tab.shot(shots / "compare.png")
-    table.get_by_role("button", name="Use this one").first.click()
+    table.get_by_role("button", name="Put on the canvas").first.click()
     assert tab.values("APIMall_LoadVideo")["file"].startswith("apimall/")
     # The next shot from its last frame.
     card.get_by_role("button", name="Continue").click()
@@ -127,6 +127,14 @@ def test_a_star_marks_the_favourite_take_and_stays(host: RealHost, vue: bool, op
     card.locator(".take").first.click()
     card.get_by_role("button", name="Favourite").press("Enter")
     expect(card.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")
+    other = open_tab(host, vue=vue)
+    other.panel.wait_for()
+    seen = other.card(prompt).get_by_role("button", name="Favourite")
+    expect(seen).to_have_attribute("aria-pressed", "true")
+    # Taken away in one tab and given again, it is so in the other.
+    for pressed in ("false", "true"):
+        card.get_by_role("button", name="Favourite").press("Enter")
+        expect(seen).to_have_attribute("aria-pressed", pressed)
     tab.open()
     tab.panel.wait_for()
     # The favourite stands for its takes, and is found among the favourites.
@@ -187,6 +195,31 @@ def test_a_clip_opens_the_workflow_that_made_it(host: RealHost, open_tab: OpenTa
     assert tab.values("APIMall_TextToVideo")["prompt"] == "a door opening slowly"
 
 
+def test_a_step_is_one_picture_of_the_clip_whatever_its_rate(
+    install: Install, tmp_path: Path, open_tab: OpenTab
+) -> None:
+    base = tmp_path / "base"
+    environ = {"APIMALL_REHEARSAL": "1", "APIMALL_STATE_DIR": str(base / "state")}
+    site = Site(base)
+    site.environ.update(environ)
+    for take in (0, 1):
+        site.delivered("ten a second", take=take)
+    for clip in (base / "output" / "apimall").iterdir():
+        encode_clip([np.full((90, 160, 3), level, np.float32) for level in np.linspace(0, 1, 20)], 10, clip)
+    site.close()
+    with RealHost(install, base, environ=environ) as fresh:
+        tab = open_tab(fresh)
+        tab.card("ten a second").get_by_role("button", name="Compare").click()
+        table = tab.page.get_by_role("dialog", name="Takes side by side")
+        videos = table.locator("video")
+        tab.wait_until(lambda: videos.evaluate_all("all => all.every(each => each.readyState > 1)"))
+        tab.wait_until(lambda: any(re.search(r"/apimall/jobs/\d", path) for path in tab.heard.ours()))
+        for _ in range(2):
+            table.get_by_role("button", name="frame \u203a").click()
+        # In the middle of the third picture.
+        tab.wait_until(lambda: abs(videos.first.evaluate("each => each.currentTime") - 0.25) < 0.01)
+
+
 def test_a_thousand_jobs_are_scrolled_through_with_few_players(
     install: Install, tmp_path: Path, open_tab: OpenTab, shots: Path
 ) -> None:
@@ -223,3 +256,17 @@ def test_a_fresh_load_video_shows_no_broken_player(host: RealHost, vue: bool, op
     tab.page.wait_for_timeout(2000)
     assert not [reply.url for reply in tab.heard.responses if "/view" in reply.url and reply.status >= 400]
     expect(tab.page.get_by_text("failed to load")).to_have_count(0)
+
+
+def test_a_player_leaves_with_its_file(host: RealHost, vue: bool, open_tab: OpenTab) -> None:
+    if vue and host.install.version.startswith("0.3."):
+        pytest.skip("the first version of the Vue renderer drew no videos on nodes")
+    frames = [np.full((90, 160, 3), level, np.float32) for level in np.linspace(0, 1, 24)]
+    encode_clip(frames, 24, host.base / "input" / "to be chosen.mp4")
+    tab = open_tab(host, vue=vue)
+    tab.add("APIMall_LoadVideo", {"file": ""}, at=(500, 100))
+    for _ in range(2):
+        tab.change("APIMall_LoadVideo", "file", "to be chosen.mp4")
+        expect(tab.page.locator("video")).to_have_count(1)
+        tab.change("APIMall_LoadVideo", "file", "")
+        expect(tab.page.locator("video")).to_have_count(0)

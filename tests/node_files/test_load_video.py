@@ -197,7 +197,9 @@ def test_a_target_rate_keeps_the_duration_of_pictures_and_sound(comfy: Comfy, fp
 
 def test_frames_are_scaled_to_the_longest_side(comfy: Comfy) -> None:
     stored(comfy)
-    assert load(comfy, file="clip.mp4", max_side=32).ok().kept("11").shape == (LONG, 24, 32, 3)
+    small = load(comfy, file="clip.mp4", max_side=32).ok()
+    assert small.kept("11").shape == (LONG, 24, 32, 3)
+    assert "of 32x24" in small.said()
     assert load(comfy, file="clip.mp4", max_side=4096).ok().kept("11").shape == (LONG, HEIGHT, WIDTH, 3)
 
 

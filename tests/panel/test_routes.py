@@ -207,7 +207,8 @@ def test_jobs_are_found_by_their_type_and_the_day_they_were_asked_for(site: Site
     assert ids(site.get(f"/apimall/jobs?type=text-to-video&day={monday}&text=fox")) == [text.id]
 
 
-def test_a_star_marks_a_favourite_until_it_is_taken_away(site: Site) -> None:
+def test_a_star_marks_a_favourite_until_it_is_taken_away_and_every_panel_is_told(site: Site) -> None:
+    host = PromptServer()
     site.delivered("one of many")
     job = site.delivered("the best one")
     star = f"/apimall/jobs/{job.id}/star"
@@ -216,6 +217,8 @@ def test_a_star_marks_a_favourite_until_it_is_taken_away(site: Site) -> None:
     assert ids(site.get("/apimall/jobs?only=starred")) == [job.id]
     site.talk(lambda client: post(client, star, {"on": False}))
     assert ids(site.get("/apimall/jobs?only=starred")) == []
+    told = [(sent.event, sent.data) for sent in host.sent]
+    assert told == [(routes.STAR_EVENT, {"id": job.id, "starred": on}) for on in (True, False)]
     assert site.talk(lambda client: post(client, "/apimall/jobs/99/star", {"on": True}))[0] == 404
 
 

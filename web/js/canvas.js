@@ -115,6 +115,9 @@ export function addNode(name, values = {}, at, wish) {
 		widget.value = /** @type {any} */ (values[widget.name]);
 		widget.callback?.(widget.value, app.canvas, node);
 	}
+	const { pos } = node;
+	const isSeen = pos[0] >= left && pos[1] >= top && pos[0] + x <= left + width && pos[1] + y <= top + height;
+	if (!isSeen) app.canvas.centerOnNode?.(node);
 	app.canvas.deselectAll?.();
 	app.canvas.selectNode?.(node);
 	graph.setDirtyCanvas?.(true, true);
@@ -146,6 +149,23 @@ function freePlace(others, size, middle) {
 			if (isFree(x, y)) return [x, y + TITLE_PX];
 		}
 	}
+}
+
+/**
+ * The front end plays the file that is chosen; when none is any more, its player goes.
+ * @param {any} node
+ */
+export function playerLeavesWithFile(node) {
+	const [file] = node.widgets;
+	const before = file.callback;
+	file.callback = (/** @type {any[]} */ ...given) => {
+		if (!file.value) {
+			if (node.widgets.at(-1).name === "video-preview") node.removeWidget(node.widgets.at(-1));
+			node.videoContainer = undefined;
+			delete app.nodeOutputs[node.graph === rootGraph() ? node.id : placeOf(node)];
+		}
+		return before?.apply(file, given);
+	};
 }
 
 /** From now on keys mean the canvas, as if it had been clicked. */

@@ -3,12 +3,12 @@
 import { loadNode, release, video } from "./clip.js";
 import { h, icon } from "./look.js";
 import { cost } from "./saying.js";
-import { clipAddress } from "./server.js";
+import { ask, clipAddress } from "./server.js";
 import { t } from "./words.js";
 
 /** Seconds that two clips may be apart before one is set right. */
 const APART_SECONDS = 0.06;
-const FRAME_SECONDS = 1 / 24;
+const USUAL_RATE = 24;
 const MOST_TILES = 4;
 
 /**
@@ -25,6 +25,7 @@ class LightTable {
 	/** @param {Job[]} made */
 	constructor(made) {
 		this.made = made;
+		this.rate = USUAL_RATE;
 		const jobs = made.slice(0, MOST_TILES);
 		this.videos = jobs.map(({ file }) =>
 			video(String(file), { muted: true, loop: true, preload: "auto", tabindex: -1 }),
@@ -64,12 +65,18 @@ class LightTable {
 	 * @param {number} place
 	 */
 	#tile(job, place) {
+		// All follow the first, and step by its pictures.
+		const learn = async () => {
+			if (!place) this.rate = (await ask(`jobs/${job.id}`)).fps ?? USUAL_RATE;
+		};
+		learn();
 		const price = h("span.quiet", cost(job));
 		const choose = () => {
 			const [first] = this.videos;
 			const [at, isPlaying] = [first?.currentTime ?? 0, !first?.paused];
 			job = /** @type {Job} */ (this.made[takes.selectedIndex]);
 			price.textContent = cost(job);
+			learn();
 			clip.addEventListener("loadedmetadata", () => this.#seek(at), { once: true });
 			clip.src = clipAddress(String(job.file));
 			if (isPlaying) clip.play().catch(() => {});
@@ -78,7 +85,7 @@ class LightTable {
 		const takes = h(
 			"select",
 			{ "aria-label": t("compare.which"), change: choose },
-			...this.made.map(({ take }) => h("option", t("card.take", { take }))),
+			...this.made.map(({ take, starred }) => h("option", t("card.take", { take }) + (starred ? " \u2605" : ""))),
 		);
 		takes.selectedIndex = place;
 		const use = () => {
@@ -151,7 +158,9 @@ class LightTable {
 	#step(frames) {
 		const [first] = this.videos;
 		if (first && !first.paused) this.#toggle();
-		this.#seek(Math.max(0, (first?.currentTime ?? 0) + frames * FRAME_SECONDS));
+		// Into the middle of a picture, where rounding does not reach its neighbours.
+		const shown = Math.floor((first?.currentTime ?? 0) * this.rate + 0.01);
+		this.#seek((Math.max(0, shown + frames) + 0.5) / this.rate);
 	}
 
 	/** All follow the first. */

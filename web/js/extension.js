@@ -1,8 +1,7 @@
 /** Hangs the browser half into ComfyUI. Without it all nodes work alike. */
 
 import { app } from "../../../scripts/app.js";
-import { isOurs, LOAD_NODE } from "./canvas.js";
-import { DAILY_CREDITS } from "./ledger.js";
+import { isOurs, LOAD_NODE, playerLeavesWithFile } from "./canvas.js";
 import { Lines } from "./line.js";
 import { Messenger } from "./messenger.js";
 import { Panel } from "./panel.js";
@@ -11,7 +10,7 @@ import { loadWords } from "./words.js";
 
 const TAB = "apimallvideo.jobs";
 const FRESH_WIDTH_PX = 340;
-const FRESH_ROWS_PX = 40;
+const ROWS_PX = 90;
 
 const panel = new Panel({ count: showCount, changed: () => lines.forget() });
 const door = { open: openPanel, show: (/** @type {number} */ job) => panel.show(job) };
@@ -35,25 +34,17 @@ function showCount(unfinished) {
 
 /**
  * ComfyUI takes name and tooltip from `locales/`, in English as well; here a tooltip only says that there is one.
- * @param {string} id
- * @param {string} name
+ * @param {object} kind
+ * @param {string[]} of
  */
-function named(id, name) {
-	return { id, name, tooltip: name, category: ["API Mall Video", ...id.split(".").slice(1)] };
-}
-
-/** @param {string[]} of */
-function toggle([id = "", name = ""]) {
-	return { ...named(`apimallvideo.${id}`, name), type: /** @type {const} */ ("boolean"), defaultValue: true };
-}
-
-/**
- * @param {string} id
- * @param {string} name
- */
-function limit(id, name) {
-	const type = /** @type {const} */ ("number");
-	return { ...named(id, name), type, attrs: { min: 0, step: 10 }, defaultValue: 0 };
+function setting(kind, [id = "", name = ""]) {
+	return /** @type {any} */ ({
+		id: `apimallvideo.${id}`,
+		name,
+		tooltip: name,
+		category: ["API Mall Video", ...id.split(".")],
+		...kind,
+	});
 }
 
 function openPanel() {
@@ -83,9 +74,11 @@ app.registerExtension({
 			["Messages.Failed", "Say when a job failed"],
 			["Messages.Stopped", "Say what becomes of a job after an interrupt"],
 			["Messages.Arrived", "Say when a clip came that nobody waited for"],
-		].map(toggle),
-		limit(DAILY_CREDITS, "Most credits a day (0: no limit)"),
-		limit("apimallvideo.Limits.PromptCredits", "Most new credits a prompt (0: no limit)"),
+		].map((of) => setting({ type: "boolean", defaultValue: true }, of)),
+		...[
+			["Limits.DailyCredits", "Most credits a day (0: no limit)"],
+			["Limits.PromptCredits", "Most new credits a prompt (0: no limit)"],
+		].map((of) => setting({ type: "number", attrs: { min: 0, step: 10 }, defaultValue: 0 }, of)),
 	],
 	setup() {
 		tabs()?.registerSidebarTab?.({
@@ -116,10 +109,13 @@ app.registerExtension({
 	},
 	nodeCreated(node) {
 		if (app.extensionManager?.setting?.get("apimallvideo.Nodes.ShowEstimate") !== false) lines.add(node);
+		if (node.comfyClass === LOAD_NODE) playerLeavesWithFile(node);
 		if (!isOurs(node)) return;
 		const prompt = node.widgets?.find(({ name }) => name === "prompt");
-		// Room to write in; a node of a workflow gets its own size back after this.
-		if (prompt) node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1] + FRESH_ROWS_PX]);
+		// Room to write in, that a player does not take; a node of a workflow gets its own size back after this.
+		if (!prompt) return;
+		Object.assign(prompt.options, { getMinHeight: () => ROWS_PX });
+		node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1]]);
 	},
 	afterConfigureGraph() {
 		lines.settle();

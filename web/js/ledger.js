@@ -6,7 +6,7 @@ import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
 /** Read by the server before a job is sent. */
-export const DAILY_CREDITS = "apimallvideo.Limits.DailyCredits";
+const DAILY_CREDITS = "apimallvideo.Limits.DailyCredits";
 const DAY_MS = 86_400_000;
 
 export class Ledger {

@@ -154,7 +154,8 @@ class Line {
 		this.standing = undefined;
 		this.element = document.createElement("div");
 		this.element.dataset.apimallLine = "";
-		Object.assign(this.element.style, { pointerEvents: "none", height: `${LINE_PX}px`, overflow: "hidden" });
+		Object.assign(this.element.style, { pointerEvents: "none", overflow: "hidden" });
+		this.element.style.height = this.element.style.minHeight = `${LINE_PX}px`;
 		this.body = h("div.line");
 		const root = shadowOf(this.element);
 		keepKeys(root);
@@ -176,10 +177,10 @@ class Line {
 			// Values set by a program call nothing back; the next drawing sees them.
 			onDraw: () => this.settle(),
 		};
-		const widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
-		widget.serialize = false;
+		this.widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
+		this.widget.serialize = false;
 		for (const own of this.node.widgets ?? []) {
-			if (own === widget || !own.name || this.closed) continue;
+			if (own.name === WIDGET || !own.name || this.closed) continue;
 			const before = own.callback;
 			own.callback = (/** @type {any[]} */ ...given) => {
 				this.settle();
@@ -222,7 +223,8 @@ class Line {
 	/** What is remembered of this node, if it was said of the values it has now. */
 	#lastWord() {
 		const word = this.lines.memory.get(placeOf(this.node));
-		if (!word) return undefined;
+		// That a key is missing is asked anew: the rehearsal may be on by now.
+		if (!word || word.told.at(-1)?.trouble?.kind === "KeyMissing") return undefined;
 		const values = this.values();
 		const differs = Object.entries(word.values).some(
 			([name, value]) => name in values && name !== "wait" && values[name] !== value,
@@ -262,6 +264,8 @@ class Line {
 			return;
 		}
 		await loadWords();
+		// All that App mode says of it.
+		if (this.widget) this.widget.label = t("line.title");
 		const question = this.#question();
 		if (question) {
 			const standing = await this.lines.ask(question);

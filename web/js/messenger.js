@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { notice } from "./notices.js";
-import { adviceOf, chargeOf, titleOf } from "./saying.js";
+import { adviceOf, chargeOf, joined, titleOf } from "./saying.js";
 import { loadWords, number, t } from "./words.js";
 
 const BEGINNING_LENGTH = 60;
@@ -37,7 +37,7 @@ export class Messenger {
 		if (phase === "failed") {
 			const goesOn = GOES_ON.has(trouble.kind);
 			const advice = goesOn ? t("message.same_again") : adviceOf(trouble);
-			notice(goesOn ? "warn" : "error", titleOf(trouble.kind), `${charge} ${advice}`, show);
+			notice(goesOn ? "warn" : "error", titleOf(trouble.kind), joined(trouble.what, `${charge} ${advice}`), show);
 		} else if (trouble.charge === "not_sent") notice("info", t("line.unsent"), charge, show);
 		else notice("info", t("message.stopped"), t("message.arrives"), show);
 	}

@@ -4,7 +4,7 @@ import { AccountCorner } from "./account.js";
 import { addNode, giveKeyboardBack, NODE_OF_TYPE } from "./canvas.js";
 import { Card } from "./card.js";
 import { h, icon, keepKeys, loadLook, shadowOf, tool } from "./look.js";
-import { ask, onDoubt, onJob } from "./server.js";
+import { ask, on, onDoubt, onJob } from "./server.js";
 import { loadWords, number, t } from "./words.js";
 
 const SUMS_PAUSE_MS = 1500;
@@ -67,6 +67,11 @@ export class Panel {
 		this.endings = [
 			onJob((told) => this.#hear(told)),
 			onDoubt(() => this.refresh(false)),
+			on("apimallvideo.star", ({ id, starred }) => {
+				const job = this.jobs.get(id);
+				if (job) this.changed({ ...job, starred });
+				else if (this.only === "starred") this.refresh();
+			}),
 			() => clearInterval(clock),
 			() => near.disconnect(),
 			() => clearTimeout(this.sumsTimer),

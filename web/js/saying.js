@@ -7,7 +7,7 @@ const DOT = " \u00b7 ";
 const GENTLE = new Set(["Detached", "StillRunning", "NotDownloaded"]);
 
 /** @param {(string | null | undefined | false)[]} parts */
-function joined(...parts) {
+export function joined(...parts) {
 	return parts.filter(Boolean).join(DOT);
 }
 
@@ -132,7 +132,7 @@ function ofJob(told, now) {
 	if (phase === "loaded") return ofClip(told);
 	if (job?.state === "closed") return { head: t("state.closed"), note: cost(job) };
 	// The job may have gone on after the run: what became of it is the last word.
-	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, phase === "done" && !told.fetched);
+	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, told);
 	const trouble = endOf(job) ?? told.trouble;
 	if (!trouble) return live(told, now);
 	const saying = { trouble, job: job?.id, note: cost(trouble) };
@@ -155,13 +155,14 @@ function endOf(job) {
 
 /**
  * @param {Job} job
- * @param {boolean} before was it here already?
+ * @param {Told} told
  * @returns {Saying}
  */
-function done(job, before) {
+function done(job, { phase, fetched }) {
+	const before = phase === "done" && !fetched;
 	const took = !before && job.seconds !== null && span(job.seconds);
 	const head = before ? t("estimate.paid") : joined(t("state.delivered"), cost(job), took);
-	return { tone: "good", head, note: t("estimate.paid.note") };
+	return { tone: "good", head, note: t(phase === "done" ? "estimate.paid.note" : "line.to_see") };
 }
 
 /**
@@ -170,6 +171,8 @@ function done(job, before) {
  * @returns {Saying}
  */
 function live({ phase, job, fraction, running, limit }, now) {
+	// A node that does not wait hears no more of its job; the job itself is known to be further.
+	if (phase === "submitting" && job?.accepted_at) phase = "pending";
 	const percent =
 		fraction !== null && phase !== "pending" && t("line.percent", { percent: Math.round(100 * fraction) });
 	const places = phase === "waiting" && limit !== null && t("line.places", { running: running ?? 0, limit });
