@@ -115,9 +115,7 @@ export function addNode(name, values = {}, at, wish) {
 		widget.value = /** @type {any} */ (values[widget.name]);
 		widget.callback?.(widget.value, app.canvas, node);
 	}
-	const { pos } = node;
-	const isSeen = pos[0] >= left && pos[1] >= top && pos[0] + x <= left + width && pos[1] + y <= top + height;
-	if (!isSeen) app.canvas.centerOnNode?.(node);
+	if (!at) app.canvas.centerOnNode?.(node);
 	app.canvas.deselectAll?.();
 	app.canvas.selectNode?.(node);
 	graph.setDirtyCanvas?.(true, true);

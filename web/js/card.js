@@ -45,11 +45,8 @@ export class Card {
 
 	/** The seconds of a running job go on. */
 	tick() {
-		const clock = this.element.querySelector(".running-time");
-		if (clock) clock.textContent = this.#time();
-		const filled = /** @type {HTMLElement | null} */ (this.element.querySelector(".bar i"));
-		const fraction = this.#fraction();
-		if (filled && fraction !== null) filled.style.width = `${Math.round(100 * fraction)}%`;
+		this.element.querySelector(".running-time")?.replaceChildren(this.#time());
+		this.element.querySelector(".bar")?.replaceWith(this.#bar() ?? "");
 	}
 
 	/**

@@ -264,7 +264,6 @@ class Line {
 			return;
 		}
 		await loadWords();
-		// All that App mode says of it.
 		if (this.widget) this.widget.label = t("line.title");
 		const question = this.#question();
 		if (question) {

@@ -132,7 +132,7 @@ function ofJob(told, now) {
 	if (phase === "loaded") return ofClip(told);
 	if (job?.state === "closed") return { head: t("state.closed"), note: cost(job) };
 	// The job may have gone on after the run: what became of it is the last word.
-	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, told);
+	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, phase === "done" && !told.fetched);
 	const trouble = endOf(job) ?? told.trouble;
 	if (!trouble) return live(told, now);
 	const saying = { trouble, job: job?.id, note: cost(trouble) };
@@ -155,14 +155,13 @@ function endOf(job) {
 
 /**
  * @param {Job} job
- * @param {Told} told
+ * @param {boolean} before was it here already?
  * @returns {Saying}
  */
-function done(job, { phase, fetched }) {
-	const before = phase === "done" && !fetched;
+function done(job, before) {
 	const took = !before && job.seconds !== null && span(job.seconds);
 	const head = before ? t("estimate.paid") : joined(t("state.delivered"), cost(job), took);
-	return { tone: "good", head, note: t(phase === "done" ? "estimate.paid.note" : "line.to_see") };
+	return { tone: "good", head, note: t("estimate.paid.note") };
 }
 
 /**
