@@ -72,6 +72,8 @@ _LONGEST_JOURNAL_PAUSE_SECONDS = 5.0
 _MOST_CLAIMS = 3
 _MOST_BLANKS = 5
 _MOST_REFRESHES = 3
+_MOST_SETBACKS = 6
+"""With the pauses between them about an hour: a storage, or a filter before it, may refuse for a while."""
 _LINK_SECONDS = 24 * 3600.0
 """As long as a link is good at the least (`docs/gateway.md`, "Result links"): one refused before that is no end."""
 
@@ -396,11 +398,19 @@ class Runner:
         except JournalAway as problem:
             self._cut_off(work, problem)
         except JournalError as problem:
-            self._fail(work, failures.unwritten(work.job, problem))
+            self._stumbled(work, failures.unwritten(work.job, problem))
         except Exception as surprise:  # noqa: BLE001
             # The boundary of the thread: a bug or a full disk ends this wait, never the job or the thread.
             _log.exception("a step of job %s went wrong", work.job.id)
-            self._fail(work, failures.surprised(work.job, surprise))
+            self._stumbled(work, failures.surprised(work.job, surprise))
+
+    def _stumbled(self, work: Work, failure: APIMallError) -> None:
+        """Something here went wrong, not the job: who waits is told, and what the gateway has is followed on."""
+        is_there = work.reply is not None or work.job.state in (State.RUNNING, State.COMPLETED)
+        if is_there and work.job.delivered_at is None:
+            self._put_off(work, failure)
+        else:
+            self._fail(work, failure)
 
     def _claim(self, work: Work, step: Step) -> Job | None:
         """The row, if it is or becomes ours; who lives is asked only where somebody else has it.
@@ -450,7 +460,7 @@ class Runner:
             _log.info("job %s could not be taken in hand, trying again: %s", work.job.id, problem)
             self._plan(work, step, min(_JOURNAL_PAUSE_SECONDS * work.claims, _LONGEST_JOURNAL_PAUSE_SECONDS))
         else:
-            self._fail(work, failures.unwritten(work.job, problem))
+            self._stumbled(work, failures.unwritten(work.job, problem))
 
     def _cut_off(self, work: Work, problem: JournalAway) -> None:
         """The database is away: what was sent is gone on with once it is back, nothing new is sent without it."""
@@ -733,6 +743,8 @@ class Runner:
             return
         work.failures = 0
         work.polls += 1
+        if not job.type and work.polls == 1:
+            self._journal.seen(job)
         if task.status == TASK_COMPLETED:
             self._completed(work, job, task)
         elif task.status == TASK_FAILED:
@@ -764,16 +776,16 @@ class Runner:
 
     def _poll_failed(self, work: Work, job: Job, failure: APIMallError) -> None:
         foreign = not job.type
-        if isinstance(failure, TaskUnknown) and foreign and not work.polls:
-            self._journal.forget_task(job)
-            failure.charge = Charge.NOT_SENT
-            raise failure
         work.failures += 1
         pause = may_repeat(Call.QUERY, failure, work.failures)
+        never_seen = isinstance(failure, TaskUnknown) and foreign and not work.polls and job.state is State.RUNNING
+        if pause is None and never_seen and self._journal.forget_task(job):
+            failure.charge = Charge.NOT_SENT
+            raise failure
         if isinstance(failure, Throttled) and pause is not None:
             self._scheduler.hold_off(Share.POLL, pause.seconds)
         if pause is None:
-            if isinstance(failure, TaskUnknown) and self._is_old(job):
+            if isinstance(failure, TaskUnknown) and self._is_gone(work, job):
                 self._expire(work, job, failure.what)
             if job.state is not State.COMPLETED:
                 raise failures.stalled(job, failure)
@@ -892,14 +904,18 @@ class Runner:
         if work.refreshes <= _MOST_REFRESHES:
             work.show(Phase.DOWNLOADING, "asking for a fresh download link")
             self._plan(work, _POLL, self._seconds(Pause(2.0 * work.refreshes)))
-        elif self._is_old(job):
+        elif self._is_gone(work, job):
             self._expire(work, job, what)
         else:
             self._set_back(work, job, failures.not_downloaded(job, what))
 
-    def _is_old(self, job: Job) -> bool:
-        """Completed so long ago that its links may have run out for good."""
-        return job.state is State.COMPLETED and self._clocks.wall() - (job.ended_at or math.inf) > _LINK_SECONDS
+    def _is_gone(self, work: Work, job: Job) -> bool:
+        """Completed so long ago that its links may have run out, and refused for an hour; or older than any result."""
+        age = self._clocks.wall() - (job.ended_at or math.inf)
+        # What was brought home once is not followed when nobody asks for it: nobody would count its set-backs.
+        is_refused_for_long = work.setbacks >= _MOST_SETBACKS or job.delivered_at is not None
+        given_up = age > RESUME_SECONDS or (age > _LINK_SECONDS and is_refused_for_long)
+        return job.state is State.COMPLETED and given_up
 
     def _expire(self, work: Work, job: Job, what: str) -> NoReturn:
         failure = failures.gone(job, what)
@@ -911,13 +927,17 @@ class Runner:
 
     def _set_back(self, work: Work, job: Job, failure: APIMallError) -> None:
         """Tell those who wait that the clip is not to be had now, and try again later, for whoever comes."""
-        age = self._clocks.wall() - (job.ended_at or self._clocks.wall())
         failure.what += self._where_else(job)
+        self._put_off(work, failure)
+
+    def _put_off(self, work: Work, failure: APIMallError) -> None:
+        job = work.job
+        age = self._clocks.wall() - (job.ended_at or self._clocks.wall())
         with self._lock:
             self._fail(work, failure)
             if age <= RESUME_SECONDS and not self._closed:
                 later = Work(job, None)
-                later.setbacks = work.setbacks + 1
+                later.setbacks, later.reply = work.setbacks + 1, work.reply
                 self._works[job.idempotency_key] = later
                 seconds = min(_WATCHED_PAUSE_SECONDS * 2.0 ** min(work.setbacks, 10), _LONGEST_PAUSE_SECONDS)
                 self._plan(later, _BEGIN, self._seconds(Pause(seconds)))

@@ -138,6 +138,8 @@ _LET_GO = Statement(
         )
     )
 )
+_SEEN = "known to the gateway"
+_STEP_NAMES = Statement(lambda say: sa.select(steps.c.step).where(steps.c.job_id == Given("job_id")))
 _DROP_STEPS = Statement(lambda say: sa.delete(steps).where(steps.c.job_id == Given("job_id")))
 _DROP_ADOPTED = Statement(lambda say: sa.delete(jobs).where(_THIS, jobs.c.posts == 0, jobs.c.type == ""))
 _HAND_ON = Statement(
@@ -416,12 +418,29 @@ class Journal:
                 task_id=task_id,
             )
 
-    def forget_task(self, job: Job) -> None:
-        """Drop a row of `adopt_task` whose id the gateway does not know; jobs of our own are never dropped."""
+    def seen(self, job: Job) -> None:
+        """The gateway knows the task of a row of `adopt_task`."""
         with self._store.transaction():
-            if (now := self._one(_BY_KEY, key=job.idempotency_key)) is not None:
+            now = self._now(job)
+            if not self._is_seen(now):
+                self._store.execute(_NOTE, **self._noted(now.id, _SEEN))
+
+    def _is_seen(self, now: Job) -> bool:
+        return any(row["step"] == _SEEN for row in self._store.select(_STEP_NAMES, job_id=now.id))
+
+    def forget_task(self, job: Job) -> bool:
+        """Drop a row of `adopt_task` whose id the gateway does not know; False for one that it knew once.
+
+        Jobs of our own are never dropped.
+        """
+        with self._store.transaction():
+            now = self._one(_BY_KEY, key=job.idempotency_key)
+            if now is not None and self._is_seen(now):
+                return False
+            if now is not None:
                 self._store.execute(_DROP_STEPS, job_id=now.id)
                 self._store.execute(_DROP_ADOPTED, job_id=now.id)
+            return True
 
     def claim(self, job: Job, holder: str, alive: Collection[str] | None = None) -> Job | None:
         """The row, now held by `holder`, who goes on with it; None while another living holder has it.

@@ -216,8 +216,8 @@ def create() -> Iterator[Cell]:
         yield Cell(CREATE, fault, delivered(), delivered())
     for fault in ("disk full", "read-only"):
         yield Cell(CREATE, fault, failed("SetupError", NOT_SENT, 0, "journal cannot be written", Again.SEND), None)
-    # The gateway's answer is told with its task id, even though nobody could write it down.
-    after = failed("SetupError", RUNNING, 1, "(task vid_", Again.SAME)
+    # The gateway's answer is told with its task id though nobody could write it down, and is written once it can be.
+    after = failed("SetupError", RUNNING, 1, "(task vid_", Again.RESUME)
     yield Cell(CREATE, "disk full after", after, None)
     for fault in CLOCKS:
         # Nobody knows how old the first POST is: it is not repeated before the clocks agree again.

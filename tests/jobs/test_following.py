@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from nodes.gateway.errors import APIMallError, Charge, KeyConflict, NotDownloaded, ResultGone, StillRunning
 from nodes.guard.downloads import download
 from nodes.jobs.work import Ticket
+from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
-from nodes.journal.rows import Only, State
+from nodes.journal.rows import Job, Only, State
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
 
@@ -37,8 +39,8 @@ class Calendar:
     def __init__(self) -> None:
         self.later_seconds = 0.0
 
-    def wiring(self) -> harness.Wiring:
-        return harness.Wiring(clocks=harness.quick_clocks(wall=lambda: time.time() + self.later_seconds))
+    def wiring(self, speed: float = harness.SPEED) -> harness.Wiring:
+        return harness.Wiring(clocks=harness.quick_clocks(lambda: time.time() + self.later_seconds, speed))
 
 
 def failure(ticket: Ticket) -> APIMallError:
@@ -200,9 +202,10 @@ def test_a_clip_that_is_no_longer_to_be_had_comes_to_an_end_with_honest_words(
 ) -> None:
     calendar = Calendar()
     gateway.always("download", "403")
-    with harness.bench(user, gateway.base_url, calendar.wiring()) as bench:
+    with harness.bench(user, gateway.base_url, calendar.wiring(1000.0)) as bench:
         failure(bench.runner.submit(harness.text_order()))
         calendar.later_seconds = 3 * DAY_SECONDS
+        harness.eventually(lambda: bench.journal.get(1).state is State.EXPIRED, "refused for long")
         told = failure(bench.runner.submit(harness.text_order()))
         assert type(told) is ResultGone
         assert told.charge is Charge.CHARGED
@@ -227,15 +230,73 @@ def test_a_task_that_the_gateway_has_forgotten_is_gone_only_when_it_is_old(
 ) -> None:
     calendar = Calendar()
     gateway.always("download", "503")
-    with harness.bench(user, gateway.base_url, calendar.wiring()) as bench:
+    with harness.bench(user, gateway.base_url, calendar.wiring(1000.0)) as bench:
         ticket = bench.runner.submit(harness.text_order())
         harness.eventually(lambda: "again soon" in ticket.status().text, "completed, not home")
     gateway.always("poll", "404")
-    with harness.bench(user, gateway.base_url, calendar.wiring()) as young:
+    with harness.bench(user, gateway.base_url, calendar.wiring(1000.0)) as young:
         assert type(failure(young.runner.submit(harness.text_order()))) is NotDownloaded
     calendar.later_seconds = 3 * DAY_SECONDS
-    with harness.bench(user, gateway.base_url, calendar.wiring()) as old:
+    with harness.bench(user, gateway.base_url, calendar.wiring(1000.0)) as old:
+        assert type(failure(old.runner.submit(harness.text_order()))) is NotDownloaded, "it may be a fault of a moment"
+        harness.eventually(lambda: old.journal.get(1).state is State.EXPIRED, "unknown for long")
         assert type(failure(old.runner.submit(harness.text_order()))) is ResultGone
+
+
+def test_a_storage_that_refuses_for_a_while_days_later_costs_no_clip(gateway: RehearsalGateway, user: Path) -> None:
+    calendar = Calendar()
+    gateway.always("download", "503")
+    with harness.bench(user, gateway.base_url, calendar.wiring()) as bench:
+        ticket = bench.runner.submit(harness.text_order())
+        harness.eventually(lambda: "again soon" in ticket.status().text, "completed, not home")
+    calendar.later_seconds = 2 * DAY_SECONDS
+    gateway.always("download", "403")
+    with harness.bench(user, gateway.base_url, calendar.wiring()) as later:
+        assert type(failure(later.runner.submit(harness.text_order()))) is NotDownloaded
+        gateway.faults.clear()
+        harness.eventually(lambda: later.journal.get(1).delivered_at, "home, without anybody asking")
+
+
+def test_what_the_gateway_has_is_followed_on_after_the_journal_could_not_be_written(
+    gateway: RehearsalGateway, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.always("poll", "status:processing")
+    with harness.bench(user, gateway.base_url) as bench:
+        ticket = bench.runner.submit(harness.text_order())
+        harness.eventually(lambda: ticket.status().accepted, "accepted")
+        sound, refused = bench.journal.completed, threading.Event()
+
+        def locked(*asked: object) -> Job:
+            refused.set()
+            raise JournalError("database is locked")
+
+        monkeypatch.setattr(bench.journal, "completed", locked)
+        gateway.faults.clear()
+        assert "cannot be written" in str(failure(ticket))
+        assert refused.is_set()
+        monkeypatch.setattr(bench.journal, "completed", sound)
+        harness.eventually(lambda: bench.journal.get(1).delivered_at, "home, without anybody asking")
+    assert len(gateway.record.posts) == 1
+
+
+def test_a_task_from_elsewhere_that_was_seen_once_is_not_forgotten_over_a_stray_404(
+    gateway: RehearsalGateway, user: Path
+) -> None:
+    gateway.always("poll", "status:processing")
+    with harness.bench(user, gateway.base_url) as maker:
+        made = maker.runner.submit(harness.text_order())
+        harness.eventually(lambda: made.status().accepted, "accepted")
+        task_id = made.status().job.task_id
+    elsewhere = user.parent / "elsewhere"
+    with harness.bench(elsewhere, gateway.base_url) as bench:
+        ticket = bench.runner.collect(task_id)
+        assert ticket is not None
+        harness.eventually(lambda: ticket.status().polls, "seen")
+    gateway.faults.clear()
+    gateway.script("poll", *["404"] * 20)
+    with harness.bench(elsewhere, gateway.base_url) as later:
+        assert later.runner.resume() == 1
+        harness.eventually(lambda: any(job.parked for job in harness.jobs_of(later.journal)), "on hold, not forgotten")
 
 
 # Words nobody knows

@@ -408,6 +408,9 @@ class MoneyRules(RuleBasedStateMachine):
             self.world.pass_time(700.0)
             if isinstance(node.told, Result):
                 return
+            if isinstance(node.told, NotDownloaded):
+                # What has run out is given up only after an hour of refusals.
+                self.world.pass_time(2 * HOUR)
         told = node.told
         job = node.ticket.work.job if node.ticket else None
         assert job is not None and isinstance(told, APIMallError), told
