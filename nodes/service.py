@@ -368,7 +368,8 @@ class Service:
             self.folders,
             gateway=lambda: self._gateway(self._resumed.get(settings.account, settings)),
             outside=guarded(lambda: self.reach(settings)),
-            secrets=lambda: known_keys(self.folders.state, self._environ),
+            # The first key of an account with a name may still be good once another one is set.
+            secrets=lambda: [*known_keys(self.folders.state, self._environ), *filter(None, [settings.api_key])],
             max_jobs=settings.max_jobs,
             check_network=check_network,
             budget=Budget(tokens=self._tokens, account=settings.account),

@@ -307,7 +307,7 @@ def test_no_key_that_is_set_goes_into_a_clip_whichever_is_in_use(
     environ |= {"APIMALL_ACCOUNT": "studio"}
     rekeyed.runner()
     store_key(tmp_path / "state", KEYS[1])
-    environ |= {"APIMALL_REHEARSAL": "1"} if rehearses else {}
+    environ |= {"APIMALL_REHEARSAL": "1"} if rehearses else {"APIMALL_API_KEY": ""}
     for key in KEYS:
         workflow = json.dumps({"nodes": [{"note": key}]})
         order = replace(harness.text_order(key[-6:]), origin=Origin('{"1": {}}', workflow))
