@@ -6,6 +6,7 @@ Neither the easiest material for a codec nor noise: about the bit rates that a g
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +26,7 @@ _GRAIN_LEVELS = 3.0
 _GRAIN_TILES = 8
 _ZOOM_A_SECOND = 0.93
 _BARS = 12
+_making = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,11 @@ def clip(kind: ClipKind, folder: Path) -> Path:
     """The clip of a kind, made if it is not there yet."""
     form = "".join(f"-{name}" for name in ("deep", "hlg", "variable") if getattr(kind, name))
     path = folder / f"{kind.width}x{kind.height}-{kind.fps}-{kind.seconds}{form}.mp4"
-    if not path.exists():
-        part = path.with_suffix(".part")
-        _write(kind, part)
-        part.replace(path)
+    with _making:  # parts that go on beside each other want the same clip
+        if not path.exists():
+            part = path.with_suffix(".part")
+            _write(kind, part)
+            part.replace(path)
     return path
 
 
