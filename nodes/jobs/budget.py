@@ -20,6 +20,8 @@ _ASK_AGAIN_SECONDS = 2.0
 _OVERTAKEN_SECONDS = 15.0
 """Who asks may be served after others who asked later: that much, and a clock did not step back."""
 _BURST_REQUESTS = 10
+_LATE_REQUESTS = 2
+"""Room for what leaves in one minute and arrives in the next: ways to the gateway are not all as long."""
 _ALL = "all"
 _ROUNDING_SECONDS = 1e-6
 """A pause that no clock could tell from none."""
@@ -47,12 +49,12 @@ _PARTS = {
 class Budget:
     """Requests that may still go out now: `burst` at once, refilled evenly. `now`: monotonic seconds. Thread-safe.
 
-    By default a burst and the refill of a minute together stay within `REQUESTS_PER_MINUTE`.
+    By default what arrives in a minute, a burst and its refill, stays within `REQUESTS_PER_MINUTE`.
     """
 
     def __init__(
         self,
-        refill_per_minute: float = REQUESTS_PER_MINUTE - _BURST_REQUESTS,
+        refill_per_minute: float = REQUESTS_PER_MINUTE - _BURST_REQUESTS - _LATE_REQUESTS,
         burst: float = _BURST_REQUESTS,
         *,
         tokens: TokenStore | None = None,
