@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -66,8 +65,8 @@ def _as_they_are(source: Source, span: Span, free_bytes: int | None, stop: Stop)
     skipped, available = 0, len(timeline.times)
     if not timeline.times:
         # Without times, pictures are counted from the clip's first; the count starts there too.
-        skipped = _number_at(source, span.start_seconds)
-        end = _number_at(source, span.start_seconds + span.seconds) if span.seconds else timeline.count
+        skipped = timeline.number_at(span.start_seconds, source)
+        end = timeline.number_at(span.start_seconds + span.seconds, source) if span.seconds else timeline.count
         available = max(0, min(timeline.count, end) - skipped)
     frames = -(-available // span.every_nth)
     if span.max_frames:
@@ -82,7 +81,8 @@ def _as_they_are(source: Source, span: Span, free_bytes: int | None, stop: Stop)
     fps, steady = _true_rate(source, timeline, span)
     if not timeline.times:
         numbers = range(skipped, skipped + frames * span.every_nth, span.every_nth)
-        return Plan(tuple(numbers), False, timeline.zero, fps, float(skipped / source.rate))
+        begin = (timeline.shared[skipped] - timeline.zero) * source.tick if timeline.shared else skipped / source.rate
+        return Plan(tuple(numbers), False, timeline.zero, fps, float(begin))
     keys = tuple(timeline.times[:: span.every_nth][:frames])
     moments = () if steady else tuple(float((key - keys[0]) * source.tick) for key in keys)
     return Plan(keys, True, timeline.zero, fps, float((keys[0] - timeline.zero) * source.tick), moments)
@@ -98,13 +98,14 @@ def _at_rate(source: Source, span: Span, free_bytes: int | None, stop: Stop) -> 
         # Pictures without times are counted from the clip's first on, and a seek may miss the one on the screen.
         source.reopen()
         timeline = source.timeline(0.0, stop=stop)
-    ticks = timeline.times or [round(number / (source.rate * source.tick)) for number in range(timeline.count)]
+    known = timeline.times or timeline.shared
+    ticks = known or [round(number / (source.rate * source.tick)) for number in range(timeline.count)]
     if not ticks:
         raise _nothing(source, span)
-    zero = timeline.zero if timeline.times else 0
+    zero = timeline.zero if known else 0
     length = asked
     if timeline.end is None:
-        step = timeline.last_step(source) if timeline.times else float(1 / (source.rate * source.tick))
+        step = timeline.last_step(source) if known else float(1 / (source.rate * source.tick))
         length = float((ticks[-1] - zero + step) * source.tick) - span.start_seconds
     if length <= 0:
         raise _nothing(source, span)
@@ -129,10 +130,6 @@ def _seconds_needed(span: Span, most_fit: int | None) -> float:
     counts = [span.max_frames or None, None if most_fit is None else most_fit + 1]
     limits = [span.seconds, *(count * span.every_nth / span.fps for count in counts if count)]
     return min((limit for limit in limits if limit), default=0.0)
-
-
-def _number_at(source: Source, seconds: float) -> int:
-    return math.ceil((seconds - START_TOLERANCE_SECONDS) * source.rate) if seconds else 0
 
 
 def wanted_pictures(

@@ -10,10 +10,11 @@ import math
 import os
 import statistics
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -75,9 +76,10 @@ class Timeline:
     """When the pictures of a part of a clip are shown, from its packets alone.
 
     times: in ticks of the stream, rising; empty if the packets carry no usable times. count: packets that make a
-    picture. zero: the time of the clip's first picture. complete: the part was read to its end. end: when its last
-    picture gives way, to another or to the end of the part; None where the clip ends with it. last: how long its last
-    picture stands, in ticks; 0 if untold.
+    picture; without times counted from the clip's first, for such pictures have nothing but their number. zero: the
+    time of the clip's first picture. complete: the part was read to its end. end: when its last picture gives way, to
+    another or to the end of the part; None where the clip ends with it. last: how long its last picture stands, in
+    ticks; 0 if untold. shared: instead of times, those of all that were counted, of whom some have one together.
     """
 
     times: list[int]
@@ -86,6 +88,13 @@ class Timeline:
     complete: bool
     end: int | None = None
     last: int = 0
+    shared: Sequence[int] = ()
+
+    def number_at(self, seconds: float, source: Source) -> int:
+        """How many pictures of a clip whose pictures are counted are shown before a moment."""
+        if self.shared:
+            return bisect_left(self.shared, self.zero + source.ticks_at(seconds))
+        return math.ceil((seconds - START_TOLERANCE_SECONDS) * source.rate) if seconds else 0
 
     def seconds(self, source: Source) -> float:
         """From the clip's first picture to the end of the last one known."""
@@ -95,7 +104,8 @@ class Timeline:
         """How long the last picture stands, in ticks: as told, else as long as most."""
         if self.last > 0:
             return self.last
-        return max(1.0, usual_step(self.times)) if len(self.times) > 1 else float(1 / (source.rate * source.tick))
+        known = self.times or self.shared
+        return max(1.0, usual_step(known)) if len(known) > 1 else float(1 / (source.rate * source.tick))
 
 
 class Source:
@@ -450,8 +460,8 @@ class Source:
         if zero is None:
             packets = whole_groups(self.packets(stop=stop), self.decoder)
         else:
-            first = zero + self._ticks_at(start_seconds)
-            last = zero + self._ticks_at(start_seconds + seconds) if seconds else None
+            first = zero + self.ticks_at(start_seconds)
+            last = zero + self.ticks_at(start_seconds + seconds) if seconds else None
             packets = self.packets_from(first - with_standing, zero, stop=stop)
         count, complete = 0, True
         beyond: list[int] = []
@@ -480,17 +490,24 @@ class Source:
             final = max(final, standing)
         rising = sorted(set(times))
         usable = len(rising) == count and count > 0
+        if first is not None and not usable:
+            self.reopen()
+            whole = self.timeline(0.0, stop=stop)
+            return replace(whole, times=[], shared=whole.times or whole.shared)
+        # Where most have a time together with others, times say nothing of when pictures are shown.
+        shared = sorted(times) if not usable and len(times) == count < 2 * len(rising) else []
         if zero is None:
-            zero = rising[0] if usable else int(self.video.start_time or 0)
+            zero = rising[0] if usable or shared else int(self.video.start_time or 0)
         end = last if beyond else None
         if usable and not complete:
             assert most is not None, "broken off by the number alone"
             end, rising = rising[most], rising[:most]
         ending = final[1] if complete and end is None else 0
         count = count if complete else count - REORDER_PACKETS
-        return Timeline(rising if usable else [], count, zero, complete, end, ending)
+        return Timeline(rising if usable else [], count, zero, complete, end, ending, shared)
 
-    def _ticks_at(self, seconds: float) -> int:
+    def ticks_at(self, seconds: float) -> int:
+        """From when on, counted from the clip's first picture, one is shown at this moment or later."""
         return math.ceil(max(0.0, seconds - START_TOLERANCE_SECONDS) / float(self.tick))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nodes.media import source
-from nodes.media.decode import Span, decode_frames
+from nodes.media.decode import Span, decode_frames, decode_last_frame, decode_last_of
 from nodes.media.errors import EmptySpan
 from tests.support import clips
 
@@ -220,3 +220,53 @@ def test_fragments_that_state_no_count_give_every_picture(tmp_path: Path) -> Non
     )
     assert clips.numbers_of(decode_frames(path).pixels) == list(range(40))
     assert clips.numbers_of(decode_frames(path, Span(1.0, max_frames=2)).pixels) == [25, 26]
+
+
+def _timed(folder: Path, suffix: str, times: list[int]) -> Path:
+    """Numbered pictures, key frames among them, whose packets carry these times, in milliseconds."""
+    options = {"x264-params": "bframes=0:keyint=6:scenecut=0:qp=1"}
+    plain = clips.write_clip(folder / "plain.mp4", clips.numbered_pictures(len(times)), "libx264", options=options)
+    path = folder / f"timed{suffix}"
+    with av.open(str(plain)) as given, av.open(str(path), "w") as container:
+        copy = container.add_stream_from_template(given.streams.video[0], opaque=True)
+        for number, packet in enumerate(packet for packet in given.demux(video=0) if packet.size):
+            packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), times[number], number - len(times)
+            packet.duration = 100
+            packet.stream = copy
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("span", "numbers", "begins"),
+    [
+        (Span(), list(range(40)), 0.0),
+        (Span(start_seconds=0.8), list(range(20, 40)), 0.8),
+        (Span(start_seconds=1.75), list(range(31, 40)), 1.8),
+        (Span(start_seconds=1.0, seconds=0.5), [22, 23, 24, 25, 26, 27], 1.0),
+        (Span(start_seconds=0.8, every_nth=4, max_frames=3), [20, 24, 28], 0.8),
+        (Span(start_seconds=1.15, seconds=0.5, fps=10), [23, 25, 26, 27, 28], 1.15),
+    ],
+)
+def test_a_part_of_a_clip_in_which_two_pictures_have_one_time_begins_where_it_says(
+    span: Span, numbers: list[int], begins: float, suffix: str, tmp_path: Path
+) -> None:
+    """Twenty pictures at 25 a second, then twenty at 10, of which the fifth and the sixth have one time."""
+    times = [*range(0, 800, 40), *range(800, 1300, 100), *range(1200, 2700, 100)]
+    path = _timed(tmp_path, suffix, times)
+    frames = decode_frames(path, span)
+    assert clips.numbers_of(frames.pixels) == numbers
+    assert frames.start_seconds == pytest.approx(begins)
+    assert clips.numbers_of(decode_last_of(path, span)) == numbers[-1:]
+    assert clips.numbers_of(decode_last_frame(path)) == [39]
+
+
+def test_where_all_pictures_have_one_time_they_are_counted_at_the_rate_that_is_told(tmp_path: Path) -> None:
+    path = _timed(tmp_path, ".mkv", [0] * 20)
+    whole = decode_frames(path)
+    assert clips.numbers_of(whole.pixels) == list(range(20))
+    for span in (Span(start_seconds=5 / whole.fps, max_frames=3), Span(5 / whole.fps, seconds=3 / whole.fps)):
+        part = decode_frames(path, span)
+        assert clips.numbers_of(part.pixels) == [5, 6, 7]
+        assert part.start_seconds == pytest.approx(5 / whole.fps)
