@@ -101,10 +101,10 @@ def test_a_task_of_another_machine_is_collected_and_kept_like_any_other(comfy: C
     assert len(comfy.requests) == before
 
 
-def test_an_unknown_id_is_said_at_once(comfy: Comfy) -> None:
+def test_an_unknown_id_is_said_after_a_few_looks(comfy: Comfy) -> None:
     outcome = collect(comfy, "vid_01UNKNOWN")
     assert "not found" in outcome.error.lower() and "Check the id" in outcome.error
-    assert comfy.count("poll") == 1
+    assert 1 < comfy.count("poll") <= 5, "one answer may be astray"
     assert comfy.service.journal().by_task(comfy.service.settings().account, "vid_01UNKNOWN") is None
 
 
