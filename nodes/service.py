@@ -177,6 +177,12 @@ class Service:
             runner.close("The account has a new key")
         return bool(closed)
 
+    def _hand_on(self, job: Job) -> None:
+        """From a runner that was closed to the one that has its account now. Takes no lock, as `is_awaited`."""
+        runner = self._runners.get(job.account)
+        if runner is not None:
+            runner.follow(job)
+
     def same_account(self, other: str) -> None:
         """The owner says that the account in use is `other` under a new key: its jobs go on. Raises SetupError."""
         with self._lock:
@@ -375,6 +381,7 @@ class Service:
             budget=Budget(tokens=self._tokens, account=settings.account),
             allowance=DailyLimit(self._credits_a_day, clocks.wall),
             observe=self._observe,
+            hand_on=self._hand_on,
             clocks=clocks,
         )
 

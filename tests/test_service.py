@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
@@ -15,10 +16,11 @@ import pytest
 
 from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import Charge, SetupError
+from nodes.jobs.events import Event
 from nodes.jobs.origin import Origin
 from nodes.jobs.work import Ticket
 from nodes.journal.errors import JournalError
-from nodes.journal.rows import Job
+from nodes.journal.rows import Job, Parking
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
 from nodes.settings import store_key
@@ -124,6 +126,33 @@ def test_a_job_that_ran_when_the_key_changed_goes_on_under_the_new_one(
         assert len(gateway.record.posts) == 1
     finally:
         later.close()
+
+
+@pytest.mark.parametrize(("fault", "charged"), [("none", 30), ("429", 0)])
+def test_a_create_under_way_when_its_owner_says_that_the_new_key_is_the_same_account_is_gone_on_with(
+    fault: str, charged: float, rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def held(event: Event, job: Job) -> None:
+        if event is Event.SENT:
+            reached.set()
+            go_on.wait(harness.PATIENCE_SECONDS)
+
+    rekeyed._observe = held
+    gateway.script("create", fault)
+    waiting = rekeyed.runner().submit(harness.text_order())
+    assert reached.wait(harness.PATIENCE_SECONDS)
+    before = rekeyed.settings().account
+    environ["APIMALL_API_KEY"] = KEYS[1]
+    rekeyed.same_account(before)
+    assert "The job goes on" in str(waiting.work.error)
+    go_on.set()
+    if charged:
+        harness.eventually(lambda: rekeyed.journal().get(1).delivered_at, "home")
+    else:
+        harness.eventually(lambda: rekeyed.journal().get(1).parked is Parking.WITHDRAWN, "not sent, and nobody's")
+    assert gateway.record.charges() == charged
 
 
 def test_what_waits_to_be_sent_under_one_key_is_not_paid_under_the_next(

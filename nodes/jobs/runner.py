@@ -113,7 +113,8 @@ class Runner:
     """All jobs of one account in this process.
 
     `gateway` is asked for when the first request goes out, not before. `allowance()` tells what may still be spent,
-    None for anything; it may raise an error that keeps a job from being sent. Thread-safe.
+    None for anything; it may raise an error that keeps a job from being sent. `hand_on` is given a job whose create
+    was under way when this runner was closed, and is not any more. Thread-safe.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Runner:
         pace: Callable[..., float] = next_poll,
         allowance: Callable[[], Allowance | None] = lambda: None,
         observe: Observer = unobserved,
+        hand_on: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self.account = account
         self.max_jobs = max_jobs
@@ -145,6 +147,7 @@ class Runner:
         self._pace = pace
         self._allowance = allowance
         self._observe = observe
+        self._hand_on = hand_on
         self._scheduler = Scheduler(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._lock = threading.RLock()
         self._works: dict[str, Work] = {}
@@ -207,6 +210,12 @@ class Runner:
                 self._begin(Work(job, None))
         return len(waiting)
 
+    def follow(self, job: Job) -> None:
+        """Go on with a job that has been sent, or let go of one that was not after all."""
+        with self._lock:
+            if job.idempotency_key not in self._works:
+                self._begin(Work(job, None))
+
     # What its owner says of a job that nobody can settle
 
     def close_job(self, job: Job) -> Job:
@@ -237,8 +246,7 @@ class Runner:
                     raise failures.no_answer(job, f"Task {task_id} is another job's already")
                 reply = Accepted(task_id, credits_used=task.credits_used)
                 job = self._journal.accepted(self._parked(job), reply)
-                if job.idempotency_key not in self._works:
-                    self._begin(Work(job, None))
+                self.follow(job)
         self._observe(Event.ACCEPTED, job)
         return job
 
@@ -403,6 +411,9 @@ class Runner:
             # The boundary of the thread: a bug or a full disk ends this wait, never the job or the thread.
             _log.exception("a step of job %s went wrong", work.job.id)
             self._stumbled(work, failures.surprised(work.job, surprise))
+        if self._closed and step is _POST and work.job.state is not State.SENT:
+            # Who took over when this runner was closed saw a row that was sent, and nothing to follow.
+            self._hand_on(work.job)
 
     def _stumbled(self, work: Work, failure: APIMallError) -> None:
         """Something here went wrong, not the job: who waits is told, and what the gateway has is followed on."""
