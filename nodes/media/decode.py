@@ -147,7 +147,8 @@ def usual_rate(path: Path, span: Span = WHOLE) -> float:
         with suppress(EmptySpan):  # nothing new is shown in it
             part = plan(source, span)
             if part.frames >= _FEW_PICTURES:
-                return float(1 / (usual_step(part.keys) * source.tick)) if part.moments else part.fps
+                ticks = [round(moment / source.tick) for moment in part.moments]
+                return float(1 / (usual_step(ticks) * source.tick)) if ticks else part.fps
         return float(source.rate)
 
 

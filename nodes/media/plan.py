@@ -78,14 +78,24 @@ def _as_they_are(source: Source, span: Span, free_bytes: int | None, stop: Stop)
         shown = min(span.max_frames or full, -(-full // span.every_nth))
         forecast = replace(claimed, frames=max(frames, shown))
         require_fit(forecast, span, free_bytes, clip_frames=full)
+    counted = not timeline.times
+    if counted:
+        timeline = _shared_part(source, timeline, span, skipped, min(available, most or available))
     fps, steady = _true_rate(source, timeline, span)
-    if not timeline.times:
-        numbers = range(skipped, skipped + frames * span.every_nth, span.every_nth)
-        begin = (timeline.shared[skipped] - timeline.zero) * source.tick if timeline.shared else skipped / source.rate
-        return Plan(tuple(numbers), False, timeline.zero, fps, float(begin))
-    keys = tuple(timeline.times[:: span.every_nth][:frames])
-    moments = () if steady else tuple(float((key - keys[0]) * source.tick) for key in keys)
-    return Plan(keys, True, timeline.zero, fps, float((keys[0] - timeline.zero) * source.tick), moments)
+    times = timeline.times[:: span.every_nth][:frames]
+    begin = (times[0] - timeline.zero) * source.tick if times else skipped / source.rate
+    moments = () if steady else tuple(float((time - times[0]) * source.tick) for time in times)
+    keys = range(skipped, skipped + frames * span.every_nth, span.every_nth) if counted else times
+    return Plan(tuple(keys), not counted, timeline.zero, fps, float(begin), moments)
+
+
+def _shared_part(source: Source, timeline: Timeline, span: Span, begin: int, count: int) -> Timeline:
+    """As if the pictures from this number on had times of their own, if any of the clip's have."""
+    times, following = timeline.shared[begin : begin + count], timeline.shared[begin + count :]
+    if not following:
+        return replace(timeline, times=times)
+    over = timeline.zero + source.ticks_at(span.start_seconds + span.seconds) if span.seconds else following[0]
+    return replace(timeline, times=times, end=min(following[0], over))
 
 
 def _at_rate(source: Source, span: Span, free_bytes: int | None, stop: Stop) -> Plan:

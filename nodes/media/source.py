@@ -11,10 +11,10 @@ import os
 import statistics
 import time
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -79,7 +79,8 @@ class Timeline:
     picture; without times counted from the clip's first, for such pictures have nothing but their number. zero: the
     time of the clip's first picture. complete: the part was read to its end. end: when its last picture gives way, to
     another or to the end of the part; None where the clip ends with it. last: how long its last picture stands, in
-    ticks; 0 if untold. shared: instead of times, those of all that were counted, of whom some have one together.
+    ticks; 0 if untold. shared: instead of times, where some packets have one together: when all that were counted are
+    shown if those share the time until the next; rising.
     """
 
     times: list[int]
@@ -88,7 +89,7 @@ class Timeline:
     complete: bool
     end: int | None = None
     last: int = 0
-    shared: Sequence[int] = ()
+    shared: list[int] = field(default_factory=list)
 
     def number_at(self, seconds: float, source: Source) -> int:
         """How many pictures of a clip whose pictures are counted are shown before a moment."""
@@ -495,7 +496,7 @@ class Source:
             whole = self.timeline(0.0, stop=stop)
             return replace(whole, times=[], shared=whole.times or whole.shared)
         # Where most have a time together with others, times say nothing of when pictures are shown.
-        shared = sorted(times) if not usable and len(times) == count < 2 * len(rising) else []
+        shared = _apart(sorted(times)) if not usable and len(times) == count < 2 * len(rising) else []
         if zero is None:
             zero = rising[0] if usable or shared else int(self.video.start_time or 0)
         end = last if beyond else None
@@ -511,6 +512,18 @@ class Source:
         return math.ceil(max(0.0, seconds - START_TOLERANCE_SECONDS) / float(self.tick))
 
 
+def _apart(times: list[int]) -> list[int]:
+    """Pictures that have one time share what there is until the next; empty if ticks are too long for that."""
+    together = Counter(times)
+    ends = [*together, times[-1] + int(usual_step(list(together)))][1:]
+    apart = [
+        begin + (end - begin) * number // count
+        for (begin, count), end in zip(together.items(), ends, strict=True)
+        for number in range(count)
+    ]
+    return apart if len(set(apart)) == len(times) else []
+
+
 def usual_step(times: Sequence[int]) -> float:
     """The distance between most pictures, in ticks; 0 if there are fewer than two.
 
@@ -519,7 +532,7 @@ def usual_step(times: Sequence[int]) -> float:
     steps = [b - a for a, b in pairwise(times)]
     if not steps:
         return 0.0
-    median = statistics.median(steps)
+    median = statistics.median_low(steps)  # one of them, or none might be near it
     return statistics.fmean(step for step in steps if abs(step - median) <= jitter(median))
 
 

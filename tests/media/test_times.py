@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from nodes.media import source
-from nodes.media.decode import Span, decode_frames, decode_last_frame, decode_last_of
+from nodes.media.decode import Span, decode_frames, decode_last_frame, decode_last_of, measure, usual_rate
+from nodes.media.encode import trim_clip
 from nodes.media.errors import EmptySpan
 from tests.support import clips
 
@@ -260,6 +261,26 @@ def test_a_part_of_a_clip_in_which_two_pictures_have_one_time_begins_where_it_sa
     assert frames.start_seconds == pytest.approx(begins)
     assert clips.numbers_of(decode_last_of(path, span)) == numbers[-1:]
     assert clips.numbers_of(decode_last_frame(path)) == [39]
+
+
+def test_two_pictures_of_one_time_share_what_there_is_until_the_next(tmp_path: Path) -> None:
+    path = _timed(tmp_path, ".mkv", [0, 40, 80, 200, 200, 300, 400, 500, 600])
+    told = [0, 0.04, 0.08, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6]
+    assert measure(path, Span()).moments == pytest.approx(told)
+    part = measure(path, Span(start_seconds=0.08, seconds=0.3))
+    assert part.moments == pytest.approx([moment - 0.08 for moment in told[2:6]])
+    assert part.seconds == pytest.approx(0.3, abs=0.002)
+    assert trim_clip(path, tmp_path / "part.mp4", Span(start_seconds=0.08)).frame_count == 7
+
+
+def test_where_half_of_a_clip_is_twice_as_quick_its_usual_rate_is_one_of_the_two(tmp_path: Path) -> None:
+    path = _timed(tmp_path, ".mkv", [*range(0, 250, 50), *range(300, 700, 100)])
+    assert usual_rate(path) == pytest.approx(20)
+
+
+def test_the_usual_rate_of_a_clip_with_two_pictures_of_one_time_is_that_of_the_others(tmp_path: Path) -> None:
+    path = _timed(tmp_path, ".mkv", [*range(0, 900, 100), *range(800, 1500, 100)])
+    assert usual_rate(path) == pytest.approx(10)
 
 
 def test_where_all_pictures_have_one_time_they_are_counted_at_the_rate_that_is_told(tmp_path: Path) -> None:
