@@ -210,8 +210,7 @@ class Service:
                 runner.resume()
                 self._resumed[settings.account] = settings
                 if settings.keep_days < math.inf:
-                    since = self._now() - settings.keep_days * 86_400
-                    forget = functools.partial(_forget, self.journal(), settings.account, since)
+                    forget = functools.partial(_forget, self.journal(), settings.account, settings.keep_days)
                     threading.Thread(target=forget, name="apimall-retention", daemon=True).start()
             runner.max_jobs = settings.max_jobs
             return runner
@@ -536,12 +535,13 @@ def wire(
     )
 
 
-def _forget(journal: Journal, account: str, moment: float) -> None:
-    """Drop settled jobs from before `moment`, a few at a time: others want to write in between."""
+def _forget(journal: Journal, account: str, keep_days: float) -> None:
+    """Drop settled jobs that are surely older, a few at a time: others want to write in between."""
     from .journal.errors import JournalError
 
     with contextlib.suppress(JournalError):
-        while journal.forget_before(account, moment):
+        since = journal.sure_moment(account) - keep_days * 86_400
+        while journal.forget_before(account, since):
             time.sleep(_RETENTION_PAUSE_SECONDS)
 
 

@@ -79,6 +79,44 @@ def test_of_the_two_limits_of_a_day_the_smaller_counts(
     assert service._credits_a_day() == counts
 
 
+# Retention
+
+
+@pytest.mark.parametrize(
+    ("days_of_jobs", "starts_on", "kept"),
+    [
+        ((0,), 30, (0,)),
+        ((0, 30), 30, (0, 30)),
+        ((0, 30, 32), 1, (0, 30, 32)),
+        ((0, 12, 20), 20, (0, 12, 20)),
+        ((0, 12, 20), 500, (0, 12, 20)),
+        ((0, 30, 32), 32, (30, 32)),
+    ],
+)
+def test_a_paid_job_is_forgotten_once_jobs_of_two_days_say_that_it_is_old_not_by_the_clock_alone(
+    days_of_jobs: tuple[int, ...],
+    starts_on: int,
+    kept: tuple[int, ...],
+    tmp_path: Path,
+    gateway: RehearsalGateway,
+) -> None:
+    today = 0
+    clocks = harness.quick_clocks(wall=lambda: 1_800_000_000.0 + today * 86_400.0)
+    folders = Folders(tmp_path / "state", tmp_path / "results")
+    environ = {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url}
+    for today in days_of_jobs:
+        with contextlib.closing(Service(folders, environ, clocks=clocks)) as before:
+            harness.ended(before.runner().submit(harness.text_order(take=today))).result()
+    today = starts_on
+    with contextlib.closing(Service(folders, {**environ, "APIMALL_KEEP_DAYS": "14"}, clocks=clocks)) as service:
+        service.runner()
+        for thread in threading.enumerate():
+            if thread.name == "apimall-retention":
+                thread.join()
+        left = harness.jobs_of(service.journal(), service.settings().account)
+        assert sorted(job.take for job in left) == list(kept)
+
+
 # A new key of the same account
 
 

@@ -12,6 +12,8 @@ from .statements import Given, Select, Statement
 from .tables import jobs
 
 _COUNTED = ("model", "type", "duration", "resolution", "state", "parked", "task_id", "credits_used", "credits_refunded")
+_AHEAD_SECONDS = 2 * 86_400.0
+"""What is dated so little after today was sent by a clock that has been set back since."""
 _OF_THE_DAY = Statement(
     lambda say: sa.select(*(jobs.c[name] for name in _COUNTED)).where(
         OURS,
@@ -31,7 +33,8 @@ def hindrance(select: Select, job: Job, allowance: Allowance) -> Held | None:
     """
     prices: dict[Kind, float | None] = {job.kind: price(select, job.account, job.kind)}
     spent, on_its_way, unsettled = 0.0, 0, 0
-    for row in select(_OF_THE_DAY, account=job.account, since=allowance.since, until=allowance.until, job_id=job.id):
+    until = allowance.until + _AHEAD_SECONDS
+    for row in select(_OF_THE_DAY, account=job.account, since=allowance.since, until=until, job_id=job.id):
         kind = Kind(row["model"], row["type"], row["duration"], row["resolution"])
         if row["credits_used"] is not None:
             spent += max(0.0, row["credits_used"] - (row["credits_refunded"] or 0.0))

@@ -79,6 +79,7 @@ _WRITTEN_AGAIN = "written again: the journal was replaced"
 _ROWS_OWN = ("id", "account", "identity", "attempt", "idempotency_key", "starred_at")
 _THIS = jobs.c.id == Given("job_id")
 _NEWEST = jobs.c.id.desc()
+_DAY_SECONDS = 86_400.0
 _TIMES = ("created_at", "sent_at", "accepted_at", "ended_at", "delivered_at")
 """A job is as old as what happened to it last: what was written down may wait for weeks until it is sent."""
 
@@ -187,6 +188,12 @@ _SETTLED_IDS = Statement(
         )
         .order_by(jobs.c.id)
         .limit(Given("most"))
+    )
+)
+
+_LAST_SENT = Statement(
+    lambda say: through("jobs_by_sending", sa.func.max(jobs.c.sent_at).label("at")).where(
+        OURS, jobs.c.sent_at <= Given("moment")
     )
 )
 
@@ -651,6 +658,16 @@ class Journal:
             told = {} if problem is None else self._problem("problem", problem)
             detail = "" if problem is None else problem.what
             return self._change(now.id, step="parked", detail=detail, holder=None, parked=why, **told)
+
+    def sure_moment(self, account: str) -> float:
+        """It is later than this: jobs were sent then, and a day after it, too. 0 where there are no two such days.
+
+        A clock alone may be far ahead, for one start of the machine.
+        """
+        return self._last_sent(account, self._last_sent(account, self._clock()) - _DAY_SECONDS)
+
+    def _last_sent(self, account: str, moment: float) -> float:
+        return float(self._store.select(_LAST_SENT, account=account, moment=moment)[0]["at"] or 0.0)
 
     def forget_before(self, account: str, moment: float, most: int = 500) -> int:
         """Drop up to `most` jobs that were settled before `moment`; gives how many. Queued again they would be paid

@@ -166,6 +166,13 @@ def test_a_job_of_unknown_price_that_is_uncertain_keeps_others_back_until_it_is_
     assert goes(site, after, 60)
 
 
+def test_what_was_sent_by_a_clock_that_was_ahead_counts_once_it_is_set_right(site: Site) -> None:
+    site.clock.now += DAY_SECONDS
+    site.delivered("dated tomorrow")
+    site.clock.now -= DAY_SECONDS
+    assert not goes(site, site.intended("today"), 30)
+
+
 def test_a_row_with_an_absurd_clock_does_not_blind_the_sum(site: Site) -> None:
     site.delivered("first")
     now = site.clock.now
