@@ -311,6 +311,19 @@ def rekeyed(tmp_path: Path, environ: dict[str, str]) -> Iterator[Service]:
     made.close()
 
 
+def test_a_key_that_had_jobs_before_the_account_had_a_name_joins_it_as_soon_as_it_is_set(
+    rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway
+) -> None:
+    paid = harness.ended(rekeyed.runner().submit(harness.text_order())).result()
+    rekeyed.close()
+    environ |= {"APIMALL_API_KEY": KEYS[1], "APIMALL_ACCOUNT": "studio"}
+    rekeyed.runner()
+    environ["APIMALL_API_KEY"] = KEYS[0]
+    again = harness.ended(rekeyed.runner().submit(harness.text_order())).result()
+    assert (again.path, again.downloaded) == (paid.path, False)
+    assert len(gateway.record.posts) == 1
+
+
 @pytest.mark.parametrize("by", ["a node", "the panel"])
 def test_with_the_earlier_key_back_in_use_the_jobs_of_the_later_one_are_followed_and_shown(
     by: str, rekeyed: Service, environ: dict[str, str], gateway: RehearsalGateway

@@ -243,7 +243,9 @@ class Results:
                 with path.open("x", encoding="ascii") as file:
                     file.write(uuid.uuid4().hex)
             except FileExistsError:
-                pass
+                if not path.stat().st_size:
+                    # Whoever made it was killed, or the disk was full, before it was written.
+                    path.write_text(uuid.uuid4().hex, encoding="ascii")
             known = path.read_text(encoding="ascii", errors="replace")[:64].strip()
         except OSError:
             return ""

@@ -930,7 +930,7 @@ class Runner:
 
     def _expire(self, work: Work, job: Job, what: str) -> NoReturn:
         failure = failures.gone(job, what)
-        failure.what += self._where_else(job)
+        self._tell_where_else(failure, job)
         work.job = self._journal.expired(job, failure)
         self._results.forget(job)
         self._observe(Event.EXPIRED, work.job)
@@ -938,7 +938,7 @@ class Runner:
 
     def _set_back(self, work: Work, job: Job, failure: APIMallError) -> None:
         """Tell those who wait that the clip is not to be had now, and try again later, for whoever comes."""
-        failure.what += self._where_else(job)
+        self._tell_where_else(failure, job)
         self._put_off(work, failure)
 
     def _put_off(self, work: Work, failure: APIMallError) -> None:
@@ -953,10 +953,11 @@ class Runner:
                 seconds = min(_WATCHED_PAUSE_SECONDS * 2.0 ** min(work.setbacks, 10), _LONGEST_PAUSE_SECONDS)
                 self._plan(later, _BEGIN, self._seconds(Pause(seconds)))
 
-    def _where_else(self, job: Job) -> str:
+    def _tell_where_else(self, failure: APIMallError, job: Job) -> None:
         """Which machines and folders have the clip that is not to be had here, for people."""
         known = {(each.machine, each.path) for each in self._journal.deliveries(job) if each.path}
-        return "".join(f". It was brought to {path} on {machine}" for machine, path in sorted(known))
+        for machine, path in sorted(known):
+            failure.what = f"{failure.what.removesuffix('.')}. It was brought to {path} on {machine}"
 
     # Endings
 

@@ -13,6 +13,7 @@ from nodes.files import sha256_of
 from nodes.gateway.errors import NotDownloaded
 from nodes.guard.downloads import Downloaded, download
 from nodes.jobs.events import Event
+from nodes.jobs.results import FOLDER_FILE
 from nodes.journal.rows import State
 from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
@@ -25,8 +26,9 @@ def test_a_results_folder_that_was_away_for_one_queueing_serves_its_clip_when_it
         first = bench.make(harness.text_order()).result()
         (user / "results").rename(user / "unplugged")
         gateway.always("download", "expired")
-        with pytest.raises(NotDownloaded):
+        with pytest.raises(NotDownloaded, match=r"[^.]\. It was brought to .*results on ") as told:
             bench.make(harness.text_order()).result()
+        assert ".." not in str(told.value).replace(str(user), "")
         for path in (user / "results").glob("*"):
             path.unlink()
         (user / "results").rmdir()
@@ -36,6 +38,16 @@ def test_a_results_folder_that_was_away_for_one_queueing_serves_its_clip_when_it
         assert (again.path, again.downloaded) == (first.path, False)
     assert gateway.record.count() == requests
     assert len(gateway.record.posts) == 1
+
+
+def test_a_results_folder_whose_name_was_never_written_is_given_one(gateway: RehearsalGateway, user: Path) -> None:
+    (user / "results").mkdir(parents=True)
+    (user / "results" / FOLDER_FILE).touch()
+    with harness.bench(user, gateway.base_url) as bench:
+        bench.make(harness.text_order()).result()
+        [delivery] = bench.journal.deliveries(bench.journal.get(1))
+        assert delivery.folder == (user / "results" / FOLDER_FILE).read_text()
+        assert len(delivery.folder) == 32
 
 
 def test_two_results_folders_on_one_journal_do_not_take_each_others_clips_away(
