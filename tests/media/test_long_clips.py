@@ -116,6 +116,7 @@ def test_a_part_of_a_long_clip_holds_the_pictures_of_its_time(long: Path, fps: f
 
 
 def test_more_frames_than_fit_are_refused_without_reading_on(long: Path, read: list[int]) -> None:
-    with pytest.raises(TooLarge, match=f"{SECONDS * 30} frames"):
+    # By the header, which in some releases of PyAV tells of a Matroska's last block of sound, too.
+    with pytest.raises(TooLarge, match=f"({SECONDS * 30}|{SECONDS * 30 + 1}) frames"):
         decode_frames(long, Span(fps=30), free_bytes=lambda: forecast.RESERVE_BYTES + (48 << 20))
     assert len(read) <= SECONDS * RATE // 4
