@@ -1,6 +1,7 @@
 """How smoothly the panel scrolls through 1,000 jobs, on a machine that does nothing else.
 
-PYTHONPATH=tests/standin python -m tests.browser.smoothness     with COMFYUI_PATH naming a ComfyUI; COMFYUI_FRONT_ENDS: pages in place of its own
+PYTHONPATH=tests/standin python -m tests.browser.smoothness
+with COMFYUI_PATH naming a ComfyUI; COMFYUI_FRONT_ENDS: pages in place of its own
 """
 
 from __future__ import annotations
