@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
     from .gateway.client import Gateway
     from .gateway.uploader import Put
+    from .jobs.clocks import Clocks
     from .jobs.events import Observer
     from .jobs.given_urls import Look
     from .jobs.limits import PromptBudget
     from .jobs.order import Order
     from .jobs.results import Downloader, Verify
-    from .jobs.runner import Clocks, Runner
+    from .jobs.runner import Runner
     from .journal.presence import Presence
     from .journal.reads import Records
     from .journal.request_budget import TokenStore
@@ -353,8 +354,8 @@ class Service:
     def _wire(self, settings: Settings) -> Runner:
         from .guard.connections import require_network
         from .jobs.budget import Budget
+        from .jobs.clocks import Clocks
         from .jobs.limits import DailyLimit
-        from .jobs.runner import Clocks
 
         def check_network() -> None:
             if not self.loopback_origin(settings):

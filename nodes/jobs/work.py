@@ -16,6 +16,7 @@ from .limits import PromptBudget
 from .order import Order
 from .pace import Learned
 from .scheduler import Scheduled
+from .uploads import Withdrawn
 
 
 class Phase(Enum):
@@ -107,6 +108,11 @@ class Work:
         if self.prompt_budget is not None and self.job.credits_used is not None:
             cost = max(0.0, self.job.credits_used - (self.job.credits_refunded or 0.0))
             self.prompt_budget.bill(self.job.idempotency_key, cost)
+
+    def require_wanted(self) -> None:
+        """Raises Withdrawn where nobody waits for it."""
+        if not self.tickets:
+            raise Withdrawn
 
     def show(self, phase: Phase, text: str | None = None, fraction: float | None = None) -> None:
         """Change what waiters see."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from nodes.gateway.errors import Charge
-from nodes.jobs.runner import Clocks
+from nodes.jobs.clocks import Clocks
 from nodes.journal.postgres import Address
 from nodes.journal.verbs import Journal
 from nodes.rehearsal.server import RehearsalGateway

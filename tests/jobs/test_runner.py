@@ -22,8 +22,7 @@ from nodes.gateway.errors import (
     TaskUnknown,
     Unsettled,
 )
-from nodes.jobs import failures
-from nodes.jobs import runner as runner_room
+from nodes.jobs import clocks, failures
 from nodes.jobs.events import Event
 from nodes.jobs.order import Medium, MediumFile
 from nodes.jobs.work import Phase, Ticket
@@ -158,7 +157,7 @@ def test_a_lost_reply_is_not_repeated_after_a_day(gateway: RehearsalGateway, use
         failure(bench.runner.submit(harness.text_order()))
     posts = len(gateway.record.posts)
     gateway.faults.clear()
-    now += runner_room.REPLAY_SECONDS + 60
+    now += clocks.REPLAY_SECONDS + 60
     with harness.bench(user, gateway.base_url, wiring) as bench:
         told = failure(bench.runner.submit(harness.text_order()))
     assert type(told) is Unsettled
@@ -708,7 +707,7 @@ def test_the_clip_of_a_closed_job_is_served_when_it_lies_on_this_disk_all_the_sa
     gateway.always("poll", "403")
     failure(bench.runner.submit(harness.text_order()))
     closed = bench.runner.close_job(bench.journal.get(1))
-    clip = bench.runner._results._target(closed)
+    clip = bench.runner._means.results._target(closed)
     clip.parent.mkdir(exist_ok=True)
     clip.write_bytes(harness.tiny_clip())
     requests = gateway.record.count()

@@ -20,9 +20,9 @@ from typing import Any
 from nodes.gateway.client import Timeouts
 from nodes.gateway.errors import APIMallError, DatabaseAway, SetupError, TaskFailed
 from nodes.jobs.budget import Budget
+from nodes.jobs.clocks import Clocks
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.jobs.runner import Clocks
 from nodes.jobs.work import Ticket
 from nodes.journal import shared_tokens
 from nodes.journal.postgres import Address, Database

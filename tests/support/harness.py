@@ -25,11 +25,12 @@ from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import Glance, download
 from nodes.guard.storage import put
 from nodes.jobs.budget import Budget
+from nodes.jobs.clocks import Clocks
 from nodes.jobs.events import Observer, unobserved
 from nodes.jobs.order import Medium, MediumFile, Order
 from nodes.jobs.pace import next_poll
 from nodes.jobs.results import Verify
-from nodes.jobs.runner import Clocks, Runner
+from nodes.jobs.runner import Runner
 from nodes.jobs.work import Ticket
 from nodes.journal.presence import Presence
 from nodes.journal.reads import Records

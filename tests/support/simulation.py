@@ -38,10 +38,13 @@ from nodes.gateway.errors import (
 from nodes.gateway.models import TEXT_TO_VIDEO
 from nodes.guard.downloads import Downloaded, Glance
 from nodes.guard.errors import DownloadFailed, DownloadForbidden, LinkGone
+from nodes.jobs import attempts as attempts_room
 from nodes.jobs import runner as runner_room
+from nodes.jobs import sending as sending_room
+from nodes.jobs.clocks import Clocks
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
-from nodes.jobs.runner import Clocks, Runner
+from nodes.jobs.runner import Runner
 from nodes.jobs.scheduler import Lane, Scheduled, Scheduler
 from nodes.jobs.work import Patience, Result, Ticket
 from nodes.journal.errors import JournalError
@@ -660,7 +663,8 @@ class World:
         with (
             patch.object(service_room, "guarded", lambda reach: outside),
             patch.object(runner_room, "Scheduler", without_threads),
-            patch.object(runner_room, "_SLOT_SECONDS", pause_seconds),
+            patch.object(sending_room, "_SLOT_SECONDS", pause_seconds),
+            patch.object(attempts_room, "_PAUSE_SECONDS", pause_seconds),
             patch.object(Holders, "watched_seconds", pause_seconds),
         ):
             yield

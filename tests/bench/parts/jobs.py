@@ -267,7 +267,7 @@ def _through_the_runner(bench: Bench, known: bool) -> tuple[list[float], list[in
 
 
 def _quick_clocks() -> Any:
-    from nodes.jobs.runner import Clocks
+    from nodes.jobs.clocks import Clocks
 
     return Clocks(
         monotonic=lambda: time.monotonic() * _SPEED, wait=lambda condition, seconds: _wait(condition, seconds / _SPEED)
