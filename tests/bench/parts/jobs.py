@@ -353,7 +353,7 @@ def _shared_journal(bench: Bench, started: RehearsalGateway, goals: list[Goal]) 
     bench.tell(f"  a shared journal of {_SHARED_JOBS:,} jobs")
     folder = tempfile.mkdtemp(dir=bench.scratch)
     where = {"base_url": started.base_url, "folder": folder}
-    with postgres.running() as server:
+    with postgres.lasting() as server:
         uri = postgres.new_database(server.uri)
         found: dict[str, list[float]] = _sample("ledger", "measure_shared", uri=uri, jobs=_SHARED_JOBS)["found"]
         found[f"{_TO_FILE}, of a third account"] = served = _order_to_file({**where, "journal": uri})
