@@ -7,241 +7,45 @@ All writing goes through short transactions that let no other process in between
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
-import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
-
-import sqlalchemy as sa
 
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import APIMallError
 from ..remarks import Remark, Sentence, remark
-from . import accounts
+from . import accounts, adopted, forgetting, holding, plan, uploaded
 from .accounts import Other
-from .errors import JournalDamaged, JournalError
+from .columns import completed_columns, credits_columns, is_behind, problem_columns
+from .errors import JournalDamaged
+from .job_statements import (
+    AWAY,
+    DELIVER,
+    GET,
+    REFUNDS_DUE,
+    RESUMABLE,
+    WAITING,
+)
 from .location import make_folder
 from .postgres import Address
 from .postgres import Database as Shared
-from .presence import Holders, Presence, machine_of
-from .reads import (
-    BY_TASK,
-    OURS,
-    REFUND_DUE,
-    UNCOLLECTED,
-    UNFINISHED,
-    attempts,
-    deliveries,
-    job_of,
-    latest,
-    one,
-    price,
-    runs,
-    through,
-)
+from .presence import Holders, Presence
+from .reads import BY_TASK, attempts, deliveries, job_of, latest, one, price, runs
 from .request_budget import TokenFile, TokenStore
-from .rows import (
-    COLUMNS,
-    FIRST_DAY,
-    PROBLEM_COLUMNS,
-    Allowance,
-    Delivery,
-    Held,
-    Hindrance,
-    Intent,
-    Job,
-    Kind,
-    Parking,
-    Problem,
-    Run,
-    Slots,
-    State,
-)
+from .rows import Allowance, Delivery, Held, Intent, Job, Kind, Parking, Run, Slots, State
 from .salvage import rebuild, set_aside
 from .shared_presence import SharedHolders
 from .shared_tokens import SharedTokens
-from .spending import hindrance
 from .sqlite_file import Database
-from .statements import Given, Saying, Statement, Tongue
+from .statements import Statement
 from .store import Place, Store
-from .tables import deliveries as deliveries_table
-from .tables import jobs, steps, uploads
 from .transfer import beyond, copy
+from .writer import Writer, there
 
 _log = logging.getLogger("apimall_video.jobs")
-
-_WRITTEN_AGAIN = "written again: the journal was replaced"
-_ROWS_OWN = ("id", "account", "identity", "attempt", "idempotency_key", "starred_at")
-_THIS = jobs.c.id == Given("job_id")
-_NEWEST = jobs.c.id.desc()
-_DAY_SECONDS = 86_400.0
-_TIMES = ("created_at", "sent_at", "accepted_at", "ended_at", "delivered_at")
-"""A job is as old as what happened to it last: what was written down may wait for weeks until it is sent."""
-
-
-def _held_by_none(say: Saying) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        OURS,
-        UNFINISHED,
-        sa.or_(
-            jobs.c.holder.is_(None),
-            jobs.c.holder.not_in(say.each("alive")),
-            sa.and_(jobs.c.holder == Given("own"), jobs.c.idempotency_key.not_in(say.each("keys"))),
-        ),
-    )
-
-
-_GET = Statement(lambda say: sa.select(jobs).where(_THIS))
-_BY_KEY = Statement(lambda say: sa.select(jobs).where(jobs.c.idempotency_key == Given("key")))
-_AWAY = Statement(
-    lambda say: (
-        sa.select(jobs).where(OURS, sa.text("state IN ('running', 'completed')"), UNFINISHED).order_by(_NEWEST).limit(1)
-    )
-)
-_WAITING = Statement(lambda say: sa.select(jobs).where(OURS, UNCOLLECTED).order_by(_NEWEST).limit(1))
-_RESUMABLE = Statement(
-    lambda say: (
-        sa.select(jobs)
-        .where(
-            OURS,
-            sa.text(
-                "(state IN ('running', 'completed')"
-                " OR state = 'sent' AND parked = 'uncertain' AND problem_kind = 'KeyConflict')"
-            ),
-            UNFINISHED,
-            sa.or_(
-                *(jobs.c[name] >= Given("since") for name in _TIMES),
-                jobs.c.created_at < FIRST_DAY,
-                jobs.c.parked.is_(None),
-            ),
-        )
-        .order_by(jobs.c.id)
-    )
-)
-_REFUNDS_DUE = Statement(
-    lambda say: (
-        through("jobs_refund_due").where(OURS, REFUND_DUE, jobs.c.ended_at >= Given("since")).order_by(jobs.c.ended_at)
-    )
-)
-_ANY_LEFT = Statement(lambda say: sa.select(jobs.c.id).where(_held_by_none(say)).limit(1))
-_LET_GO = Statement(
-    lambda say: (
-        sa.update(jobs)
-        .where(_held_by_none(say))
-        .values(
-            holder=sa.null(),
-            parked=sa.case((jobs.c.state == State.INTENDED.value, Parking.WITHDRAWN.value), else_=jobs.c.parked),
-        )
-    )
-)
-_SEEN = "known to the gateway"
-_STEP_NAMES = Statement(lambda say: sa.select(steps.c.step).where(steps.c.job_id == Given("job_id")))
-_DROP_STEPS = Statement(lambda say: sa.delete(steps).where(steps.c.job_id == Given("job_id")))
-_DROP_ADOPTED = Statement(lambda say: sa.delete(jobs).where(_THIS, jobs.c.posts == 0, jobs.c.type == ""))
-_HAND_ON = Statement(
-    lambda say: (
-        sa.update(deliveries_table).where(deliveries_table.c.job_id == Given("job_id")).values(job_id=Given("to"))
-    )
-)
-_RELEASE = Statement(
-    lambda say: (
-        sa.update(jobs)
-        .where(jobs.c.idempotency_key == Given("key"), jobs.c.holder == Given("holder"))
-        .values(holder=sa.null())
-    )
-)
-_SLOTS = Statement(
-    lambda say: (
-        sa.select(jobs.c.id, jobs.c.task_id, jobs.c.holder, jobs.c.state)
-        .where(
-            OURS,
-            jobs.c.id != Given("job_id"),
-            sa.text("state IN ('intended', 'sent', 'running')"),
-            UNFINISHED,
-            jobs.c.holder.in_(say.each("alive")),
-            sa.or_(
-                sa.and_(jobs.c.state == State.INTENDED.value, jobs.c.body.is_not(None), jobs.c.id < Given("job_id")),
-                sa.and_(jobs.c.state != State.INTENDED.value, jobs.c.yielded_at.is_(None)),
-            ),
-        )
-        .order_by(jobs.c.id)
-    )
-)
-_DELIVER = Statement(lambda say: say.put(deliveries_table, "job_id", "folder", keep=(), given="delivery"))
-_SETTLED_IDS = Statement(
-    lambda say: (
-        sa.select(jobs.c.id)
-        .where(
-            OURS,
-            jobs.c.created_at >= FIRST_DAY,
-            *(sa.or_(jobs.c[name].is_(None), jobs.c[name] < Given("moment")) for name in _TIMES),
-            sa.or_(
-                sa.text("state IN ('expired', 'rejected', 'closed')"),
-                sa.text("state = 'completed' AND delivered_at IS NOT NULL"),
-                sa.and_(jobs.c.state == State.FAILED.value, sa.text(f"NOT {REFUND_DUE.text}")),
-            ),
-        )
-        .order_by(jobs.c.id)
-        .limit(Given("most"))
-    )
-)
-
-_LAST_SENT = Statement(
-    lambda say: through("jobs_by_sending", sa.func.max(jobs.c.sent_at).label("at")).where(
-        OURS, jobs.c.sent_at <= Given("moment")
-    )
-)
-
-
-def _dropping(column: sa.Column[int]) -> Statement:
-    return Statement(lambda say: sa.delete(column.table).where(column.in_(say.each("ids"))))
-
-
-_DROPS = tuple(map(_dropping, (steps.c.job_id, deliveries_table.c.job_id, jobs.c.id)))
-_UPLOADED = Statement(
-    lambda say: sa.select(uploads.c.url).where(
-        uploads.c.account == Given("account"),
-        uploads.c.digest == Given("digest"),
-        uploads.c.uploaded_at >= Given("since"),
-    )
-)
-_REMEMBER_UPLOAD = Statement(lambda say: say.put(uploads, "account", "digest", keep=()))
-_FORGET_UPLOAD = Statement(
-    lambda say: sa.delete(uploads).where(uploads.c.account == Given("account"), uploads.c.digest == Given("digest"))
-)
-_NOTE = Statement(
-    lambda say: sa.insert(steps).values(
-        {each.name: Given(f"new_{each.name}") for each in steps.c if each.name != "rowid"}
-    )
-)
-
-
-@functools.cache
-def _changing(names: tuple[str, ...]) -> Statement:
-    values = {name: Given(f"new_{name}", type_=jobs.c[name].type) for name in names}
-
-    def say(saying: Saying) -> sa.ClauseElement:
-        # SQLite learned to give the row only of late (3.35).
-        change = sa.update(jobs).where(_THIS).values(values)
-        return change.returning(*jobs.c) if saying.tongue is Tongue.POSTGRES else change
-
-    return Statement(say)
-
-
-@functools.cache
-def _inserting(names: tuple[str, ...]) -> Statement:
-    values = {name: Given(f"new_{name}", type_=jobs.c[name].type) for name in names}
-
-    def say(saying: Saying) -> sa.ClauseElement:
-        insertion = sa.insert(jobs).values(values)
-        return insertion.returning(*jobs.c) if saying.tongue is Tongue.POSTGRES else insertion
-
-    return Statement(say)
 
 
 class Journal:
@@ -264,6 +68,7 @@ class Journal:
         else:
             make_folder(place.parent)
             self._store = Database(place, lambda damage: self._begin_anew(place, damage))
+        self._writer = Writer(self._store, clock)
 
     @property
     def replacements(self) -> int:
@@ -307,18 +112,18 @@ class Journal:
 
     def get(self, job_id: int) -> Job:
         """The row that has this number now; whoever has had a job in hand for a while asks `current`."""
-        return self._there(job_id, self._one(_GET, job_id=job_id))
+        return there(job_id, self._one(GET, job_id=job_id))
 
     def current(self, job: Job) -> Job:
         """The row of a job as it is now, by its key: a backup in the place of a journal gives rows' numbers anew.
 
         What the backup does not know of the job is told to it, so that it is not paid again.
         """
-        now = self._one(_BY_KEY, key=job.idempotency_key)
-        if now is not None and not _is_behind(now, job):
+        now = self._writer.by_key(job)
+        if now is not None and not is_behind(now, job):
             return now
         with self._store.transaction():
-            return self._now(job)
+            return self._writer.now(job)
 
     def by_task(self, account: str, task_id: str) -> Job | None:
         """The job with this task id."""
@@ -326,12 +131,12 @@ class Journal:
 
     def newest_uncollected(self, account: str) -> Job | None:
         """The newest job with a task id that nobody was handed: one that is not at home yet, else one that is."""
-        return self._newest(_AWAY, account) or self._newest(_WAITING, account)
+        return self._newest(AWAY, account) or self._newest(WAITING, account)
 
     def collected(self, job: Job) -> Job:
         """Somebody was handed its clip."""
         with self._store.transaction():
-            return self._change(self._now(job).id, collected_at=self._clock())
+            return self._writer.change(self._writer.now(job).id, collected_at=self._clock())
 
     def resumable(self, account: str, since: float) -> list[Job]:
         """Jobs that the gateway has and that were never brought home, alive after `since`, oldest first.
@@ -339,21 +144,18 @@ class Journal:
         Also older ones that nobody was told of yet, and those of a clock that was not set: their age is not known.
         Also those whose create it knows already (a 409): the same create asks for their task, and buys nothing.
         """
-        return self._all(_RESUMABLE, account=account, since=since)
+        return self._all(RESUMABLE, account=account, since=since)
 
     def refunds_due(self, account: str, since: float) -> list[Job]:
         """Jobs that failed after `since` and whose credits have not all come back, oldest first."""
-        return self._all(_REFUNDS_DUE, account=account, since=since)
+        return self._all(REFUNDS_DUE, account=account, since=since)
 
     def tidy(self, account: str, alive: Collection[str], own: str, in_hand: Collection[Job] = ()) -> None:
         """Let go of what dead processes held, and of what `own` is said to hold beside the jobs it has `in_hand`.
 
         What they had not sent is nobody's any more.
         """
-        asked = {"account": account, "alive": alive, "own": own, "keys": {job.idempotency_key for job in in_hand}}
-        if self._store.select(_ANY_LEFT, **asked):
-            with self._store.transaction():
-                self._store.execute(_LET_GO, **asked)
+        holding.tidy(self._store, account, alive, own, {job.idempotency_key for job in in_hand})
 
     def deliveries(self, job: Job) -> list[Delivery]:
         """Where the clip of a job was delivered to, newest first."""
@@ -405,91 +207,54 @@ class Journal:
             before = max((job.attempt for job in found), default=0)
             columns = asdict(intent)
             del columns["earlier"]
-            return self._insert(**columns, attempt=before + 1, state=State.INTENDED)
+            return self._writer.insert(**columns, attempt=before + 1, state=State.INTENDED)
 
     def adopt_task(self, account: str, task_id: str) -> Job:
         """The row for a task id from anywhere; a new one when this journal did not make the job."""
-        with self._store.transaction():
-            return self.by_task(account, task_id) or self._insert(
-                account=account,
-                identity=f"task:{task_id}",
-                attempt=1,
-                model="",
-                type="",
-                prompt="",
-                duration="",
-                resolution="",
-                take=0,
-                body=None,
-                state=State.RUNNING,
-                task_id=task_id,
-            )
+        return adopted.adopt(self._writer, account, task_id)
 
     def seen(self, job: Job) -> None:
         """The gateway knows the task of a row of `adopt_task`."""
-        with self._store.transaction():
-            now = self._now(job)
-            if not self._is_seen(now):
-                self._store.execute(_NOTE, **self._noted(now.id, _SEEN))
-
-    def _is_seen(self, now: Job) -> bool:
-        return any(row["step"] == _SEEN for row in self._store.select(_STEP_NAMES, job_id=now.id))
+        adopted.seen(self._writer, job)
 
     def forget_task(self, job: Job) -> bool:
         """Drop a row of `adopt_task` whose id the gateway does not know; False for one that it knew once.
 
         Jobs of our own are never dropped.
         """
-        with self._store.transaction():
-            now = self._one(_BY_KEY, key=job.idempotency_key)
-            if now is not None and self._is_seen(now):
-                return False
-            if now is not None:
-                self._store.execute(_DROP_STEPS, job_id=now.id)
-                self._store.execute(_DROP_ADOPTED, job_id=now.id)
-            return True
+        return adopted.forget(self._writer, job)
 
     def claim(self, job: Job, holder: str, alive: Collection[str] | None = None) -> Job | None:
         """The row, now held by `holder`, who goes on with it; None while another living holder has it.
 
         `alive`: those that live; None: whoever has it is taken for alive.
         """
-        with self._store.transaction():
-            now = self._now(job)
-            if now.holder == holder:
-                return now
-            if now.holder is not None and (alive is None or now.holder in alive):
-                return None
-            return self._change(now.id, holder=holder, parked=None, machine=machine_of(holder))
+        return holding.claim(self._writer, job, holder, alive)
 
     def release(self, job: Job, holder: str) -> None:
         """Let any process take the job up."""
-        with self._store.transaction():
-            self._store.execute(_RELEASE, key=job.idempotency_key, holder=holder)
+        holding.release(self._store, job, holder)
 
     def slots(self, job: Job, limit: int, alive: Collection[str]) -> Slots:
         """Whether `job` may be sent now: slots go to the oldest waiting job first."""
-        rows = self._store.select(_SLOTS, account=job.account, job_id=job.id, alive=alive)
-        holders = tuple((row["id"], row["task_id"], row["holder"]) for row in rows if row["state"] != State.INTENDED)
-        running, ahead = len(holders), len(rows) - len(holders)
-        return Slots(running + ahead < limit, running, limit, ahead, holders)
+        return plan.slots(self._store.select, job, limit, alive)
 
     def yield_slot(self, job: Job) -> Job:
         """The job takes no slot of the plan any more, and is followed as ever."""
         with self._store.transaction():
-            return self._change(self._now(job).id, step="slot given back", yielded_at=self._clock())
+            return self._writer.change(self._writer.now(job).id, step="slot given back", yielded_at=self._clock())
 
     def clear_body(self, job: Job) -> Job:
         """Forget the body of a job that was certainly not sent: its uploads may have expired since."""
         with self._store.transaction():
-            now = self._now(job)
-            return self._change(now.id, body=None) if now.state is State.INTENDED else now
+            now = self._writer.now(job)
+            return self._writer.change(now.id, body=None) if now.state is State.INTENDED else now
 
     def set_body(self, job: Job, body: bytes) -> Job:
         """Fix the bytes of the paid request, once; from here on they never change."""
         with self._store.transaction():
-            now = self._now(job)
-            return now if now.body is not None else self._change(now.id, body=body)
+            now = self._writer.now(job)
+            return now if now.body is not None else self._writer.change(now.id, body=body)
 
     def begin_post(
         self,
@@ -513,41 +278,34 @@ class Journal:
         self._store.require_sound(if_doubtful=True)
         with self._store.transaction():
             self._store.require_lasting()
-            now, moment = self._now(job), self._clock()
+            now = self._writer.now(job)
             if holder is not None and now.holder != holder:
                 return None
+            moment = self._clock()
+            held = None
             if now.state is State.INTENDED:
-                # What was begun under the account's other names takes slots and credits of the same plan.
-                accounts.gather_within(self._store, now.account)
-                if not self.slots(now, limit, alive).free:
-                    return Held(Hindrance.SLOT)
-                if allowance is not None and not allowance.since <= moment < allowance.until:
-                    # Whoever waits for this very transaction may wait over midnight.
-                    return Held(Hindrance.DAY)
-                held = None if allowance is None else hindrance(self._store.select, now, allowance)
-                if held is not None:
-                    return held
+                held = plan.hindrance(self._store, now, moment, limit=limit, alive=alive, allowance=allowance)
+            if held is not None:
+                return held
             told: dict[str, Any] = {"posts": now.posts + 1}
             if now.sent_at is None:
                 told |= {"sent_at": moment, "sent_uptime": uptime, "sent_boot": boot}
-            return self._move(now, State.SENT, step=f"post {now.posts + 1}", **told)
+            return self._writer.move(now, State.SENT, step=f"post {now.posts + 1}", **told)
 
     def not_sent(self, job: Job) -> Job:
         """Take `begin_post` back: it is certain that nothing left this machine, now or before."""
         with self._store.transaction():
-            return self._move(
-                self._now(job), State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None
+            return self._writer.move(
+                self._writer.now(job), State.INTENDED, step="not sent", sent_at=None, sent_uptime=None, sent_boot=None
             )
 
     def accepted(self, job: Job, reply: Accepted) -> Job:
         """The gateway has the job, and the account is charged. What its id alone brought home before is this job's."""
         with self._store.transaction():
-            now, known = self._now(job), self.by_task(job.account, reply.task_id)
+            now, known = self._writer.now(job), self.by_task(job.account, reply.task_id)
             if known is not None and known.id != now.id and known.is_settled_stranger:
-                self._store.execute(_HAND_ON, job_id=known.id, to=now.id)
-                self._store.execute(_DROP_STEPS, job_id=known.id)
-                self._store.execute(_DROP_ADOPTED, job_id=known.id)
-            return self._move(
+                adopted.hand_on(self._store, known, now)
+            return self._writer.move(
                 now,
                 State.RUNNING,
                 step="accepted",
@@ -562,32 +320,33 @@ class Journal:
     def rejected(self, job: Job, refusal: APIMallError) -> Job:
         """The gateway never took the job."""
         with self._store.transaction():
-            return self._move(
-                self._now(job),
+            return self._writer.move(
+                self._writer.now(job),
                 State.REJECTED,
                 step="rejected",
                 detail=refusal.what,
                 ended_at=self._clock(),
                 holder=None,
                 request_id=refusal.request_id,
-                **self._problem("ending", refusal),
+                **problem_columns("ending", refusal, self._clock()),
             )
 
     def completed(self, job: Job, task: Task) -> Job:
         """The gateway finished the job."""
         with self._store.transaction():
-            now = self._now(job)
-            return self._move(now, State.COMPLETED, step="completed", **self._completed(now, task))
+            now = self._writer.now(job)
+            told = completed_columns(now, task, self._clock())
+            return self._writer.move(now, State.COMPLETED, step="completed", **told)
 
     def delivered(self, job: Job, delivery: Delivery, video_url: str, *, collected: bool = False) -> Job:
         """The file is on disk, whole, in the folder that `delivery` names. `collected`: it goes to somebody at once."""
         with self._store.transaction():
-            now = self._now(job)
+            now = self._writer.now(job)
             told = {"job_id": now.id, "delivered_at": self._clock(), **asdict(delivery)}
-            return self._change(
+            return self._writer.change(
                 now.id,
                 step="delivered",
-                beside={_DELIVER: {f"delivery_{name}": value for name, value in told.items()}},
+                beside={DELIVER: {f"delivery_{name}": value for name, value in told.items()}},
                 state=State.COMPLETED if now.state is State.RUNNING else now.state,
                 holder=None,
                 parked=None,
@@ -599,117 +358,88 @@ class Journal:
 
     def knows_completed(self, job: Job, task: Task) -> bool:
         """Whether the row tells already what `completed` would write."""
-        told = self._completed(job, task)
+        told = completed_columns(job, task, self._clock())
         return job.state is State.COMPLETED and all(getattr(job, name) == value for name, value in told.items())
 
     def expired(self, job: Job, failure: APIMallError) -> Job:
         """The gateway made the clip and no longer has it; what was delivered stays where it is."""
         with self._store.transaction():
-            return self._move(
-                self._now(job),
+            return self._writer.move(
+                self._writer.now(job),
                 State.EXPIRED,
                 step="expired",
                 detail=failure.what,
                 holder=None,
-                **self._problem("ending", failure),
+                **problem_columns("ending", failure, self._clock()),
             )
 
     def failed(self, job: Job, task: Task, failure: APIMallError) -> Job:
         """The gateway ended the job."""
         with self._store.transaction():
-            now = self._now(job)
-            return self._move(
+            now = self._writer.now(job)
+            return self._writer.move(
                 now,
                 State.FAILED,
                 step="failed",
                 detail=failure.what,
                 ended_at=self._clock(),
                 holder=None,
-                **self._problem("ending", failure),
-                **_credits(now, task),
+                **problem_columns("ending", failure, self._clock()),
+                **credits_columns(now, task),
             )
 
     def refunded(self, job: Job, task: Task) -> Job:
         """A later look at a failed job: refunds lag."""
         with self._store.transaction():
-            now = self._now(job)
-            return self._change(now.id, step="refund read again", **_credits(now, task))
+            now = self._writer.now(job)
+            return self._writer.change(now.id, step="refund read again", **credits_columns(now, task))
 
     def close_job(self, job: Job, alive: Collection[str]) -> Job:
         """Its owner has no more questions about a job that is not settled; unchanged while a living holder has it."""
         with self._store.transaction():
-            now = self._now(job)
-            return now if now.holder in alive else self._move(now, State.CLOSED, step="closed", ended_at=self._clock())
+            now = self._writer.now(job)
+            if now.holder in alive:
+                return now
+            return self._writer.move(now, State.CLOSED, step="closed", ended_at=self._clock())
 
     def star(self, job: Job, on: bool) -> Job:
         """Make it a favourite, or no favourite any more."""
         with self._store.transaction():
-            return self._change(self._now(job).id, starred_at=self._clock() if on else None)
+            return self._writer.change(self._writer.now(job).id, starred_at=self._clock() if on else None)
 
     def park(self, job: Job, holder: str, why: Parking, problem: APIMallError | None = None) -> Job | None:
         """`holder` no longer goes on with the job of its own accord; what becomes of it is not settled.
 
         None, and nothing is written, when the job has ended or somebody else has it.
         """
-        with self._store.transaction():
-            now = self._one(_BY_KEY, key=job.idempotency_key)
-            if now is None or not now.unfinished or now.holder != holder:
-                return None
-            told = {} if problem is None else self._problem("problem", problem)
-            detail = "" if problem is None else problem.what
-            return self._change(now.id, step="parked", detail=detail, holder=None, parked=why, **told)
+        told = {} if problem is None else problem_columns("problem", problem, self._clock())
+        return holding.park(self._writer, job, holder, why, "" if problem is None else problem.what, told)
 
     def sure_moment(self, account: str) -> float:
-        """It is later than this: jobs were sent then, and a day after it, too. 0 where there are no two such days.
-
-        A clock alone may be far ahead, for one start of the machine.
-        """
-        return self._last_sent(account, self._last_sent(account, self._clock()) - _DAY_SECONDS)
-
-    def _last_sent(self, account: str, moment: float) -> float:
-        return float(self._store.select(_LAST_SENT, account=account, moment=moment)[0]["at"] or 0.0)
+        """It is later than this: jobs were sent then, and a day after it, too. 0 where there are no two such days."""
+        return forgetting.sure_moment(self._store, account, self._clock())
 
     def forget_before(self, account: str, moment: float, most: int = 500) -> int:
         """Drop up to `most` jobs that were settled before `moment`; gives how many. Queued again they would be paid
         again. What is unfinished, uncertain or not refunded stays, and what a clock that was not set has dated.
         """
-        asked = {"account": account, "moment": moment, "most": most}
-        if not self._store.select(_SETTLED_IDS, **asked):
-            return 0
-        with self._store.transaction():
-            # Asked again: numbers are good only as long as nobody can put another journal in the place of this one.
-            ids = [row["id"] for row in self._store.select(_SETTLED_IDS, **asked)]
-            for drop in _DROPS if ids else ():
-                self._store.execute(drop, ids=ids)
-        return len(ids)
+        return forgetting.forget_before(self._store, account, moment, most)
 
     # Uploads
 
     def uploaded(self, account: str, digest: str, since: float) -> str | None:
         """The public URL of a file uploaded after `since`."""
-        found = self._store.select(_UPLOADED, account=account, digest=digest, since=since)
-        return str(found[0]["url"]) if found else None
+        return uploaded.url(self._store.select, account, digest, since)
 
     def remember_upload(self, account: str, digest: str, url: str) -> None:
         """Keep an upload for other jobs with the same medium."""
-        with self._store.transaction():
-            self._store.execute(
-                _REMEMBER_UPLOAD,
-                **_new({"account": account, "digest": digest, "url": url, "uploaded_at": self._clock()}),
-            )
+        uploaded.remember(self._store, account, digest, url, self._clock())
 
     def forget_upload(self, account: str, digest: str) -> None:
         """The gateway or the world can no longer read this upload."""
-        with self._store.transaction():
-            self._store.execute(_FORGET_UPLOAD, account=account, digest=digest)
+        uploaded.forget(self._store, account, digest)
 
     # Plumbing
-
-    @staticmethod
-    def _there(job_id: int, found: Job | None) -> Job:
-        if found is None:
-            raise JournalError(f"it does not tell of job {job_id} any more")
-        return found
 
     def _attempts(self, intent: Intent) -> list[Job]:
         return attempts(self._store.select, intent.account, (intent.identity, *intent.earlier))
@@ -736,110 +466,7 @@ class Journal:
     def _all(self, statement: Statement, **values: object) -> list[Job]:
         return [job_of(row) for row in self._store.select(statement, **values)]
 
-    def _insert(self, **columns: object) -> Job:
-        key = str(uuid.uuid4())
-        columns |= {"idempotency_key": key, "created_at": self._clock(), "posts": 0}
-        job = one(self._store.change(_inserting(tuple(columns)), (), _BY_KEY, key=key, **_new(columns)))
-        assert job is not None, "it was written in this very transaction"
-        self._store.execute(_NOTE, **self._noted(job.id, job.state.value))
-        return job
-
-    def _now(self, job: Job) -> Job:
-        """`current`, within a transaction of its caller's."""
-        now = self._one(_BY_KEY, key=job.idempotency_key)
-        if now is None:
-            return self._write_again(job)
-        if not _is_behind(now, job):
-            return now
-        columns = {name: value for name, value in _columns(job).items() if name not in _ROWS_OWN}
-        return self._change(now.id, step=_WRITTEN_AGAIN, **columns)
-
-    def _write_again(self, job: Job) -> Job:
-        """A job that is in somebody's hand, and that the journal put in place of ours does not tell of."""
-        other = self.by_task(job.account, job.task_id) if job.task_id is not None else None
-        if other is not None:
-            raise JournalError(f"it was replaced, and job {other.id} in it has the same task")
-        taken = {each.attempt for each in attempts(self._store.select, job.account, (job.identity,))}
-        columns = _columns(job) | {"attempt": max(taken) + 1 if job.attempt in taken else job.attempt}
-        del columns["id"]
-        self._store.execute(_inserting(tuple(columns)), **_new(columns))
-        now = self._one(_BY_KEY, key=job.idempotency_key)
-        assert now is not None, "it was written in this very transaction"
-        self._store.execute(_NOTE, **self._noted(now.id, _WRITTEN_AGAIN))
-        _log.warning(
-            "the journal was replaced: job %s, which it did not tell of, is written again as %s", job.id, now.id
-        )
-        return now
-
-    def _move(self, now: Job, state: State, *, step: str, detail: str = "", **columns: Any) -> Job:
-        """Write the next state of a job, which stands as it is `now`; a row that is further already stays as it is."""
-        if not now.state.may_become(state):
-            _log.info("job %s is %s already; it is not written as %s", now.id, now.state.value, state.value)
-            return now
-        return self._change(now.id, step=step, detail=detail, state=state, parked=None, **columns)
-
-    def _change(
-        self,
-        job_id: int,
-        *,
-        step: str | None = None,
-        detail: str = "",
-        beside: Mapping[Statement, Mapping[str, object]] = MappingProxyType({}),
-        **columns: Any,
-    ) -> Job:
-        """`beside`: what else is written, with its values."""
-        assert columns.keys() <= COLUMNS
-        notes = dict(beside) if step is None else {**beside, _NOTE: self._noted(job_id, step, detail)}
-        values = {name: value for each in notes.values() for name, value in each.items()}
-        change = _changing(tuple(columns))
-        return self._there(
-            job_id, one(self._store.change(change, notes, _GET, job_id=job_id, **_new(columns), **values))
-        )
-
-    def _noted(self, job_id: int, step: str, detail: str = "") -> dict[str, object]:
-        return _new({"job_id": job_id, "at": self._clock(), "step": step, "detail": detail})
-
-    def _completed(self, now: Job, task: Task) -> dict[str, Any]:
-        ended_at = now.ended_at or self._clock()
-        if now.accepted_at and task.run_seconds:
-            # We may have looked hours later: what later jobs are expected to take is learned from this.
-            ended_at = now.accepted_at + task.run_seconds
-        return {"ended_at": ended_at, **_credits(now, task)}
-
-    def _problem(self, what: str, failure: APIMallError) -> dict[str, Any]:
-        """The columns of a problem or of an ending, from the failure its user is told."""
-        problem = Problem(
-            type(failure).__name__, failure.what, failure.status, failure.code, failure.request_id, self._clock()
-        )
-        return {f"{what}_{name}": getattr(problem, name) for name in PROBLEM_COLUMNS}
-
 
 def _standing(found: Sequence[Job]) -> Job | None:
     before = latest(found)
     return None if before is None or before.may_be_attempted_anew else before
-
-
-def _new(columns: Mapping[str, object]) -> dict[str, object]:
-    """Values to be written, under the names they have in a statement beside those that are asked for."""
-    return {f"new_{name}": value for name, value in columns.items()}
-
-
-def _is_behind(now: Job, job: Job) -> bool:
-    """Whether a row tells less than a job that somebody has in hand: only another file, of before, can do so."""
-    return now.posts < job.posts or (now.task_id is None and job.accepted_at is not None)
-
-
-def _columns(job: Job) -> dict[str, Any]:
-    """All that a row says."""
-    plain = {each.name: getattr(job, each.name) for each in fields(Job) if each.name in COLUMNS}
-    for what, told in (("problem", job.problem), ("ending", job.ending)):
-        plain |= {f"{what}_{name}": told and getattr(told, name) for name in PROBLEM_COLUMNS}
-    return plain
-
-
-def _credits(job: Job, task: Task) -> dict[str, Any]:
-    """Credits as last told; the create's figure stands where a query says nothing."""
-    return {
-        "credits_used": job.credits_used if task.credits_used is None else task.credits_used,
-        "credits_refunded": job.credits_refunded if task.credits_refunded is None else task.credits_refunded,
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import socket
 import threading
 import time
@@ -188,8 +189,9 @@ class Provocation:
         sound = journal._store
         read_only = self.fault == "read-only"
         problem = "attempt to write a readonly database" if read_only else "database or disk is full"
-        journal._store = SpoiltDisk(sound, problem)
-        self._undo.append(lambda: setattr(journal, "_store", sound))
+        for part, name in ((journal, "_store"), (journal._writer, "store")):
+            setattr(part, name, SpoiltDisk(sound, problem))
+            self._undo.append(functools.partial(setattr, part, name, sound))
 
     def _block(self, folder: Path) -> None:
         # Permissions do not stop an administrator; a file where the folder should be stops everybody.
