@@ -58,6 +58,8 @@ _DEMUXERS = (
 )
 # Their pictures refer to others: what comes before the first key frame, or is shown before it, cannot be decoded.
 _GROUPED = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
+# Others (qtrle) are told their palette with the first packet after opening, and never again.
+_SAME_AGAIN = frozenset({"h264", "hevc"})
 _ANIMATIONS = frozenset(("apng", "webp_anim"))
 _PLACED_PACKETS = 30  # more than a group of pictures holds
 _STOP_EVERY_PACKETS = 64
@@ -65,6 +67,20 @@ _UNTOLD = (0, 2)  # of transfer_characteristics in H.273: reserved, unspecified
 _JITTER_TICKS = 2  # containers that count milliseconds round each time
 # Their demuxers know no times and take 25 a second for granted; how long a picture stands is in the stream itself.
 _BARE_STREAMS = frozenset(("h264", "hevc", "mpegvideo", "obu"))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Which packet of a file one is. pos: its first byte."""
+
+    pos: int | None
+    size: int
+    pts: int | None
+    dts: int | None
+
+    @classmethod
+    def of(cls, packet: Any) -> _Place:
+        return cls(packet.pos, packet.size, packet.pts, packet.dts)
 
 
 Choose = Callable[[Iterator[Any]], Iterator[Any]]
@@ -156,6 +172,8 @@ class Source:
         return video
 
     def _prepare(self) -> None:
+        self._is_at_start = True
+        self._first: _Place | None = None
         context = self.video.codec_context
         if context is None:
             raise NotAClip(f"{self.path.name} holds video in a form that this PyAV cannot decode.")
@@ -256,6 +274,8 @@ class Source:
                 if number % _STOP_EVERY_PACKETS == 0 and stop():
                     raise Stopped
                 if packet.size:
+                    if self._is_at_start:
+                        self._is_at_start, self._first = False, _Place.of(packet)
                     yield packet
 
     def packets_from(self, target: int, zero: int, *, stop: Stop = never_stop) -> Iterator[Any]:
@@ -280,6 +300,7 @@ class Source:
             self._is_placed = goes_where_it_says(self.container)
         if not self._is_placed:
             return None
+        self._is_at_start = False
         reach = 0
         step = max(1, int(1 / self.tick))
         while target - reach > zero:
@@ -316,8 +337,29 @@ class Source:
                 yield from held
                 yield from later
                 return
+        yield from self.pictures(choose(self._packets_anew(stop)), stop=stop)
+
+    def _packets_anew(self, stop: Stop) -> Iterator[Any]:
+        """All packets once more, with a decoder that has seen none. Opening a file takes the time of a picture."""
+        packets = None if self.context.is_open else self._rewound(stop)
+        if packets is not None:
+            return packets
         self.reopen()
-        yield from self.pictures(choose(self.packets(stop=stop)), stop=stop)
+        return self.packets(stop=stop)
+
+    def _rewound(self, stop: Stop) -> Iterator[Any] | None:
+        """The packets from the first on, if a seek leads back to it: the table of an MP4 that is whole says where."""
+        first = self._first
+        has_table = "mp4" in self.container.format.name and self.video.frames > 0
+        if first is None or first.dts is None or not has_table or self.decoder not in _SAME_AGAIN:
+            return None
+        with suppress(av.error.FFmpegError, OverflowError):
+            self.container.seek(first.dts, stream=self.video, backward=True)
+            packets = self.packets(stop=stop)
+            packet = next(packets, None)
+            if packet is not None and _Place.of(packet) == first:
+                return chain([packet], packets)
+        return None
 
     def _stands_alone(self, picture: VideoFrame, packet: Any) -> bool:
         # The decoders of libvpx mark no picture.

@@ -211,6 +211,19 @@ def test_containers_without_a_table_give_every_picture(codec: str, suffix: str, 
     assert clips.numbers_of(part.pixels) == [10, 12, 14, 16]
 
 
+def test_an_mp4_with_a_table_is_opened_once_for_its_frames(moving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    plain = source.open_container
+
+    def opening(path: Path) -> Any:
+        opened.append(path)
+        return plain(path)
+
+    monkeypatch.setattr(source, "open_container", opening)
+    assert len(decode_frames(moving).pixels) == 72
+    assert len(opened) == 1
+
+
 def test_fragments_that_state_no_count_give_every_picture(tmp_path: Path) -> None:
     path = clips.write_clip(
         tmp_path / "fragmented.mp4",
