@@ -269,10 +269,11 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def fleet(session: nox.Session) -> None:
-    """The matrices over a database, then machines on one.
+    """The matrices over a database, then machines on one: their busiest minute, and many jobs.
 
     `-- 1000 10 20 3 2`: jobs, percent of faults, kills, restarts and partitions.
     """
     session.install(*TESTING)
     session.run(*PYTEST, "-k", "postgresql", *MATRICES)
+    session.run("python", "-m", "tests.fleet.minute")
     session.run("python", "-m", "tests.fleet.fleet", *session.posargs)

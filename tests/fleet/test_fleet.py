@@ -16,5 +16,4 @@ def test_machines_that_die_and_a_database_that_comes_and_goes_lose_no_job_and_pa
     with postgres.running() as server:
         balance = Fleet(tmp_path, server, jobs=30, percent=10).run(kills=2, restarts=1, partitions=1)
     assert balance.is_sound, balance.lines()
-    assert balance.busiest_minute <= 60, "of all machines together"
     assert balance.peak_threads <= 12

@@ -190,9 +190,14 @@ class Soak:
 
 def busiest_minute(gateway: RehearsalGateway, speed: float = SPEED) -> int:
     """The most requests within a minute, of all who asked, as the workers count minutes."""
-    times = sorted(request.at for request in gateway.record.requests if request.step in _BUDGETED)
+    times = budgeted_times(gateway)
     minute = 60 / speed
     return max(bisect_left(times, at + minute) - number for number, at in enumerate(times))
+
+
+def budgeted_times(gateway: RehearsalGateway) -> list[float]:
+    """When each request came that counts against the plan, in order."""
+    return sorted(request.at for request in gateway.record.requests if request.step in _BUDGETED)
 
 
 def _median_lateness(gateway: RehearsalGateway) -> float:
