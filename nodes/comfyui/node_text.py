@@ -72,15 +72,16 @@ class NodeText:
         shape = clip.shape(max_side)
         size = f"{shape.width}x{shape.height}"
         sound = "sound" if clip.has_audio else "no sound"
+        seconds = count / fps
         told = {
             "frames": count,
             "fps": fps,
             "width": shape.width,
             "height": shape.height,
-            "seconds": count / fps if fps else clip.seconds,
+            "seconds": seconds,
             "sound": clip.has_audio,
         }
-        text = f"{count} frames, {fps:g} a second, of {size}, {clip.seconds:.2f} s, {sound}"
+        text = f"{count} frames, {fps:g} a second, of {size}, {seconds:.2f} s, {sound}"
         self._remarks = tuple(remarks)
         self._say(_lines(text, *map(str, remarks)), phase="loaded", clip=told)
 

@@ -79,8 +79,7 @@ def of_file(
     seen = _state_of(path)
     clip = probe(path)
     whole = not start_seconds and not seconds
-    told = clip.seconds - start_seconds if clip.seconds else 0.0
-    length = seconds or told or measure(path, Span(start_seconds), stop=stop).seconds
+    length = _length(clip, start_seconds, seconds, model, stop)
     notes = notes_on_length(length, model)
     if not whole or why_encoded(clip):
         choose(encoders)
@@ -117,6 +116,20 @@ def of_file(
         return MediumFile(out, _MP4, ours=True, notes=(*notes, done, *clip.remarks, *left_out))
 
     return Medium(digest, write)
+
+
+def _length(clip: Clip, start_seconds: float, seconds: float, model: str, stop: Stop) -> float:
+    """How long the pictures of a clip, or of a part of it, last; if that is too long for the model, how long roughly.
+
+    Headers often tell the length of the sound, or that of a recording that broke off. So packets are read, but none
+    that lie behind what the model takes.
+    """
+    offer = models.offer(model, VIDEO_TO_VIDEO)
+    limits = [seconds, offer.source_seconds[1] + 1 if offer and offer.source_seconds else 0.0]
+    reach = min((limit for limit in limits if limit), default=0.0)
+    found = measure(clip.path, Span(start_seconds, fps=_MOST_PICTURES_A_SECOND, seconds=reach), stop=stop).seconds
+    at_the_end = not reach or found < reach - _LENGTH_ROUNDING_SECONDS
+    return found if at_the_end else max(found, seconds or clip.seconds - start_seconds)
 
 
 def _require_unchanged(path: Path, seen: object) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,7 +30,7 @@ from .deinterlace import deinterlaced
 from .errors import EmptySpan, NotAClip, TooLarge
 from .hdr import Light
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
-from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source, usual_step
+from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source, quick_step
 from .span import WHOLE, Span
 from .stills import to_bytes
 
@@ -139,16 +139,16 @@ def measure(path: Path, span: Span, *, stop: Stop = never_stop) -> Plan:
 
 
 def usual_rate(path: Path, span: Span = WHOLE) -> float:
-    """How many pictures a second most of a part of a clip has; by the header if they are too few to tell.
+    """How many pictures a second most of a part of a clip has, or a good part of it where that is more.
 
-    Raises NotAClip.
+    By the header if they are too few to tell. Raises NotAClip.
     """
     with Source(path) as source:
         with suppress(EmptySpan):  # nothing new is shown in it
             part = plan(source, span)
             if part.frames >= _FEW_PICTURES:
                 ticks = [round(moment / source.tick) for moment in part.moments]
-                return float(1 / (usual_step(ticks) * source.tick)) if ticks else part.fps
+                return float(1 / (quick_step(ticks) * source.tick)) if ticks else part.fps
         return float(source.rate)
 
 
@@ -161,7 +161,9 @@ def iterate_pictures(
 ) -> tuple[Plan, Iterator[Pictures8]]:
     """A part of a clip: what it is, and its frames, one upright uint8 picture [height, width, 3] at a time.
 
-    Nothing is held but the picture at hand. Raises NotAClip, TooLarge, EmptySpan; the iterator also Stopped.
+    One that does not decode is the one before it once more (the same object), so that all keep their times; if none
+    does, there are none. Nothing is held but the picture at hand. Raises NotAClip, TooLarge, EmptySpan; the iterator
+    also Stopped.
     """
     source = Source(path, threads=_threads_for(span))
     try:
@@ -193,20 +195,25 @@ def _bytes_of(source: Source, chosen: Plan, span: Span, stop: Stop, room: int) -
     converter: Converter | None = None
     before: Any = None
     pixels: Pictures8 | None = None
+    given = 0
     with source:
         for row, picture in wanted_pictures(source, chosen, stop=stop):
-            if row is None:
-                continue
-            if picture is before and pixels is not None:
-                yield pixels
+            if row is None or row < given:
                 continue
             if converter is None:
                 shape = _shape_of(picture, source, span)
                 need = forecast.Forecast(1, shape.width, shape.height, picture.width * picture.height)
                 forecast.require_fit(need, span, room, clip_frames=1)
                 converter = Converter(shape, source.light)
-            before, pixels = picture, to_bytes(converter.rgb(picture))
-            yield pixels
+            if pixels is not None:
+                yield from repeat(pixels, row - given)
+                given = row
+            if picture is not before:
+                before, pixels = picture, to_bytes(converter.rgb(picture))
+            yield from repeat(pixels, row + 1 - given)
+            given = row + 1
+    if pixels is not None:
+        yield from repeat(pixels, chosen.frames - given)
 
 
 def _single(picture: VideoFrame, source: Source, span: Span, room: int) -> Array:

@@ -208,6 +208,7 @@ def _full_count(source: Source, span: Span, counted: int, complete: bool) -> int
 
 
 _SMALLEST_PACKET_BYTES = 16
+_STEPS_STANDING = 2  # a clip's last picture may be a little longer than the rest by a muxer's reckoning alone
 
 
 def _nothing(source: Source, span: Span) -> Exception:
@@ -223,6 +224,8 @@ def _true_rate(source: Source, timeline: Timeline, span: Span) -> tuple[float, b
     """Pictures a second after every_nth, and whether all keep to it: the header's rate, else their true mean."""
     times, end = timeline.times, timeline.end
     told = 1 / (source.rate * source.tick)
+    if times and end is None and timeline.last > _STEPS_STANDING * told:
+        end = times[-1] + timeline.last
     # A part may end in the middle of its last picture's time; only one that stands longer is out of step.
     stands = end is not None and end - times[-1] > told + START_TOLERANCE_SECONDS / source.tick + jitter(told)
     known = [*times, end] if end is not None and stands else times

@@ -18,12 +18,14 @@ from nodes.jobs import order_media
 from nodes.jobs.order import MediumFile
 from nodes.media.audio import Sound
 from nodes.media.bare import copyable
+from nodes.media.decode import decode_frames
 from nodes.media.encode import encode_clip
 from nodes.media.encoders import X264
 from nodes.media.errors import NoEncoder
 from nodes.media.probe import probe
 from nodes.stopping import never_stop
 from tests.support import clips
+from tests.support.clips import damaged
 
 FPS = 24
 CANARY = "sk-somebodys-own-key-0123456789"
@@ -297,6 +299,38 @@ def test_a_source_that_is_too_long_is_refused_before_any_work(tmp_path: Path) ->
     assert "lasts 31.0 s; wan2-6 takes 2 to 30 s" in str(refused.value)
     assert refused.value.charge is Charge.NOT_SENT and "Load Video" in refused.value.advice
     order_media.of_file(path, never_stop, "wan2-6", start_seconds=1.0)
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mkv", ".flv"])
+def test_how_long_a_source_is_is_said_by_its_pictures_not_by_its_sound(suffix: str, tmp_path: Path) -> None:
+    codecs = ("libvpx", "libopus", 48_000) if suffix == ".webm" else ("libx264", "aac", 44_100)
+    path = _with_sound(tmp_path / f"clip{suffix}", 72, 40.0, *codecs)
+    assert length_of(written(path, tmp_path).path) == (pytest.approx(3.0, abs=0.05), pytest.approx(3.0, abs=0.1))
+    order_media.of_file(path, never_stop, "wan2-6", start_seconds=0.5, seconds=60.0)
+
+
+def _with_sound(out: Path, count: int, seconds: float, codec: str, sound_codec: str, rate: int) -> Path:
+    with av.open(str(out), "w") as container:
+        video, track = container.add_stream(codec, rate=FPS), container.add_stream(sound_codec, rate=rate)
+        video.width, video.height = 64, 48
+        for picture in shades(count):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode(None))
+        for number in range(round(seconds * rate / 960)):
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.float32), format="flt", layout="stereo")
+            block.sample_rate, block.pts, block.time_base = rate, number * 960, Fraction(1, rate)
+            container.mux(track.encode(block))
+        container.mux(track.encode(None))
+    return out
+
+
+def test_pictures_behind_damage_keep_their_times_in_what_is_sent(tmp_path: Path) -> None:
+    """A second in the middle does not decode: what comes behind it must not come a second too soon."""
+    path = damaged(tmp_path / "clip.mp4", *range(12, 22))
+    part = order_media.of_file(path, never_stop, "wan2-6", start_seconds=0.5)
+    sent = decode_frames(part.write(tmp_path, never_stop).path).pixels
+    wanted = [5 * (11 if 12 <= number < 22 else number) for number in range(5, 40)]
+    assert [round(float(picture.mean()) * 255) for picture in sent] == pytest.approx(wanted, abs=4)
 
 
 def test_a_model_that_nobody_knows_is_judged_like_the_one_there_is(tmp_path: Path) -> None:

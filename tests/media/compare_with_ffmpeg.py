@@ -267,7 +267,11 @@ def _colours(
     """Both streams side by side; small copies of our pictures come back, to know them again."""
     kept, means, worst, tint = [], [], 0.0, 0.0
     their: Array | None = first
-    for number, picture in enumerate(ours):
+    before: Array | None = None
+    for picture in ours:
+        if picture is before:  # in place of one that does not decode
+            continue
+        before, number = picture, len(kept)
         kept.append(_glance(picture))
         if their is not None:
             means.append(float(np.abs((_glance(picture) - _glance(their)) @ _LUMA).mean()))
@@ -311,7 +315,8 @@ def _compare_parts(path: Path, chosen: Plan, kept: list[Array], finding: Finding
     middle = len(kept) // 2
     at = chosen.moments[middle] if chosen.moments else middle / chosen.fps
     # A little earlier, since a rate rounds times; the picture before it is as far away.
-    part = decode_frames(path, Span(start_seconds=max(0.0, at - _STEP_SHARE / chosen.fps), max_frames=2)).pixels
+    step = at - chosen.moments[middle - 1] if chosen.moments and middle else 1 / chosen.fps
+    part = decode_frames(path, Span(start_seconds=max(0.0, at - _STEP_SHARE * step), max_frames=2)).pixels
     for found, wanted in zip(part, kept[middle:], strict=False):
         seen = _glance(found * 255)
         if seen.shape != wanted.shape:  # a clip of pictures of two sizes: each part has that of its first

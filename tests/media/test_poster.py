@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,25 +12,7 @@ from PIL import Image
 from nodes.media.errors import NotAClip
 from nodes.media.poster import poster
 from nodes.media.probe import probe, verify
-
-
-def damaged(path: Path, *numbers: int) -> Path:
-    """A clip of key frames, of which some are overwritten."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"g": "1"})
-        stream.width = stream.height = 64
-        for number in range(40):
-            picture = np.full((64, 64, 3), number * 5, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    with av.open(str(path)) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
-    data = bytearray(path.read_bytes())
-    for number in numbers:
-        at, size = places[number]
-        data[at or 0 : (at or 0) + size] = bytes(size)
-    path.write_bytes(data)
-    return path
+from tests.support.clips import damaged
 
 
 def test_it_is_of_a_picture_near_the_beginning(tmp_path: Path) -> None:

@@ -296,6 +296,35 @@ def test_the_usual_rate_of_a_clip_with_two_pictures_of_one_time_is_that_of_the_o
     assert usual_rate(path) == pytest.approx(10)
 
 
+def test_a_screen_that_moves_for_a_tenth_of_its_pictures_is_sent_at_the_rate_at_which_it_moves(tmp_path: Path) -> None:
+    path = _timed(tmp_path, ".mkv", [*range(0, 13_500, 500), *range(13_500, 13_700, 40), *range(13_700, 20_000, 500)])
+    assert usual_rate(path) == pytest.approx(25)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_last_picture_that_stands_longer_than_the_rest_is_a_part_of_the_clip(suffix: str, tmp_path: Path) -> None:
+    """Twenty pictures at 10 a second, of which the last stands for three seconds more, with sound to the end."""
+    path = _last_stands(_timed(tmp_path, suffix, [*range(0, 2000, 100)]), 3.1, tmp_path / f"stands{suffix}")
+    frames = decode_frames(path)
+    assert clips.numbers_of(frames.pixels) == list(range(20))
+    assert frames.seconds == pytest.approx(5.0, abs=0.01)
+    assert measure(path, Span()).moments == pytest.approx([number / 10 for number in range(20)])
+    assert decode_frames(path, Span(start_seconds=1.0, max_frames=5)).fps == pytest.approx(10)
+    cut = trim_clip(path, tmp_path / "cut.mp4", Span(start_seconds=1.0))
+    assert (cut.frame_count, cut.seconds) == (10, pytest.approx(4.0, abs=0.01))
+
+
+def _last_stands(path: Path, seconds: float, out: Path) -> Path:
+    with av.open(str(path)) as given, av.open(str(out), "w") as container:
+        copy = container.add_stream_from_template(given.streams.video[0], opaque=True)
+        packets = [packet for packet in given.demux(video=0) if packet.size]
+        packets[-1].duration = round(seconds / packets[-1].time_base)
+        for packet in packets:
+            packet.stream = copy
+            container.mux(packet)
+    return out
+
+
 def test_where_all_pictures_have_one_time_they_are_counted_at_the_rate_that_is_told(tmp_path: Path) -> None:
     path = _timed(tmp_path, ".mkv", [0] * 20)
     whole = decode_frames(path)

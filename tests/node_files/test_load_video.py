@@ -200,6 +200,7 @@ def test_frames_are_scaled_to_the_longest_side(comfy: Comfy) -> None:
     small = load(comfy, file="clip.mp4", max_side=32).ok()
     assert small.kept("11").shape == (LONG, 24, 32, 3)
     assert "of 32x24" in small.said()
+    assert "0.50 s" in load(comfy, file="clip.mp4", max_frames=FPS // 2).said(), "the part's length, not the clip's"
     assert load(comfy, file="clip.mp4", max_side=4096).ok().kept("11").shape == (LONG, HEIGHT, WIDTH, 3)
 
 

@@ -298,3 +298,22 @@ def animated_webp(path: Path, shades: Sequence[int], durations: Sequence[int], a
     first, *others = (Image.new(mode, (64, 48), (shade, shade, shade, *rest)) for shade in shades)
     first.save(path, "WEBP", save_all=True, append_images=others, duration=list(durations), lossless=True, exact=True)
     return path
+
+
+def damaged(path: Path, *numbers: int) -> Path:
+    """A clip of key frames, of which some are overwritten."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "1"})
+        stream.width = stream.height = 64
+        for number in range(40):
+            picture = np.full((64, 64, 3), number * 5, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for number in numbers:
+        at, size = places[number]
+        data[at or 0 : (at or 0) + size] = bytes(size)
+    path.write_bytes(data)
+    return path
