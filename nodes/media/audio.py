@@ -14,7 +14,7 @@ import numpy as np
 from av.container import InputContainer
 
 from ..stopping import Stop, Stopped, never_stop
-from . import forecast, pyav
+from . import forecast, pyav, transport
 from .errors import TooLarge
 from .packets import shown
 from .source import Source, first_shown, goes_where_it_says, moving_stream, open_container, sound_stream, whole_groups
@@ -187,9 +187,12 @@ def _resampler(layout: Any, rate: int) -> Any:
 def _decoded(container: InputContainer, track: Any, stop: Stop) -> Iterator[Any]:
     with suppress(av.error.FFmpegError):
         track.codec_context.open(strict=False)  # once: to try again after it has failed is an error of another kind
+        clock = transport.Clock() if transport.has_clock_that_leaps(container.format.name) else None
         for packet in container.demux(track):
             if stop():
                 raise Stopped
+            if packet.size and clock:
+                clock.continued(packet)
             with suppress(av.error.FFmpegError):  # a block that does not decode is left out; the next one may
                 yield from packet.decode()
 

@@ -188,6 +188,8 @@ def _why_not(source: Source, seen: set[int], stop: Stop) -> Remark | None:
         seen.add(packet.pts)
         if any(sequence not in header for sequence in units.sequences(bytes(packet))):
             return remark(Sentence.CHANGES_FORM)
+    if source.clock_leapt:  # that of the sound does too, somewhere near
+        return remark(Sentence.NO_TIMES)
     return None if seen else remark(Sentence.NO_PICTURES)
 
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from av.container import InputContainer
 
+from . import transport
 from .boxes import Box, boxes, inside
 
 # Sample entries of encrypted tracks: Common Encryption (ISO/IEC 23001-7), and a shop's older one.
@@ -18,7 +19,8 @@ _MATROSKA_KEY = "enc_key_id"  # FFmpeg's word for the ContentEncKeyID of a track
 
 def encrypted_streams(container: InputContainer) -> frozenset[int]:
     """The streams of an open file, by their index, that are encrypted. FFmpeg reads them as if they were not."""
-    numbers = _tracks(Path(container.name)) if "mp4" in container.format.name else set()
+    name, path = container.format.name, Path(container.name)
+    numbers = _tracks(path) if "mp4" in name else transport.scrambled(path) if name == transport.TRANSPORT else set()
     streams: Any = container.streams
     return frozenset(
         stream.index for stream in streams if stream.metadata.get(_MATROSKA_KEY) or (numbers and stream.id in numbers)

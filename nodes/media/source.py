@@ -27,7 +27,7 @@ from av.container import InputContainer
 from av.video.frame import PictureType
 
 from ..stopping import Stop, Stopped, never_stop
-from . import pyav
+from . import pyav, transport
 from .colour import Turn, turn_of
 from .encryption import encrypted_streams
 from .errors import NotAClip
@@ -133,12 +133,14 @@ class Source:
 
     threads: of the decoder. USUAL_THREADS for all pictures, SPARSE_THREADS if many will be left out, ONE_THREAD for the
     first alone. decoder: FFmpeg's name of the usual one, which is the codec's for nearly all. context: what decodes.
+    clock_leapt: whether packets were read whose clock started again, so that others have times on it that were used.
     missing_decoder: one that this PyAV lacks, without which transparency is not seen; None in all other cases.
     """
 
     def __init__(self, path: Path, *, threads: int = USUAL_THREADS) -> None:
         self.path = path
         self.context: Any = None
+        self.clock_leapt = False
         self._is_placed: bool | None = None
         self._threads = threads
         self.container: InputContainer = open_container(path)
@@ -272,6 +274,7 @@ class Source:
 
     def packets(self, *, stop: Stop = never_stop) -> Iterator[Any]:
         """The video packets that carry data, from where the file stands to its end or to where it breaks off."""
+        clock = transport.Clock() if transport.has_clock_that_leaps(self.container.format.name) else None
         with suppress(av.error.FFmpegError):
             for number, packet in enumerate(self.container.demux(self.video)):
                 if number % _STOP_EVERY_PACKETS == 0 and stop():
@@ -279,7 +282,8 @@ class Source:
                 if packet.size:
                     if self._is_at_start:
                         self._is_at_start, self._first = False, _Place.of(packet)
-                    yield packet
+                    yield clock.continued(packet) if clock else packet
+                    self.clock_leapt |= clock is not None and clock.leapt
 
     def packets_from(self, target: int, zero: int, *, stop: Stop = never_stop) -> Iterator[Any]:
         """The packets from a key frame shown at or before `target` (ticks) on; all if there is none."""
@@ -604,8 +608,12 @@ def goes_where_it_says(container: InputContainer) -> bool:
     """Whether a seek in a file comes to the time that its packets then claim. Raises NotAClip.
 
     Without a whole table of places, an MXF is entered where the time may be, and what is there is counted from it.
+    Where recordings are put end to end, a time may be at two places.
     """
-    return container.format.name != "mxf" or _has_true_places(Path(container.name))
+    name, path = container.format.name, Path(container.name)
+    if transport.has_clock_that_leaps(name):
+        return not transport.starts_again(path, name)
+    return name != "mxf" or _has_true_places(path)
 
 
 def _has_true_places(path: Path) -> bool:

@@ -265,7 +265,8 @@ def _colours(
     ours: Iterator[Any], theirs: _Pictures, first: Array, finding: Finding, *, coloured: bool
 ) -> tuple[list[float], list[Array]]:
     """Both streams side by side; small copies of our pictures come back, to know them again."""
-    kept, means, worst, tint = [], [], 0.0, 0.0
+    kept: list[Array] = []
+    means, worst, tint = [], 0.0, 0.0
     their: Array | None = first
     before: Array | None = None
     for picture in ours:
