@@ -19,3 +19,12 @@ class JournalAway(JournalError):
     """The database that machines share cannot be reached now. It may be back at any moment."""
 
     advice = DatabaseAway.default_advice
+
+
+class JournalRefused(JournalError):
+    """The database that machines share says no, and would again."""
+
+    advice = (
+        "See that the user of APIMALL_JOURNAL may read and write the tables of the schema apimall, and make them where "
+        "they are not there yet, then queue again."
+    )

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import threading
 import time
 import uuid
 import weakref
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..gateway.errors import DatabaseAway, SetupError
 from . import migrations
-from .errors import JournalAway, JournalError
+from .errors import JournalAway, JournalError, JournalRefused
 from .statements import Row, Statement, Tongue
 
 if TYPE_CHECKING:
@@ -34,22 +35,30 @@ STATEMENT_SECONDS = 10
 LONGEST_SECONDS = STATEMENT_SECONDS + 2.0
 _LOOK_SECONDS = 1.0
 _AT_ONCE_SECONDS = 1.0
+_LOOKS_AT_POOLER = 3
 
+OLDEST_VERSION = 14
 _SPACE = 0x4150494D
 """Tells this pack's advisory locks from those of other programs in the same database."""
 _WRITING, _MIGRATING = 1, 2
 _SCHEMA = "apimall"
-# What was committed survives a power cut, whatever the server's own default; a machine that froze or fell silent gives
-# up what it holds, for the others.
+_ENCODING = "UTF8"
+# What was committed survives a power cut, and a look sees all that was committed before it, whatever the server's own
+# defaults; a machine that froze or fell silent gives up what it holds, for the others, and one that is merely idle
+# keeps it. Not every version knows each of these.
 _MANNERS = "; ".join(
     (
         f"SET search_path TO {_SCHEMA}",
         "SET synchronous_commit TO on",
+        "SET default_transaction_isolation TO 'read committed'",
         f"SET statement_timeout TO '{STATEMENT_SECONDS}s'",
+        "SET lock_timeout TO 0",
         "SET idle_in_transaction_session_timeout TO '15s'",
         "SET tcp_keepalives_idle TO 5",
         "SET tcp_keepalives_interval TO 3",
         "SET tcp_keepalives_count TO 3",
+        "SELECT set_config(name, '0', false) FROM pg_settings"
+        " WHERE name IN ('idle_session_timeout', 'transaction_timeout')",
     )
 )
 WRITER = "apimall.writer"
@@ -65,16 +74,39 @@ _USUAL: dict[str, Any] = {
     "application_name": "apimall-video",
     "target_session_attrs": "read-write",
 }
-# The driver's own words may repeat parts of the address, and so of a password.
+# Not for the address to say: text that cannot be written is found out here, and not by a job.
+_ALWAYS = {"client_encoding": _ENCODING}
+# The driver's own words may repeat parts of the address, and so of a password; names in them stand in quotes.
+_QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 _REASONS = (
-    (("password authentication", "no password supplied", "pg_hba.conf"), "it refuses the user or the password"),
+    (("invalid ", "definition of service", "service file"), "a part of its address is not understood"),
+    (
+        ("password authentication", "no password supplied", "pg_hba.conf", "not permitted", "permission denied"),
+        "it refuses the user or the password",
+    ),
+    (("certificate", "ssl error", "support ssl", "ssl connection"), "no encrypted connection comes about"),
     (("does not exist",), "it knows no such database or user"),
     (("translate host name", "resolve host", "name or service", "getaddrinfo"), "its host is not known here"),
     (("refused", "no such file"), "nothing answers there"),
     (("timeout", "timed out"), "it does not answer in time"),
-    (("starting up", "shutting down", "recovery", "read-only"), "it is just starting or stopping"),
-    (("too many clients", "remaining connection slots"), "it has no connection left"),
-    (("ssl", "certificate"), "no encrypted connection comes about"),
+    (("read-only",), "it takes no writes (a standby, or a user who may only read)"),
+    (("starting up", "shutting down", "in recovery", "accepting connections"), "it is just starting or stopping"),
+    (("too many", "remaining connection slots"), "it has no connection left"),
+)
+_ENDS_CONNECTION = ("08", "57P")
+"""By the class of its code: the connection itself, or the server that stops."""
+_TAKES_NO_WRITES = "25006"
+# What a server says "no" with that may be a "yes" in a minute, by the beginning of its code.
+_PASSING = (
+    ("53100", "its disk is full"),
+    ("53300", "it has no connection left"),
+    ("53", "it has run short of memory or space"),
+    ("57014", "it is too busy, or another program keeps its tables locked"),
+    ("55P03", "another program keeps its tables locked"),
+    ("40", "others were writing at the same moment"),
+    (_TAKES_NO_WRITES, "it takes no writes now"),
+    ("42P01", "the journal's tables are not in it"),
+    ("3F000", "the journal's tables are not in it"),
 )
 
 
@@ -98,7 +130,7 @@ class Address:
                 advice="Write postgresql://user@host/database (special characters of a password as %XX), then restart "
                 "ComfyUI.",
             )
-        return {**_USUAL, **given}
+        return {**_USUAL, **given, **_ALWAYS}
 
     def _parsed(self) -> dict[str, Any] | None:
         parse, wrong = _driver().conninfo.conninfo_to_dict, _driver().Error
@@ -139,7 +171,8 @@ class Session:
                 return self._run(text, values)
             except JournalAway:
                 # Lost while nobody looked, it seems: then it can be had again at once.
-                if self._in_transaction or time.monotonic() - begun > _AT_ONCE_SECONDS or self._refused_at >= begun:
+                took_long = time.monotonic() - begun > _AT_ONCE_SECONDS
+                if self._in_transaction or self._is_open() or took_long or self._refused_at >= begun:
                     raise
             return self._run(text, values)
 
@@ -254,11 +287,17 @@ class Session:
         raise JournalAway(self._refusal)
 
     def _error(self, problem: psycopg.Error) -> JournalError:
-        connection = self._connection
-        if connection is None or connection.closed or connection.broken or _is_of_connection(problem):
+        connection, code = self._connection, problem.sqlstate or ""
+        if connection is None or connection.closed or connection.broken or code.startswith(_ENDS_CONNECTION):
             self._drop()
             return JournalAway("the connection was lost")
-        return JournalError(problem.diag.message_primary or type(problem).__name__)
+        if code.startswith(_TAKES_NO_WRITES):
+            # Another of the hosts may: it is looked for anew.
+            self._drop()
+        reason = next((reason for beginning, reason in _PASSING if code.startswith(beginning)), None)
+        if reason is not None:
+            return JournalAway(reason)
+        return JournalRefused(f"its database says: {problem.diag.message_primary or type(problem).__name__}")
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -275,6 +314,7 @@ class Database:
         self._address = address
         self.session = Session(address)
         try:
+            _require_fit(self.session, self.another)
             _migrate(self.session)
         except JournalError as problem:
             self.session.close()
@@ -405,22 +445,56 @@ def _driver() -> Any:
 
 
 def _reason(problem: Exception) -> str:
-    said = str(problem).lower()
+    said = _QUOTED.sub("", str(problem)).lower()
     return next(
         (reason for words, reason in _REASONS if any(word in said for word in words)),
         f"it cannot be reached ({type(problem).__name__})",
     )
 
 
-def _is_of_connection(problem: psycopg.Error) -> bool:
-    """By the class of its code: the connection itself, or the server that stops."""
-    return (problem.sqlstate or "").startswith(("08", "57P"))
+def _require_fit(session: Session, another: Callable[[], Session]) -> None:
+    """Raises SetupError for a server that no journal can be kept on, and for one that is not reached directly."""
+    info = session.connection().info
+    version, encoding = info.server_version // 10_000, info.parameter_status("server_encoding")
+    if version < OLDEST_VERSION:
+        raise SetupError(
+            f"The journal's database is PostgreSQL {version}, and version {OLDEST_VERSION} is the oldest that will do",
+            advice=f"Update its server, or name another one in {VARIABLE}.",
+        )
+    if encoding != _ENCODING:
+        raise SetupError(
+            f"The journal's database keeps text as {encoding}, which cannot hold every prompt",
+            advice="Make one with `createdb --encoding UTF8 --template template0`, and name it in " + VARIABLE + ".",
+        )
+    if session.run("SELECT pg_backend_pid() AS pid")[0]["pid"] != info.backend_pid:
+        _require_own(session, another())
+
+
+def _require_own(session: Session, other: Session) -> None:
+    """A pooler is in between, which is well as long as each has a connection of its own: presence is known by it."""
+    with closing(other):
+        for _ in range(_LOOKS_AT_POOLER):
+            other.run(f"SET {WRITER} TO '{other.name}'")
+            # What was the other one's just now is taken by this one, where they share.
+            with session.transaction("BEGIN"):
+                known = other.run(f"SELECT current_setting('{WRITER}', true) AS name")[0]["name"]
+            if known != other.name:
+                raise SetupError(
+                    f"{VARIABLE} names a pooler that hands one connection to many, and a machine is known to live by "
+                    "its connection",
+                    advice="Name the database's own address, or have the pooler keep a connection for each client "
+                    "(PgBouncer: pool_mode=session), then restart ComfyUI.",
+                )
 
 
 def _migrate(session: Session) -> None:
-    with session.transaction(f"BEGIN; SELECT pg_advisory_xact_lock({_SPACE}, {_MIGRATING})"):
-        session.run(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
-        session.run("CREATE TABLE IF NOT EXISTS versions (number INTEGER PRIMARY KEY)")
+    begin = f"BEGIN; SET LOCAL search_path TO {_SCHEMA}; SELECT pg_advisory_xact_lock({_SPACE}, {_MIGRATING})"
+    with session.transaction(begin):
+        # Asked first: who may write the tables need not be allowed to make any.
+        if session.run(f"SELECT to_regnamespace('{_SCHEMA}') AS there")[0]["there"] is None:
+            session.run(f"CREATE SCHEMA {_SCHEMA}")
+        if session.run(f"SELECT to_regclass('{_SCHEMA}.versions')::text AS there")[0]["there"] is None:
+            session.run("CREATE TABLE versions (number INTEGER PRIMARY KEY)")
         version = session.run("SELECT COALESCE(MAX(number), 0) AS newest FROM versions")[0]["newest"]
         if version > len(migrations.POSTGRES):
             raise SetupError(

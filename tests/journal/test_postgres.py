@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from nodes.gateway.contract import Accepted
-from nodes.gateway.errors import DatabaseAway, SetupError
-from nodes.journal import migrations, postgres, shared_presence
-from nodes.journal.errors import JournalAway, JournalError
+from nodes.gateway.errors import BadRequest, DatabaseAway, SetupError
+from nodes.journal import migrations, postgres, shared_presence, transfer
+from nodes.journal.errors import JournalAway, JournalError, JournalRefused
 from nodes.journal.postgres import Address, Database
 from nodes.journal.presence import Presence, machine
 from nodes.journal.reads import Records
@@ -25,6 +25,7 @@ from tests.journal.steps import ACCEPTED, finished, sent
 from tests.support import postgres as server_of
 from tests.support.cut_line import Line, line_to
 from tests.support.harness import eventually, jobs_of, text_order
+from tests.support.pooler import pooler_to
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "pw-4f1d-canary-93c7"
@@ -171,6 +172,205 @@ def test_a_database_of_each_earlier_version_is_brought_forward_with_its_jobs(
     assert journal.current(done) == done
     assert journal.collected(done).collected_at is not None
     journal.close()
+
+
+# The server
+
+
+def _asked(uri: str, *statements: str) -> None:
+    import psycopg
+
+    with psycopg.connect(uri, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def _as_user(uri: str, user: str) -> Address:
+    from psycopg.conninfo import make_conninfo
+
+    return Address(make_conninfo(uri, user=user))
+
+
+@pytest.fixture
+def users(uri: str) -> Iterator[None]:
+    """`writer` may write an existing journal and make nothing, `reader` may read it, `stranger` knows the server."""
+    names = ("writer", "reader", "stranger")
+    _asked(uri, *(f"CREATE ROLE {name} LOGIN" for name in names))
+    yield
+    _asked(uri, *(statement for name in names for statement in (f"DROP OWNED BY {name}", f"DROP ROLE {name}")))
+
+
+def test_a_user_who_may_write_its_tables_and_make_none_is_at_work_on_a_journal(uri: str, users: None) -> None:
+    Journal(Address(uri)).close()
+    _asked(
+        uri,
+        "GRANT USAGE ON SCHEMA apimall TO writer",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA apimall TO writer",
+    )
+    journal = Journal(_as_user(uri, "writer"))
+    assert finished(journal).delivered_at is not None
+    journal.presence(NOWHERE).close()
+    journal.close()
+
+
+def test_a_user_without_rights_is_told_what_they_are_needed_for(uri: str, users: None) -> None:
+    with pytest.raises(SetupError, match="permission denied for database") as cannot_make:
+        Journal(_as_user(uri, "stranger"))
+    Journal(Address(uri)).close()
+    _asked(uri, "GRANT USAGE ON SCHEMA apimall TO reader", "GRANT SELECT ON ALL TABLES IN SCHEMA apimall TO reader")
+    journal = Journal(_as_user(uri, "reader"))
+    with pytest.raises(JournalRefused, match="permission denied for table jobs") as cannot_write:
+        journal.intend(text_order().intent("a"))
+    journal.close()
+    assert "the user of APIMALL_JOURNAL may read and write" in str(cannot_make.value)
+    assert "the user of APIMALL_JOURNAL may read and write" in cannot_write.value.advice
+    assert not isinstance(cannot_make.value, DatabaseAway), "asking again changes nothing"
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_prompt_is_refused(encoding: str) -> None:
+    address = Address(server_of.new_database(options=f"ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'"))
+    with pytest.raises(SetupError, match=f"keeps text as {encoding}.*createdb --encoding UTF8"):
+        Journal(address)
+
+
+def test_the_text_of_a_prompt_is_kept_whatever_the_machine_usually_writes(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    journal = Journal(address)
+    prompt = "\u706f\u53f0 \U0001f5fc"
+    assert journal.current(journal.intend(text_order(prompt).intent("a"))).prompt == prompt
+    journal.close()
+
+
+def test_a_server_too_old_is_named_with_the_version_that_will_do(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "OLDEST_VERSION", 99)
+    with pytest.raises(SetupError, match=r"is PostgreSQL \d\d, and version 99"):
+        Journal(address)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_isolation = 'repeatable read'",
+        "lock_timeout = '1ms'",
+    ],
+)
+def test_what_a_server_has_set_for_others_keeps_no_machine_from_writing(uri: str, setting: str) -> None:
+    import psycopg
+
+    _asked(uri, f"ALTER DATABASE {psycopg.conninfo.conninfo_to_dict(uri)['dbname']} SET {setting}")
+    opened = [Journal(Address(uri)) for _ in range(4)]
+    start, wrong = threading.Barrier(4), []
+
+    def ask(journal: Journal) -> None:
+        start.wait()
+        try:
+            for take in range(10):
+                journal.intend(text_order(take=take).intent("a"))
+        except JournalError as problem:
+            wrong.append(str(problem))
+
+    threads = [threading.Thread(target=ask, args=(journal,)) for journal in opened]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = jobs_of(opened[0], "a")
+    for journal in opened:
+        journal.close()
+    assert (wrong, len(rows)) == ([], 10)
+
+
+def test_an_idle_machine_keeps_its_connection_whatever_the_server_thinks_of_idle_ones(uri: str) -> None:
+    import psycopg
+
+    name = psycopg.conninfo.conninfo_to_dict(uri)["dbname"]
+    _asked(uri, f"ALTER DATABASE {name} SET idle_session_timeout = '1s'")
+    session = postgres.Session(Address(uri))
+    told = session.run("SHOW idle_session_timeout")[0]["idle_session_timeout"]
+    session.close()
+    assert told == "0"
+
+
+def test_a_table_that_another_program_keeps_locked_is_a_database_that_is_away_for_a_while(
+    uri: str, open_journal: Callable[[], Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    monkeypatch.setattr(postgres, "_MANNERS", postgres._MANNERS.replace("'10s'", "'300ms'"))
+    journal = open_journal()
+    job = journal.intend(text_order().intent("a"))
+    with psycopg.connect(uri) as forgotten:
+        forgotten.execute("LOCK TABLE apimall.jobs")
+        with pytest.raises(JournalAway, match="keeps its tables locked"):
+            journal.begin_post(job, 9, [])
+    assert journal.get(job.id).posts == 0
+    assert isinstance(journal.begin_post(job, 9, []), Job)
+
+
+def test_a_database_that_takes_no_writes_any_more_is_away_until_it_does(
+    uri: str, open_journal: Callable[[], Journal]
+) -> None:
+    import psycopg
+
+    name = psycopg.conninfo.conninfo_to_dict(uri)["dbname"]
+    journal = open_journal()
+    job = journal.intend(text_order().intent("a"))
+    _asked(uri, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    journal._store.session.sever()  # type: ignore[attr-defined]
+    with pytest.raises(JournalAway, match="takes no writes"):
+        journal.begin_post(job, 9, [])
+    _asked(uri, "SET default_transaction_read_only = off", f"ALTER DATABASE {name} RESET ALL")
+    assert isinstance(journal.begin_post(job, 9, []), Job)
+
+
+def test_a_database_without_the_journal_in_it_sends_nothing_new_and_is_waited_for(
+    uri: str, open_journal: Callable[[], Journal]
+) -> None:
+    journal = open_journal()
+    job = journal.intend(text_order().intent("a"))
+    _asked(uri, "ALTER SCHEMA apimall RENAME TO elsewhere")
+    with pytest.raises(JournalAway, match="tables are not in it"):
+        journal.begin_post(job, 9, [])
+    _asked(uri, "ALTER SCHEMA elsewhere RENAME TO apimall")
+    assert isinstance(journal.begin_post(job, 9, []), Job)
+
+
+def test_a_pooler_that_hands_connections_on_is_refused() -> None:
+    if server_of.NAMED:
+        pytest.skip("the server that APIMALL_TEST_POSTGRES names is no file of this machine")
+    address, server = server_of.address(), server_of._shared()
+    assert server is not None
+    name = address.parameters()["dbname"]
+    with pooler_to(server.socket) as pooler:
+        through = Address(f"postgresql://postgres@127.0.0.1:{pooler.port}/{name}")
+        with pytest.raises(SetupError, match="pooler that hands one connection to many"):
+            Journal(through)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('root certificate file "/root/.postgresql/root.crt" does not exist', "no encrypted connection"),
+        ('FATAL:  database "refused" does not exist', "no such database or user"),
+        ('FATAL:  role "a" is not permitted to log in', "refuses the user"),
+        ('FATAL:  permission denied for database "a"', "refuses the user"),
+        ('FATAL:  too many connections for role "a"', "no connection left"),
+        ('server at "h" failed: session is read-only', "takes no writes"),
+        ('invalid sslmode value: "bogus"', "part of its address"),
+        ('definition of service "studio" not found', "part of its address"),
+        ("failed to resolve host 'ssl.invalid': Name or service not known", "its host is not known"),
+        ('connection to server at "ssl error" failed: Connection refused', "nothing answers there"),
+        ('no pg_hba.conf entry for host "h", user "u", database "d", SSL off', "refuses the user"),
+    ],
+)
+def test_why_there_is_no_connection_is_told_in_words_of_our_own(said: str, told: str) -> None:
+    assert told in postgres._reason(Exception(said))
 
 
 def test_what_was_committed_survives_whatever_the_servers_own_default_is(open_journal: Callable[[], Journal]) -> None:
@@ -378,3 +578,54 @@ def test_a_job_that_two_machines_paid_for_before_they_shared_stays_known_twice(
     found = jobs_of(shared, "a")
     assert {job.idempotency_key for job in found} == {ours.idempotency_key, theirs.idempotency_key}
     assert sorted(job.attempt for job in found) == [1, 2]
+
+
+def test_how_a_job_went_on_after_it_was_taken_along_is_told_the_next_time(
+    tmp_path: Path, open_journal: Callable[[], Journal]
+) -> None:
+    own, shared = Journal(tmp_path / "journal.sqlite3"), open_journal()
+    ours, theirs = (own.intend(text_order(take=take).intent("a")) for take in (0, 1))
+    shared.take_along(own)
+    done_here, done_there = finished(own), finished(shared, 1)
+    assert (own.take_along(shared), shared.take_along(own)) == (0, 0), "none is new"
+    for journal in (own, shared):
+        known = [journal.intend(text_order(take=take).intent("a")) for take in (0, 1)]
+        assert [job.idempotency_key for job in known] == [ours.idempotency_key, theirs.idempotency_key]
+        assert [job.task_id for job in known] == [done_here.task_id, done_there.task_id], "nobody pays again"
+        assert [len(journal.deliveries(job)) for job in known] == [1, 1]
+        assert known[0].holder is None
+    steps = [Records(journal.place).steps(done_here) for journal in (own, shared)]
+    assert steps[0] == steps[1], "its history too, once"
+    own.close()
+
+
+def test_what_may_be_paid_is_never_told_to_be_anything_less(
+    tmp_path: Path, open_journal: Callable[[], Journal]
+) -> None:
+    own, shared = Journal(tmp_path / "journal.sqlite3"), open_journal()
+    jobs = [own.intend(text_order(take=take).intent("a")) for take in range(3)]
+    shared.take_along(own)
+    there = [sent(shared), shared.accepted(sent(shared, 1), ACCEPTED), finished(shared, 2)]
+    own.close_job(jobs[0], [])
+    own.rejected(sent(own, 1), BadRequest("no"))
+    sent(own, 2)
+    assert shared.take_along(own) == 0
+    assert [shared.current(job) for job in there] == there
+    own.close()
+
+
+def test_whoever_moves_in_over_a_slow_line_lets_others_write_in_between(
+    tmp_path: Path, open_journal: Callable[[], Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_TURN_SECONDS", 0.0)
+    own, shared, other = Journal(tmp_path / "journal.sqlite3"), open_journal(), open_journal()
+    for take in range(100):
+        own.intend(text_order(take=take).intent("a"))
+    moving = threading.Thread(target=shared.take_along, args=(own,))
+    moving.start()
+    eventually(lambda: jobs_of(other, "a"), "the first is there")
+    other.intend(text_order("another").intent("a"))
+    found = [job.prompt for job in jobs_of(other, "a")]
+    moving.join()
+    own.close()
+    assert len(found) < 101, "it did not wait for all of them"

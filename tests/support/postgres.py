@@ -145,8 +145,8 @@ def lasting() -> Iterator[Server]:
         _end(server)
 
 
-def new_database(uri: Callable[[str], str] | None = None) -> str:
-    """The address of a new, empty database; skipped where there is no server."""
+def new_database(uri: Callable[[str], str] | None = None, options: str = "") -> str:
+    """The address of a new, empty database; skipped where there is no server. `options`: of `CREATE DATABASE`."""
     import psycopg
 
     if uri is None:
@@ -155,12 +155,13 @@ def new_database(uri: Callable[[str], str] | None = None) -> str:
             pytest.skip(NONE)
         uri = shared.uri if shared else _beside
     name = f"apimall_test_{os.getpid()}_{next(_numbers)}"
-    if spare := _spare.get(uri):
+    if not options and (spare := _spare.get(uri)):
         _empty(uri, spare.pop(), name)
     else:
         with psycopg.connect(uri("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-    _in_use.append((uri, name))
+            connection.execute(f"CREATE DATABASE {name} {options}")
+    if not options:
+        _in_use.append((uri, name))
     return uri(name)
 
 
