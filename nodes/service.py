@@ -133,6 +133,7 @@ class Service:
         self._runners: dict[str, Runner] = {}
         self._resumed: dict[str, Settings] = {}
         self._introduced: tuple[str, str] | None = None
+        self._is_import_due = is_import_wanted(environ)
         self._rehearsal: RehearsalGateway | None = None
 
     def settings(self) -> Settings:
@@ -141,17 +142,27 @@ class Service:
 
     def journal(self) -> Journal:
         """The journal of this user folder. Raises SetupError when it cannot be used."""
+        from .journal.errors import journal_errors
         from .journal.verbs import Journal
 
-        with self._lock:
+        with self._lock, journal_errors():
             if self._journal is None:
                 self._journal = Journal(self._place(), clock=self._now)
-                if is_import_wanted(self._environ):
-                    self.move_in(True)
+            if self._is_import_due:
+                self._import()
             with contextlib.suppress(SetupError):
                 # What is wrong with the settings is told to whoever needs them.
                 self._introduce(self._journal, self.settings())
             return self._journal
+
+    def _import(self) -> None:
+        """What the environment asks for, once; again with the next question where it breaks off."""
+        self._is_import_due = False
+        try:
+            self.move_in(True)
+        except BaseException:
+            self._is_import_due = True
+            raise
 
     def _introduce(self, journal: Journal, settings: Settings) -> None:
         """Tell the journal which account is in use, and what its owner says of it in the environment.
@@ -186,7 +197,9 @@ class Service:
 
     def same_account(self, other: str) -> None:
         """The owner says that the account in use is `other` under a new key: its jobs go on. Raises SetupError."""
-        with self._lock:
+        from .journal.errors import journal_errors
+
+        with self._lock, journal_errors():
             settings = self.settings()
             self._close_runners({other})
             self.journal().same_account(settings.account, other)
@@ -198,10 +211,14 @@ class Service:
 
         `bound_to_rehearsal`: what was true of the switch when the prompt was queued, None for what is true now.
         """
+        from .journal.errors import journal_errors
+
         with self._lock:
             settings = load_settings(self.folders.state, self._environ, bound_to_rehearsal=bound_to_rehearsal)
             settings.require_key()
-            self._introduce(self.journal(), settings)
+            journal = self.journal()
+            with journal_errors():
+                self._introduce(journal, settings)
             runner = self._runners.get(settings.account)
             if runner is None:
                 runner = self._runners[settings.account] = self._wire(settings)
@@ -231,6 +248,20 @@ class Service:
         """
         with self._own_journal() as own:
             return 0 if own is None else own.beyond(moved_jobs(self.folders.state))[0]
+
+    def _require_not_left_behind(self, account: str, order: Order) -> None:
+        """Before an order is paid: raises SetupError when the state folder's own journal knows it as paid, and nobody
+        said yet whether the one that machines share is to know it.
+        """
+        from .gateway.errors import Charge
+        from .jobs.failures import left_behind
+
+        with self._own_journal() as own:
+            if own is None:
+                return
+            said, known = moved_jobs(self.folders.state), own.standing(order.intent(*own.members(account)))
+            if known is not None and known.id > said and known.charge is not Charge.NOT_SENT:
+                raise left_behind(own.beyond(said)[0])
 
     def move_in(self, take: bool) -> None:
         """Have the shared journal know the jobs of the state folder's own one, or leave them there for good.
@@ -382,6 +413,7 @@ class Service:
             allowance=DailyLimit(self._credits_a_day, clocks.wall),
             observe=self._observe,
             hand_on=self._hand_on,
+            require_unknown=functools.partial(self._require_not_left_behind, settings.account),
             clocks=clocks,
         )
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from nodes.gateway.contract import Accepted
-from nodes.gateway.errors import Charge, SetupError
+from nodes.gateway.errors import Charge, DatabaseAway, SetupError
 from nodes.jobs.events import Event
 from nodes.jobs.origin import Origin
 from nodes.jobs.work import Ticket
-from nodes.journal.errors import JournalError
+from nodes.journal.errors import JournalAway, JournalError, JournalRefused
 from nodes.journal.rows import Job, Parking
 from nodes.rehearsal.server import RehearsalGateway
 from nodes.service import Folders, Service
@@ -492,6 +492,57 @@ def test_the_jobs_of_a_machines_own_journal_come_along_when_that_is_wanted(tmp_p
             [known] = harness.jobs_of(shared.journal(), "a")
             assert (known.idempotency_key, known.body) == (job.idempotency_key, job.body)
     assert (folders.state / "journal.sqlite3").is_file()
+
+
+def test_what_a_machine_paid_before_it_shared_a_journal_is_not_paid_again_while_nobody_said_whether_it_is_known(
+    tmp_path: Path, gateway: RehearsalGateway
+) -> None:
+    folders = Folders(tmp_path / "state", tmp_path / "results")
+    alone = {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url}
+    with contextlib.closing(Service(folders, alone, clocks=harness.quick_clocks())) as service:
+        paid = harness.ended(service.runner().submit(harness.text_order())).result()
+    shared = {**alone, "APIMALL_JOURNAL": postgres.new_database()}
+    with contextlib.closing(Service(folders, shared, clocks=harness.quick_clocks())) as service:
+        with pytest.raises(SetupError, match=r"before this machine shared.*APIMALL_JOURNAL_IMPORT=1"):
+            service.runner().submit(harness.text_order())
+        harness.ended(service.runner().submit(harness.text_order("another"))).result()
+        service.move_in(True)
+        assert harness.ended(service.runner().submit(harness.text_order())).result().path == paid.path
+    assert len(gateway.record.tasks) == 2
+
+
+def test_what_was_said_to_stay_in_the_machines_own_journal_may_be_paid_again(
+    tmp_path: Path, gateway: RehearsalGateway
+) -> None:
+    folders = Folders(tmp_path / "state", tmp_path / "results")
+    alone = {"APIMALL_API_KEY": KEYS[0], "APIMALL_BASE_URL": gateway.base_url}
+    with contextlib.closing(Service(folders, alone, clocks=harness.quick_clocks())) as service:
+        harness.ended(service.runner().submit(harness.text_order())).result()
+    shared = {**alone, "APIMALL_JOURNAL": postgres.new_database()}
+    with contextlib.closing(Service(folders, shared, clocks=harness.quick_clocks())) as service:
+        service.move_in(False)
+        harness.ended(service.runner().submit(harness.text_order())).result()
+    assert len(gateway.record.tasks) == 2
+
+
+def test_a_shared_journal_that_may_not_be_written_is_told_as_what_has_to_be_set_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = service.journal()
+
+    def away(account: str, base_url: str) -> None:
+        raise JournalAway("nothing answers there")
+
+    def refused(account: str, base_url: str) -> None:
+        raise JournalRefused("its database says: permission denied for table accounts")
+
+    service._introduced = None
+    monkeypatch.setattr(journal, "know_account", refused)
+    with pytest.raises(SetupError, match=r"permission denied.*the user of APIMALL_JOURNAL"):
+        service.runner()
+    monkeypatch.setattr(journal, "know_account", away)
+    with pytest.raises(DatabaseAway, match="nothing answers there"):
+        service.runner()
 
 
 def test_two_machines_rehearse_each_for_itself(tmp_path: Path) -> None:

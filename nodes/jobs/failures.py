@@ -190,6 +190,16 @@ def known_elsewhere(jobs: int, unfinished: int) -> SetupError:
     )
 
 
+def left_behind(jobs: int) -> SetupError:
+    """The same order stands in the machine's own journal, of which nobody has said whether it is to be taken along."""
+    return SetupError(
+        f"This very job was made before this machine shared its journal. {jobs} jobs of its own journal are not known "
+        "to the shared one yet",
+        advice="Say in the API Mall panel whether they are to be taken along (or set APIMALL_JOURNAL_IMPORT=1 and "
+        "restart ComfyUI): then it is continued or served instead of paid again.",
+    )
+
+
 def paid_meanwhile(standing: Job) -> SetupError:
     """While a job waited to be sent, its owner joined the account to another that has paid for the same."""
     return SetupError(

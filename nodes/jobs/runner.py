@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ..gateway.client import Gateway
 from ..gateway.contract import Accepted, Task
 from ..gateway.errors import Charge, SetupError
-from ..journal.errors import JournalError
+from ..journal.errors import JournalError, journal_errors
 from ..journal.presence import Presence
 from ..journal.rows import Allowance, Job, State
 from ..journal.verbs import Journal
@@ -45,22 +45,13 @@ _CLOCKS = Clocks()
 _DAY_SECONDS = 86_400.0
 
 
-class _journal_errors:
-    """The journal must be written before anything is paid; when it cannot be, nothing is sent."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        if isinstance(problem, JournalError):
-            raise SetupError(f"The journal cannot be written ({problem})", advice=problem.advice) from None
-
-
 class Runner:
     """All jobs of one account in this process.
 
     `gateway` is asked for when the first request goes out, not before. `allowance()` tells what may still be spent,
     None for anything; it may raise an error that keeps a job from being sent. `hand_on` is given a job whose create
-    was under way when this runner was closed, and is not any more. Thread-safe.
+    was under way when this runner was closed, and is not any more. `require_unknown` raises SetupError for an order
+    that may have been paid where this journal does not know of it. Thread-safe.
     """
 
     def __init__(
@@ -80,9 +71,11 @@ class Runner:
         allowance: Callable[[], Allowance | None] = lambda: None,
         observe: Observer = unobserved,
         hand_on: Callable[[Job], None] = lambda job: None,
+        require_unknown: Callable[[Order], None] = lambda order: None,
     ) -> None:
         self.account = account
         self.max_jobs = max_jobs
+        self._require_unknown = require_unknown
         self._scheduler = Scheduler(budget or Budget(), clocks.monotonic, wait=clocks.wait)
         self._means = means = Means(
             account=account,
@@ -128,19 +121,20 @@ class Runner:
         `over_limit`: why nothing may be newly paid for it; what was paid is gone on with all the same. `prompt_budget`:
         of what its price is taken before it is sent.
         """
-        with _journal_errors(), self._works.lock:
+        with journal_errors(), self._works.lock:
             intent = self._attempts.intent(order)
             self._works.write_in_hand(lambda job: job.identity in (intent.identity, *intent.earlier))
             job = self._means.journal.standing(intent)
             if job is None:
                 self._attempts.require_no_equal(order)
+                self._require_unknown(order)
                 _require_allowed(over_limit)
                 job = self._means.journal.intend(intent)
             return self._pick_up(job, order, over_limit, prompt_budget)
 
     def collect(self, task_id: str | None) -> Ticket | None:
         """Follow a task by its id, from anywhere; without an id the newest job that nobody was handed."""
-        with _journal_errors(), self._works.lock:
+        with journal_errors(), self._works.lock:
             self._works.write_in_hand(lambda job: task_id in (job.task_id, None))
             if task_id is None:
                 job = self._means.journal.newest_uncollected(self.account)
@@ -158,7 +152,7 @@ class Runner:
     def resume(self) -> int:
         """Follow what the gateway has and this disk has not; gives how many. Only polls, never pays."""
         since = self._means.clocks.wall() - RESUME_SECONDS
-        with _journal_errors(), self._works.lock:
+        with journal_errors(), self._works.lock:
             alive = self._means.holders.alive()
             self._means.uploads.clear_leftovers(alive)
             self._means.results.forget_origins_before(since)
@@ -182,7 +176,7 @@ class Runner:
 
     def close_job(self, job: Job) -> Job:
         """Be done with a parked job: it is not followed, and counts in no limit. Raises InputError."""
-        with _journal_errors(), self._works.lock:
+        with journal_errors(), self._works.lock:
             job = self._parked(job)
             closed = self._means.journal.close_job(job, self._means.holders.alive())
             if closed.state is not State.CLOSED:
@@ -195,7 +189,7 @@ class Runner:
 
         Blocking: the gateway is asked about the task. Raises InputError for one that does not fit.
         """
-        with _journal_errors():
+        with journal_errors():
             job = self._parked(job)
             if job.state is not State.SENT:
                 raise failures.not_parked(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..gateway.errors import DatabaseAway
+from ..gateway.errors import DatabaseAway, SetupError
 
 
 class JournalError(Exception):
@@ -19,6 +19,17 @@ class JournalAway(JournalError):
     """The database that machines share cannot be reached now. It may be back at any moment."""
 
     advice = DatabaseAway.default_advice
+
+
+class journal_errors:
+    """The journal must be written before anything is paid; when it cannot be, nothing is sent: raises SetupError."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, JournalError):
+            told = DatabaseAway if isinstance(problem, JournalAway) else SetupError
+            raise told(f"The journal cannot be written ({problem})", advice=problem.advice) from None
 
 
 class JournalRefused(JournalError):
