@@ -127,7 +127,10 @@ class Results:
         """
         try:
             if deliveries:
-                return next(filter(None, map(self._still_here, deliveries)), None)
+                here = next(filter(None, map(self._still_here, deliveries)), None)
+                if here is None:
+                    self._tell_apart(deliveries)
+                return here
             return self._unwritten(job) if job.task_id else None
         except (OSError, GuardError, MediaError):
             return None
@@ -139,6 +142,13 @@ class Results:
         if now.st_mtime_ns != delivery.mtime_ns and sha256_of(path) != delivery.sha256:
             return None
         return replace(delivery, folder=self._folder_id(), mtime_ns=now.st_mtime_ns)
+
+    def _tell_apart(self, deliveries: Sequence[Delivery]) -> None:
+        """A folder that has not what was brought to one of its name may be a copy, as of a machine's image: from here
+        on it has a name of its own, or each would tell of its clips in the place of the other's.
+        """
+        if any(delivery.folder and delivery.folder == self._folder_id() for delivery in deliveries):
+            (self._folder / FOLDER_FILE).write_text(uuid.uuid4().hex, encoding="ascii")
 
     def _unwritten(self, job: Job) -> Delivery | None:
         target = self._target(job)

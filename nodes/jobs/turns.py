@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from ..gateway.errors import APIMallError, Charge, SetupError
 from ..journal.errors import JournalAway, JournalError
+from ..journal.presence import machine
 from ..journal.rows import Job, State
 from . import failures, steps
 from .means import Means
@@ -96,7 +97,8 @@ class Turns:
     def _watch(self, work: Work) -> None:
         """Another process has the job: wait for what it writes."""
         work.committed = True
-        work.show(Phase.ELSEWHERE)
+        there = work.job.machine
+        work.show(Phase.ELSEWHERE, f"{Phase.ELSEWHERE.value} (on {there})" if there not in (None, machine()) else None)
         self._works.plan(work, steps.BEGIN, self._means.holders.watched_seconds)
 
     def _claim(self, work: Work, step: Step) -> Job | None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,6 +18,8 @@ import pytest
 from nodes.gateway.errors import Charge, NotDownloaded, SetupError
 from nodes.jobs.budget import Budget, Share
 from nodes.jobs.events import Event
+from nodes.jobs.origin import Origin
+from nodes.jobs.results import FOLDER_FILE
 from nodes.journal import shared_presence
 from nodes.journal.postgres import Address, Database
 from nodes.journal.presence import machine
@@ -90,6 +93,37 @@ def test_on_a_shared_folder_another_machine_asks_nobody(uri: str, gateway: Rehea
         before = gateway.record.count()
         assert not two.make(harness.text_order()).result().downloaded
         assert gateway.record.count() == before
+
+
+def test_copies_of_one_results_folder_on_two_machines_are_told_apart(
+    machines: list[Bench], gateway: RehearsalGateway, tmp_path: Path
+) -> None:
+    orders = []
+    for name, workflow in (("one", "{}"), ("two", '{"made": "with more"}')):
+        (tmp_path / name / "results").mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "results" / FOLDER_FILE).write_text("ab" * 16)
+        orders.append(replace(harness.text_order(), origin=Origin("{}", workflow)))
+    for order, each in zip(orders, machines, strict=False):
+        assert each.make(order).result().downloaded
+    before = gateway.record.count()
+    for order, each in zip(orders, machines, strict=False):
+        assert not each.make(order).result().downloaded
+    assert gateway.record.count() == before
+
+
+def test_who_waits_for_the_job_of_another_machine_is_told_its_name(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        gateway = stack.enter_context(harness.rehearsal(tmp_path / "gateway", seconds_per_task=60.0))
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(shared_presence, "machine", lambda: "render-7")
+            one = stack.enter_context(harness.bench(tmp_path / "one", gateway.base_url, Wiring(place=Address(uri))))
+        two = stack.enter_context(harness.bench(tmp_path / "two", gateway.base_url, Wiring(place=Address(uri))))
+        one.runner.submit(harness.text_order())
+        harness.eventually(lambda: gateway.record.tasks, "it is sent")
+        ticket = two.runner.submit(harness.text_order())
+        harness.eventually(lambda: "on render-7" in ticket.status().text, "its machine is named")
 
 
 def test_a_clip_that_the_gateway_no_longer_has_is_told_with_the_machine_and_folder_that_do(
