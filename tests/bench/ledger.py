@@ -80,7 +80,7 @@ def _looked_up(journal: Journal, records: Records, jobs: int) -> dict[str, Any]:
     identities = [intent.identity for intent in intents]
     return {
         "look-up by content, as a node asks": _each(intents, journal.standing),
-        "look-up by content, as the panel asks": _each(identities, lambda name: records.latest(ACCOUNT, name)),
+        "the panel's look-up by content": _each(identities, lambda name: records.latest(ACCOUNT, name)),
         "look-up by task id": _each([f"vid_{n:08d}" for n in some], lambda task: journal.by_task(ACCOUNT, task)),
         "look-up of a new job, not there": _each(news, journal.standing),
         "intend: the row of a finished job, as a node asks": _each(done, journal.intend),

@@ -112,6 +112,36 @@ def decode_only(path: str, tiny: str) -> dict[str, Any]:
     return meter.sample(count=count)
 
 
+def needed_only(path: str, tiny: str, every_nth: int = 0) -> dict[str, Any]:
+    """The limit of this decoder for a few pictures: they and those they refer to are decoded, and all are dropped.
+
+    every_nth: 0 for the last alone. As many threads as ours takes where many pictures are left out.
+    """
+    from nodes.media.source import SPARSE_THREADS
+
+    def needed(clip: str) -> int:
+        with av.open(clip) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+            times = sorted(packet.pts for packet in packets if packet.pts is not None)
+            wanted = set(times[::every_nth] if every_nth else times[-1:])
+            container.streams.video[0].thread_type = "AUTO"
+            context = container.streams.video[0].codec_context
+            context.thread_count = SPARSE_THREADS
+            count = 0
+            for packet in (*packets, None):
+                context.skip_frame = "DEFAULT" if packet is not None and packet.pts in wanted else "NONREF"
+                for picture in context.decode(packet):
+                    count += 1
+                    if picture.pts == max(wanted):
+                        return count
+        return count
+
+    needed(tiny)
+    with Meter() as meter:
+        count = needed(path)
+    return meter.sample(count=count)
+
+
 def imageio_imread(path: str, tiny: str, plugin: str) -> dict[str, Any]:
     """The plain way of imageio's guide, made float as ComfyUI wants it."""
     imageio = importlib.import_module("imageio.v3")

@@ -231,6 +231,8 @@ def _parts_and_kinds(bench: Bench, goals: list[Goal]) -> tuple[list[Table], floa
         reader(constant, VARIABLE_5, VARIABLE_5.frames_bytes, fps=24.0),
         *(reader(name, FULL_HD_5, _PART_WARM_BYTES, **span) for name, span in spans.items()),
         bench.ours(_LAST, "readers", "last_frame", path=str(bench.clip(HD_5)), tiny=tiny),
+        bench.ours(_SPARSE_LIMIT, "readers", "needed_only", path=str(bench.clip(FULL_HD_5)), tiny=tiny, every_nth=10),
+        bench.ours(_LAST_LIMIT, "readers", "needed_only", path=str(bench.clip(HD_5)), tiny=tiny),
     ]
     outcome = compete(entrants, bench.rounds, bench.tell)
     tables = [_parts(outcome, list(spans), bench, goals), _kinds(outcome, constant, bench, goals)]
@@ -238,6 +240,8 @@ def _parts_and_kinds(bench: Bench, goals: list[Goal]) -> tuple[list[Table], floa
 
 
 _LAST = "last frame of 720p 5 s"
+_SPARSE_LIMIT = "limit of every_nth 10: what those pictures refer to, decoded alone"
+_LAST_LIMIT = "limit of the last frame: what it refers to, decoded alone"
 
 
 def _parts(outcome: Outcome, spans: Sequence[str], bench: Bench, goals: list[Goal]) -> Table:
@@ -249,13 +253,26 @@ def _parts(outcome: Outcome, spans: Sequence[str], bench: Bench, goals: list[Goa
     score = outcome[_LAST]
     seeks, decoded, group = (int(score.median(name)) for name in ("seeks", "pictures", "last_group"))
     found = f"{seeks} seek, {decoded} pictures decoded of a last group of {group}"
-    rows.append((_LAST, f"{score.median('wall'):.3f}", "", found))
     seconds = score.median("wall")
-    told = f"{found}, {seconds:.2f} s"
+    rows.append((_LAST, f"{seconds:.3f}", "", found))
+    sparse, alone = outcome[_SPARSE_LIMIT], outcome[_LAST_LIMIT]
+    rows.append((_SPARSE_LIMIT, f"{sparse.median('wall'):.3f}", f"{sparse.over(whole):.2f}", _decoded(sparse)))
+    rows.append((_LAST_LIMIT, f"{alone.median('wall'):.3f}", "", _decoded(alone)))
+    told = f"{found}, {seconds:.2f} s; decoding alone {alone.median('wall'):.2f} s"
     goals.append(Goal(_LAST, "<= 1 seek + 1 GOP, <= 0.25 s", told, _cheap(seeks, decoded, group, seconds)))
-    goals.append(at_most("every_nth 10 of 1080p 5 s ÷ all of it", outcome["every_nth 10"].over(whole), _SPARSE_GOAL))
+    measure, limit = "every_nth 10 of 1080p 5 s ÷ all of it", f"decoding alone {sparse.over(whole):.2f}"
+    goals.append(at_most(measure, outcome["every_nth 10"].over(whole), _SPARSE_GOAL, note=limit))
     head = ("part", "s", "÷ all of it", "what it gives")
-    return Table("Parts of a clip, without sound", head, tuple(rows), (), bench.rounds)
+    note = (
+        "Pictures that others refer to have to be decoded, wanted or not: the limits are what a decoder takes for "
+        "them (PyAV, pictures dropped, none brought to RGB). The clips are one group of pictures each, half of which "
+        "others refer to."
+    )
+    return Table("Parts of a clip, without sound", head, tuple(rows), (note,), bench.rounds)
+
+
+def _decoded(score: Score) -> str:
+    return f"{score.median('count'):.0f} pictures decoded"
 
 
 def _cheap(seeks: int, decoded: int, group: int, seconds: float) -> bool:

@@ -318,7 +318,7 @@ def journal(bench: Bench) -> Part:
     return bench.part("journal", goals, tables, others.share)
 
 
-_LOOK_UP = "a journal shared on a local PostgreSQL: look-up"
+_LOOK_UP = "a journal shared on a local PostgreSQL: look-up by a node"
 _SERVED = "a journal shared on a local PostgreSQL: order to file of a finished job"
 _SHARED_GOALS = {_LOOK_UP: 3.0, _SERVED: 15.0}
 
@@ -335,13 +335,13 @@ def _own_journal(bench: Bench, started: RehearsalGateway, goals: list[Goal]) -> 
     found[f"{_TO_FILE}, of a third account"] = served
     goals += [
         at_most("journal of 100,000 jobs: opening", _slowest(found, "opening"), 30, unit=" ms", digits=0),
-        at_most("journal of 100,000 jobs: look-up", _slowest(found, "look-up"), 0.3, unit=" ms", digits=3),
+        _look_up_goal("journal of 100,000 jobs: look-up by a node", found, 0.3, digits=3),
         at_most(f"journal of 100,000 jobs: {_TO_FILE}", served[0], 1, unit=" ms"),
         at_most("journal of 100,000 jobs: page", _slowest(found, "page"), 100, unit=" ms", note="the slowest filter"),
         at_most("journal of 100,000 jobs: sum of a month", _slowest(found, "sum of a month"), 20, unit=" ms", digits=1),
     ]
     title = f"{_JOURNAL_JOBS:,} jobs beside {_JOURNAL_JOBS // 2:,} of another account, {sample['bytes'] / 1e6:.0f} MB"
-    return _questions(title, found)
+    return _questions(title, found, "A node asks on a connection that stays open; the panel opens the file each time.")
 
 
 _TO_FILE = "order to file of a finished job"
@@ -357,7 +357,7 @@ def _shared_journal(bench: Bench, started: RehearsalGateway, goals: list[Goal]) 
         uri = postgres.new_database(server.uri)
         found: dict[str, list[float]] = _sample("ledger", "measure_shared", uri=uri, jobs=_SHARED_JOBS)["found"]
         found[f"{_TO_FILE}, of a third account"] = served = _order_to_file({**where, "journal": uri})
-    goals.append(at_most(_LOOK_UP, _slowest(found, "look-up"), _SHARED_GOALS[_LOOK_UP], unit=" ms"))
+    goals.append(_look_up_goal(_LOOK_UP, found, _SHARED_GOALS[_LOOK_UP], digits=2))
     goals.append(at_most(_SERVED, served[0], _SHARED_GOALS[_SERVED], unit=" ms"))
     return _questions(f"A shared journal of {_SHARED_JOBS:,} jobs, PostgreSQL on this machine", found)
 
@@ -377,10 +377,17 @@ def _sample(module: str, function: str, **arguments: object) -> dict[str, Any]:
     return sample
 
 
-def _questions(title: str, found: Mapping[str, Sequence[float]]) -> Table:
+def _look_up_goal(measure: str, found: Mapping[str, Sequence[float]], limit: float, *, digits: int) -> Goal:
+    """By the slowest way a node looks a job up; the panel's, which answers a person, is told beside it."""
+    panel = _slowest(found, "the panel's look-up")
+    note = f"the slowest way; the panel's {panel:.{digits}f} ms"
+    return at_most(measure, _slowest(found, "look-up"), limit, unit=" ms", digits=digits, note=note)
+
+
+def _questions(title: str, found: Mapping[str, Sequence[float]], *notes: str) -> Table:
     rows = tuple((name, f"{middle:.3f}", f"{worst:.1f}") for name, (middle, worst) in found.items())
     note = "Medians of 30 to 200 questions each, about jobs taken at random."
-    return Table(title, ("question", "ms, median", "worst"), rows, (note,))
+    return Table(title, ("question", "ms, median", "worst"), rows, (note, *notes))
 
 
 def _slowest(found: Mapping[str, Sequence[float]], kind: str) -> float:
