@@ -30,11 +30,9 @@ from ..gateway.errors import AccessRefused, APIMallError, InputError, KeyRefused
 from ..gateway.models import TEXT_TO_VIDEO
 from ..jobs.events import Event
 from ..jobs.order import Order
-from ..jobs.runner import Runner
 from ..journal.errors import JournalError
 from ..journal.rows import MOST_PAGE_JOBS, PAGE_JOBS, Job, Kind, Only
 from ..media.errors import MediaError
-from ..media.probe import probe
 from ..service import Service
 from ..settings import Settings, store_key
 from ..settings import set_rehearsal as store_rehearsal
@@ -54,6 +52,7 @@ from .guards import (
 from .posters import Posters
 
 if TYPE_CHECKING:
+    from ..jobs.runner import Runner
     from ..journal.reads import Records
 
 _log = logging.getLogger("apimall_video.routes")
@@ -349,6 +348,8 @@ class Panel:
 
     def _rate(self, job: Job) -> float | None:
         """How many pictures a second its clip has, if it is here."""
+        from ..media.probe import probe  # ComfyUI waits at its start for what is imported above
+
         if job.file is None:
             return None
         with suppress(MediaError):
