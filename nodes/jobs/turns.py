@@ -111,6 +111,12 @@ class Turns:
         if work.job.holder == own and step.safe and holders.tells and not work.is_changed:
             return work.job
         work.is_changed = False
+        # Free when it was read last, just now as a rule: then that it still is need not be asked before it is taken.
+        is_free = work.job.holder is None and work.phase is not Phase.ELSEWHERE
+        if is_free and (taken := journal.claim(work.job, own)) is not None:
+            work.job = taken
+            self._notice_another_journal()
+            return taken
         now = work.job = journal.current(work.job)
         self._notice_another_journal()
         if now.holder == own:

@@ -7,10 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .columns import is_behind
+from .job_statements import BY_KEY
 from .presence import machine_of
-from .reads import OURS, UNFINISHED
+from .reads import OURS, UNFINISHED, one
 from .rows import Job, Parking, State
-from .statements import Given, Saying, Statement
+from .statements import Given, Saying, Statement, Tongue
 from .store import Store
 from .tables import jobs
 from .writer import Writer
@@ -48,6 +50,15 @@ _RELEASE = Statement(
 )
 
 
+def _take_free(say: Saying) -> sa.ClauseElement:
+    free = sa.and_(jobs.c.idempotency_key == Given("key"), jobs.c.holder.is_(None), say.in_turn())
+    taken = sa.update(jobs).where(free).values(holder=Given("holder"), parked=sa.null(), machine=Given("machine"))
+    return taken.returning(*jobs.c) if say.tongue is Tongue.POSTGRES else taken
+
+
+_TAKE_FREE = Statement(_take_free)
+
+
 def tidy(store: Store, account: str, alive: Collection[str], own: str, keys: Collection[str]) -> None:
     """Let go of what dead processes held, and of what `own` is said to hold beside the jobs with these `keys`."""
     asked = {"account": account, "alive": alive, "own": own, "keys": keys}
@@ -58,6 +69,11 @@ def tidy(store: Store, account: str, alive: Collection[str], own: str, keys: Col
 
 def claim(writer: Writer, job: Job, holder: str, alive: Collection[str] | None) -> Job | None:
     """The row, now held by `holder`; None while another one has it that is among the `alive` (None: all are)."""
+    if alive is None:
+        told = {"key": job.idempotency_key, "holder": holder, "machine": machine_of(holder)}
+        found = one(writer.store.change_alone(_TAKE_FREE, BY_KEY, **told))
+        if found is not None and not is_behind(found, job):
+            return found if found.holder == holder else None
     with writer.store.transaction():
         now = writer.now(job)
         if now.holder == holder:

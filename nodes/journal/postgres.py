@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..gateway.errors import DatabaseAway, SetupError
 from . import migrations
 from .errors import JournalAway, JournalError, JournalRefused
-from .statements import Row, Statement, Tongue
+from .statements import TURN, Row, Statement, Tongue
 
 if TYPE_CHECKING:
     import psycopg
@@ -349,6 +349,19 @@ class Database:
             parts.append(f"noted_{number} AS ({noted})")
             given = {**given, **more}
         return self.session.run(f"WITH {', '.join(parts)} SELECT * FROM changed", given)
+
+    def change_alone(self, change: Statement, again: Statement, **values: object) -> list[Row]:
+        """A transaction in one statement, which waits for the lock before it changes anything; a row that was changed
+        while it waited is looked at anew (READ COMMITTED). Gives the row that it changed, or what `again` found before.
+        """
+        text, given = change.told(Tongue.POSTGRES, values)
+        asked, more = again.told(Tongue.POSTGRES, values)
+        return self.session.run(
+            f"WITH {TURN} AS MATERIALIZED (SELECT pg_advisory_xact_lock({_SPACE}, {_WRITING})), changed AS ({text}),"
+            f" found AS ({asked}) SELECT * FROM changed UNION ALL"
+            " SELECT * FROM found WHERE NOT EXISTS (SELECT 1 FROM changed)",
+            {**given, **more},
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

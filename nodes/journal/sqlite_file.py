@@ -64,6 +64,11 @@ class Database:
             self.execute(each, **values)
         return self.select(again, **values)
 
+    def change_alone(self, change: Statement, again: Statement, **values: object) -> list[Row]:
+        """Make a change that is a transaction of its own, and give the row that `again` asks for."""
+        with self.transaction():
+            return self.change(change, (), again, **values)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and no other process in between."""

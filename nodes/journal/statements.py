@@ -22,6 +22,9 @@ Given = sa.bindparam
 Row = Any
 """A row by column name; plain values inside."""
 
+TURN = "turn"
+"""What a change that is a transaction of its own waits for, in PostgreSQL."""
+
 Select = Callable[..., list[Row]]
 """Runs a question with its values, by name."""
 
@@ -45,6 +48,12 @@ class Saying:
         if not self.counts[name]:
             return sa.select(sa.null()).where(sa.false())
         return [sa.bindparam(f"{name}_{number}") for number in range(self.counts[name])]
+
+    def in_turn(self) -> sa.ColumnElement[bool]:
+        """Holds once nobody else writes: for a change that is a transaction of its own (`Store.change_alone`)."""
+        if self.tongue is Tongue.SQLITE:
+            return sa.true()
+        return sa.literal_column(f"EXISTS (SELECT 1 FROM {TURN})", sa.Boolean)
 
     def put(self, table: sa.Table, *key: str, keep: Collection[str] | None = None, given: str = "new") -> sa.Insert:
         """A row with all the values of the table, in place of the one with the same key. `keep`: of that one's, those

@@ -33,6 +33,11 @@ class Store(Protocol):
     def change(self, change: Statement, notes: Collection[Statement], again: Statement, **values: object) -> list[Row]:
         """Make a change, write `notes` beside it, and give the row that `again` asks for; inside `transaction`."""
 
+    def change_alone(self, change: Statement, again: Statement, **values: object) -> list[Row]:
+        """Make a change that is a transaction of its own and says `in_turn`; gives its row, or, where there was nothing
+        to change, what `again` finds.
+        """
+
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and nobody else who shares the journal in between."""
 

@@ -31,8 +31,8 @@ from tests.support import harness, postgres
 from tests.support.harness import Bench, Wiring
 
 ROOT = Path(__file__).resolve().parents[2]
-MOST_STATEMENTS = 130
-"""For a job of a hundred seconds, of all three machines: up to 119 in real time, up to 121 at the pace of the test."""
+MOST_STATEMENTS = 120
+"""For a job of a hundred seconds, of all three machines; how often it is asked who lives depends on their load."""
 
 
 LOOK_SECONDS = shared_presence._LOOK_SECONDS

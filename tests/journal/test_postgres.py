@@ -433,6 +433,25 @@ def test_a_machine_that_is_killed_loses_its_job_and_who_waits_for_it_is_told(
     assert taken.holder == ours.own
 
 
+@pytest.mark.parametrize(("written", "expected"), [("holder = 'another'", None), ("collected_at = 1", "ours")])
+def test_who_takes_a_free_job_waits_for_whoever_writes_and_sees_what_was_written(
+    open_journal: Callable[[], Journal], address: Address, written: str, expected: str | None
+) -> None:
+    journal, other = open_journal(), Database(address)
+    job = journal.intend(text_order().intent("a"))
+    taken: list[Job | None] = []
+    claiming = threading.Thread(target=lambda: taken.append(journal.claim(job, "ours")))
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with other.transaction():
+        claiming.start()
+        eventually(lambda: bool(other.session.run(waiting)), "it waits for its turn")
+        other.session.run(f"UPDATE jobs SET {written}")
+    claiming.join()
+    other.close()
+    holder, collected_at = (taken[0].holder, taken[0].collected_at) if taken[0] else (None, None)
+    assert (holder, collected_at) == (expected, 1 if expected else None)
+
+
 def test_of_those_who_wait_one_looks_who_lives_and_all_hear_of_a_death(
     machines: list[tuple[Journal, Presence]], open_journal: Callable[[], Journal]
 ) -> None:

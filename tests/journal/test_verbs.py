@@ -103,6 +103,19 @@ def test_a_living_holder_keeps_its_job_and_a_dead_one_loses_it(journal: Journal)
     assert taken.holder == "two"
 
 
+def test_a_free_job_goes_to_one_of_those_who_ask_and_a_held_one_to_nobody_else(journal: Journal) -> None:
+    job = journal.intend(text_order().intent("a"))
+    taken = [journal.claim(job, name) for name in ("one", "two", "three")]
+    assert [each.holder if each else None for each in taken] == ["one", None, None]
+    assert journal.claim(job, "one") == taken[0], "who has it has it"
+    journal.release(job, "one")
+    parked = journal.park(journal.claim(job, "two") or job, "two", Parking.WITHDRAWN)
+    assert parked is not None and parked.holder is None
+    again = journal.claim(parked, "three")
+    assert again is not None
+    assert (again.holder, again.parked) == ("three", None)
+
+
 def test_release_gives_up_only_what_is_ours(journal: Journal) -> None:
     job = journal.intend(text_order().intent("a"))
     journal.claim(job, "one", {"one"})
