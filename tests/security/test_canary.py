@@ -34,6 +34,8 @@ from tests.support.postgres import STORES, new_store
 
 ROOT = Path(__file__).resolve().parents[2]
 STATUSES = (400, 401, 402, 403, 404, 408, 409, 425, 429, 451, 500, 502, 503)
+SPEED = 300.0
+"""Most of a life is pauses before something is tried again."""
 DEATHS = ("sent", "accepted", "downloaded")
 READING = (
     "jobs",
@@ -63,7 +65,7 @@ class Life:
         self.takes = iter(range(1, 1_000_000))
 
     def _service(self) -> Service:
-        return Service(self.folders, self.environ, observe=routes.announce, clocks=harness.quick_clocks())
+        return Service(self.folders, self.environ, observe=routes.announce, clocks=harness.quick_clocks(speed=SPEED))
 
     def order(self, kind: str = "text") -> Order:
         if kind == "text":

