@@ -327,7 +327,7 @@ def guarded() -> Iterator[str]:
         ("postgresql://u:{password}@127.0.0.1:1/d", "nothing answers there"),
         ("postgresql://u@127.0.0.1:1/d?password={password}", "nothing answers there"),
         ("postgresql://u:{password}@nonexistent.invalid/d", "its host is not known"),
-        ("postgresql://u:{password}@127.0.0.1:1/d?sslmode=no-such", "no encrypted connection"),
+        ("postgresql://u:{password}@127.0.0.1:1/d?sslmode=no-such", "a part of its address is not understood"),
         ("postgresql://u:{password}@127.0.0.1:1/d?no_such=1", "is no address"),
         ("postgresql://u:{password}%FF@127.0.0.1:1/d", "is no address"),
         ("postgresql://u:{plain}@127.0.0.1:1/d", "is no address"),
