@@ -5,7 +5,10 @@ Nothing is decoded: what these bytes promise is only found out when the clip is 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+
+from .boxes import boxes
 
 CLIP_SUFFIXES = frozenset(
     (
@@ -48,6 +51,7 @@ _BEGINNINGS = (
     (b"REDV", "REDCODE raw video"),
     (b"BLENDER", "a Blender file"),
 )
+_MP4_BEGINNINGS = (b"ftyp", b"moov", b"mdat", b"wide")
 _VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV", b"OggS")
 _PAGE = (b"<!doctype", b"<!--", b"<html", b"<head", b"<body", b"<script", b"<?xml", b"<svg", b"{", b"[{")
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -62,6 +66,17 @@ def is_clip(path: Path) -> bool:
 def title_of(path: Path) -> str | None:
     """What a file is that is no clip, or one that nothing here reads: "a PDF". None if its bytes do not tell."""
     return title_of_bytes(_head(path))
+
+
+def has_no_index(path: Path) -> bool:
+    """Whether an MP4 or a QuickTime file lacks its index, which programs that record or download write at its end."""
+    head = _head(path)
+    if title_of_bytes(head) or head[4:8] not in _MP4_BEGINNINGS:
+        return False
+    with suppress(OSError), path.open("rb") as file:
+        names = {box.name for box in boxes(file, 0, path.stat().st_size)}
+        return not names & {b"moov", b"meta"}  # pictures have the other one
+    return False
 
 
 def title_of_bytes(head: bytes) -> str | None:
@@ -88,7 +103,7 @@ def is_video(head: bytes) -> bool:
     brand = head[4:8] == b"ftyp" and not is_picture(head) and head[8:11] != b"avi"
     return (
         brand
-        or head[4:8] in (b"moov", b"mdat", b"wide")
+        or head[4:8] in _MP4_BEGINNINGS[1:]
         or head.startswith(_VIDEO_BEGINNINGS)
         or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
     )

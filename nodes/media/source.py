@@ -33,7 +33,7 @@ from .encryption import encrypted_streams
 from .errors import NotAClip
 from .exif import turn_of_animation
 from .hdr import Light, light_of
-from .kinds import title_of
+from .kinds import has_no_index, title_of
 from .packets import is_closed, is_key, may_hold_fields, shown
 from .span import START_TOLERANCE_SECONDS
 
@@ -167,6 +167,8 @@ class Source:
     def _find_video(self) -> Any:
         video = moving_stream(self.container)
         if video is None:
+            if has_no_index(self.path):
+                raise _not_opened(self.path)
             what = "no video, only sound" if self.container.streams.audio else "no video"
             raise NotAClip(f"{self.path.name} holds {what}. Use another file.")
         if video.index in encrypted_streams(self.container):
@@ -481,6 +483,8 @@ class Source:
         raise self._undecodable()
 
     def _undecodable(self) -> NotAClip:
+        if has_no_index(self.path):
+            return _not_opened(self.path)
         title = title_of(self.path)
         why = f"it is {title}" if title else f"its {self.decoder} pictures are damaged, or not for this PyAV"
         return NotAClip(f"No picture of {self.path.name} can be decoded: {why}. Use another file.")
@@ -705,9 +709,15 @@ def open_container(path: Path) -> InputContainer:
         timeout = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         return pyav.open_for_reading(str(path.absolute()), demuxers=_DEMUXERS, timeout=timeout)
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
-        title = title_of(path)
-        why = f"it is {title}" if title else "it is damaged or not a clip"
-        raise NotAClip(f"{path.name} cannot be opened as a video: {why}. Use another file.") from error
+        raise _not_opened(path) from error
+
+
+def _not_opened(path: Path) -> NotAClip:
+    if has_no_index(path):
+        why = "it is not whole, its index is missing. Wait until it is written, or fetch it again."
+    else:
+        why = f"it is {title_of(path) or 'damaged or not a clip'}. Use another file."
+    return NotAClip(f"{path.name} cannot be opened as a video: {why}")
 
 
 def sound_stream(container: InputContainer) -> Any:
