@@ -216,7 +216,7 @@ class Panel:
         return response
 
     async def totals(self, request: web.Request) -> web.StreamResponse:
-        """Credits of today, this month and each of 30 days; `minutes_east`: of the reader, whose days they are."""
+        """Credits of today, these 7 days, this month and each of 30 days; `minutes_east`: of the reader, whose days they are."""
         most = _MOST_HOURS_OFFSET * 60
         minutes_east = whole_number(request.query, "minutes_east", -most, most, 0) or 0
 
@@ -225,6 +225,7 @@ class Panel:
             day, month = _beginnings(time.time(), minutes_east)
             return {
                 "today": asdict(records.sum_since(account, day)),
+                "week": asdict(records.sum_since(account, day - 6 * 86_400)),
                 "month": asdict(records.sum_since(account, month)),
                 "days": [asdict(each) for each in records.days(account, day - (_DAYS - 1) * 86_400, _DAYS)],
             }

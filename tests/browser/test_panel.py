@@ -67,7 +67,7 @@ def test_a_job_is_seen_from_its_price_to_its_player(host: RealHost, vue: bool, o
     if draws_all(host, vue):
         expect(tab.line()).to_contain_text("REHEARSAL", timeout=15_000)
     tab.queue()
-    expect(tab.card(prompt).get_by_text("Running", exact=True)).to_be_visible(timeout=JOB_MS)
+    expect(tab.card(prompt).get_by_text("At the gateway", exact=True)).to_be_visible(timeout=JOB_MS)
     tab.shot(shots / "running.png")
     card = await_done(tab, prompt)
     expect(card).to_contain_text("30 credits")
@@ -94,7 +94,7 @@ def test_a_job_goes_on_while_the_page_is_loaded_again(host: RealHost, vue: bool,
     tab.panel.wait_for()
     tab.text_job(prompt)
     tab.queue()
-    expect(tab.card(prompt).get_by_text("Running", exact=True)).to_be_visible(timeout=JOB_MS)
+    expect(tab.card(prompt).get_by_text("At the gateway", exact=True)).to_be_visible(timeout=JOB_MS)
     tab.open()
     await_done(tab, prompt)
 
@@ -119,7 +119,7 @@ def test_two_tabs_see_the_same_job(host: RealHost, open_tab: OpenTab) -> None:
     watching.panel.wait_for()
     working.text_job("a train crossing a viaduct")
     working.queue()
-    expect(watching.card("viaduct").get_by_text("Running", exact=True)).to_be_visible(timeout=JOB_MS)
+    expect(watching.card("viaduct").get_by_text("At the gateway", exact=True)).to_be_visible(timeout=JOB_MS)
     await_done(watching, "viaduct")
 
 

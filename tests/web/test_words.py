@@ -51,7 +51,7 @@ COMPOSED: dict[str, tuple[str, ...]] = {
     "account.key_from.": ("environment", "file"),
     "account.key.": ("right", "wrong", "unknown"),
     "estimate.": ("paid", "fetch", "running", "sent", "ended"),
-    "totals.": ("today", "month", "refunded"),
+    "totals.": ("today", "week", "month", "refunded"),
     "remark.": tuple(sentence.name.lower() for sentence in Sentence),
     "phase.": tuple(phase.name.lower() for phase in Phase if phase is not Phase.DONE),
 }
@@ -178,9 +178,6 @@ def test_the_settings_of_the_scripts_are_those_of_the_locales(language: str) -> 
     script = SCRIPTS["extension.js"]
     ids = re.findall(r'"(?:apimallvideo\.)?([A-Z]\w+\.[A-Z]\w+)"', script + SCRIPTS["ledger.js"])
     assert {f"apimallvideo_{name.replace('.', '_')}" for name in ids} == set(read(f"locales/{language}/settings.json"))
-    if language == "en":
-        for setting in read("locales/en/settings.json").values():
-            assert f'"{setting["name"]}"' in script
 
 
 def test_all_scripts_together_stay_small() -> None:

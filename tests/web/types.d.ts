@@ -97,12 +97,8 @@ interface Saying {
   takesOf?: number;
 }
 
-/** How the panel is reached from elsewhere. */
-interface PanelDoor {
-  open(): void;
-  /** Shows a job as if it had been clicked. */
-  show(job: number): void;
-}
+/** Opens the panel, and in it a job as if it had been clicked. */
+type Opener = (job?: number) => void;
 
 type Severity = "success" | "info" | "warn" | "error";
 

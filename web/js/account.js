@@ -2,7 +2,7 @@
 
 import { Elsewhere } from "./elsewhere.js";
 import { Ledger } from "./ledger.js";
-import { h, icon } from "./look.js";
+import { h, icon, press } from "./look.js";
 import { ask, EXPORT_ADDRESS } from "./server.js";
 import { number, t } from "./words.js";
 
@@ -19,7 +19,6 @@ export class AccountCorner {
 	constructor(tell, told) {
 		this.tell = tell;
 		this.told = told;
-		this.ready = false;
 		this.ledger = new Ledger();
 		this.balance = h("span.sum", "\u2026");
 		this.top = h("div.top");
@@ -50,9 +49,8 @@ export class AccountCorner {
 		this.balance.textContent = credits === null ? "\u2013" : number(credits);
 		this.balance.title = problem ?? "";
 		this.#complain(problem ?? "");
-		this.ready = key === "right";
 		if (key === "wrong") this.details.open = true;
-		this.told(this.ready);
+		this.told(key === "right");
 	}
 
 	/** @param {string} problem */
@@ -85,7 +83,8 @@ export class AccountCorner {
 		if (!this.account) this.details.open = !works;
 		this.account = account;
 		this.top.replaceChildren(
-			...(works ? this.#sum() : [h("b", t("account.no_key"))]),
+			works ? this.balance : h("b", t("account.no_key")),
+			works ? h("span.quiet.small", t(account.rehearsal ? "account.play_credits" : "account.credits")) : "",
 			h("span.tool", { title: t("account.settings") }, icon("tune")),
 		);
 		const line = h("p.small.quiet", this.#line(account));
@@ -94,30 +93,17 @@ export class AccountCorner {
 			h("p.small.verdict", { role: "status" }),
 			account.shared ? h("p.small.quiet", t("account.shared")) : "",
 			h("p.small.problem", account.problem ?? ""),
-			account.left_behind ? this.#moving(account.left_behind) : "",
-			...(account.others ?? []).map((other) => this.#same(other)),
+			account.left_behind
+				? this.#question("account.move", { jobs: number(account.left_behind) }, "journal", (take) => ({ take }))
+				: "",
+			...(account.others ?? []).map(({ account: other, jobs, unfinished }) => {
+				const told = { jobs: number(jobs), unfinished: number(unfinished) };
+				return this.#question("account.same", told, "account/same", (same) => ({ other, same }));
+			}),
 		);
 		this.tell(account, changed);
 		if (!works) this.told(false);
 		else if (!changed || account.rehearsal) this.refreshBalance();
-	}
-
-	#sum() {
-		return [
-			this.balance,
-			h("span.quiet.small", t(this.account?.rehearsal ? "account.play_credits" : "account.credits")),
-		];
-	}
-
-	/** @param {Other} other */
-	#same({ account, jobs, unfinished }) {
-		const told = { jobs: number(jobs), unfinished: number(unfinished) };
-		return this.#question("account.same", told, "account/same", (same) => ({ other: account, same }));
-	}
-
-	/** @param {number} left jobs of this machine's own journal that the shared one may not know */
-	#moving(left) {
-		return this.#question("account.move", { jobs: number(left) }, "journal", (take) => ({ take }));
 	}
 
 	/**
@@ -128,7 +114,7 @@ export class AccountCorner {
 	 */
 	#question(what, told, path, body) {
 		const answer = (/** @type {boolean} */ yes, /** @type {string} */ word) =>
-			h("button", { click: () => this.#write(path, body(yes)) }, t(`${what}.${word}`));
+			press(`${what}.${word}`, () => this.#write(path, body(yes)));
 		return h(
 			"div.asking.small",
 			{ role: "group" },
@@ -164,9 +150,9 @@ export class AccountCorner {
 			type: "checkbox",
 			role: "switch",
 			disabled: fixed,
+			checked: account.rehearsal,
 			change: () => this.#write("rehearsal", { on: box.checked }),
 		});
-		box.checked = account.rehearsal;
 		return h(
 			"label.switch",
 			box,
@@ -220,16 +206,14 @@ export class AccountCorner {
 		try {
 			const account = await this.act(path, body);
 			this.#show(account, true);
-			if (account.balance) this.#showVerdict(account.balance);
+			// The gateway was asked for a new key.
+			if (account.balance) {
+				this.#showBalance(account.balance);
+				this.notes.querySelector(".verdict")?.replaceChildren(t(`account.key.${account.balance.key}`));
+			}
 		} catch (refused) {
 			await this.refresh();
 			this.#complain(/** @type {Error} */ (refused).message);
 		}
-	}
-
-	/** @param {Balance} told the gateway was asked for a new key */
-	#showVerdict(told) {
-		this.#showBalance(told);
-		this.notes.querySelector(".verdict")?.replaceChildren(t(`account.key.${told.key}`));
 	}
 }

@@ -19,12 +19,6 @@ const GAP_PX = 40;
 const TITLE_PX = 32;
 const PLAYER_WIDTH_PX = 320;
 const PLAYER_PX = 240;
-const WAYS = /** @type {const} */ ([
-	[1, 0],
-	[0, 1],
-	[-1, 0],
-	[0, -1],
-]);
 
 /** @param {{ comfyClass?: string }} node */
 export function isOurs(node) {
@@ -45,6 +39,20 @@ export function oursIn(node) {
 	if (isOurs(node)) return node;
 	const ours = (node.subgraph?.nodes ?? []).map(oursIn).filter(Boolean);
 	return ours.find(isPaid) ?? ours[0];
+}
+
+/**
+ * Has something done before whatever `owner` does when this is called.
+ * @param {any} owner
+ * @param {string} name
+ * @param {(...given: any[]) => void} act
+ */
+export function also(owner, name, act) {
+	const own = owner[name];
+	owner[name] = (/** @type {any[]} */ ...given) => {
+		act(...given);
+		return own?.apply(owner, given);
+	};
 }
 
 /** The workflow that is open; older front ends know it under its former name only. */
@@ -105,10 +113,7 @@ export function addNode(name, values = {}, at, wish) {
 	// The player that is to come must not grow over what lies below.
 	if (values.file) node.setSize([Math.max(node.size[0], PLAYER_WIDTH_PX), node.size[1] + PLAYER_PX]);
 	const [x, y] = node.size;
-	const middle = /** @type {[number, number]} */ (
-		wish ? [wish[0] + x / 2, wish[1] + y / 2] : [left + width / 2, top + height / 2]
-	);
-	node.pos = at ?? freePlace(graph.nodes ?? [], node.size, middle);
+	node.pos = at ?? freePlace(graph.nodes ?? [], node.size, wish ?? [left + (width - x) / 2, top + (height - y) / 2]);
 	graph.add(node);
 	for (const widget of node.widgets ?? []) {
 		if (!(widget.name in values)) continue;
@@ -124,46 +129,25 @@ export function addNode(name, values = {}, at, wish) {
 }
 
 /**
- * Where a node of this size lies over no other: at `middle`, or the nearest place straight beside, below or above it.
- * @param {readonly { pos: ArrayLike<number>, size: ArrayLike<number> }[]} others
- * @param {ArrayLike<number>} size
- * @param {[number, number]} middle
+ * Where a node of this size lies over no other: there, or the nearest place straight beside or below it.
+ * @param {any[]} others
+ * @param {any} size
+ * @param {[number, number]} there
  * @returns {[number, number]}
  */
-function freePlace(others, size, middle) {
-	const [width, height] = [Number(size[0]), Number(size[1]) + TITLE_PX];
-	const boxes = others.map(({ pos, size: own }) => [pos[0], pos[1], own[0], own[1]].map(Number));
-	const isFree = (/** @type {number} */ x, /** @type {number} */ y) =>
-		boxes.every(
-			([left = 0, top = 0, wide = 0, high = 0]) =>
-				x + width + GAP_PX <= left ||
-				x >= left + wide + GAP_PX ||
-				y + height + GAP_PX <= top - TITLE_PX ||
-				y >= top + high + GAP_PX,
+function freePlace(others, [width, height], [x, y]) {
+	const isFree = (/** @type {number} */ left, /** @type {number} */ top) =>
+		others.every(
+			({ pos, size }) =>
+				left + width + GAP_PX <= pos[0] ||
+				left >= pos[0] + size[0] + GAP_PX ||
+				top + height + GAP_PX + TITLE_PX <= pos[1] ||
+				top >= pos[1] + size[1] + GAP_PX + TITLE_PX,
 		);
 	for (let away = 0; ; away += GAP_PX) {
-		for (const [right, down] of WAYS) {
-			const [x, y] = [middle[0] - width / 2 + right * away, middle[1] - height / 2 + down * away];
-			if (isFree(x, y)) return [x, y + TITLE_PX];
-		}
+		if (isFree(x + away, y)) return [x + away, y];
+		if (isFree(x, y + away)) return [x, y + away];
 	}
-}
-
-/**
- * The front end plays the file that is chosen; when none is any more, its player goes.
- * @param {any} node
- */
-export function playerLeavesWithFile(node) {
-	const [file] = node.widgets;
-	const before = file.callback;
-	file.callback = (/** @type {any[]} */ ...given) => {
-		if (!file.value) {
-			if (node.widgets.at(-1).name === "video-preview") node.removeWidget(node.widgets.at(-1));
-			node.videoContainer = undefined;
-			delete app.nodeOutputs[node.graph === rootGraph() ? node.id : placeOf(node)];
-		}
-		return before?.apply(file, given);
-	};
 }
 
 /** From now on keys mean the canvas, as if it had been clicked. */

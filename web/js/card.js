@@ -1,10 +1,10 @@
 /** The takes of one thing in the list: what was asked for, how each stands, what it cost, what can be done with it. */
 
 import { addNode, linkNew, NODE_OF_TYPE, POLL_NODE } from "./canvas.js";
-import { draggable, loadNode, openWorkflow, release, scrubbed, video } from "./clip.js";
+import { handy, loadNode, openWorkflow, release, video } from "./clip.js";
 import { copy } from "./clipboard.js";
 import { compare } from "./compare.js";
-import { armed, bar, h, icon, ids, tool } from "./look.js";
+import { armed, bar, h, icon, ids, press, tool } from "./look.js";
 import { notice } from "./notices.js";
 import { cost } from "./saying.js";
 import { ask, clipAddress, posterAddress } from "./server.js";
@@ -14,16 +14,17 @@ import { showTrouble } from "./trouble.js";
 import { moment, span, t } from "./words.js";
 
 export class Card {
+	open = false;
+	/** @type {Job[]} newest first */
+	jobs = [];
+	/** @type {number | undefined} */
+	chosen;
+	/** @type {HTMLElement | null} */
+	player = null;
+
 	/** @param {Keeper} keeper */
 	constructor(keeper) {
 		this.keeper = keeper;
-		this.open = false;
-		/** @type {Job[]} newest first */
-		this.jobs = [];
-		/** @type {number | undefined} */
-		this.chosen = undefined;
-		/** @type {HTMLElement | null} */
-		this.player = null;
 		this.element = h("li.job");
 	}
 
@@ -135,8 +136,7 @@ export class Card {
 			poster(job),
 			h("span.play", icon("play")),
 		);
-		draggable(button, job);
-		scrubbed(button, job.file);
+		handy(button, job);
 		return button;
 	}
 
@@ -192,9 +192,12 @@ export class Card {
 			this.chosen = job.id;
 			this.#redraw();
 		};
-		const takes = [...this.jobs].reverse().map((job) => {
+		const takes = [...this.jobs].reverse();
+		const buttons = takes.map((job) => {
 			const { tone, shape, word } = stateOf(job);
-			const name = `${t("card.take", { take: job.take })}: ${word}`;
+			const same = takes.filter(({ take }) => take === job.take);
+			const which = same.length > 1 ? `${job.take} (${1 + same.indexOf(job)})` : String(job.take);
+			const name = `${t("card.take", { take: which })}: ${word}, ${moment(job.created_at)}`;
 			const button = h(
 				"button",
 				{
@@ -206,15 +209,12 @@ export class Card {
 					click: () => choose(job),
 				},
 				job.file ? poster(job) : icon(shape),
-				h("span.number", String(job.take), job.starred && icon("star")),
+				h("span.number", which, job.starred && icon("star")),
 			);
-			if (job.file) {
-				draggable(button, job);
-				scrubbed(button, job.file);
-			}
+			if (job.file) handy(button, job);
 			return button;
 		});
-		return h("div.strip", { role: "group", "aria-label": t("card.takes") }, ...takes, this.#comparing());
+		return h("div.strip", { role: "group", "aria-label": t("card.takes") }, ...buttons, this.#comparing());
 	}
 
 	#comparing() {
@@ -229,15 +229,15 @@ export class Card {
 		const { job } = this;
 		const made = all && job.file;
 		const verbs = [
+			// Whatever goes on comes by itself; of what failed nothing comes.
 			job.task_id &&
-				(all || job.unfinished) &&
+				(job.parked || (all && !job.unfinished && (job.file || !job.error))) &&
 				this.#verb("collect", () => addNode(POLL_NODE, { task_id: job.task_id })),
 			made && this.#verb("load", () => loadNode(job)),
 			made && this.#verb("continue", () => this.#continue()),
 			all && job.type in NODE_OF_TYPE && this.#verb("use", () => newNode(job, "toast.link_again.detail")),
 			made && this.#download(),
 			made && this.#verb("workflow", () => openWorkflow(String(job.file))),
-			all && job.parked && job.state !== "completed" && this.#close(),
 			all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
 			job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
 		];
@@ -249,7 +249,7 @@ export class Card {
 	 * @param {() => void} act
 	 */
 	#verb(name, act) {
-		return h("button", { "data-verb": name, title: t(`verb.${name}.tip`), click: act }, t(`verb.${name}`));
+		return press(`verb.${name}`, act, { "data-verb": name, title: t(`verb.${name}.tip`) });
 	}
 
 	#download() {
@@ -268,6 +268,8 @@ export class Card {
 			this.#verbs(true),
 			job.type in NODE_OF_TYPE && !job.parked && moreTakes(job, this.jobs, this.keeper.learned(job).credits),
 			job.parked && job.state === "sent" && this.#answer(),
+			// On a row of its own, so that its question begins where it was pressed.
+			job.parked && job.state !== "completed" && h("div", this.#close()),
 			ids(["card.task", job.task_id], ["card.model", job.model], ["card.file", job.file]),
 		);
 	}

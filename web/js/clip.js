@@ -30,9 +30,7 @@ export async function openWorkflow(file) {
  * @param {Given} given
  */
 export function video(file, given) {
-	const element = h("video", { preload: "metadata", playsinline: true, ...given });
-	element.src = clipAddress(file);
-	return element;
+	return h("video", { preload: "metadata", playsinline: true, ...given, src: clipAddress(file) });
 }
 
 /**
@@ -50,7 +48,7 @@ export function release(element) {
  * @param {HTMLElement} frame
  * @param {string} file
  */
-export function scrubbed(frame, file) {
+function scrubbed(frame, file) {
 	/** @type {HTMLVideoElement | undefined} */
 	let shown;
 	let waiting = 0;
@@ -77,11 +75,12 @@ export function scrubbed(frame, file) {
 }
 
 /**
- * Let go over the canvas, a Load Video with the clip is put there.
+ * Skimmed by the pointer; let go over the canvas, a Load Video with the clip is put there.
  * @param {HTMLElement} handle
  * @param {Job} job
  */
-export function draggable(handle, job) {
+export function handy(handle, job) {
+	scrubbed(handle, String(job.file));
 	handle.draggable = true;
 	handle.addEventListener("dragstart", (event) => {
 		// A kind of its own, or ComfyUI would take the clip for a file that holds a workflow.
@@ -91,7 +90,6 @@ export function draggable(handle, job) {
 	});
 	handle.addEventListener("dragend", (event) => {
 		const point = canvasPoint(event);
-		if (!point) return;
-		loadNode(job, point);
+		if (point) loadNode(job, point);
 	});
 }

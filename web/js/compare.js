@@ -1,7 +1,7 @@
 /** Up to four takes side by side, on one clock. */
 
 import { loadNode, release, video } from "./clip.js";
-import { h, icon } from "./look.js";
+import { h, icon, press } from "./look.js";
 import { cost } from "./saying.js";
 import { ask, clipAddress } from "./server.js";
 import { t } from "./words.js";
@@ -50,11 +50,11 @@ class LightTable {
 			h(
 				"footer",
 				this.playing,
-				this.#button("compare.back", () => this.#step(-1)),
-				this.#button("compare.forth", () => this.#step(1)),
+				press("compare.back", () => this.#step(-1)),
+				press("compare.forth", () => this.#step(1)),
 				this.clock,
 				this.#wiping(),
-				this.#button("trouble.close", close),
+				press("trouble.close", close),
 			),
 		);
 		this.frame = requestAnimationFrame(() => this.#tick());
@@ -92,11 +92,11 @@ class LightTable {
 			this.dialog.close();
 			loadNode(job);
 		};
-		const hear = (/** @type {Event} */ event) => {
-			const on = /** @type {HTMLInputElement} */ (event.currentTarget).checked;
-			for (const [other, each] of this.videos.entries()) each.muted = !(on && other === place);
-			for (const box of this.tiles.querySelectorAll("input")) if (box !== event.currentTarget) box.checked = false;
+		const hear = () => {
+			for (const each of this.videos) each.muted = each !== clip || !sound.checked;
+			for (const box of this.tiles.querySelectorAll("input")) if (box !== sound) box.checked = false;
 		};
+		const sound = h("input", { type: "checkbox", change: hear });
 		return h(
 			"figure",
 			clip,
@@ -104,8 +104,8 @@ class LightTable {
 				"figcaption",
 				takes,
 				price,
-				h("label", h("input", { type: "checkbox", change: hear }), t("compare.sound")),
-				h("button", { title: t("compare.use.tip"), click: use }, t("compare.use")),
+				h("label", sound, t("compare.sound")),
+				press("compare.use", use, { title: t("compare.use.tip") }),
 			),
 		);
 	}
@@ -123,15 +123,7 @@ class LightTable {
 		const toggle = () => {
 			wipe.hidden = !this.tiles.classList.toggle("wiped");
 		};
-		return h("span.wiping", this.#button("compare.wipe", toggle), wipe);
-	}
-
-	/**
-	 * @param {string} key
-	 * @param {() => void} act
-	 */
-	#button(key, act) {
-		return h("button", { click: act }, t(key));
+		return h("span.wiping", press("compare.wipe", toggle), wipe);
 	}
 
 	#length() {

@@ -1,6 +1,6 @@
 /** A browser that is not where ComfyUI runs: what to set there, and a one-time code that lets it set things from here. */
 
-import { h } from "./look.js";
+import { h, press } from "./look.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
@@ -29,7 +29,7 @@ export class Elsewhere {
 		this.element = h(
 			"div.elsewhere",
 			h("p.small", t("elsewhere.about")),
-			h("button", { click: () => this.#print() }, t("elsewhere.print")),
+			press("elsewhere.print", () => this.#print()),
 			this.told,
 		);
 	}

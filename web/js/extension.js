@@ -1,21 +1,21 @@
 /** Hangs the browser half into ComfyUI. Without it all nodes work alike. */
 
 import { app } from "../../../scripts/app.js";
-import { isOurs, LOAD_NODE, playerLeavesWithFile } from "./canvas.js";
+import { isOurs, LOAD_NODE } from "./canvas.js";
 import { Lines } from "./line.js";
 import { Messenger } from "./messenger.js";
 import { Panel } from "./panel.js";
-import { on, onJob, onTold } from "./server.js";
+import { tendPlayer } from "./player.js";
+import { on } from "./server.js";
 import { loadWords } from "./words.js";
 
 const TAB = "apimallvideo.jobs";
 const FRESH_WIDTH_PX = 340;
 const ROWS_PX = 90;
 
-const panel = new Panel({ count: showCount, changed: () => lines.forget() });
-const door = { open: openPanel, show: (/** @type {number} */ job) => panel.show(job) };
-const lines = new Lines(door);
-const messenger = new Messenger(door);
+const panel = new Panel({ count: showCount, changed: () => lines.forget(), close: togglePanel });
+const lines = new Lines(openPanel);
+const messenger = new Messenger(openPanel);
 
 /** ComfyUI's keeper of side bar tabs; older front ends have its verbs on the manager itself. */
 function tabs() {
@@ -33,31 +33,37 @@ function showCount(unfinished) {
 }
 
 /**
- * ComfyUI takes name and tooltip from `locales/`, in English as well; here a tooltip only says that there is one.
+ * ComfyUI takes name and tooltip from `locales/`, in English as well; here they only say that there are such.
+ * @param {string} id
  * @param {object} kind
- * @param {string[]} of
  */
-function setting(kind, [id = "", name = ""]) {
+function setting(id, kind) {
 	return /** @type {any} */ ({
 		id: `apimallvideo.${id}`,
-		name,
-		tooltip: name,
+		name: id,
+		tooltip: id,
 		category: ["API Mall Video", ...id.split(".")],
 		...kind,
 	});
 }
 
-function openPanel() {
-	if (!panel.isOpen) app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`);
+/** @type {Opener} */
+function openPanel(job) {
+	if (!panel.isOpen) togglePanel();
+	if (job) panel.show(job);
+}
+
+function togglePanel() {
+	app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`);
 }
 
 // At once, and not when ComfyUI calls `setup`: after a reload a run that goes on is spoken of before that.
-onTold(async (told) => {
+on("apimallvideo.node", async (told) => {
 	await loadWords();
 	lines.hear(told);
 	messenger.told(told);
 });
-onJob(async ({ job, unfinished, awaited }) => {
+on("apimallvideo.jobs", async ({ job, unfinished, awaited }) => {
 	await loadWords();
 	showCount(unfinished);
 	lines.moved(job);
@@ -68,17 +74,16 @@ app.registerExtension({
 	name: "apimallvideo.panel",
 	settings: [
 		...[
-			["Nodes.ShowEstimate", "Show price, state and result on the node"],
-			["Clips.Workflow", "Write the workflow into clips"],
-			["Messages.Paying", "Say what a prompt will newly pay"],
-			["Messages.Failed", "Say when a job failed"],
-			["Messages.Stopped", "Say what becomes of a job after an interrupt"],
-			["Messages.Arrived", "Say when a clip came that nobody waited for"],
-		].map((of) => setting({ type: "boolean", defaultValue: true }, of)),
-		...[
-			["Limits.DailyCredits", "Most credits a day (0: no limit)"],
-			["Limits.PromptCredits", "Most new credits a prompt (0: no limit)"],
-		].map((of) => setting({ type: "number", attrs: { min: 0, step: 10 }, defaultValue: 0 }, of)),
+			"Nodes.ShowEstimate",
+			"Clips.Workflow",
+			"Messages.Paying",
+			"Messages.Failed",
+			"Messages.Stopped",
+			"Messages.Arrived",
+		].map((id) => setting(id, { type: "boolean", defaultValue: true })),
+		...["Limits.DailyCredits", "Limits.PromptCredits"].map((id) =>
+			setting(id, { type: "number", attrs: { min: 0, step: 10 }, defaultValue: 0 }),
+		),
 	],
 	setup() {
 		tabs()?.registerSidebarTab?.({
@@ -96,7 +101,10 @@ app.registerExtension({
 			messenger.queued(lines.paying());
 			lines.queued(queued?.batchCount ?? 1);
 		});
-		setInterval(() => lines.tick(), 1000);
+		on("status", (status) => {
+			lines.waiting = status?.exec_info.queue_remaining ?? 0;
+		});
+		setInterval(() => lines.tick(), 500);
 	},
 	beforeConfigureGraph({ nodes, definitions }) {
 		const graphs = /** @type {any[]} */ ([{ nodes }, ...(definitions?.subgraphs ?? [])]);
@@ -109,15 +117,12 @@ app.registerExtension({
 	},
 	nodeCreated(node) {
 		if (app.extensionManager?.setting?.get("apimallvideo.Nodes.ShowEstimate") !== false) lines.add(node);
-		if (node.comfyClass === LOAD_NODE) playerLeavesWithFile(node);
 		if (!isOurs(node)) return;
+		tendPlayer(node);
 		const prompt = node.widgets?.find(({ name }) => name === "prompt");
 		// Room to write in, that a player does not take; a node of a workflow gets its own size back after this.
 		if (!prompt) return;
 		Object.assign(prompt.options, { getMinHeight: () => ROWS_PX });
 		node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1]]);
-	},
-	afterConfigureGraph() {
-		lines.settle();
 	},
 });

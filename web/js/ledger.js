@@ -21,8 +21,8 @@ export class Ledger {
 	}
 
 	async refresh() {
-		const { today, month, days } = await ask(`totals?minutes_east=${-new Date().getTimezoneOffset()}`);
-		const shown = { today: today.credits, month: month.credits, refunded: month.refunded };
+		const { today, week, month, days } = await ask(`totals?minutes_east=${-new Date().getTimezoneOffset()}`);
+		const shown = { today: today.credits, week: week.credits, month: month.credits, refunded: month.refunded };
 		this.sums.replaceChildren(
 			...Object.entries(shown).map(([key, credits]) => h("span", h("b", number(credits)), ` ${t(`totals.${key}`)}`)),
 		);
@@ -36,12 +36,10 @@ export class Ledger {
 		const most = Math.max(1, limit, ...days.map(({ credits, refunded }) => credits + refunded));
 		this.bars.hidden = !days.some(({ credits, refunded, uncertain }) => credits + refunded + uncertain);
 		this.field.value = String(limit);
-		const part = (/** @type {string} */ kind, /** @type {number} */ value) => {
-			const bar = h("i", { class: kind });
-			bar.style.height = `${(100 * value) / most}%`;
-			return bar;
-		};
+		const part = (/** @type {string} */ kind, /** @type {number} */ value) =>
+			h("i", { class: kind, style: `height: ${(100 * value) / most}%` });
 		this.bars.replaceChildren(
+			h("small.quiet", t("totals.days", { days: days.length })),
 			...days.map((day, place) => {
 				const date = new Date(Date.now() - (days.length - 1 - place) * DAY_MS).toLocaleDateString();
 				const values = { date, used: number(day.credits), refunded: number(day.refunded), uncertain: day.uncertain };
@@ -54,10 +52,7 @@ export class Ledger {
 				);
 			}),
 		);
-		if (!limit) return;
-		const line = h("b", { title: t("totals.limit") });
-		line.style.bottom = `${(100 * limit) / most}%`;
-		this.bars.append(line);
+		if (limit) this.bars.append(h("b", { title: t("totals.limit"), style: `bottom: ${(100 * limit) / most}%` }));
 	}
 
 	async #setLimit() {

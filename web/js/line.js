@@ -3,18 +3,29 @@
  * part of a workflow or a prompt, and always of the same height, so that nothing under it moves.
  */
 
-import { isPaid, linkedInputs, NODE_OF_TYPE, nodesAt, oursIn, placeOf, rootGraph, TYPE_OF_NODE } from "./canvas.js";
-import { bar, h, keepKeys, shadowOf } from "./look.js";
+import {
+	also,
+	isPaid,
+	linkedInputs,
+	NODE_OF_TYPE,
+	nodesAt,
+	oursIn,
+	placeOf,
+	rootGraph,
+	TYPE_OF_NODE,
+} from "./canvas.js";
+import { bar, h, keepKeys, press, shadowOf } from "./look.js";
 import { Memory } from "./memory.js";
+import { removePlayer } from "./player.js";
 import { estimated, ofRun } from "./saying.js";
 import { ask, clientId } from "./server.js";
 import { showTrouble } from "./trouble.js";
 import { loadWords, t } from "./words.js";
 
 const SETTLED_MS = 500;
-const LINE_PX = 44;
 const MARGIN_PX = 5;
-const WIDGET_PX = LINE_PX + 2 * MARGIN_PX;
+/** With the margins; `look.css` has the height between them. */
+const WIDGET_PX = 54;
 const WIDGET = "apimallvideo_state";
 const WORTH_ASKING = /** @type {const} */ (["prompt", "model", "duration", "resolution", "take"]);
 const ENDS = ["done", "failed", "stopped", "loaded"];
@@ -26,14 +37,17 @@ function isLive({ phase }) {
 
 /** The lines of all nodes; what the server said is kept until a job moves or the account changes. */
 export class Lines {
-	/** @param {PanelDoor} panel */
-	constructor(panel) {
-		this.panel = panel;
-		this.memory = new Memory();
-		/** @type {Set<Line>} */
-		this.all = new Set();
-		/** @type {Map<string, Promise<Standing>>} */
-		this.answers = new Map();
+	memory = new Memory();
+	/** @type {Set<Line>} */
+	all = new Set();
+	/** @type {Map<string, Promise<Standing>>} */
+	answers = new Map();
+	/** Prompts in ComfyUI's queue. */
+	waiting = 0;
+
+	/** @param {Opener} open */
+	constructor(open) {
+		this.open = open;
 	}
 
 	/** @param {AnyNode} plain */
@@ -43,13 +57,10 @@ export class Lines {
 		if (!about || typeof node.addDOMWidget !== "function") return;
 		const line = new Line(node, about, this);
 		this.all.add(line);
-		const removed = node.onRemoved;
-		const all = this.all;
-		node.onRemoved = function (...given) {
+		also(node, "onRemoved", () => {
 			line.end();
-			all.delete(line);
-			return removed?.apply(this, given);
-		};
+			this.all.delete(line);
+		});
 	}
 
 	/**
@@ -61,11 +72,9 @@ export class Lines {
 		const nodes = here ? nodesAt(id) : [];
 		const node = nodes.at(-1);
 		this.memory.keep(node ? placeOf(node) : `${workflow}:${id}`, told, settingsOf(told));
-		for (const line of this.all) {
-			if (!nodes.includes(line.node)) continue;
-			this.memory.keep(placeOf(line.node), told, line.valuesOf(told));
-			line.show();
-		}
+		// What it plays is of a run before.
+		if (node && told.phase === "failed") removePlayer(node);
+		for (const line of this.all) if (nodes.includes(line.node)) line.hear(told);
 	}
 
 	/** @param {Job} job it has moved */
@@ -82,20 +91,12 @@ export class Lines {
 
 	/** @param {number} runs of the workflow were queued at once */
 	queued(runs) {
-		for (const line of this.all) {
-			line.runs = line.node.mode === 0 ? runs : 1;
-			line.show();
-		}
+		for (const line of this.all) if (line.node.mode === 0) line.queue(runs);
 	}
 
-	/** The nodes have got their values. */
-	settle() {
-		for (const line of this.all) line.settle();
-	}
-
-	/** A second has passed. */
+	/** A moment has passed. */
 	tick() {
-		for (const line of this.all) line.tick();
+		for (const line of this.all) line.tick(this.waiting > 0);
 	}
 
 	/** The clips that the workflow would newly pay, as far as that is known; equal nodes make one. */
@@ -136,6 +137,14 @@ function valuesOf(node) {
 }
 
 class Line {
+	asked = "";
+	said = "";
+	runs = 1;
+	/** The values that it was queued with and did not begin with yet. @type {Set<string>} */
+	queued = new Set();
+	/** @type {Standing | undefined} */
+	standing;
+
 	/**
 	 * @param {GraphNode} node
 	 * @param {AnyNode} about the node itself, or one in it
@@ -147,21 +156,13 @@ class Line {
 		this.closed = node !== about;
 		this.paid = isPaid(about);
 		this.lines = lines;
-		this.asked = "";
-		this.said = "";
-		this.runs = 1;
-		/** @type {Standing | undefined} */
-		this.standing = undefined;
 		this.element = document.createElement("div");
 		this.element.dataset.apimallLine = "";
-		Object.assign(this.element.style, { pointerEvents: "none", overflow: "hidden" });
-		this.element.style.height = this.element.style.minHeight = `${LINE_PX}px`;
 		this.body = h("div.line");
 		const root = shadowOf(this.element);
 		keepKeys(root);
 		root.append(this.body);
 		this.#hang();
-		this.settle();
 	}
 
 	#hang() {
@@ -171,22 +172,11 @@ class Line {
 			margin: MARGIN_PX,
 			getMinHeight: () => WIDGET_PX,
 			getMaxHeight: () => WIDGET_PX,
-			getHeight: () => WIDGET_PX,
-			getValue: () => "",
-			setValue: () => {},
-			// Values set by a program call nothing back; the next drawing sees them.
+			// As soon as it is seen; else the next tick does.
 			onDraw: () => this.settle(),
 		};
 		this.widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
 		this.widget.serialize = false;
-		for (const own of this.node.widgets ?? []) {
-			if (own.name === WIDGET || !own.name || this.closed) continue;
-			const before = own.callback;
-			own.callback = (/** @type {any[]} */ ...given) => {
-				this.settle();
-				return /** @type {any} */ (before)?.apply(own, given);
-			};
-		}
 	}
 
 	end() {
@@ -196,20 +186,39 @@ class Line {
 	/** Looks again when the values have stopped changing, and only if they did. */
 	settle(anew = false) {
 		const values = JSON.stringify(this.values());
-		if (values === this.asked && !anew) return;
 		const changed = values !== this.asked;
+		// A node made for a preview is never on a canvas.
+		if (!this.node.graph || (!changed && !anew)) return;
 		this.asked = values;
 		if (changed) {
 			this.standing = undefined;
 			this.show();
 		}
 		clearTimeout(this.timer);
-		this.timer = setTimeout(() => this.#ask().catch((refused) => this.#say(problem(refused))), SETTLED_MS);
+		this.timer = setTimeout(
+			() => this.#ask().catch(({ message }) => this.#say({ tone: "warn", head: message })),
+			SETTLED_MS,
+		);
 	}
 
 	/** The widget values; those that come over a link are not known. */
 	values() {
 		return { ...valuesOf(this.about), ...(this.closed && valuesOf(this.node)) };
+	}
+
+	/** @param {Told} told of this node */
+	hear(told) {
+		this.lines.memory.keep(placeOf(this.node), told, this.valuesOf(told));
+		if (this.#lastWord()) this.queued.delete(this.asked);
+		this.show();
+	}
+
+	/** @param {number} runs */
+	queue(runs) {
+		this.runs = runs;
+		this.settle();
+		this.queued.add(this.asked);
+		this.show();
 	}
 
 	/**
@@ -235,10 +244,20 @@ class Line {
 	/** Says what is known without asking. */
 	show() {
 		const told = this.#lastWord();
-		if (told) this.#say(this.#withTakes(ofRun(told, Date.now() / 1000), told.at(-1)?.job));
+		if (told && !this.queued.has(this.asked))
+			this.#say(this.#withTakes(ofRun(told, Date.now() / 1000), told.at(-1)?.job));
 		// While one types, the old answer stays in grey.
-		else if (this.standing || !this.paid) this.#say(estimated(this.standing, this.paid));
+		else if (this.standing || !this.paid) this.#say(this.#withQueue(estimated(this.standing, this.paid)));
 		else this.body.classList.add("stale");
+	}
+
+	/**
+	 * @param {Saying} saying
+	 * @returns {Saying}
+	 */
+	#withQueue(saying) {
+		if (this.queued.has(this.asked)) return { ...saying, tone: "busy", head: t("phase.queued"), note: saying.head };
+		return this.queued.size ? { ...saying, note: t("line.others_queued") } : saying;
 	}
 
 	/**
@@ -251,18 +270,16 @@ class Line {
 		return { ...saying, note: t("line.one_job", { runs: this.runs }), takesOf: job.id };
 	}
 
-	tick() {
-		// A subgraph's values call nothing back.
-		if (this.closed) this.settle();
-		if (this.#lastWord()?.some(isLive)) this.show();
+	/** @param {boolean} isQueue is anything in ComfyUI's queue? */
+	tick(isQueue) {
+		// Values set by a program call nothing back, nor do those of a subgraph.
+		this.settle();
+		const ended = !isQueue && this.queued.size;
+		if (ended) this.queued.clear();
+		if (ended || this.#lastWord()?.some(isLive)) this.show();
 	}
 
 	async #ask() {
-		// A node made for a preview is never on a canvas.
-		if (!this.node.graph) {
-			this.asked = "";
-			return;
-		}
 		await loadWords();
 		if (this.widget) this.widget.label = t("line.title");
 		const question = this.#question();
@@ -310,11 +327,10 @@ class Line {
 		const shown = takesOf || clip;
 		const open = () => {
 			if (trouble) showTrouble(job ?? 0, this.body, trouble);
-			else this.lines.panel.open();
-			if (shown && !trouble) this.lines.panel.show(shown);
+			else this.lines.open(shown);
 		};
 		const label = trouble ? "line.details" : setUp ? "line.set_up" : takesOf ? "takes.title" : clip && "message.show";
-		const button = label && h("button", { click: open }, t(label));
+		const button = label && press(label, open);
 		this.body.className = `line ${tone ?? ""}`;
 		this.body.replaceChildren(
 			h(
@@ -337,12 +353,4 @@ class Line {
 /** @param {HTMLElement} row */
 function isCut(row) {
 	return row.scrollWidth > row.clientWidth;
-}
-
-/**
- * @param {unknown} refused
- * @returns {Saying}
- */
-function problem(refused) {
-	return { tone: "warn", head: refused instanceof Error ? refused.message : String(refused) };
 }

@@ -97,6 +97,16 @@ export function icon(name) {
 }
 
 /**
+ * A button that says what `key` says.
+ * @param {string} key
+ * @param {() => void} act
+ * @param {Given} [given]
+ */
+export function press(key, act, given) {
+	return h("button", { ...given, click: act }, t(key));
+}
+
+/**
  * A button that is a picture.
  * @param {string} title
  * @param {string} shape
@@ -132,9 +142,7 @@ export function armed(label, question, act, given) {
 
 /** @param {number} fraction */
 export function bar(fraction) {
-	const filled = h("i");
-	filled.style.width = `${Math.round(100 * Math.min(1, Math.max(0, fraction)))}%`;
-	return h("div.bar", filled);
+	return h("div.bar", h("i", { style: `width: ${100 * Math.min(1, Math.max(0, fraction))}%` }));
 }
 
 /** @param {[key: string, value: unknown][]} rows what has no value is left out */

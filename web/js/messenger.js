@@ -5,19 +5,21 @@ import { notice } from "./notices.js";
 import { adviceOf, chargeOf, joined, titleOf } from "./saying.js";
 import { loadWords, number, t } from "./words.js";
 
+/** @type {Record<string, string>} The setting of each end that is not the good one. */
+const ENDS = { failed: "Failed", stopped: "Stopped" };
 const BEGINNING_LENGTH = 60;
 /** Ends of a wait, after which changed inputs would pay a second time. */
 const GOES_ON = new Set(["Detached", "StillRunning"]);
 
-/** @param {"Paying" | "Failed" | "Stopped" | "Arrived"} kind */
+/** @param {string} kind */
 function wanted(kind) {
 	return app.extensionManager?.setting?.get(`apimallvideo.Messages.${kind}`) !== false;
 }
 
 export class Messenger {
-	/** @param {PanelDoor} panel */
-	constructor(panel) {
-		this.panel = panel;
+	/** @param {Opener} open */
+	constructor(open) {
+		this.open = open;
 		/** @type {Set<string>} */
 		this.said = new Set();
 		/** @type {Price[] | undefined} */
@@ -26,9 +28,7 @@ export class Messenger {
 
 	/** @param {Told & { node: string }} told the end of a run, said once */
 	told({ phase, trouble, job, prompt_id, node }) {
-		if (!trouble || (phase !== "failed" && phase !== "stopped") || !wanted(phase === "failed" ? "Failed" : "Stopped")) {
-			return;
-		}
+		if (!trouble || !(phase in ENDS) || !wanted(ENDS[phase] ?? "")) return;
 		const which = `${prompt_id} ${job?.id ?? node} ${phase}`;
 		if (this.said.has(which)) return;
 		this.said.add(which);
@@ -77,10 +77,6 @@ export class Messenger {
 
 	/** @param {number} job */
 	#shower(job) {
-		const onClick = () => {
-			this.panel.open();
-			this.panel.show(job);
-		};
-		return { label: t("message.show"), onClick };
+		return { label: t("message.show"), onClick: () => this.open(job) };
 	}
 }

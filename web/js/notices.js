@@ -5,6 +5,11 @@ import { app } from "../../../scripts/app.js";
 const SHORT_MS = 4000;
 const LONG_MS = 12_000;
 
+// Older front ends have their own box about an error in that corner: ours comes below it.
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(".apimallvideo-low { margin-top: 150px }");
+document.adoptedStyleSheets.push(sheet);
+
 /**
  * @param {Severity} severity
  * @param {string} summary
@@ -17,5 +22,5 @@ export function notice(severity, summary, detail, action) {
 	const kind = severity === "warn" ? "warning" : severity;
 	if (action && typeof corner?.[kind] === "function") {
 		corner[kind](summary, { description: detail, duration: life, action });
-	} else corner?.add({ severity, summary, detail, life });
+	} else corner?.add({ severity, summary, detail, life, styleClass: life === LONG_MS && "apimallvideo-low" });
 }

@@ -3,50 +3,44 @@
 import { AccountCorner } from "./account.js";
 import { addNode, giveKeyboardBack, NODE_OF_TYPE } from "./canvas.js";
 import { Card } from "./card.js";
-import { h, icon, keepKeys, loadLook, shadowOf, tool } from "./look.js";
-import { ask, on, onDoubt, onJob } from "./server.js";
+import { h, icon, keepKeys, loadLook, press, shadowOf, tool } from "./look.js";
+import { ask, on } from "./server.js";
 import { loadWords, number, t } from "./words.js";
 
 const SUMS_PAUSE_MS = 1500;
 const TYPED_MS = 300;
-const DAY_SECONDS = 86_400;
+const TILES = "apimallvideo.tiles";
+/** Jobs may have changed without a word about it: a prompt ended, the server came back. */
+const DOUBTS = ["execution_error", "execution_interrupted", "execution_success", "reconnected"];
 const MOST_JOBS_AT_ONCE = 100;
 /** Each has a player; those of the light table and the one that is skimmed come to it. */
 const MOST_OPEN = 4;
 
-/** @type {Record<string, (job: Job) => boolean>} */
-const FITS = {
-	all: () => true,
-	unfinished: (job) => job.unfinished,
-	uncertain: (job) => job.unfinished && job.charge === "uncertain",
-	failed: (job) => ["failed", "rejected", "expired"].includes(job.state),
-	starred: (job) => job.starred,
-};
+const FILTERS = ["all", "unfinished", "uncertain", "failed", "starred"];
 
 export class Panel {
-	/** @param {{ count: (unfinished: number) => void, changed: () => void }} tell */
+	/** @type {Map<number, Job>} */
+	jobs = new Map();
+	/** @type {Map<string, Card>} by what takes have in common */
+	cards = new Map();
+	/** @type {Card[]} */
+	open = [];
+	only = "all";
+	/** @type {Record<string, string>} text, type and day, as far as they matter */
+	searched = {};
+	/** @type {number | null} */
+	nextBefore = null;
+	clockOffset = 0;
+	ready = false;
+	request = 0;
+	/** @type {number | null} */
+	asked = null;
+	/** @type {(() => void)[]} */
+	endings = [];
+
+	/** @param {{ count: (unfinished: number) => void, changed: () => void, close: () => void }} tell */
 	constructor(tell) {
 		this.tell = tell;
-		/** @type {Map<number, Job>} */
-		this.jobs = new Map();
-		/** @type {Map<string, Card>} by what takes have in common */
-		this.cards = new Map();
-		/** @type {Card[]} */
-		this.open = [];
-		this.only = "all";
-		this.text = "";
-		this.type = "";
-		/** @type {number | null} when it began, in seconds since the epoch */
-		this.day = null;
-		/** @type {number | null} */
-		this.nextBefore = null;
-		this.clockOffset = 0;
-		this.ready = false;
-		this.request = 0;
-		/** @type {number | null} */
-		this.asked = null;
-		/** @type {(() => void)[]} */
-		this.endings = [];
 	}
 
 	/**
@@ -65,12 +59,12 @@ export class Panel {
 		const near = new IntersectionObserver(([seen]) => seen?.isIntersecting && this.#more(), { rootMargin: "900px" });
 		if (this.older) near.observe(this.older);
 		this.endings = [
-			onJob((told) => this.#hear(told)),
-			onDoubt(() => this.refresh(false)),
+			on("apimallvideo.jobs", (told) => this.#hear(told)),
+			...DOUBTS.map((name) => on(name, () => this.refresh(false))),
 			on("apimallvideo.star", ({ id, starred }) => {
 				const job = this.jobs.get(id);
 				if (job) this.changed({ ...job, starred });
-				else if (this.only === "starred") this.refresh();
+				else this.refresh(false);
 			}),
 			() => clearInterval(clock),
 			() => near.disconnect(),
@@ -114,13 +108,22 @@ export class Panel {
 			(ready) => this.#readyIs(ready),
 		);
 		this.list = h("ol.jobs", { "aria-label": t("jobs.title") });
-		this.rest = h("div");
-		this.older = h("div.older", { hidden: true }, h("button", { click: () => this.#more() }, t("jobs.older")));
+		this.rest = h("div", h("div.empty", "\u2026"));
+		this.older = h(
+			"div.older",
+			{ hidden: true },
+			press("jobs.older", () => this.#more()),
+		);
 		this.spoken = h("div.unseen", { role: "status" });
 		this.unfinished = h("span.count", { hidden: true });
 		this.body = h(
 			"div.panel",
-			h("header", h("h2", "API Mall"), this.mark),
+			h(
+				"header",
+				h("h2", "API Mall"),
+				this.mark,
+				tool(t("trouble.close"), "cross", { click: () => this.tell.close() }),
+			),
 			h("div.scroll", this.account.element, this.#filters(), this.#search(), this.list, this.rest, this.older),
 			this.spoken,
 		);
@@ -135,7 +138,7 @@ export class Panel {
 		return h(
 			"fieldset.filters",
 			h("legend.unseen", t("filter.title")),
-			...Object.keys(FITS).map((only) =>
+			...FILTERS.map((only) =>
 				h(
 					"label",
 					{ title: t(`filter.${only}`) },
@@ -154,14 +157,7 @@ export class Panel {
 	}
 
 	#query() {
-		const { only, text, type, day } = this;
-		return new URLSearchParams({ only, text, type, ...(day !== null && { day: String(day) }) });
-	}
-
-	/** @param {Job} job is it among what is asked for? What its words are is known to the server alone. */
-	#fits(job) {
-		const isOfDay = this.day === null || Math.floor((job.created_at - this.day) / DAY_SECONDS) === 0;
-		return FITS[this.only]?.(job) && (!this.type || job.type === this.type) && isOfDay;
+		return new URLSearchParams({ only: this.only, ...this.searched });
 	}
 
 	/** Finds jobs by their words, type and day, and shows them as a list or as large tiles. */
@@ -169,9 +165,9 @@ export class Panel {
 		const find = () => {
 			clearTimeout(this.finding);
 			this.finding = setTimeout(() => {
-				this.text = field.value.trim();
-				this.type = type.value;
-				this.day = day.value ? new Date(`${day.value}T00:00`).getTime() / 1000 : null;
+				const since = day.value && String(new Date(`${day.value}T00:00`).getTime() / 1000);
+				const all = { text: field.value.trim(), type: type.value, day: since };
+				this.searched = Object.fromEntries(Object.entries(all).filter(([, value]) => value));
 				this.refresh();
 			}, TYPED_MS);
 		};
@@ -185,8 +181,13 @@ export class Panel {
 		);
 		const tiles = tool(t("gallery"), "film", {
 			"aria-pressed": "false",
-			click: () => tiles.setAttribute("aria-pressed", String(this.list?.classList.toggle("gallery"))),
+			click: () => {
+				const on = String(this.list?.classList.toggle("gallery"));
+				tiles.setAttribute("aria-pressed", on);
+				localStorage.setItem(TILES, on);
+			},
 		});
+		if (localStorage.getItem(TILES) === "true") tiles.click();
 		return h("div.search", field, tiles, type, day);
 	}
 
@@ -224,7 +225,7 @@ export class Panel {
 			this.#take(page, beyond.length ? this.nextBefore : page.next_before);
 			this.#refreshSums();
 		} catch (refused) {
-			if (request === this.request) this.#complain(refused);
+			if (request === this.request) this.#complain(/** @type {Error} */ (refused));
 		}
 	}
 
@@ -269,8 +270,10 @@ export class Panel {
 	/** @param {Job} job */
 	#keep(job) {
 		const inReach = this.nextBefore === null || job.id >= this.nextBefore;
-		if (!this.#fits(job)) this.jobs.delete(job.id);
-		else if ((inReach && !this.text) || this.jobs.has(job.id)) this.jobs.set(job.id, job);
+		const isSearching = this.only !== "all" || this.#isSearching();
+		if (this.jobs.has(job.id) || (inReach && !isSearching)) this.jobs.set(job.id, job);
+		// What is among what is asked for is known to the server alone.
+		if (isSearching) this.refresh(false);
 	}
 
 	// What its cards ask of it
@@ -346,7 +349,7 @@ export class Panel {
 	}
 
 	#isSearching() {
-		return Boolean(this.text || this.type || this.day !== null);
+		return Object.keys(this.searched).length > 0;
 	}
 
 	#nothing() {
@@ -361,7 +364,7 @@ export class Panel {
 			icon("film"),
 			h("p", h("b", t("empty.all"))),
 			h("ol", ...steps.map((key) => h("li", { class: key === "empty.step.ready" && "done" }, h("span", t(key))))),
-			h("button.main", { click: add }, t("empty.add")),
+			press("empty.add", add, { class: "main" }),
 		);
 	}
 
@@ -387,10 +390,9 @@ export class Panel {
 		for (const card of this.cards.values()) if (card.job.state === "running") card.tick();
 	}
 
-	/** @param {unknown} refused */
-	#complain(refused) {
-		const words = refused instanceof Error ? refused.message : String(refused);
-		this.rest?.replaceChildren(h("div.empty", h("p.problem", { role: "alert" }, words)));
+	/** @param {Error} refused */
+	#complain({ message }) {
+		this.rest?.replaceChildren(h("div.empty", h("p.problem", { role: "alert" }, message)));
 	}
 }
 

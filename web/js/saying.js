@@ -132,7 +132,7 @@ function ofJob(told, now) {
 	if (phase === "loaded") return ofClip(told);
 	if (job?.state === "closed") return { head: t("state.closed"), note: cost(job) };
 	// The job may have gone on after the run: what became of it is the last word.
-	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, phase === "done" && !told.fetched);
+	if (job?.file && told.trouble?.kind !== "NotDecoded") return done(job, told);
 	const trouble = endOf(job) ?? told.trouble;
 	if (!trouble) return live(told, now);
 	const saying = { trouble, job: job?.id, note: cost(trouble) };
@@ -155,13 +155,16 @@ function endOf(job) {
 
 /**
  * @param {Job} job
- * @param {boolean} before was it here already?
+ * @param {Told} told
  * @returns {Saying}
  */
-function done(job, before) {
+function done(job, { phase, fetched }) {
+	// Was it here already?
+	const before = phase === "done" && !fetched;
 	const took = !before && job.seconds !== null && span(job.seconds);
 	const head = before ? t("estimate.paid") : joined(t("state.delivered"), cost(job), took);
-	return { tone: "good", head, note: t("estimate.paid.note") };
+	const unseen = phase === "stopped" || phase === "failed";
+	return { tone: "good", head, note: t(unseen ? "line.unseen" : "estimate.paid.note") };
 }
 
 /**

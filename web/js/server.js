@@ -54,25 +54,3 @@ export function on(name, listener) {
 	events.addEventListener(name, heard);
 	return () => events.removeEventListener(name, heard);
 }
-
-/** @param {(told: { job: Job, unfinished: number, awaited: boolean, credits?: number }) => void} listener */
-export function onJob(listener) {
-	return on("apimallvideo.jobs", listener);
-}
-
-/** @param {(told: Told & { node: string, workflow: string | null }) => void} listener */
-export function onTold(listener) {
-	return on("apimallvideo.node", listener);
-}
-
-/**
- * Calls `listener` when jobs may have changed without a word about it: a prompt ended, the server came back.
- * @param {() => void} listener
- */
-export function onDoubt(listener) {
-	const names = ["execution_error", "execution_interrupted", "execution_success", "reconnected"];
-	const ends = names.map((name) => on(name, listener));
-	return () => {
-		for (const end of ends) end();
-	};
-}

@@ -59,10 +59,8 @@ function nodeOf(job) {
  */
 export async function newNode(job, detail) {
 	const { addresses, uploads } = await ask(`jobs/${job.id}`);
-	/** @type {Record<string, unknown>} */
-	const values = { take: job.take, image_urls: addresses.join("\n"), video_url: addresses[0] ?? "" };
-	for (const name of SETTINGS) values[name] = job[name];
-	const node = addNode(NODE_OF_TYPE[job.type] ?? "", values);
+	const media = { image_urls: addresses.join("\n"), video_url: addresses[0] ?? "", file: "" };
+	const node = addNode(NODE_OF_TYPE[job.type] ?? "", { ...job, ...media });
 	if (!node || !uploads) return node;
 	notice("info", t("toast.link_again"), t(detail));
 	return undefined;

@@ -1,7 +1,7 @@
 /** The dialog that answers: what happened, was I charged, what now. */
 
 import { copy } from "./clipboard.js";
-import { h, ids } from "./look.js";
+import { h, ids, press } from "./look.js";
 import { adviceOf, chargeOf, titleOf } from "./saying.js";
 import { ask } from "./server.js";
 import { t } from "./words.js";
@@ -12,8 +12,7 @@ import { t } from "./words.js";
  * @param {Trouble} [known] what was told of it already
  */
 export async function showTrouble(jobId, near, known) {
-	const nothing = { trouble: null, report: "", job: null };
-	const found = jobId ? await ask(`jobs/${jobId}`).catch(() => nothing) : nothing;
+	const found = jobId ? await ask(`jobs/${jobId}`).catch(() => ({})) : {};
 	const { report, job } = found;
 	const trouble = found.trouble ?? known;
 	if (!trouble) return;
@@ -37,9 +36,9 @@ export async function showTrouble(jobId, near, known) {
 			report && h("details", h("summary", t("trouble.report")), h("pre", { tabindex: 0 }, report)),
 			h(
 				"footer",
-				job?.task_id && h("button", { click: () => copy(job.task_id, dialog) }, t("verb.copy")),
-				report && h("button", { click: () => copy(report, dialog) }, t("trouble.copy")),
-				h("button.main", { autofocus: true, click: close }, t("trouble.close")),
+				job?.task_id && press("verb.copy", () => copy(job.task_id, dialog)),
+				report && press("trouble.copy", () => copy(report, dialog)),
+				press("trouble.close", close, { class: "main", autofocus: true }),
 			),
 		),
 	);
