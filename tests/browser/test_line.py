@@ -73,6 +73,20 @@ def test_other_inputs_are_another_price_and_the_same_ones_the_same_word(host: Re
     expect(tab.line()).to_contain_text("Done", timeout=15_000)
 
 
+def test_a_queued_node_says_so_until_its_run_begins(host: RealHost, open_tab: OpenTab) -> None:
+    tab = open_tab(host)
+    tab.text_job("a lighthouse in a storm")
+    tab.queue()
+    expect(tab.line()).to_contain_text("30 credits \u00b7 for", timeout=JOB_MS)
+    tab.change("APIMall_TextToVideo", "take", 1)
+    tab.queue()
+    expect(tab.line()).to_contain_text("Queued")
+    tab.change("APIMall_TextToVideo", "take", 9)
+    expect(tab.line()).to_contain_text("queued with other inputs")
+    tab.change("APIMall_TextToVideo", "take", 1)
+    expect(tab.line()).to_contain_text("Done", timeout=JOB_MS)
+
+
 def test_a_failure_says_why_what_it_cost_and_what_to_do(
     host: RealHost, vue: bool, open_tab: OpenTab, shots: Path
 ) -> None:

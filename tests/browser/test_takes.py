@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("playwright", reason="no Playwright: install tests/requirements-browser.txt")
 
 import numpy as np
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from nodes.media.encode import encode_clip
 from tests.browser.tab import JOB_MS
@@ -43,7 +43,9 @@ def test_takes_are_made_compared_continued_and_dragged(
     card.get_by_role("button", name="3 more takes").click()
     expect(card.locator("button.armed")).to_contain_text("about 90 credits")
     assert tab.posted("/prompt") == posted
-    card.locator("button.armed").click()
+    # What asks is still where the mouse is.
+    tab.page.mouse.down()
+    tab.page.mouse.up()
     expect(card.locator(".take img")).to_have_count(4, timeout=2 * JOB_MS)
     assert card.locator(".take .number").all_inner_texts() == ["0", "1", "2", "3"]
     assert tab.values("APIMall_TextToVideo")["take"] == 0
@@ -270,3 +272,45 @@ def test_a_player_leaves_with_its_file(host: RealHost, vue: bool, open_tab: Open
         expect(tab.page.locator("video")).to_have_count(1)
         tab.change("APIMall_LoadVideo", "file", "")
         expect(tab.page.locator("video")).to_have_count(0)
+
+
+def test_a_player_that_was_long_in_loading_does_not_come_back(host: RealHost, open_tab: OpenTab) -> None:
+    encode_clip([np.zeros((90, 160, 3), np.float32)] * 24, 24, host.base / "input" / "late.mp4")
+    tab = open_tab(host)
+    tab.add("APIMall_LoadVideo", {"file": ""}, at=(500, 100))
+    held: list[Route] = []
+    tab.page.route(re.compile(r"/view\?.*late"), held.append)
+    tab.change("APIMall_LoadVideo", "file", "late.mp4")
+    tab.wait_until(lambda: bool(held))
+    tab.change("APIMall_LoadVideo", "file", "")
+    tab.page.unroute(re.compile(r"/view\?.*late"))
+    # ComfyUI's page puts it on the node at the end of its loading: what puts it there tells that it came.
+    tab.run("""() => {
+        const add = HTMLElement.prototype.replaceChildren;
+        HTMLElement.prototype.replaceChildren = function (...children) {
+            if (children[0]?.tagName === "VIDEO") window.cameLate = true;
+            return add.apply(this, children);
+        };
+    }""")
+    for route in held:
+        route.continue_()
+    tab.wait_until(lambda: tab.run("() => window.cameLate === true"))
+    expect(tab.page.locator("video")).to_have_count(0)
+
+
+def test_a_node_is_as_high_as_the_clip_on_it_needs(host: RealHost, open_tab: OpenTab) -> None:
+    for name, shape in (("tall.mp4", (320, 180, 3)), ("wide.mp4", (180, 320, 3))):
+        encode_clip([np.zeros(shape, np.float32)] * 24, 24, host.base / "input" / name)
+    tab = open_tab(host)
+    tab.add("APIMall_LoadVideo", {"file": ""}, at=(500, 60))
+
+    def height() -> float:
+        return float(tab.run("() => app.graph.nodes[0].size[1]"))
+
+    empty = height()
+    tab.change("APIMall_LoadVideo", "file", "tall.mp4")
+    tab.wait_until(lambda: height() > empty + 300)
+    tab.change("APIMall_LoadVideo", "file", "wide.mp4")
+    tab.wait_until(lambda: empty + 100 < height() < empty + 200)
+    tab.change("APIMall_LoadVideo", "file", "")
+    tab.wait_until(lambda: height() < empty + 40)

@@ -9,8 +9,6 @@ import { number, t } from "./words.js";
 /** A little more than the 30 s that the server keeps a balance for. */
 const BALANCE_MS = 31_000;
 
-const KEYS_PAGE = "https://www.apimall.ai/api-keys";
-
 export class AccountCorner {
 	/**
 	 * @param {(account: Account, changed: boolean) => void} tell called with the account when it is known or changed
@@ -165,7 +163,11 @@ export class AccountCorner {
 	#key(account) {
 		if (account.rehearsal) return null;
 		if (account.key_source === "environment") return h("p.small.quiet", t("account.key.fixed"));
-		const whence = h("a", { href: KEYS_PAGE, target: "_blank", rel: "noreferrer" }, t("account.key.whence"));
+		const whence = h(
+			"a",
+			{ href: "https://www.apimall.ai/api-keys", target: "_blank", rel: "noreferrer" },
+			t("account.key.whence"),
+		);
 		const field = h("input", {
 			type: "password",
 			autocomplete: "off",

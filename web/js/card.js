@@ -150,7 +150,7 @@ export class Card {
 		const { job } = this;
 		if (job.state !== "running" || job.accepted_at === null) return null;
 		const { seconds } = this.keeper.learned(job);
-		return seconds && Math.min(0.95, Math.max(0, (this.keeper.now() - job.accepted_at) / seconds));
+		return seconds && Math.min(0.95, (this.keeper.now() - job.accepted_at) / seconds);
 	}
 
 	#facts() {

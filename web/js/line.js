@@ -58,7 +58,7 @@ export class Lines {
 		const line = new Line(node, about, this);
 		this.all.add(line);
 		also(node, "onRemoved", () => {
-			line.end();
+			clearTimeout(line.timer);
 			this.all.delete(line);
 		});
 	}
@@ -162,10 +162,6 @@ class Line {
 		const root = shadowOf(this.element);
 		keepKeys(root);
 		root.append(this.body);
-		this.#hang();
-	}
-
-	#hang() {
 		const options = {
 			serialize: false,
 			hideOnZoom: true,
@@ -175,12 +171,8 @@ class Line {
 			// As soon as it is seen; else the next tick does.
 			onDraw: () => this.settle(),
 		};
-		this.widget = this.node.addDOMWidget(WIDGET, WIDGET, this.element, options);
+		this.widget = node.addDOMWidget(WIDGET, WIDGET, this.element, options);
 		this.widget.serialize = false;
-	}
-
-	end() {
-		clearTimeout(this.timer);
 	}
 
 	/** Looks again when the values have stopped changing, and only if they did. */

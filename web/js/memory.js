@@ -4,11 +4,9 @@ const KEY = "apimallvideo.lastWords";
 const MOST_NODES = 300;
 
 export class Memory {
-	constructor() {
-		/** @type {Map<string, LastWord>} */
-		this.words = new Map(read());
-		this.timer = 0;
-	}
+	/** @type {Map<string, LastWord>} */
+	words = new Map(read());
+	timer = 0;
 
 	/** @param {string} place */
 	get(place) {

@@ -21,17 +21,23 @@ export function tendPlayer(node) {
 	const [file, url] = node.widgets;
 	const isLoad = node.comfyClass === LOAD_NODE;
 	const hasNothing = () => isLoad && !file.value && !url.value && !linkedInputs(node).has("video");
-	let before = 0;
+	/** @type {any} */
+	let clip;
+	let high = 0;
 	also(node, "onDrawBackground", () => {
-		const player = playerOf(node);
 		// One that was long in loading may come when it is not wanted any more.
-		if (player && hasNothing()) removePlayer(node);
-		const needed = playerOf(node)?.computeLayoutSize(node).minHeight ?? 0;
-		if (needed === before) return;
-		// ComfyUI lets a node only grow, and older pages draw its frame as it was before that.
+		if (playerOf(node) && hasNothing()) removePlayer(node);
+		const player = playerOf(node);
+		const shown = player?.element.querySelector("video");
+		if (shown === clip) return;
+		clip = shown;
 		const [width, height] = node.size;
-		if (needed < before) node.setSize([width, Math.max(node.computeSize()[1], height - before + needed)]);
-		before = needed;
+		const before = high;
+		high = clip ? (width * clip.videoHeight) / clip.videoWidth : 0;
+		// ComfyUI's player is for good as high as its first clip needs, and a node only grows.
+		if (player) player.computeLayoutSize = () => ({ minHeight: high, minWidth: 1 });
+		if (high < before) node.setSize([width, Math.max(node.computeSize()[1], height - before + high)]);
+		// Older pages draw its frame as it was before that.
 		node.graph.setDirtyCanvas(true, true);
 	});
 	if (!isLoad) return;
