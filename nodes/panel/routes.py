@@ -216,7 +216,7 @@ class Panel:
         return response
 
     async def totals(self, request: web.Request) -> web.StreamResponse:
-        """Credits of today, 7 days, this month and each of 30 days; `minutes_east`: of the reader, whose days they are."""
+        """Credits of today, 7 days, this month and each of 30 days; `minutes_east`: of whose days these are."""
         most = _MOST_HOURS_OFFSET * 60
         minutes_east = whole_number(request.query, "minutes_east", -most, most, 0) or 0
 
