@@ -73,6 +73,7 @@ ALLOWED = {
     ): "the stand-in gateway: listens on 127.0.0.1, only when it is asked for",
     ("nodes/rehearsal/contract.py", "hidden text"): "the stand-in takes uploads as base64, as the gateway's page says",
     ("web/js/memory.js", "page"): "the last word on each node survives a reload: job, state, price; no secret",
+    ("web/js/panel.js", "page"): "list or large tiles: the choice survives a reload; no secret",
     ("web/js/canvas.js", "socket"): "links two nodes on the canvas",
     ("nodes/media/forecast.py", "native"): "free memory on Windows: GlobalMemoryStatusEx, no other call",
     ("nodes/media/forecast.py", "process"): "free memory on macOS: /usr/bin/vm_stat, fixed, without a shell",
