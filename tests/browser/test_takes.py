@@ -48,7 +48,8 @@ def test_takes_are_made_compared_continued_and_dragged(
     tab.page.mouse.up()
     expect(card.locator(".take img")).to_have_count(4, timeout=2 * JOB_MS)
     assert card.locator(".take .number").all_inner_texts() == ["0", "1", "2", "3"]
-    assert tab.values("APIMall_TextToVideo")["take"] == 0
+    # The node plays the take made last, and says so.
+    assert tab.values("APIMall_TextToVideo")["take"] == 3
     expect(tab.panel.locator(".bars .spent").last).to_be_visible()
     tab.shot(shots / "takes.png")
     # Side by side, on one clock.

@@ -28,6 +28,7 @@ export function moreTakes(job, takes, price) {
 }
 
 /**
+ * The node keeps the last number: what it plays and gives in the end is that take's.
  * @param {Job} job
  * @param {Job[]} takes
  * @param {number} count
@@ -36,13 +37,11 @@ async function queueTakes(job, takes, count) {
 	const node = nodeOf(job) ?? (await newNode(job, "takes.link_first"));
 	const widget = node?.widgets?.find(({ name }) => name === "take");
 	if (!node || !widget) return;
-	const before = widget.value;
 	const first = 1 + Math.max(...takes.map(({ take }) => take));
 	for (let take = first; take < first + count; take += 1) {
 		widget.value = take;
 		await queue(node);
 	}
-	widget.value = before;
 }
 
 /** @param {Job} job the node on the canvas that has its settings */
