@@ -115,7 +115,7 @@ class Sending:
             return
         self._means.scheduler.give_back(Share.CREATE)
         if sent is None:
-            # We were taken for dead, and another machine goes on with it.
+            # We were taken for dead, and another machine goes on with it; or its row is past being sent.
             self._works.plan(work, steps.BEGIN)
         else:
             self._held(work, sent, allowance)

@@ -269,7 +269,8 @@ class Journal:
     ) -> Job | Held | None:
         """Commit that the POST is about to leave, or say what keeps it here: nothing is promised before this.
 
-        `holder`: who sends it; None is given back, and nothing is written, when somebody else has taken the job over.
+        None is given back, and nothing is written, when it is not to be sent any more: another than `holder` has taken
+        it over, or it was answered, refused or closed meanwhile.
         `limit`: slots of the plan. `allowance`: what may still be spent, None for anything. `uptime` and `boot`: a
         second clock, by which its age can be told. After an end that was none it waits until the whole file is known to
         be sound: what a damaged one does not tell of would be paid again, as would what is written where nobody can
@@ -279,7 +280,7 @@ class Journal:
         with self._store.transaction():
             self._store.require_lasting()
             now = self._writer.now(job)
-            if holder is not None and now.holder != holder:
+            if (holder is not None and now.holder != holder) or not now.state.may_become(State.SENT):
                 return None
             moment = self._clock()
             held = None

@@ -34,6 +34,15 @@ def test_another_connection_sees_each_step_as_it_is_taken(journal: Journal, plac
     assert other.get(job.id).task_id == "vid_1"
 
 
+def test_what_was_closed_answered_or_refused_meanwhile_is_not_sent(journal: Journal) -> None:
+    closed = journal.close_job(journal.intend(text_order().intent("a")), ())
+    accepted = journal.accepted(sent(journal, 1), ACCEPTED)
+    refused = journal.rejected(sent(journal, 2), PromptBlocked("no"))
+    for job in (closed, accepted, refused):
+        assert journal.begin_post(job, 5, {"me"}) is None
+        assert journal.get(job.id) == job
+
+
 def test_the_same_order_is_one_row_however_often_it_is_asked_for(journal: Journal, place: Place) -> None:
     other = Journal(place)
     rows = {source.intend(text_order().intent("a")).id for source in (journal, other, journal)}

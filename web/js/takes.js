@@ -28,7 +28,7 @@ export function moreTakes(job, takes, price) {
 }
 
 /**
- * The node keeps the last number: what it plays and gives in the end is that take's.
+ * The node keeps the last number, whose clip it plays in the end.
  * @param {Job} job
  * @param {Job[]} takes
  * @param {number} count
