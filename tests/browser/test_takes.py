@@ -280,7 +280,7 @@ def test_a_player_that_was_long_in_loading_does_not_come_back(host: RealHost, op
     tab = open_tab(host)
     tab.add("APIMall_LoadVideo", {"file": ""}, at=(500, 100))
     held: list[Route] = []
-    tab.page.route(re.compile(r"/view\?.*late"), held.append)
+    tab.page.route(re.compile(r"/view\?.*late"), lambda route: held.append(route))
     tab.change("APIMall_LoadVideo", "file", "late.mp4")
     tab.wait_until(lambda: bool(held))
     tab.change("APIMall_LoadVideo", "file", "")
