@@ -322,6 +322,10 @@ def _last_stands(path: Path, seconds: float, out: Path) -> Path:
         for packet in packets:
             packet.stream = copy
             container.mux(packet)
+    with av.open(str(out)) as written:
+        *_, last = (packet for packet in written.demux(video=0) if packet.size)
+        if float((last.duration or 0) * last.time_base) < seconds:
+            pytest.skip(f"PyAV {av.__version__} writes no length of a last picture into {out.suffix}")
     return out
 
 
