@@ -57,7 +57,7 @@ function togglePanel() {
 	app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`);
 }
 
-// At once, and not when ComfyUI calls `setup`: after a reload a run that goes on is spoken of before that.
+// At once, not in `setup`: after a reload a run that goes on is spoken of before that.
 on("apimallvideo.node", async (told) => {
 	await loadWords();
 	lines.hear(told);

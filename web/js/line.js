@@ -130,10 +130,11 @@ function settingsOf({ job }) {
 /** @param {AnyNode} node what is written in its widgets */
 function valuesOf(node) {
 	const linked = linkedInputs(node);
-	const known = (node.widgets ?? []).filter(({ name }) => name && name !== WIDGET && !linked.has(name));
-	return Object.fromEntries(
-		known.filter(({ value }) => typeof value !== "object").map(({ name, value }) => [name, value]),
+	// Not our line, nor ComfyUI's text.
+	const known = (node.widgets ?? []).filter(
+		({ name, serialize, value }) => name && serialize !== false && !linked.has(name) && typeof value !== "object",
 	);
+	return Object.fromEntries(known.map(({ name, value }) => [name, value]));
 }
 
 class Line {

@@ -28,7 +28,7 @@ export function moreTakes(job, takes, price) {
 }
 
 /**
- * The node keeps the last number, whose clip it plays in the end.
+ * The node keeps the last number, whose clip it plays.
  * @param {Job} job
  * @param {Job[]} takes
  * @param {number} count
