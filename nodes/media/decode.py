@@ -147,8 +147,8 @@ def usual_rate(path: Path, span: Span = WHOLE) -> float:
         with suppress(EmptySpan):  # nothing new is shown in it
             part = plan(source, span)
             if part.frames >= _FEW_PICTURES:
-                ticks = [round(moment / source.tick) for moment in part.moments]
-                return float(1 / (quick_step(ticks) * source.tick)) if ticks else part.fps
+                step = quick_step([round(moment / source.tick) for moment in part.moments])
+                return float(1 / (step * source.tick)) if step else part.fps
         return float(source.rate)
 
 

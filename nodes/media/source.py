@@ -591,8 +591,8 @@ def quick_step(times: Sequence[int]) -> float:
 
     A screen that stands still for the most part moves at times: at the rate of most pictures that would not be seen.
     """
-    steps = [b - a for a, b in pairwise(times)]
-    step = usual_step(times)
+    steps = [b - a for a, b in pairwise(times) if a < b]  # of pictures that share a time one is seen
+    step = _usual(steps) if steps else 0.0
     while len(sooner := [each for each in steps if each <= _CLEARLY_SOONER * step]) > max(_FEW, len(steps) // _ONE_IN):
         step = _usual(sooner)
     return step

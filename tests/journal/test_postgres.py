@@ -350,7 +350,7 @@ def test_a_pooler_that_hands_connections_on_is_refused() -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ('root certificate file "/root/.postgresql/root.crt" does not exist', "no encrypted connection"),
+        ('root certificate file "/home/somebody/.postgresql/root.crt" does not exist', "no encrypted connection"),
         ('FATAL:  database "refused" does not exist', "no such database or user"),
         ('FATAL:  role "a" is not permitted to log in', "refuses the user"),
         ('FATAL:  permission denied for database "a"', "refuses the user"),

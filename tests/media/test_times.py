@@ -301,6 +301,11 @@ def test_a_screen_that_moves_for_a_tenth_of_its_pictures_is_sent_at_the_rate_at_
     assert usual_rate(path) == pytest.approx(25)
 
 
+def test_of_times_that_come_twice_the_step_is_that_between_those_that_differ() -> None:
+    assert source.quick_step([time for number in range(40) for time in (10 * number, 10 * number)]) == 10
+    assert source.quick_step([5] * 40) == 0
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_last_picture_that_stands_longer_than_the_rest_is_a_part_of_the_clip(suffix: str, tmp_path: Path) -> None:
     """Twenty pictures at 10 a second, of which the last stands for three seconds more, with sound to the end."""
