@@ -37,6 +37,8 @@ interface Trouble extends Charged {
   kind: string;
   what: string;
   advice: string;
+  /** The same, where they are sentences of ours. */
+  said?: { what?: Said; advice?: Said };
   task_id?: string | null;
   request_id?: string | null;
   provider_request_id?: string | null;

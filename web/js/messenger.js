@@ -2,7 +2,7 @@
 
 import { app } from "../../../scripts/app.js";
 import { notice } from "./notices.js";
-import { adviceOf, chargeOf, joined, titleOf } from "./saying.js";
+import { chargeOf, joined, partOf, titleOf } from "./saying.js";
 import { loadWords, number, t } from "./words.js";
 
 /** @type {Record<string, string>} The setting of each end that is not the good one. */
@@ -36,8 +36,9 @@ export class Messenger {
 		const charge = chargeOf(trouble);
 		if (phase === "failed") {
 			const goesOn = GOES_ON.has(trouble.kind);
-			const advice = goesOn ? t("message.same_again") : adviceOf(trouble);
-			notice(goesOn ? "warn" : "error", titleOf(trouble.kind), joined(trouble.what, `${charge} ${advice}`), show);
+			const advice = goesOn ? t("message.same_again") : partOf(trouble, "advice");
+			const text = joined(partOf(trouble, "what"), `${charge} ${advice}`);
+			notice(goesOn ? "warn" : "error", titleOf(trouble.kind), text, show);
 		} else if (trouble.charge === "not_sent") notice("info", t("line.unsent"), charge, show);
 		else notice("info", t("message.stopped"), t("message.arrives"), show);
 	}

@@ -17,15 +17,11 @@ export function titleOf(kind) {
 	return t(knows(key) ? key : "error.APIMallError");
 }
 
-/** @param {Pick<Trouble, "kind" | "advice">} trouble */
-export function adviceOf({ kind, advice }) {
-	const key = `advice.${kind}`;
-	return knows(key) ? t(key) : advice;
-}
+/** @type {(of: Trouble, part: "what" | "advice") => string} */
+export const partOf = (of, part) => inWords(of.said?.[part] ?? of[part]);
 
 /**
- * A remark of the server, or a value in one, in the user's language.
- * @param {Said} said
+ * @param {Said} said a sentence of the server, or a value in one
  * @returns {string}
  */
 function inWords(said) {

@@ -2,7 +2,7 @@
 
 import { copy } from "./clipboard.js";
 import { h, ids, press } from "./look.js";
-import { adviceOf, chargeOf, titleOf } from "./saying.js";
+import { chargeOf, partOf, titleOf } from "./saying.js";
 import { ask } from "./server.js";
 import { t } from "./words.js";
 
@@ -23,9 +23,9 @@ export async function showTrouble(jobId, near, known) {
 		h(
 			"div.sheet",
 			h("h2", { id: "apimall-trouble" }, titleOf(trouble.kind)),
-			part("trouble.what", trouble.what),
+			part("trouble.what", partOf(trouble, "what")),
 			part("trouble.charged", chargeOf(trouble)),
-			part("trouble.now", adviceOf(trouble)),
+			part("trouble.now", partOf(trouble, "advice")),
 			ids(
 				["card.task", trouble.task_id],
 				["trouble.request", trouble.request_id],
