@@ -1,11 +1,12 @@
-"""What is worth knowing of a run though it did not fail, as facts: a sentence, and the values in it.
+"""What the pack says of a run, as facts: a sentence, and the values in it. Here is what did not fail.
 
-`web/words/` has each sentence under `remark.<its name in small letters>`, for whoever looks at the node.
+`web/words/` has each sentence under `remark.<its name in small letters>`, for whoever looks at the node. What errors
+say stands in `troubles.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -72,31 +73,42 @@ class Sentence(Enum):
     )
 
 
-@dataclass(frozen=True)
-class Remark:
-    """A sentence with its values; `str` of it is the English."""
+class Remark(str):
+    """A sentence with its values: its English text, which can also be said in other languages.
 
-    sentence: Sentence
-    values: tuple[tuple[str, Value], ...] = ()
+    Goes wherever a text goes, and is told in English there; as a value of another one it keeps what it is.
+    """
 
-    def __str__(self) -> str:
-        return self.sentence.value.format(**{name: _text(value) for name, value in self.values})
+    sentence: Enum
+    values: Mapping[str, Value]
+
+    def __new__(cls, sentence: Enum, values: Mapping[str, Value]) -> Remark:
+        text: str = sentence.value.format(**{name: _text(value) for name, value in values.items()})
+        made = super().__new__(cls, text)
+        made.sentence, made.values = sentence, values
+        return made
+
+    def __reduce__(self) -> tuple[type[Remark], tuple[Enum, Mapping[str, Value]]]:
+        return Remark, (self.sentence, self.values)
 
     def facts(self) -> dict[str, Any]:
         """The same as JSON, for whoever says it in another language."""
-        return {"key": self.sentence.name.lower(), "values": {name: _facts(value) for name, value in self.values}}
+        return {
+            "key": self.sentence.name.lower(),
+            "values": {name: _facts(value) for name, value in self.values.items()},
+        }
 
 
-Value: TypeAlias = "str | int | Remark | tuple[Remark, ...]"
+Value: TypeAlias = "str | int | tuple[Remark, ...]"
 
 
-def remark(sentence: Sentence, **values: Value) -> Remark:
-    """A remark, its values by the names that the sentence has for them."""
-    return Remark(sentence, tuple(values.items()))
+def remark(sentence: Enum, **values: Value) -> Remark:
+    """A sentence of ours, its values by the names that it has for them."""
+    return Remark(sentence, values)
 
 
 def _text(value: Value) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _facts(value: Value) -> Any:

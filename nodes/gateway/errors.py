@@ -34,6 +34,10 @@ Charges: rule 6 of `docs/rules.md`. Status codes: `docs/gateway.md`, "Error code
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
+
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 
 ERRORS_MODULE = "apimall"
 """The module that errors seem to come from where users read it: `apimall.KeyRefused`."""
@@ -75,16 +79,16 @@ def _amount(credits: float) -> str:
 class APIMallError(Exception):
     """A failure that says what happened, what it cost, and what to do; `str()` is the whole message.
 
-    Attributes are plain values: `what`, `advice`, `charge`, `credits_used` and `credits_refunded` (credits),
-    `status` (HTTP), `code` (the gateway's word), `request_id`, `provider_request_id`, `task_id`,
-    `retry_after_seconds` (the gateway's hint).
+    Attributes are plain values: `what` and `advice` (sentences of ours are remarks), `charge`, `credits_used` and
+    `credits_refunded` (credits), `status` (HTTP), `code` (the gateway's word), `request_id`, `provider_request_id`,
+    `task_id`, `retry_after_seconds` (the gateway's hint).
     """
 
     # ComfyUI shows users the module of an exception beside its name, and ours begins with the path of the install.
     __module__ = ERRORS_MODULE
 
     default_charge = Charge.UNCERTAIN
-    default_advice = ""
+    default_advice: str = ""
 
     def __init_subclass__(cls) -> None:
         cls.__module__ = ERRORS_MODULE
@@ -105,7 +109,7 @@ class APIMallError(Exception):
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(what)
-        self.what = what.rstrip()
+        self.what = what if isinstance(what, Remark) else what.rstrip()
         self.advice = self.default_advice if advice is None else advice
         self.charge = self.default_charge if charge is None else charge
         self.credits_used = credits_used
@@ -122,13 +126,14 @@ class APIMallError(Exception):
         """What happened and what it cost, for the body of a node."""
         return f"{_sentence(self.what)} {self.charge.words(self.credits_used, self.credits_refunded)}"
 
-    def facts(self) -> dict[str, str | float | None]:
-        """All of it as plain values, for a user interface that has words of its own."""
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain values, for a user interface that has words of its own; `said`: sentences of ours."""
+        told = {"what": _sentence(self.what), "advice": self.advice}
         return {
             "kind": type(self).__name__,
-            "what": _sentence(self.what),
+            **told,
+            "said": {name: text.facts() for name, text in told.items() if isinstance(text, Remark)},
             "charge": self.charge.value,
-            "advice": self.advice,
             "credits_used": self.credits_used,
             "credits_refunded": self.credits_refunded,
             "task_id": self.task_id,
@@ -155,7 +160,9 @@ class APIMallError(Exception):
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    if text.endswith((".", "!", "?")):
+        return text
+    return remark(Trouble.ENDED, text=text) if isinstance(text, Remark) else f"{text}."
 
 
 class InputError(APIMallError):
@@ -173,26 +180,20 @@ class SetupError(APIMallError):
 class KeyMissing(SetupError):
     """There is no key yet, and the rehearsal is off."""
 
-    default_advice = (
-        "Enter a key in the API Mall panel, or switch on the rehearsal there, which is free. Where ComfyUI is started, "
-        "APIMALL_API_KEY and APIMALL_REHEARSAL=1 do the same. Keys come from https://www.apimall.ai/api-keys."
-    )
+    default_advice = remark(Trouble.ENTER_A_KEY)
 
 
 class DatabaseAway(SetupError):
     """The journal that machines share cannot be opened: its database cannot be reached now. It may be soon."""
 
-    default_advice = (
-        "Nothing new is sent without it, and what was sent is followed once it is back. See that the database of "
-        "APIMALL_JOURNAL runs and can be reached from this machine, then queue again."
-    )
+    default_advice = remark(Trouble.DATABASE_AWAY)
 
 
 class NotReached(APIMallError):
     """No connection to the gateway: not one byte of the body left this machine."""
 
     default_charge = Charge.NOT_SENT
-    default_advice = "Check the network and queue again."
+    default_advice = remark(Trouble.CHECK_NETWORK)
 
 
 class Refused(APIMallError):
@@ -204,56 +205,50 @@ class Refused(APIMallError):
 class BadRequest(Refused):
     """400, and any 4xx without a class of its own."""
 
-    default_advice = "Change the inputs the gateway names and queue again."
+    default_advice = remark(Trouble.CHANGE_INPUTS)
 
 
 class KeyRefused(Refused):
     """401: the key is missing, wrong or revoked."""
 
-    default_advice = "Check the API key (the environment variable APIMALL_API_KEY, or the API Mall panel)."
+    default_advice = remark(Trouble.CHECK_KEY)
 
 
 class CreditsMissing(Refused):
     """402: the account has too few credits."""
 
-    default_advice = "Top up the API Mall account, or choose a shorter duration or 720p, and queue again."
+    default_advice = remark(Trouble.TOP_UP)
 
 
 class AccessRefused(Refused):
     """403: the account is not approved for the API, or the host is not the gateway's."""
 
-    default_advice = (
-        "Either the account is not approved for API use, or the request did not go to the gateway's own host: "
-        "check the account at API Mall, and APIMALL_BASE_URL."
-    )
+    default_advice = remark(Trouble.CHECK_ACCESS)
 
 
 class TaskUnknown(Refused):
     """404: the gateway does not know what was asked for."""
 
-    default_advice = "Check the id: it may have expired or belong to another account."
+    default_advice = remark(Trouble.CHECK_ID)
 
 
 class PromptBlocked(Refused):
     """451: the prompt was blocked by content moderation."""
 
-    default_advice = "Change the prompt and queue again."
+    default_advice = remark(Trouble.CHANGE_PROMPT)
 
 
 class Throttled(Refused):
     """429 (too many requests, or too many jobs at once) or 425: the same request may be welcome later."""
 
-    default_advice = "Wait a little and queue again."
+    default_advice = remark(Trouble.WAIT_A_LITTLE)
 
 
 class Unclear(APIMallError):
     """The request left this machine, and what became of it is not known."""
 
     default_charge = Charge.UNCERTAIN
-    default_advice = (
-        "Queue the same job again: it is sent with the same Idempotency-Key, so the gateway can recognise it "
-        "instead of charging twice."
-    )
+    default_advice = remark(Trouble.SAME_KEY_AGAIN)
 
 
 class ReplyLost(Unclear):
@@ -279,26 +274,21 @@ class KeyConflict(Unclear):
 class Unsettled(Unclear):
     """An earlier create of this job may have been taken, and to repeat it is not safe: only its owner can settle it."""
 
-    default_advice = (
-        "Look at the account's history at API Mall before paying again; the pack will not send this job with "
-        "another key. If nothing was made there, raise `take` by one."
-    )
+    default_advice = remark(Trouble.LOOK_AT_HISTORY)
 
 
 class TaskFailed(APIMallError):
     """The gateway ended the job as failed."""
 
     default_charge = Charge.REFUNDED
-    default_advice = "Change what the gateway names, or queue again for a new attempt."
+    default_advice = remark(Trouble.CHANGE_OR_AGAIN)
 
 
 class StillRunning(APIMallError):
     """We stopped waiting; the gateway goes on with the job."""
 
     default_charge = Charge.RUNNING
-    default_advice = (
-        "Nothing is lost: queue the same node again to continue without paying, or use Poll Result with the task id."
-    )
+    default_advice = remark(Trouble.NOTHING_LOST)
 
 
 class Detached(StillRunning):
@@ -309,18 +299,18 @@ class NotDownloaded(APIMallError):
     """The gateway completed the job, but its file is not on this disk yet."""
 
     default_charge = Charge.CHARGED
-    default_advice = "Nothing is lost: queue the same node again to fetch it without paying."
+    default_advice = remark(Trouble.FETCH_AGAIN)
 
 
 class ResultGone(APIMallError):
     """The gateway completed the job, and no longer has its file."""
 
     default_charge = Charge.CHARGED
-    default_advice = "Raise `take` by one to have another one made; that is paid anew."
+    default_advice = remark(Trouble.RAISE_TAKE)
 
 
 class NotDecoded(APIMallError):
     """The clip is on this disk, but what is linked to the node cannot be made from it."""
 
     default_charge = Charge.CHARGED
-    default_advice = "The video output needs no decoding. Queueing again is free."
+    default_advice = remark(Trouble.NEEDS_NO_DECODING)

@@ -18,7 +18,8 @@ from nodes.jobs.work import Phase
 from nodes.journal import rows as journal
 from nodes.journal.rows import Only
 from nodes.panel import job_facts
-from nodes.remarks import Sentence
+from nodes.remarks import Remark, Sentence
+from nodes.troubles import Trouble
 
 PACK = Path(__file__).resolve().parents[2]
 LANGUAGES = ("en", "zh", "ja")
@@ -52,7 +53,7 @@ COMPOSED: dict[str, tuple[str, ...]] = {
     "account.key.": ("right", "wrong", "unknown"),
     "estimate.": ("paid", "fetch", "running", "sent", "ended"),
     "totals.": ("today", "week", "month", "refunded"),
-    "remark.": tuple(sentence.name.lower() for sentence in Sentence),
+    "remark.": tuple(sentence.name.lower() for sentence in (*Sentence, *Trouble)),
     "phase.": tuple(phase.name.lower() for phase in Phase if phase is not Phase.DONE),
 }
 
@@ -90,7 +91,6 @@ def asked_for() -> set[str]:
     composed |= {f"estimate.{standing}.note" for standing in COMPOSED["estimate."]}
     composed |= {f"charge.{charge}.unstated" for charge in ("refunded", "running", "charged")}
     composed |= {f"error.{kind.__name__}" for kind in ERRORS}
-    composed |= {f"advice.{kind.__name__}" for kind in ERRORS if kind.default_advice}
     return {key for key in keys if not key.startswith("apimallvideo.")} | composed | {"search", "gallery"}
 
 
@@ -103,7 +103,7 @@ def test_every_word_of_the_panel_is_there_and_none_is_left_over(language: str) -
 
 def test_every_composed_word_is_accounted_for() -> None:
     begun = {match for text in SCRIPTS.values() for match in re.findall(r"`([a-z_.]+\.)\$\{", text)}
-    assert begun - set(COMPOSED) <= {"error.", "advice.", "apimallvideo."}
+    assert begun - set(COMPOSED) <= {"error.", "apimallvideo."}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -130,14 +130,19 @@ def test_the_panel_says_charges_in_the_words_of_the_errors(charge: Charge) -> No
     assert unstated == charge.words(None, 20)
 
 
-@pytest.mark.parametrize("sentence", list(Sentence), ids=lambda sentence: sentence.name)
-def test_remarks_are_said_in_the_words_of_the_log(sentence: Sentence) -> None:
+@pytest.mark.parametrize("sentence", [*Sentence, *Trouble], ids=lambda sentence: sentence.name)
+def test_remarks_and_errors_are_said_in_the_words_of_the_log(sentence: Sentence | Trouble) -> None:
     assert words("en")[f"remark.{sentence.name.lower()}"] == sentence.value
 
 
+def test_no_two_sentences_share_a_name_or_their_words() -> None:
+    both = [*Sentence, *Trouble]
+    assert len({each.name for each in both}) == len({each.value for each in both}) == len(both)
+
+
 @pytest.mark.parametrize("kind", ERRORS)
-def test_the_panel_gives_the_advice_of_the_errors(kind: type[APIMallError]) -> None:
-    assert words("en").get(f"advice.{kind.__name__}", "") == kind.default_advice
+def test_what_errors_advise_by_themselves_can_be_said_in_every_language(kind: type[APIMallError]) -> None:
+    assert isinstance(kind.default_advice, Remark) or not kind.default_advice
 
 
 def test_the_panel_knows_every_word_that_the_server_uses() -> None:
