@@ -27,6 +27,8 @@ from urllib.parse import urlsplit
 from .files import whole
 from .gateway.contract import is_loopback
 from .gateway.errors import KeyMissing, SetupError
+from .remarks import remark
+from .troubles import Trouble
 
 DEFAULT_BASE_URL = "https://gateway.apimall.ai"
 DEFAULT_MAX_JOBS = 3
@@ -68,7 +70,6 @@ _LARGEST_WAIT_MINUTES = 7 * 24 * 60.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _ON_WORDS = ("1", "true", "yes", "on")
 _OFF_WORDS = ("0", "false", "no", "off")
-_KEY_ADVICE = f"Copy it again from https://www.apimall.ai/api-keys into {KEY_VARIABLE} or the API Mall panel."
 
 
 class Secret:
@@ -159,7 +160,7 @@ class Settings:
         if self.rehearsal:
             return REHEARSAL_KEY
         if self.key is None:
-            raise KeyMissing("No API Mall key is set.")
+            raise KeyMissing(remark(Trouble.NO_KEY))
         return self.key.reveal()
 
 
@@ -201,14 +202,14 @@ def load(
 def read_key(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> tuple[Secret | None, KeySource]:
     """The key and where it came from: environment first, then the key file. Raises SetupError for a bad one."""
     if given := _given(environ, KEY_VARIABLE):
-        return check_key(given, f"The API key in {KEY_VARIABLE}"), "environment"
+        return check_key(given, remark(Trouble.KEY_IN, where=KEY_VARIABLE)), "environment"
     path = state_folder / KEY_FILE
     raw = _read_private(path)
     if raw is None or not raw.strip():
         return _NO_KEY
     # Editors on Windows put a byte order mark in front.
     text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
-    return check_key(text, f"The API key in {path}"), "file"
+    return check_key(text, remark(Trouble.KEY_IN, where=str(path))), "file"
 
 
 def known_keys(state_folder: Path, environ: Mapping[str, str] = ENVIRON) -> list[str]:
@@ -227,7 +228,7 @@ def store_key(state_folder: Path, key: str) -> None:
     Raises SetupError when it is not a key, cannot be written or could be read by others; a key stored earlier is then
     still in place.
     """
-    checked = check_key(key, "The API key that was entered")
+    checked = check_key(key, remark(Trouble.KEY_ENTERED))
     _write_private(state_folder / KEY_FILE, checked.reveal().encode("ascii") + b"\n", secret=True)
 
 
@@ -247,17 +248,15 @@ def state_folder(environ: Mapping[str, str] = ENVIRON) -> Path | None:
     folder = Path(given)
     problem = None
     if not folder.is_absolute():
-        problem = "is no full path"
+        problem = remark(Trouble.NO_FULL_PATH, name=STATE_DIR_VARIABLE)
     else:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as refusal:
-            problem = f"names a folder that cannot be made ({refusal.strerror})"
+            reason = str(refusal.strerror)
+            problem = remark(Trouble.NAMED_FOLDER_NOT_MADE, name=STATE_DIR_VARIABLE, reason=reason)
     if problem:
-        raise SetupError(
-            f"{STATE_DIR_VARIABLE} {problem}.",
-            advice="Give the full path of a folder that lasts and can be written, then restart ComfyUI.",
-        )
+        raise SetupError(problem, advice=remark(Trouble.GIVE_LASTING_FOLDER))
     return folder
 
 
@@ -271,8 +270,7 @@ def journal_address(environ: Mapping[str, str] = ENVIRON) -> Secret | None:
         return None
     if not given.reveal().startswith(("postgresql://", "postgres://")):
         raise SetupError(
-            f"{JOURNAL_VARIABLE} is no address of a PostgreSQL database.",
-            advice="Write postgresql://user@host/database, or leave it unset for a journal in the state folder.",
+            remark(Trouble.NO_DATABASE_ADDRESS, name=JOURNAL_VARIABLE), advice=remark(Trouble.WRITE_DATABASE_OR_UNSET)
         )
     return given
 
@@ -310,20 +308,18 @@ def check_certificates(environ: Mapping[str, str] = ENVIRON) -> None:
     if not path:
         return
     if not Path(path).is_file():
-        problem = "names a file that is not there"
+        problem = remark(Trouble.NAMED_FILE_MISSING, name=CERTIFICATES_VARIABLE)
     else:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
         except ssl.SSLError:
-            problem = "names a file that holds no certificates"
+            problem = remark(Trouble.NAMED_FILE_NO_CERTIFICATES, name=CERTIFICATES_VARIABLE)
         except OSError as refusal:
-            problem = f"names a file that cannot be read ({refusal.strerror})"
+            reason = str(refusal.strerror)
+            problem = remark(Trouble.NAMED_FILE_UNREADABLE, name=CERTIFICATES_VARIABLE, reason=reason)
         else:
             return
-    raise SetupError(
-        f"{CERTIFICATES_VARIABLE} {problem}",
-        advice="Correct it where ComfyUI is started, or unset it, then restart ComfyUI.",
-    )
+    raise SetupError(problem, advice=remark(Trouble.CORRECT_AND_RESTART))
 
 
 def mask(key: str) -> str:
@@ -332,66 +328,66 @@ def mask(key: str) -> str:
 
 
 def check_key(text: str, what: str) -> Secret:
-    """A key, trimmed. `what` opens the message of the SetupError, which never repeats the text itself."""
+    """A key, trimmed. `what` names it in the SetupError, which never repeats the text itself."""
     key = text.strip()
+    if len(key) > _LARGEST_KEY_CHARACTERS:
+        told = remark(Trouble.KEY_TOO_LONG, key=what, most=_LARGEST_KEY_CHARACTERS)
+        raise SetupError(told, advice=remark(Trouble.COPY_KEY_AGAIN))
     problem = _problem_of_key(key)
     if problem:
-        raise SetupError(f"{what} {problem}.", advice=_KEY_ADVICE)
+        raise SetupError(remark(problem, key=what), advice=remark(Trouble.COPY_KEY_AGAIN))
     return Secret(key)
 
 
-def _problem_of_key(key: str) -> str | None:
+def _problem_of_key(key: str) -> Trouble | None:
     if not key:
-        return "is empty"
-    if len(key) > _LARGEST_KEY_CHARACTERS:
-        return f"is longer than {_LARGEST_KEY_CHARACTERS} characters"
+        return Trouble.KEY_EMPTY
     if any(quote in key for quote in "\"'`"):
-        return "has quotation marks in it; leave them out"
+        return Trouble.KEY_QUOTED
     if any(character in key for character in "\r\n"):
-        return "has more than one line"
+        return Trouble.KEY_OF_LINES
     if re.match(r"(?i)bearer\s", key):
-        return 'begins with "Bearer"; leave that word out'
+        return Trouble.KEY_OF_BEARER
     if not all("!" <= character <= "~" for character in key):
-        return "has blanks or characters in it that no key has"
+        return Trouble.KEY_ODD
     return None
 
 
 def check_base_url(text: str) -> str:
     """The origin of a base URL: https anywhere, http on loopback. Raises SetupError for anything else."""
-    advice = f"Give an origin such as {DEFAULT_BASE_URL}, or leave {BASE_URL_VARIABLE} unset."
-    problem = "is not a web address"
+    advice = remark(Trouble.GIVE_ORIGIN, example=DEFAULT_BASE_URL, name=BASE_URL_VARIABLE)
+    problem = Trouble.NO_WEB_ADDRESS
     if re.fullmatch(r"[!-~]{1,300}", text) and not any(mark in text for mark in "\\\"'<>^`{|}"):
-        origin, problem = _origin_of(text)
-        if origin:
+        origin, refused = _origin_of(text)
+        if refused is None:
             return origin
+        problem = refused
     # The value itself stays out of the message: it may hold a password.
-    raise SetupError(f"{BASE_URL_VARIABLE} {problem}.", advice=advice)
+    raise SetupError(remark(problem, name=BASE_URL_VARIABLE), advice=advice)
 
 
-def _origin_of(text: str) -> tuple[str | None, str]:
+def _origin_of(text: str) -> tuple[str, Trouble | None]:
     try:
         parts = urlsplit(text)
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
-        return None, "is not a web address"
+        return "", Trouble.NO_WEB_ADDRESS
     problem = None
     if parts.scheme not in ("https", "http"):
-        problem = "does not begin with https://"
+        problem = Trouble.BEGINS_WITHOUT_HTTPS
     elif "@" in parts.netloc:
-        problem = "holds a user name or password, which has no place there"
+        problem = Trouble.HOLDS_PASSWORD
     elif not re.fullmatch(r"[0-9a-z_.-]+|[0-9a-f:.]+", host):
-        problem = "names no host"
+        problem = Trouble.NAMES_NO_HOST
     elif parts.path not in ("", "/") or "?" in text or "#" in text:
-        problem = "has a path or query after the host"
+        problem = Trouble.HAS_PATH
     elif port == 0:
-        problem = "has port 0"
+        problem = Trouble.HAS_PORT_ZERO
     elif parts.scheme == "http" and not is_loopback(host):
-        problem = "is plain http, which would show the key to everyone on the way; only https is allowed"
-    if problem:
-        return None, problem
+        problem = Trouble.PLAIN_HTTP
     bracketed = f"[{host}]" if ":" in host else host
     usual_port = 443 if parts.scheme == "https" else 80
-    return f"{parts.scheme}://{bracketed}" + ("" if port in (None, usual_port) else f":{port}"), ""
+    return f"{parts.scheme}://{bracketed}" + ("" if port in (None, usual_port) else f":{port}"), problem
 
 
 def _given(environ: Mapping[str, str], variable: str) -> str:
@@ -403,8 +399,8 @@ def _read_max_jobs(text: str) -> int:
         return DEFAULT_MAX_JOBS
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _LARGEST_MAX_JOBS:
         raise SetupError(
-            f"{MAX_JOBS_VARIABLE} is not a whole number from 1 to {_LARGEST_MAX_JOBS}.",
-            advice=f"Correct it, or leave it unset for {DEFAULT_MAX_JOBS}.",
+            remark(Trouble.NO_WHOLE_NUMBER, name=MAX_JOBS_VARIABLE, least=1, most=_LARGEST_MAX_JOBS),
+            advice=remark(Trouble.CORRECT_OR_USUAL, usual=DEFAULT_MAX_JOBS),
         )
     return int(text)
 
@@ -415,8 +411,8 @@ def _read_wait_minutes(text: str) -> float:
     minutes = float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) else math.nan
     if not 0 < minutes <= _LARGEST_WAIT_MINUTES:
         raise SetupError(
-            f"{WAIT_MINUTES_VARIABLE} is not a number of minutes above 0 and up to {_LARGEST_WAIT_MINUTES:g}.",
-            advice=f"Correct it, or leave it unset for {DEFAULT_WAIT_MINUTES:g}.",
+            remark(Trouble.NO_MINUTES, name=WAIT_MINUTES_VARIABLE, most=f"{_LARGEST_WAIT_MINUTES:g}"),
+            advice=remark(Trouble.CORRECT_OR_USUAL, usual=f"{DEFAULT_WAIT_MINUTES:g}"),
         )
     return minutes
 
@@ -426,10 +422,7 @@ def _read_credits(variable: str, environ: Mapping[str, str]) -> float:
     credits = float(text) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text) else 0.0
     if text and not credits:
         # Guessing would let more through than whoever set it meant.
-        raise SetupError(
-            f"{variable} is not a number of credits above 0.",
-            advice="Correct it, or leave it unset for no limit of its own.",
-        )
+        raise SetupError(remark(Trouble.NO_CREDITS, name=variable), advice=remark(Trouble.CORRECT_OR_NO_LIMIT))
     return credits
 
 
@@ -438,8 +431,8 @@ def _read_keep_days(text: str) -> float:
         return math.inf
     if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < _FEWEST_KEEP_DAYS:
         raise SetupError(
-            f"{KEEP_DAYS_VARIABLE} is not a whole number of days from {_FEWEST_KEEP_DAYS} on.",
-            advice="Correct it, or leave it unset to keep the history for ever.",
+            remark(Trouble.NO_DAYS, name=KEEP_DAYS_VARIABLE, least=_FEWEST_KEEP_DAYS),
+            advice=remark(Trouble.CORRECT_OR_KEEP),
         )
     return float(text)
 
@@ -447,8 +440,8 @@ def _read_keep_days(text: str) -> float:
 def _read_account_name(text: str) -> str:
     if len(text) > _LARGEST_NAME_CHARACTERS or not text.isprintable():
         raise SetupError(
-            f"{ACCOUNT_VARIABLE} is not a name of up to {_LARGEST_NAME_CHARACTERS} characters.",
-            advice="Give the account a short name of your own choice, or leave it unset.",
+            remark(Trouble.NO_NAME, name=ACCOUNT_VARIABLE, most=_LARGEST_NAME_CHARACTERS),
+            advice=remark(Trouble.NAME_ACCOUNT),
         )
     return text
 
@@ -457,8 +450,7 @@ def _read_rehearsal(state_folder: Path, text: str) -> tuple[bool, SwitchSource]:
     if text:
         if text.lower() not in _ON_WORDS + _OFF_WORDS:
             raise SetupError(
-                f"{REHEARSAL_VARIABLE} is neither 1 nor 0.",
-                advice="Set it to 1 to rehearse without spending credits, or leave it unset.",
+                remark(Trouble.NEITHER_ONE_NOR_ZERO, name=REHEARSAL_VARIABLE), advice=remark(Trouble.ONE_TO_REHEARSE)
             )
         return text.lower() in _ON_WORDS, "environment"
     path = state_folder / REHEARSAL_FILE
@@ -467,11 +459,16 @@ def _read_rehearsal(state_folder: Path, text: str) -> tuple[bool, SwitchSource]:
     except FileNotFoundError:
         return False, "default"
     except OSError as problem:
-        raise SetupError(f"{path} cannot be read ({problem.strerror}).", advice="Check its permissions.") from None
+        raise _unreadable(path, problem) from None
     if word not in (b"on", b"off"):
         # Guessing "off" would spend credits that the user meant to keep.
-        raise SetupError(f"{path} says neither on nor off.", advice="Set the rehearsal switch in the panel again.")
+        raise SetupError(remark(Trouble.SWITCH_UNCLEAR, path=str(path)), advice=remark(Trouble.SET_SWITCH_AGAIN))
     return word == b"on", "panel"
+
+
+def _unreadable(path: Path, problem: OSError) -> SetupError:
+    what = remark(Trouble.NOT_READ, path=str(path), reason=str(problem.strerror))
+    return SetupError(what, advice=remark(Trouble.CHECK_PERMISSIONS))
 
 
 def _read_private(path: Path) -> bytes | None:
@@ -483,9 +480,9 @@ def _read_private(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as problem:
-        raise SetupError(f"{path} cannot be read ({problem.strerror}).", advice="Check its permissions.") from None
+        raise _unreadable(path, problem) from None
     if len(data) > _LARGEST_KEY_FILE_BYTES:
-        raise SetupError(f"{path} is too large to be a key.", advice=_KEY_ADVICE)
+        raise SetupError(remark(Trouble.KEY_FILE_TOO_LARGE, path=str(path)), advice=remark(Trouble.COPY_KEY_AGAIN))
     return data
 
 
@@ -496,13 +493,11 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 def _require_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise SetupError(f"{path} is not a file.", advice="Remove it and enter the key again.")
+        raise SetupError(remark(Trouble.KEY_NO_FILE, path=str(path)), advice=remark(Trouble.ENTER_KEY_AGAIN))
     if os.name == "posix" and status.st_mode & _OTHERS:
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         raise SetupError(
-            f"{path} can be read or changed by other users of this machine (mode {mode}).",
-            advice="Run `chmod 600` on it; if others may have seen the key, replace it at API Mall. Where that changes "
-            f"nothing, the disk keeps no access rights: remove the file and set {KEY_VARIABLE} instead.",
+            remark(Trouble.KEY_OPEN_TO_OTHERS, path=str(path), mode=mode), advice=remark(Trouble.CHMOD_KEY)
         )
 
 
@@ -517,16 +512,16 @@ def _write_private(path: Path, data: bytes, *, secret: bool = False) -> None:
             _create_private(part, data, secret)
     except _OpenToAll:
         raise SetupError(
-            f"The key was not stored: the disk of {path.parent} keeps no access rights, so everybody on this machine "
-            "could read it.",
-            advice=f"Set {KEY_VARIABLE} where ComfyUI is started instead, or {STATE_DIR_VARIABLE} to a folder on a "
-            "disk that keeps them.",
+            remark(Trouble.KEY_NOT_STORED, folder=str(path.parent)), advice=remark(Trouble.KEY_ELSEWHERE)
         ) from None
     except OSError as problem:
-        reason = problem.strerror
+        reason = str(problem.strerror)
     else:
         return
-    raise SetupError(f"{path} cannot be written ({reason}).", advice="Check the folder's permissions and free space.")
+    raise SetupError(
+        remark(Trouble.NOT_WRITTEN, path=str(path), reason=reason),
+        advice=remark(Trouble.CHECK_PERMISSIONS_AND_SPACE),
+    )
 
 
 def _create_private(path: Path, data: bytes, secret: bool) -> None:

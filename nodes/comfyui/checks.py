@@ -16,6 +16,8 @@ from ..gateway.contract import is_loopback
 from ..gateway.errors import InputError
 from ..gateway.models import IMAGE_TO_VIDEO, VIDEO_TO_VIDEO
 from ..jobs.order import Order
+from ..remarks import remark
+from ..troubles import Trouble
 from . import host
 
 NOTHING: Final = object()
@@ -63,7 +65,12 @@ def of_loaded(file: object, url: object, video: object) -> Verdict:
 
 
 def _refuse_nothing() -> None:
-    raise InputError("No video is given", advice="Choose a file, write a url, or link a video.")
+    raise no_video()
+
+
+def no_video() -> InputError:
+    """For a Load Video on which nothing is chosen."""
+    return InputError(remark(Trouble.NO_VIDEO), advice=remark(Trouble.CHOOSE_A_VIDEO))
 
 
 def _text(value: object) -> str:
@@ -81,36 +88,33 @@ def lines_of(urls: str) -> list[tuple[int, str]]:
 
 def no_open_line(number: int) -> InputError:
     """For a line of `image_urls` that the gateway could not read."""
-    return InputError(
-        f"Line {number} of image_urls is no https address",
-        advice="Write one address a line, each beginning with https:// and readable by anybody.",
-    )
+    return InputError(remark(Trouble.NO_HTTPS_LINE, number=number), advice=remark(Trouble.ONE_A_LINE))
 
 
 def require_images(linked: bool, urls: list[tuple[int, str]]) -> None:
     """Raises InputError when there is no image at all."""
     if not linked and not urls:
-        raise InputError("No image is given", advice="Link an image, or write its https address into image_urls.")
+        raise InputError(remark(Trouble.NO_IMAGE), advice=remark(Trouble.LINK_AN_IMAGE))
 
 
 def require_video(linked: bool, url: str) -> None:
     """Raises InputError unless there is exactly one source."""
     given = url.strip()
     if linked == bool(given):
-        problem = "Both a video and a video_url are given" if given else "No video is given"
-        raise InputError(problem, advice="Link a video, or write the https address of one into video_url; one of both.")
+        problem = Trouble.TWO_VIDEOS if given else Trouble.NO_VIDEO
+        raise InputError(remark(problem), advice=remark(Trouble.LINK_ONE_VIDEO))
     if given and not _may_be_open(given):
         raise no_open_url()
 
 
 def no_open_url() -> InputError:
     """For a `video_url` that the gateway could not read."""
-    return InputError("video_url is no https address", advice="Write an address that is readable by anybody.")
+    return InputError(remark(Trouble.NO_HTTPS_URL), advice=remark(Trouble.WRITE_OPEN_URL))
 
 
 def _require_job(job_type: str, prompt: object, model: object) -> None:
     if not model and model is not None:
-        raise InputError("No model is named", advice="Choose a model.")
+        raise InputError(remark(Trouble.NO_MODEL), advice=remark(Trouble.CHOOSE_A_MODEL))
     name = model if isinstance(model, str) else models.names()[0]
     offer = models.offer(name, job_type)
     if offer is not None and isinstance(prompt, str):

@@ -34,6 +34,8 @@ from ..gateway.errors import InputError, SetupError
 from ..guard.errors import PathForbidden
 from ..guard.paths import find_media
 from ..media.kinds import is_clip
+from ..remarks import remark
+from ..troubles import Trouble
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,8 +90,8 @@ def created(folder: Path, mode: int = 0o777) -> Path:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as refusal:
         raise SetupError(
-            f"The folder {folder} cannot be made ({refusal.strerror})",
-            advice="Check what lies there, the rights and the free space, then queue again.",
+            remark(Trouble.FOLDER_NOT_MADE, folder=str(folder), reason=str(refusal.strerror)),
+            advice=remark(Trouble.CHECK_WHAT_LIES_THERE),
         ) from None
     return folder
 
@@ -149,10 +151,7 @@ def _limit(setting: str) -> float:
     limit = _setting(setting, 0.0) or 0.0
     if isinstance(limit, (int, float)) and 0 <= limit < float("inf"):
         return float(limit)
-    raise SetupError(
-        "A limit of credits cannot be read from ComfyUI's settings",
-        advice="Set it again under API Mall Video; 0 is no limit.",
-    )
+    raise SetupError(remark(Trouble.LIMIT_UNREADABLE), advice=remark(Trouble.SET_LIMIT_AGAIN))
 
 
 def _setting(name: str, default: object) -> object:
@@ -188,7 +187,7 @@ def input_file(name: str) -> Path:
     try:
         return find_media(name, {"input": input_folder(), "output": output_folder(), "temp": temp_folder()})
     except PathForbidden as refused:
-        raise InputError(str(refused)) from None
+        raise InputError(refused.what) from None
 
 
 def _folder_of(path: Path) -> tuple[io.FolderType, Path] | None:
@@ -488,9 +487,7 @@ def stored_span(video: Input.Video) -> StoredSpan | None:
         return None
     path = Path(source)
     if not path.is_file():
-        raise InputError(
-            f"The file of the linked video is gone: {path.name}", advice="Queue again the node that made or loaded it."
-        )
+        raise InputError(remark(Trouble.LINKED_FILE_GONE, file=path.name), advice=remark(Trouble.MAKE_IT_AGAIN))
     window = _shown_window(video, InputImpl.VideoFromFile(str(path)))
     return None if window is None else StoredSpan(path.resolve(), *window)
 
@@ -539,8 +536,7 @@ def require_video(video: object) -> None:
     """Raises InputError for what comes out of an output that says VIDEO and is nothing that ComfyUI could save."""
     if not callable(getattr(video, "save_to", None)):
         raise InputError(
-            f"What is linked is no VIDEO of ComfyUI, but a {type(video).__name__}",
-            advice="Have the node type that made it save it, and load the file with Load Video (API Mall).",
+            remark(Trouble.NO_VIDEO_OBJECT, kind=type(video).__name__), advice=remark(Trouble.SAVE_AND_LOAD)
         )
 
 
@@ -568,9 +564,7 @@ def _usual_rate(rate: Any) -> Fraction:
     except (ValueError, OverflowError, TypeError):
         usual = Fraction(0)
     if usual <= 0:
-        raise InputError(
-            f"The linked video has {rate} frames a second", advice="Give the node that made it a rate above 0."
-        )
+        raise InputError(remark(Trouble.LINKED_RATE, rate=str(rate)), advice=remark(Trouble.RATE_ABOVE_ZERO))
     return usual
 
 
@@ -583,9 +577,7 @@ def _sound_of(audio: Any) -> tuple[Array | None, int]:
     except (TypeError, KeyError, AttributeError, ValueError):
         samples, rate = None, 0
     if samples is None or samples.ndim not in (2, 3) or 0 in samples.shape[:-1]:
-        raise InputError(
-            "The sound of the linked video is no AUDIO of ComfyUI", advice="Look at the node that gave it its sound."
-        )
+        raise InputError(remark(Trouble.NO_AUDIO_OBJECT), advice=remark(Trouble.LOOK_AT_SOUND))
     return (samples[:1] if samples.ndim == 3 else samples[None]), rate
 
 
@@ -600,14 +592,11 @@ def save_video(video: Input.Video, path: Path) -> None:
         raise
     except Exception as problem:  # noqa: BLE001 - the code of whatever pack made it
         raise InputError(
-            f"The linked video cannot be written by the node type that made it ({type(problem).__name__}: {problem})",
-            advice="Save it with Save Video, and load that.",
+            remark(Trouble.NOT_SAVED_BY_MAKER, kind=type(problem).__name__, problem=str(problem)),
+            advice=remark(Trouble.USE_SAVE_VIDEO),
         ) from None
     if not path.is_file():
-        raise InputError(
-            "The node type that made the linked video wrote no file of it",
-            advice="Save it with Save Video, and load that.",
-        )
+        raise InputError(remark(Trouble.NOTHING_SAVED_BY_MAKER), advice=remark(Trouble.USE_SAVE_VIDEO))
 
 
 def supported(callee: Callable[..., Any], **keywords: Any) -> dict[str, Any]:

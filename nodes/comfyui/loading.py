@@ -20,7 +20,9 @@ from ..media.probe import Clip, probe
 from ..media.span import Span
 from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop
+from ..troubles import Trouble
 from . import handed_out, host, loaded_urls, player
+from .checks import no_video
 from .linked_video import LinkedVideo, clip_of, key_of, made_once
 from .node_text import NodeText
 from .outputs import Output, Part, decoded
@@ -102,7 +104,7 @@ def _load(
         part = Part(span, plan.start_seconds, plan.seconds)
         frames, last_frame, audio = decoded(path, linked, node_text.node_id, stop, part)
     except (GuardError, MediaError) as problem:
-        raise InputError(str(problem)) from None
+        raise InputError(problem.what) from None
     node_text.clip(found.clip, span.max_side, plan.frames, plan.fps, _remarks(found, shown))
     video = host.blocked() if shown is None else host.as_video(shown)
     ui = player.preview(found.clip, span, shown, stop)
@@ -122,7 +124,7 @@ def _find(wanted: Wanted, asked: loaded_urls.Asked, tell: Any, stop: Stop) -> Fo
         return Found(probe(_readable(loaded_urls.kept(wanted.url, tell, stop, asked), stop)), wanted.span)
     if wanted.file:
         return Found(probe(_readable(host.input_file(wanted.file), stop)), wanted.span)
-    raise InputError("No video is given", advice="Choose a file, write a url, or link a video.")
+    raise no_video()
 
 
 def _readable(path: Path, stop: Stop) -> Path:
@@ -142,7 +144,7 @@ def _linked_clip(video: LinkedVideo, span: Span, stop: Stop) -> Found:
         # A trimmed VIDEO ends early; what is asked for must end with it.
         left = stored.seconds - span.start_seconds
         if left <= 0:
-            raise InputError(f"start {span.start_seconds:g} s lies behind the end of the linked video")
+            raise InputError(remark(Trouble.START_BEHIND_END, start=f"{span.start_seconds:g}"))
         span = replace(span, seconds=left)
     return Found(clip, replace(span, start_seconds=stored.start_seconds + span.start_seconds))
 

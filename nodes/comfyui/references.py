@@ -17,7 +17,9 @@ from ..media.audio import Sound
 from ..media.encode import encode_clip
 from ..media.errors import BadPicture, MediaError
 from ..media.stills import to_bytes
+from ..remarks import remark
 from ..stopping import Stop, Stopped
+from ..troubles import Trouble
 from . import host, instance
 from .checks import lines_of, no_open_line, no_open_url, require_images, require_video
 from .linked_video import LinkedVideo, clip_of
@@ -45,9 +47,8 @@ def _require_usable(count: int, model: str) -> None:
     offer = models.offer(model, IMAGE_TO_VIDEO)
     if offer is not None and models.is_known(model) and count > offer.references:
         raise InputError(
-            f"{count} images are given; {model} uses {offer.references}",
-            advice="Link one image: of a batch of frames, the last or the first (ImageFromBatch takes one out). For "
-            "motion after a clip use Video to Video.",
+            remark(Trouble.TOO_MANY_IMAGES, count=count, model=model, most=offer.references),
+            advice=remark(Trouble.LINK_ONE_IMAGE),
         )
 
 
@@ -62,7 +63,7 @@ def of_video(video: LinkedVideo | None, url: str, model: str, stop: Stop) -> Med
     try:
         return _of_clip(video, model, stop)
     except MediaError as problem:
-        raise InputError(f"The video cannot be sent: {problem}") from None
+        raise InputError(remark(Trouble.VIDEO_NOT_SENT, problem=problem.what)) from None
 
 
 def _pictures_of(image: torch.Tensor | None) -> Sequence[np.ndarray[Any, Any]]:
@@ -71,8 +72,7 @@ def _pictures_of(image: torch.Tensor | None) -> Sequence[np.ndarray[Any, Any]]:
         return ()
     if image.ndim != 4 or image.shape[-1] not in (3, 4) or 0 in image.shape:
         raise InputError(
-            f"The image has the shape {tuple(image.shape)}; images are [count, height, width, 3 or 4]",
-            advice="Link the IMAGE output of a node that gives pictures.",
+            remark(Trouble.IMAGE_SHAPE, shape=str(tuple(image.shape))), advice=remark(Trouble.LINK_IMAGE_OUTPUT)
         )
     pictures: np.ndarray[Any, Any] = image.detach().cpu().float().numpy()
     return pictures  # type: ignore[return-value]
@@ -84,7 +84,7 @@ def _of_picture(number: int, pixels: np.ndarray[Any, Any], model: str, stop: Sto
     try:
         return order_media.of_picture(pixels, model)
     except BadPicture as problem:
-        raise InputError(f"Image {number} cannot be sent: {problem}") from None
+        raise InputError(remark(Trouble.IMAGE_NOT_SENT, number=number, problem=problem.what)) from None
 
 
 def _is_open(url: str) -> bool:

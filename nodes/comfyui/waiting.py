@@ -22,6 +22,7 @@ from ..journal.rows import State
 from ..media.errors import MediaError
 from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop, Stopped
+from ..troubles import Trouble
 from . import handed_out, host, instance, queued
 from .node_text import NodeText
 from .outputs import decoded
@@ -94,10 +95,7 @@ async def _collect(hidden: Any, task_id: str, wait: bool) -> io.NodeOutput:
         bound = queued.binding(hidden)
         ticket = await off_loop(lambda stop: _runner(bound).collect(wanted), unwanted=_leave)
         if ticket is None:
-            raise InputError(
-                "There is no job of this account that was not collected yet",
-                advice="Paste the task id of the job you look for.",
-            )
+            raise InputError(remark(Trouble.NOTHING_TO_COLLECT), advice=remark(Trouble.PASTE_TASK_ID))
         newest = remark(Sentence.NEWEST, task=ticket.status().job.task_id or "")
         remarks = [] if wanted else [newest]
         await follow(
@@ -157,8 +155,8 @@ def before_sending() -> Iterator[None]:
     except OSError as refusal:
         where = f": {refusal.filename}" if refusal.filename else ""
         raise SetupError(
-            f"The disk refuses what is needed here ({refusal.strerror or type(refusal).__name__}{where})",
-            advice="Check rights and free space of ComfyUI's input, output and temp folders, then queue again.",
+            remark(Trouble.DISK_REFUSES, reason=f"{refusal.strerror or type(refusal).__name__}{where}"),
+            advice=remark(Trouble.CHECK_COMFYUI_FOLDERS),
         ) from None
 
 
@@ -166,7 +164,7 @@ def task_id_of(text: str) -> str | None:
     """The id in what a user pasted: blanks, quotes and a URL around it are forgiven. None: nothing was given."""
     bare = _given_id(text)
     if " " in bare or not bare.isprintable() or len(bare) > 200:
-        raise InputError("That is not a task id", advice="Paste the id alone; it looks like vid_01HQ9MA3M6V6...")
+        raise InputError(remark(Trouble.NO_TASK_ID), advice=remark(Trouble.PASTE_ID_ALONE))
     return bare or None
 
 

@@ -20,6 +20,12 @@ from __future__ import annotations
 class GuardError(Exception):
     """The root of this room's errors. str(error) is the whole message for a user."""
 
+    @property
+    def what(self) -> str:
+        """The message as it was given: a remark, where it is a sentence of ours."""
+        message: str = self.args[0]
+        return message
+
 
 class PathForbidden(GuardError):
     """A file name or path that leads nowhere, or where nothing may be read."""

@@ -18,7 +18,9 @@ from ..gateway.models import VIDEO_TO_VIDEO
 from ..guard.downloads import Glance
 from ..guard.errors import DownloadError, LinkGone, NotPublic
 from ..media import kinds
+from ..remarks import Remark, remark
 from ..stopping import Stop
+from ..troubles import Trouble
 
 _CLOSED = (401, 403, 404, 410)
 _KEPT_SECONDS = 600.0
@@ -47,15 +49,11 @@ class GivenUrls:
         with known.lock:
             if known.found is None or self._clock() >= known.good_until:
                 known.found = self._glance(url, stop)
-                fine = _problem(known.found, job_type) is None
+                fine = _problem(url, known.found, job_type) is None
                 known.good_until = self._clock() + (_KEPT_SECONDS if fine else _REFUSED_SECONDS)
-            problem = _problem(known.found, job_type)
+            problem = _problem(url, known.found, job_type)
         if problem is not None:
-            raise InputError(
-                f"The address at {urlsplit(url).hostname} {problem}",
-                advice="Open it in a private window of a browser: what is seen there has to be the file alone. Or load "
-                "the file with a node, and link it.",
-            )
+            raise InputError(problem, advice=remark(Trouble.OPEN_PRIVATELY))
 
     def _known(self, url: str) -> _Url:
         with self._lock:
@@ -79,22 +77,22 @@ class _Url:
         self.good_until = math.inf
 
 
-def _problem(found: Glance | DownloadError, job_type: str) -> str | None:
-    """What is wrong, after "the address at ..."; None if nothing plainly is."""
+def _problem(url: str, found: Glance | DownloadError, job_type: str) -> Remark | None:
+    """What is wrong with the address; None if nothing plainly is."""
+    host = str(urlsplit(url).hostname)
     if isinstance(found, NotPublic):
-        return "lies in a local network, where the gateway cannot fetch it"
+        return remark(Trouble.URL_IS_LOCAL, host=host)
     if isinstance(found, LinkGone) and found.status in _CLOSED:
-        return f"is not open to everybody: it answers {found.status}"
+        return remark(Trouble.URL_IS_CLOSED, host=host, status=str(found.status))
     if not isinstance(found, Glance):
         return None
     film = job_type == VIDEO_TO_VIDEO
-    wanted, other = ("a video", "a picture") if film else ("a picture", "a video")
     is_wanted, is_other = (kinds.is_video, kinds.is_picture) if film else (kinds.is_picture, kinds.is_video)
     beginning, told = found.beginning, found.content_type
     if is_wanted(beginning) or (film and beginning.startswith(b"GIF8")):
         return None  # whatever it is called
     if is_other(beginning):
-        return f"is {other}, not {wanted}"
+        return remark(Trouble.URL_IS_PICTURE if film else Trouble.URL_IS_VIDEO, host=host)
     if kinds.is_page(beginning) or told.startswith(_FOR_PEOPLE):
-        return f"answers {told or 'text'}: a page, not a file"
+        return remark(Trouble.URL_IS_PAGE, host=host, type=told or "text")
     return None

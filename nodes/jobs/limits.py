@@ -8,16 +8,8 @@ from collections.abc import Callable, Sequence
 
 from ..gateway.errors import SetupError
 from ..journal.rows import Allowance, Held
-
-SETTLE_ADVICE = (
-    "If that job is on hold in the API Mall panel, settle it there; else lift the limit (0 is none), or queue this one "
-    "again tomorrow."
-)
-PROMPT_ADVICE = (
-    "Raise the limit (ComfyUI's settings under API Mall Video, and APIMALL_PROMPT_CREDITS), or queue fewer new jobs at "
-    "once. What was paid already is still served."
-)
-_ADVICE = "Raise the limit in ComfyUI's settings under API Mall Video, or queue it again tomorrow."
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 
 
 class DailyLimit:
@@ -52,11 +44,9 @@ class PromptBudget:
         with self._lock:
             taken = sum(credits for other, credits in self._reserved.items() if other != key)
             if price is None or taken + price > self._limit:
-                cost = "its price is not known yet" if price is None else f"it would cost about {price:g}"
+                told = {"limit": f"{self._limit:g}", "spent": f"{taken:g}", "cost": _cost(price)}
                 raise SetupError(
-                    f"This job would pass your limit of {self._limit:g} credits a prompt: this prompt has spent "
-                    f"{taken:g}, and {cost}",
-                    advice=PROMPT_ADVICE,
+                    remark(Trouble.JOB_OVER_PROMPT_LIMIT, **told), advice=remark(Trouble.RAISE_PROMPT_LIMIT)
                 )
             self._reserved[key] = price
 
@@ -72,27 +62,28 @@ class PromptBudget:
             self._reserved.pop(key, None)
 
 
-def over_prompt_limit(limit: float, prices: Sequence[float | None]) -> str | None:
+def over_prompt_limit(limit: float, prices: Sequence[float | None]) -> Remark | None:
     """Why a prompt may not pay, from the prices of its new jobs (None: not known yet); None when it may."""
     known = sum(price for price in prices if price is not None)
     unknown = sum(price is None for price in prices)
     if not unknown and known <= limit:
         return None
-    jobs = f"{len(prices)} new job{'s' if len(prices) > 1 else ''}"
-    more = f", and the price of {unknown} of them is not known yet" if unknown else ""
-    return f"This prompt would pass your limit of {limit:g} credits a prompt: {jobs}, about {known:g} credits{more}"
+    jobs = remark(Trouble.NEW_JOBS, count=len(prices)) if len(prices) > 1 else remark(Trouble.ONE_NEW_JOB)
+    what = remark(Trouble.PROMPT_OVER_LIMIT, limit=f"{limit:g}", jobs=jobs, credits=f"{known:g}")
+    return remark(Trouble.PROMPT_PRICE_UNKNOWN, what=what, unknown=unknown) if unknown else what
 
 
 def over_limit(held: Held, allowance: Allowance) -> SetupError:
     """What to tell of a job that would pass the limit."""
-    cost = "its price is not known yet" if held.price is None else f"it would cost about {held.price:g}"
-    what = (
-        f"This job would pass your limit of {allowance.credits:g} credits a day: {held.spent:g} were spent today, and "
-        f"{cost}"
-    )
+    told = {"limit": f"{allowance.credits:g}", "spent": f"{held.spent:g}", "cost": _cost(held.price)}
+    what = remark(Trouble.JOB_OVER_DAY_LIMIT, **told)
     if held.unsettled:
-        what += "; of a job of today nobody knows whether it was taken, or what it cost"
-    return SetupError(what, advice=SETTLE_ADVICE if held.unsettled else _ADVICE)
+        return SetupError(remark(Trouble.DAY_UNSETTLED, what=what), advice=remark(Trouble.SETTLE_FIRST))
+    return SetupError(what, advice=remark(Trouble.RAISE_DAY_LIMIT))
+
+
+def _cost(price: float | None) -> Remark:
+    return remark(Trouble.PRICE_UNKNOWN) if price is None else remark(Trouble.PRICE_ABOUT, price=f"{price:g}")
 
 
 def _midnight(now: float, days_ahead: int) -> float:

@@ -16,6 +16,7 @@ from ..gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO, Offe
 from ..journal.rows import Intent
 from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop
+from ..troubles import Trouble
 from .origin import Origin
 
 LARGEST_TAKE = 2_147_483_647
@@ -64,18 +65,20 @@ class Order:
         _check_choice("duration", self.duration, offer.durations)
         _check_choice("resolution", self.resolution, offer.resolutions)
         if self.type == TEXT_TO_VIDEO and not self.prompt.strip():
-            raise InputError("The prompt is empty", advice="Describe the video you want.")
+            raise InputError(remark(Trouble.NO_PROMPT), advice=remark(Trouble.DESCRIBE_IT))
         if len(self.prompt) > offer.longest_prompt:
             raise InputError(
-                f"The prompt has {len(self.prompt):,} characters",
-                advice=f"Shorten it to {offer.longest_prompt:,} or fewer.",
+                remark(Trouble.PROMPT_TOO_LONG, length=f"{len(self.prompt):,}"),
+                advice=remark(Trouble.SHORTEN_PROMPT, most=f"{offer.longest_prompt:,}"),
             )
         if not 0 <= self.take <= LARGEST_TAKE:
             # The widget keeps to this; a number that is linked to it need not.
-            raise InputError("take is out of its range", advice=f"Give a whole number from 0 to {LARGEST_TAKE}.")
+            raise InputError(
+                remark(Trouble.TAKE_OUT_OF_RANGE), advice=remark(Trouble.WHOLE_NUMBER_TO, most=LARGEST_TAKE)
+            )
         if any("\ud800" <= character <= "\udfff" or character == "\0" for text in self._texts for character in text):
             # JSON can carry halves of characters, UTF-8 and so the gateway cannot; and no database holds a NUL.
-            raise InputError("The text holds broken characters", advice="Type it anew instead of pasting it.")
+            raise InputError(remark(Trouble.BROKEN_TEXT), advice=remark(Trouble.TYPE_ANEW))
         for reference in self.references:
             if isinstance(reference, str):
                 _check_url(reference)
@@ -93,10 +96,12 @@ class Order:
     @property
     def _offer(self) -> Offer:
         if self.type not in models.TYPES:
-            raise InputError(f"{clean_text(self.type, 40)!r} is not a type of job")
+            raise InputError(remark(Trouble.NO_SUCH_TYPE, type=repr(clean_text(self.type, 40))))
         offer = models.offer(self.model, self.type)
         if offer is None:
-            raise InputError(f"{self.model} makes no {self.type}", advice="Choose another model.")
+            raise InputError(
+                remark(Trouble.NOT_OF_MODEL, model=self.model, type=self.type), advice=remark(Trouble.ANOTHER_MODEL)
+            )
         return offer
 
     @property
@@ -161,7 +166,10 @@ class Order:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     # ComfyUI 0.3.64 passes on what is not in a list of choices; newer ones refuse it themselves.
     if value not in choices:
-        raise InputError(f"{name} is {clean_text(str(value), 40)!r}", advice=f"Choose one of {', '.join(choices)}.")
+        raise InputError(
+            remark(Trouble.VALUE_IS, name=name, value=repr(clean_text(str(value), 40))),
+            advice=remark(Trouble.CHOOSE_ONE_OF, choices=", ".join(choices)),
+        )
 
 
 def _check_url(url: str) -> None:
@@ -174,6 +182,5 @@ def _check_url(url: str) -> None:
         usable = False
     if not usable or any(character.isspace() for character in url):
         raise InputError(
-            f"{clean_text(url, 80)!r} is not a URL the gateway could fetch",
-            advice="Give an https:// address that is open to everybody, without user name or password.",
+            remark(Trouble.NO_URL_FOR_GATEWAY, url=repr(clean_text(url, 80))), advice=remark(Trouble.OPEN_TO_EVERYBODY)
         )

@@ -30,6 +30,7 @@ from ..media.span import Span
 from ..media.stills import encode_still, pixel_digest
 from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop
+from ..troubles import Trouble
 from .order import Medium, MediumFile
 
 if TYPE_CHECKING:
@@ -135,10 +136,7 @@ def _length(clip: Clip, start_seconds: float, seconds: float, model: str, stop: 
 def _require_unchanged(path: Path, seen: object) -> None:
     """A job may wait for hours, and its file be another by then: what was linked is what is paid for."""
     if _state_of(path) != seen:
-        raise InputError(
-            f"{path.name} has changed, or is gone, since the prompt was queued",
-            advice="Queue again to send it as it is now.",
-        )
+        raise InputError(remark(Trouble.CHANGED_SINCE, file=path.name), advice=remark(Trouble.SEND_AS_IT_IS))
 
 
 def _state_of(path: Path) -> tuple[int, int] | None:
@@ -212,14 +210,12 @@ def notes_on_length(seconds: float, model: str) -> tuple[Remark, ...]:
     if offer is None or offer.source_seconds is None:
         return ()
     shortest, longest = offer.source_seconds
+    told = {"seconds": f"{seconds:.1f}", "model": model, "shortest": f"{shortest:g}", "longest": f"{longest:g}"}
     if seconds > longest + _LENGTH_ROUNDING_SECONDS:
         raise InputError(
-            f"The source video lasts {seconds:.1f} s; {model} takes {shortest:g} to {longest:g} s",
-            advice=f"Cut it before: Load Video (API Mall) with start and max_frames, or ComfyUI's own trim node, to "
-            f"{longest:g} s or less.",
+            remark(Trouble.SOURCE_TOO_LONG, **told), advice=remark(Trouble.CUT_BEFORE, longest=f"{longest:g}")
         )
     if seconds < shortest:
-        told = {"seconds": f"{seconds:.1f}", "model": model, "shortest": f"{shortest:g}", "longest": f"{longest:g}"}
         return (remark(Sentence.SHORT_SOURCE, **told),)
     return ()
 

@@ -22,7 +22,9 @@ from ..journal.presence import machine
 from ..journal.rows import Delivery, Job
 from ..media.errors import MediaError, NotAClip
 from ..media.imprint import imprint
+from ..remarks import remark
 from ..stopping import Stop
+from ..troubles import Trouble
 from .events import Event
 from .origin import Origin, Origins, receipt
 
@@ -104,9 +106,8 @@ class Results:
             require_writable(self._folder, f".{name}.{'x' * _OWN_CHARACTERS}.part0.json")
         except OSError as refusal:
             raise SetupError(
-                f"The result could not be written to {self._folder} ({refusal.strerror or refusal})",
-                advice="Check the folder's rights and free space (on Windows also the length of its path), then queue "
-                "again.",
+                remark(Trouble.RESULT_NOT_WRITTEN, folder=str(self._folder), reason=str(refusal.strerror or refusal)),
+                advice=remark(Trouble.CHECK_RESULTS_FOLDER),
             ) from None
 
     def note_origin(self, job: Job, origin: Origin | None) -> None:

@@ -16,6 +16,8 @@ from ..journal.errors import JournalError, journal_errors
 from ..journal.presence import Presence
 from ..journal.rows import Allowance, Job, State
 from ..journal.verbs import Journal
+from ..remarks import remark
+from ..troubles import Trouble
 from . import failures, steps
 from .attempts import Attempts
 from .beginning import Beginning
@@ -25,7 +27,7 @@ from .clocks import REPLAY_SECONDS, RESUME_SECONDS, Clocks
 from .events import Event, Observer, unobserved
 from .following import Following
 from .given_urls import GivenUrls
-from .limits import PROMPT_ADVICE, PromptBudget
+from .limits import PromptBudget
 from .means import Means
 from .order import Order
 from .pace import next_poll
@@ -290,7 +292,7 @@ class Runner:
 
 def _require_allowed(over_limit: str | None) -> None:
     if over_limit is not None:
-        raise SetupError(over_limit, advice=PROMPT_ADVICE)
+        raise SetupError(over_limit, advice=remark(Trouble.RAISE_PROMPT_LIMIT))
 
 
 def _misfit(job: Job, task: Task) -> str | None:

@@ -14,7 +14,9 @@ from ..gateway.errors import InputError, SetupError
 from ..gateway.uploader import Put, Uploader
 from ..journal.verbs import Journal
 from ..media.errors import MediaError, NoRoom
+from ..remarks import remark
 from ..stopping import Stop, Stopped
+from ..troubles import Trouble
 from .order import Medium, MediumFile, Order
 
 KEEP_SECONDS = 12 * 3600.0
@@ -136,11 +138,15 @@ class Uploads:
             raise Withdrawn from None
         except (NoRoom, OSError) as full:
             raise SetupError(
-                f"The file to upload could not be written to {self._folder} ({full})",
-                advice="Check free space and rights of ComfyUI's user folder, then queue again.",
+                remark(
+                    Trouble.UPLOAD_NOT_WRITTEN,
+                    folder=str(self._folder),
+                    reason=full.what if isinstance(full, NoRoom) else str(full),
+                ),
+                advice=remark(Trouble.CHECK_USER_FOLDER),
             ) from None
         except MediaError as problem:
-            raise InputError(f"What is linked cannot be sent: {problem}") from None
+            raise InputError(remark(Trouble.LINKED_NOT_SENT, problem=problem.what)) from None
 
     def _pause(self, seconds: float, stop: Stop) -> None:
         """Wait in small steps: whoever stops waiting must not be kept."""

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..gateway.errors import SetupError
+from ..remarks import remark
+from ..troubles import Trouble
 
 if sys.platform == "win32":
     import msvcrt
@@ -40,10 +42,6 @@ _log = logging.getLogger("apimall_video.jobs")
 MOUNTS = Path("/proc/self/mountinfo")
 """What is mounted where, on Linux: `proc(5)`."""
 
-ADVICE = (
-    "Set APIMALL_STATE_DIR to a folder that lasts on a disk of this machine, then restart ComfyUI. (Several machines "
-    "that are to share their jobs need a database between them, not a folder.)"
-)
 _NETWORK = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "coda", "davfs", "lustre", "beegfs", "ceph"),
@@ -96,9 +94,8 @@ def require_own_disk(folder: Path) -> None:
     kind = "a share" if is_share(real) else file_system_of(real, _mounts())
     if kind == "a share" or kind in _NETWORK:
         raise SetupError(
-            f"The journal of paid jobs cannot lie in {folder}: that is a network drive ({kind}), where two ComfyUIs "
-            "could pay for the same job",
-            advice=ADVICE,
+            remark(Trouble.JOURNAL_ON_SHARE, folder=str(folder), kind=kind),
+            advice=remark(Trouble.STATE_DIR_ON_THIS_MACHINE),
         )
 
 
@@ -108,8 +105,8 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as refusal:
         raise SetupError(
-            f"The folder {folder} for the journal cannot be made ({refusal.strerror})",
-            advice="Check rights and free space, or set APIMALL_STATE_DIR to another folder, then restart ComfyUI.",
+            remark(Trouble.JOURNAL_FOLDER_NOT_MADE, folder=str(folder), reason=str(refusal.strerror)),
+            advice=remark(Trouble.ANOTHER_STATE_DIR),
         ) from None
 
 
@@ -117,27 +114,25 @@ def unusable(path: Path, problem: BaseException) -> SetupError:
     """What to tell when the journal's file cannot be opened: the reason found on the spot, not SQLite's words."""
     _log.warning("the journal %s cannot be opened: %s", path, problem)
     if getattr(problem, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return SetupError(f"Another program keeps the journal {path} locked", advice="Close it, then queue again.")
+        return SetupError(remark(Trouble.JOURNAL_LOCKED, path=str(path)), advice=remark(Trouble.CLOSE_IT))
     try:
         _try_out(path)
     except OSError as refusal:
         if lacks_locks(refusal):
             return without_locks(path.parent)
         return SetupError(
-            f"The journal {path} cannot be opened ({refusal.strerror})",
-            advice="Check rights and free space of the folder, then queue again.",
+            remark(Trouble.JOURNAL_NOT_OPENED, path=str(path), reason=str(refusal.strerror)),
+            advice=remark(Trouble.CHECK_FOLDER),
         )
     return SetupError(
-        f"The journal {path} cannot be used where it lies: the disk refuses what a database asks of it, as network "
-        "drives and some shared folders do",
-        advice=ADVICE,
+        remark(Trouble.JOURNAL_NO_DATABASE, path=str(path)), advice=remark(Trouble.STATE_DIR_ON_THIS_MACHINE)
     )
 
 
 def without_locks(folder: Path) -> SetupError:
     """What to tell about a file system that has no locks at all."""
     return SetupError(
-        f"The disk of {folder} has no file locks, so two ComfyUIs could pay for the same job there", advice=ADVICE
+        remark(Trouble.JOURNAL_NO_LOCKS, folder=str(folder)), advice=remark(Trouble.STATE_DIR_ON_THIS_MACHINE)
     )
 
 

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ..gateway.errors import SetupError
+from ..remarks import remark
+from ..troubles import Trouble
 from . import migrations
 from .errors import JournalDamaged, JournalError
 from .location import exclusive, require_own_disk, unusable
@@ -295,10 +297,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > len(migrations.SQLITE):
         connection.execute("ROLLBACK")
-        raise SetupError(
-            f"The journal {path} was written by a newer version of API Mall Video",
-            advice="Update the pack; its jobs stay as they are.",
-        )
+        raise SetupError(remark(Trouble.JOURNAL_NEWER, path=str(path)), advice=remark(Trouble.UPDATE_PACK))
     for number, script in enumerate(migrations.SQLITE[version:], version + 1):
         for statement in migrations.statements(script):
             connection.execute(statement)

@@ -17,6 +17,12 @@ from __future__ import annotations
 class MediaError(Exception):
     """The root of this room's errors. str(error) is the whole message for a user."""
 
+    @property
+    def what(self) -> str:
+        """The message as it was given: a remark, where it is a sentence of ours."""
+        message: str = self.args[0]
+        return message
+
 
 class NotAClip(MediaError):
     """The bytes cannot be opened or decoded as a video."""
