@@ -15,9 +15,13 @@ from av.container import InputContainer
 
 from ..stopping import Stop, Stopped, never_stop
 from . import forecast, pyav, transport
+from .containers import moving_stream, open_container, sound_stream
+from .demuxer import Demuxer
 from .errors import TooLarge
+from .groups import first_shown, whole_groups
 from .packets import shown
-from .source import Source, first_shown, goes_where_it_says, moving_stream, open_container, sound_stream, whole_groups
+from .seeking import goes_where_it_says
+from .timeline import read_timeline
 
 SILENCE_RATE = 44_100
 SILENCE_CHANNELS = 2
@@ -96,11 +100,11 @@ def _rewound(container: InputContainer, track: Any) -> bool:
 
 def _silence(path: Path, start_seconds: float, seconds: float | None, stop: Stop) -> Sound:
     if seconds is None:
-        with Source(path) as source:
-            timeline = source.timeline(0.0, stop=stop)
-            seconds = max(0.0, float(timeline.count / source.rate) - start_seconds)
+        with Demuxer(path) as demuxer:
+            timeline = read_timeline(demuxer, 0.0, stop=stop)
+            seconds = max(0.0, float(timeline.count / demuxer.rate) - start_seconds)
             if timeline.times:
-                seconds = max(0.0, timeline.seconds(source) - start_seconds)
+                seconds = max(0.0, timeline.seconds(demuxer) - start_seconds)
     samples = round(seconds * SILENCE_RATE)
     _Room().require(samples, SILENCE_CHANNELS, 1)
     return Sound(np.zeros((1, SILENCE_CHANNELS, samples), np.float32), SILENCE_RATE)

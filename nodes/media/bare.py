@@ -20,9 +20,10 @@ from ..files import whole
 from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
+from .containers import sound_stream
+from .demuxer import Demuxer
 from .errors import NoRoom, NotAClip
 from .packets import Units, may_hold_fields
-from .source import ONE_THREAD, Source, sound_stream
 
 _SOUND_CODECS = frozenset(("aac",))
 _OWN_TAGS = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder", "handler_name", "vendor_id"))
@@ -50,15 +51,15 @@ def copyable(path: Path, *, stop: Stop = never_stop) -> Copyable:
     (edit lists), if they carry no times, if pictures may be fields or change their size or format on the way, or if
     the sound is in a form that an MP4 for everybody does not hold.
     """
-    with Source(path, threads=ONE_THREAD) as source:
+    with Demuxer(path) as demuxer:
         times: set[int] = set()
-        return Copyable(_why_not(source, times, stop), _most_a_second(sorted(times), source.tick))
+        return Copyable(_why_not(demuxer, times, stop), _most_a_second(sorted(times), demuxer.tick))
 
 
 def extras(path: Path) -> tuple[Remark, ...]:
     """What a clip holds beside its pictures and its first sound track, in a few words each. Raises NotAClip."""
-    with Source(path, threads=ONE_THREAD) as source:
-        return _extras(source)
+    with Demuxer(path) as demuxer:
+        return _extras(demuxer)
 
 
 def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
@@ -67,8 +68,8 @@ def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
     Raises NotAClip, NoRoom, Stopped; in each case nothing is left behind.
     """
     try:
-        with whole(out) as part, Source(path, threads=ONE_THREAD) as source:
-            _copy(source, part, stop)
+        with whole(out) as part, Demuxer(path) as demuxer:
+            _copy(demuxer, part, stop)
     except (av.error.OSError, OSError) as error:
         why = error.strerror or error
         raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
@@ -76,26 +77,26 @@ def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
         raise NotAClip(f"The packets of {path.name} cannot be copied as they lie.") from error
 
 
-def _copy(source: Source, part: Path, stop: Stop) -> None:
-    shown = _shown(source, stop)
+def _copy(demuxer: Demuxer, part: Path, stop: Stop) -> None:
+    shown = _shown(demuxer, stop)
     zero, end, decode_times = shown.zero, shown.end, iter(shown.decode_times)
-    source.reopen()
-    sound = sound_stream(source.container)
+    demuxer.reopen()
+    sound = sound_stream(demuxer.container)
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(str(part.absolute()), "w", format="mp4", options=options) as container:
-        written = {stream.index: _like(container, stream) for stream in (source.video, sound) if stream is not None}
-        units = Units.of(_header(source))
-        for packet in _packets(source.container, [source.video, *([sound] if sound else [])], stop):
+        written = {stream.index: _like(container, stream) for stream in (demuxer.video, sound) if stream is not None}
+        units = Units.of(_header(demuxer))
+        for packet in _packets(demuxer.container, [demuxer.video, *([sound] if sound else [])], stop):
             begin = Fraction(packet.pts) * packet.time_base
-            if packet.stream is not source.video and not zero - _pre_roll(packet) <= begin < end:
+            if packet.stream is not demuxer.video and not zero - _pre_roll(packet) <= begin < end:
                 continue  # sound begins and ends with the pictures
             shift = round(zero / packet.time_base)
-            if packet.stream is source.video and not packet.duration:
+            if packet.stream is demuxer.video and not packet.duration:
                 # An MP4 ends where its last packet does: of no length, that picture would not be shown.
-                packet.duration = round(1 / source.rate / packet.time_base)
-            packet.dts = (next(decode_times) if packet.stream is source.video else packet.pts) - shift
+                packet.duration = round(1 / demuxer.rate / packet.time_base)
+            packet.dts = (next(decode_times) if packet.stream is demuxer.video else packet.pts) - shift
             packet.pts -= shift
-            each = _without_messages(packet, units) if packet.stream is source.video else packet
+            each = _without_messages(packet, units) if packet.stream is demuxer.video else packet
             if each is not None:
                 each.stream = written[packet.stream.index]
                 container.mux(each)
@@ -117,8 +118,8 @@ def _without_messages(packet: Any, units: Units) -> Any:
     return bare
 
 
-def _header(source: Source) -> bytes:
-    return bytes(source.video.codec_context.extradata or b"")
+def _header(demuxer: Demuxer) -> bytes:
+    return bytes(demuxer.video.codec_context.extradata or b"")
 
 
 def _like(container: Any, stream: Any) -> Any:
@@ -149,15 +150,15 @@ class _Shown:
     decode_times: list[int]
 
 
-def _shown(source: Source, stop: Stop) -> _Shown:
-    times = [(packet.pts, packet.duration or 0) for packet in source.packets(stop=stop) if packet.pts is not None]
+def _shown(demuxer: Demuxer, stop: Stop) -> _Shown:
+    times = [(packet.pts, packet.duration or 0) for packet in demuxer.packets(stop=stop) if packet.pts is not None]
     if not times:
-        raise NotAClip(f"{source.path.name} holds no picture with a time. Use another file.")
+        raise NotAClip(f"{demuxer.path.name} holds no picture with a time. Use another file.")
     last, duration = max(times)
     rising = sorted(pts for pts, _ in times)
     early = max(due - pts for due, (pts, _) in zip(rising, times, strict=True))
-    end = last * source.tick + (duration * source.tick or 1 / source.rate)
-    return _Shown(rising[0] * source.tick, end, [due - early for due in rising])
+    end = last * demuxer.tick + (duration * demuxer.tick or 1 / demuxer.rate)
+    return _Shown(rising[0] * demuxer.tick, end, [due - early for due in rising])
 
 
 def _most_a_second(rising: list[int], tick: Fraction) -> float:
@@ -165,18 +166,18 @@ def _most_a_second(rising: list[int], tick: Fraction) -> float:
     return float(_RUN / (quickest * tick)) if quickest else 0.0
 
 
-def _why_not(source: Source, seen: set[int], stop: Stop) -> Remark | None:
+def _why_not(demuxer: Demuxer, seen: set[int], stop: Stop) -> Remark | None:
     """None if packets may be copied: then `seen` has been given the times of all of them."""
-    if source.decoder != "h264":
-        return remark(Sentence.IS_CODEC, codec=source.decoder)
-    sound = sound_stream(source.container)
+    if demuxer.decoder != "h264":
+        return remark(Sentence.IS_CODEC, codec=demuxer.decoder)
+    sound = sound_stream(demuxer.container)
     if sound is not None and sound.codec_context.name not in _SOUND_CODECS:
         return remark(Sentence.SOUND_IS, codec=str(sound.codec_context.name))
-    header = _header(source)
-    if may_hold_fields(source.decoder, header):
+    header = _header(demuxer)
+    if may_hold_fields(demuxer.decoder, header):
         return remark(Sentence.MAY_BE_INTERLACED)
     units = Units.of(header)
-    for packet in source.packets(stop=stop):
+    for packet in demuxer.packets(stop=stop):
         if not seen and not packet.is_keyframe:
             return remark(Sentence.BEGINS_INSIDE)
         if packet.is_discard:
@@ -188,15 +189,15 @@ def _why_not(source: Source, seen: set[int], stop: Stop) -> Remark | None:
         seen.add(packet.pts)
         if any(sequence not in header for sequence in units.sequences(bytes(packet))):
             return remark(Sentence.CHANGES_FORM)
-    if source.clock_leapt:  # that of the sound does too, somewhere near
+    if demuxer.clock_leapt:  # that of the sound does too, somewhere near
         return remark(Sentence.NO_TIMES)
     return None if seen else remark(Sentence.NO_PICTURES)
 
 
-def _extras(source: Source) -> tuple[Remark, ...]:
-    container = source.container
+def _extras(demuxer: Demuxer) -> tuple[Remark, ...]:
+    container = demuxer.container
     sound = sound_stream(container)
-    kept = {source.video.index, *([sound.index] if sound is not None else [])}
+    kept = {demuxer.video.index, *([sound.index] if sound is not None else [])}
     found = [remark(Sentence.METADATA)] if _is_told_something(container) else []
     found += [remark(Sentence.CHAPTERS)] if pyav.has_chapters(container) else []
     for stream in container.streams:

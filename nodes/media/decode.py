@@ -25,12 +25,14 @@ from av import VideoFrame
 from ..stopping import Stop, Tell, never_stop, tell_nobody
 from . import forecast
 from .audio import Sound, decode_audio
+from .cadence import quick_step
 from .colour import Converter, Shape, shape_for
 from .deinterlace import deinterlaced
 from .errors import EmptySpan, NotAClip, TooLarge
 from .hdr import Light
+from .packets import REORDER_PACKETS
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
-from .source import REORDER_PACKETS, SPARSE_THREADS, USUAL_THREADS, Source, quick_step
+from .source import SPARSE_THREADS, USUAL_THREADS, Source
 from .span import WHOLE, Span
 from .stills import to_bytes
 

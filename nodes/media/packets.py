@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+# Reordering in H.264 and HEVC reaches at most 16 pictures: after this many packets no earlier time can turn up.
+REORDER_PACKETS = 32
+
 _SLICES = (1, 2, 5)  # nal_unit_type of H.264's slices (7.4.1)
 _SEQUENCE = 7
 _PICTURES_ALONE = frozenset((1, 2, 3, 4, 5, _SEQUENCE, 8))  # slices, and what says how to read them

@@ -12,12 +12,14 @@ from typing import Any
 from av import VideoFrame
 
 from ..stopping import Stop, never_stop
+from .cadence import jitter
 from .colour import Turn, shape_for
 from .deinterlace import deinterlaced
 from .errors import EmptySpan, NotAClip
 from .forecast import Forecast, require_fit
-from .source import Source, Timeline, jitter
+from .source import Source
 from .span import START_TOLERANCE_SECONDS, Span
+from .timeline import Timeline, read_timeline
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _as_they_are(source: Source, span: Span, free_bytes: int | None, stop: Stop)
         # One more than fits is enough to refuse; a header's lie is found out at the same time.
         enough = (claimed.frames_that_fit(free_bytes) + 1) * span.every_nth
         most = enough if most is None else min(most, enough)
-    timeline = source.timeline(span.start_seconds, most, seconds=span.seconds, stop=stop)
+    timeline = read_timeline(source, span.start_seconds, most, seconds=span.seconds, stop=stop)
     skipped, available = 0, len(timeline.times)
     if not timeline.times:
         # Without times, pictures are counted from the clip's first; the count starts there too.
@@ -102,12 +104,12 @@ def _at_rate(source: Source, span: Span, free_bytes: int | None, stop: Stop) -> 
     """Frames a constant time apart: each shows the picture that is on the screen then, which may stand twice."""
     claimed = claimed_forecast(source, span)
     asked = _seconds_needed(span, None if free_bytes is None else claimed.frames_that_fit(free_bytes))
-    timeline = source.timeline(span.start_seconds, seconds=asked, with_standing=True, stop=stop)
+    timeline = read_timeline(source, span.start_seconds, seconds=asked, with_standing=True, stop=stop)
     begin = span.start_seconds + START_TOLERANCE_SECONDS
     if not timeline.times or timeline.times[0] > timeline.zero + begin / float(source.tick):
         # Pictures without times are counted from the clip's first on, and a seek may miss the one on the screen.
         source.reopen()
-        timeline = source.timeline(0.0, stop=stop)
+        timeline = read_timeline(source, 0.0, stop=stop)
     known = timeline.times or timeline.shared
     ticks = known or [round(number / (source.rate * source.tick)) for number in range(timeline.count)]
     if not ticks:

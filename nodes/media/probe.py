@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..remarks import Remark, Sentence, remark
 from .colour import Shape, Turn, has_alpha, shape_for
+from .containers import sound_stream
 from .deinterlace import deinterlacer
 from .encryption import encrypted_streams
 from .errors import NotAClip
-from .source import ONE_THREAD, Source, sound_stream
+from .source import ONE_THREAD, Source
 
 _FTYP_WINDOW_BYTES = 12
 

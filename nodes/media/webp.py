@@ -17,10 +17,10 @@ from ..files import whole
 from ..stopping import Stop, Stopped, never_stop
 from . import pyav
 from .colour import Turn
+from .demuxer import LARGEST_PICTURE_PIXELS
 from .errors import NoRoom, NotAClip
 from .exif import turn_of_animation
 from .kinds import ANIMATED_WEBP, title_of
-from .source import LARGEST_PICTURE_PIXELS
 
 SUFFIX = ".mkv"
 _TICK = Fraction(1, 1000)

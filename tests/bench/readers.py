@@ -216,8 +216,8 @@ def bare_copy(path: str, tiny: str, out: str) -> dict[str, Any]:
 
 def part_of_long(path: str, tiny: str, out: str, start_seconds: float, what: str) -> dict[str, Any]:
     """Two seconds of a clip, and how many packets of pictures are read for them."""
-    from nodes.media import source
     from nodes.media.decode import decode_frames
+    from nodes.media.demuxer import Demuxer
     from nodes.media.encode import trim_clip
     from nodes.media.span import Span
 
@@ -233,7 +233,7 @@ def part_of_long(path: str, tiny: str, out: str, start_seconds: float, what: str
     with Meter() as meter:
         work()
     read = 0
-    packets = source.Source.packets
+    packets = Demuxer.packets
 
     def counted(self: Any, **how: Any) -> Any:
         nonlocal read
@@ -241,7 +241,7 @@ def part_of_long(path: str, tiny: str, out: str, start_seconds: float, what: str
             read += 1
             yield packet
 
-    source.Source.packets = counted  # type: ignore[method-assign]
+    Demuxer.packets = counted  # type: ignore[method-assign]
     work()
     return meter.sample(packets=read)
 
@@ -256,14 +256,14 @@ def ffmpeg(path: str, program: str) -> dict[str, Any]:
 
 def last_frame(path: str, tiny: str) -> dict[str, Any]:
     """The pack's last frame, its seeks and the pictures that it decodes for it, beside the clip's key frames."""
-    from nodes.media import decode, source
+    from nodes.media import containers, decode, demuxer, source
 
     decode.decode_last_frame(Path(tiny))
     with Meter() as meter:
         decode.decode_last_frame(Path(path))
     seeks = 0
     pictures = 0
-    open_container, decode_packet = source.open_container, source.Source.decode
+    open_container, decode_packet = containers.open_container, source.Source.decode
 
     class Counted:
         def __init__(self, container: Any) -> None:
@@ -283,7 +283,7 @@ def last_frame(path: str, tiny: str) -> dict[str, Any]:
         pictures += len(ready)
         return ready
 
-    source.open_container = lambda path: Counted(open_container(path))  # type: ignore[assignment, return-value]
+    demuxer.open_container = lambda path: Counted(open_container(path))  # type: ignore[assignment, attr-defined, return-value]
     source.Source.decode = counted_decode  # type: ignore[method-assign]
     decode.decode_last_frame(Path(path))
     with av.open(path) as container:

@@ -26,12 +26,14 @@ from typing import Any
 import av
 import numpy as np
 
+from nodes.media.containers import sound_stream
 from nodes.media.decode import decode_audio, decode_frames, decode_last_frame, iterate_pictures
 from nodes.media.errors import MediaError
 from nodes.media.plan import Plan
 from nodes.media.probe import probe
-from nodes.media.source import Source, sound_stream
+from nodes.media.source import Source
 from nodes.media.span import Span
+from nodes.media.timeline import read_timeline
 
 _MOST_PICTURES = 200
 _FEWEST_PICTURES = 24
@@ -339,7 +341,7 @@ def _compare_sound(path: Path, finding: Finding) -> None:
         if track is None:
             return
         number = [each.index for each in source.container.streams].index(track.index)
-        zero = float(source.timeline(0.0).zero * source.tick)
+        zero = float(read_timeline(source, 0.0).zero * source.tick)
     listed = _run(
         *("ffmpeg", "-nostdin", "-v", "quiet", "-copyts", "-i", str(path), "-map", f"0:{number}"),
         *("-c:a", "pcm_s16le", "-f", "framecrc", "pipe:1"),

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from nodes.media import decode, source
+from nodes.media import containers, decode, demuxer, source
 from nodes.media.decode import decode_frames, decode_last_frame
 from tests.support import clips
 
@@ -58,7 +58,7 @@ def test_on_the_way_only_the_one_shown_last_is_decoded_for_itself(tmp_path: Path
 def test_it_takes_one_seek_and_no_more_than_a_group_of_pictures(moving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures: list[Any] = []
     opened: list[Path] = []
-    decode_packet, open_container = source.Source.decode, source.open_container
+    decode_packet, open_container = source.Source.decode, containers.open_container
 
     def counting(self: source.Source, packet: Any) -> list[Any]:
         ready = decode_packet(self, packet)
@@ -70,7 +70,7 @@ def test_it_takes_one_seek_and_no_more_than_a_group_of_pictures(moving: Path, mo
         return open_container(path)
 
     monkeypatch.setattr(source.Source, "decode", counting)
-    monkeypatch.setattr(source, "open_container", opening)
+    monkeypatch.setattr(demuxer, "open_container", opening)
     decode_last_frame(moving)
     assert len(opened) == 1
     assert len(pictures) <= 12

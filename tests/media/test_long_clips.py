@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nodes.jobs import order_media
-from nodes.media import audio, forecast, source
+from nodes.media import audio, containers, demuxer, forecast
 from nodes.media.audio import decode_audio
 from nodes.media.decode import decode_frames, decode_last_of, measure, usual_rate
 from nodes.media.encode import encode_clip, trim_clip
@@ -69,8 +69,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 packets.append(1)
                 yield packet
 
-    plain = source.open_container
-    for module in (source, audio):
+    plain = containers.open_container
+    for module in (demuxer, audio):
         monkeypatch.setattr(module, "open_container", lambda path: Counted(plain(path)))
     return packets
 

@@ -10,7 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from nodes.media import source
+from nodes.media import containers, demuxer, source
+from nodes.media.cadence import quick_step
 from nodes.media.decode import Span, decode_frames, decode_last_frame, decode_last_of, measure, usual_rate
 from nodes.media.encode import trim_clip
 from nodes.media.errors import EmptySpan
@@ -213,13 +214,13 @@ def test_containers_without_a_table_give_every_picture(codec: str, suffix: str, 
 
 def test_an_mp4_with_a_table_is_opened_once_for_its_frames(moving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
-    plain = source.open_container
+    plain = containers.open_container
 
     def opening(path: Path) -> Any:
         opened.append(path)
         return plain(path)
 
-    monkeypatch.setattr(source, "open_container", opening)
+    monkeypatch.setattr(demuxer, "open_container", opening)
     assert len(decode_frames(moving).pixels) == 72
     assert len(opened) == 1
 
@@ -302,8 +303,8 @@ def test_a_screen_that_moves_for_a_tenth_of_its_pictures_is_sent_at_the_rate_at_
 
 
 def test_of_times_that_come_twice_the_step_is_that_between_those_that_differ() -> None:
-    assert source.quick_step([time for number in range(40) for time in (10 * number, 10 * number)]) == 10
-    assert source.quick_step([5] * 40) == 0
+    assert quick_step([time for number in range(40) for time in (10 * number, 10 * number)]) == 10
+    assert quick_step([5] * 40) == 0
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

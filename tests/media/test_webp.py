@@ -10,9 +10,9 @@ import pytest
 from PIL import features
 
 from nodes.media.decode import decode_frames, measure
+from nodes.media.demuxer import LARGEST_PICTURE_PIXELS
 from nodes.media.errors import NotAClip
 from nodes.media.probe import probe
-from nodes.media.source import LARGEST_PICTURE_PIXELS
 from nodes.media.span import WHOLE, Span
 from nodes.media.webp import needs_pillow, write_clip_of
 from nodes.stopping import Stopped

@@ -102,7 +102,7 @@ def _plausible_clip(clip: Clip) -> None:
 
 def forecast_pixels() -> int:
     """More than any picture may have: 16 times for aspects that are put right."""
-    from nodes.media.source import LARGEST_PICTURE_PIXELS
+    from nodes.media.demuxer import LARGEST_PICTURE_PIXELS
 
     return LARGEST_PICTURE_PIXELS * 16
 
