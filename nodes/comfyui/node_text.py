@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..gateway.errors import APIMallError
-from ..panel import job_facts, routes
+from ..panel import job_facts, standing
 from . import host
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class NodeText:
 
     def _say(self, text: str, **facts: Any) -> None:
         # Where both were seen, the text would push down what is under it, and go when the run ends.
-        if not routes.shows_node_text(host.client_id() or ""):
+        if not standing.shows_node_text(host.client_id() or ""):
             host.show_text(self._shown_id, text)
         usual = {"fraction": None, "running": None, "limit": None, "trouble": None, "fetched": False}
         job = self._job and job_facts.card(self._job)

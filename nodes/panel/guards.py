@@ -17,6 +17,8 @@ from .codes import OneTimeCode
 
 Answer = TypeVar("Answer")
 
+LARGEST_ID = (1 << 63) - 1
+LONGEST_WORD = 80
 _LARGEST_BODY_BYTES = 64_000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
@@ -145,6 +147,11 @@ def whole_number(given: Mapping[str, str], name: str, least: int, most: int, def
     if not re.fullmatch(r"-?[0-9]{1,19}", text) or not least <= int(text) <= most:
         raise Forbidden(400, f"{name!r} is a whole number from {least} to {most}.")
     return int(text)
+
+
+def job_number(request: web.Request) -> int:
+    """The job that an address names; 0, which none has, where it names none."""
+    return whole_number(request.match_info, "id", 1, LARGEST_ID, None) or 0
 
 
 def choice(given: Mapping[str, str], name: str, choices: type[Only]) -> Only:

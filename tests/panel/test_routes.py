@@ -21,7 +21,7 @@ from nodes.gateway.errors import KeyRefused, NotReached, ReplyLost, ResultGone, 
 from nodes.jobs.events import Event
 from nodes.journal.rows import Job, Parking
 from nodes.media.encode import encode_clip
-from nodes.panel import routes
+from nodes.panel import reading, routes, writing
 from tests.support import postgres
 from tests.support.harness import file_of
 from tests.support.panel import KEY, Client, Site
@@ -221,7 +221,7 @@ def test_a_star_marks_a_favourite_until_it_is_taken_away_and_every_panel_is_told
     site.talk(lambda client: post(client, star, {"on": False}))
     assert ids(site.get("/apimall/jobs?only=starred")) == []
     told = [(sent.event, sent.data) for sent in host.sent]
-    assert told == [(routes.STAR_EVENT, {"id": job.id, "starred": on}) for on in (True, False)]
+    assert told == [(writing.STAR_EVENT, {"id": job.id, "starred": on}) for on in (True, False)]
     assert site.talk(lambda client: post(client, "/apimall/jobs/99/star", {"on": True}))[0] == 404
 
 
@@ -234,8 +234,8 @@ def test_a_favourite_is_marked_from_wherever_the_panel_is_seen(site: Site) -> No
 
 def test_days_and_months_begin_where_the_reader_is() -> None:
     moment = 1_700_000_000.0  # 2023-11-14T22:13:20Z, which is the 15th in Berlin
-    assert routes._beginnings(moment, 0) == (1_699_920_000.0, 1_698_796_800.0)
-    assert routes._beginnings(moment, 120) == (1_699_999_200.0, 1_698_789_600.0)
+    assert reading._beginnings(moment, 0) == (1_699_920_000.0, 1_698_796_800.0)
+    assert reading._beginnings(moment, 120) == (1_699_999_200.0, 1_698_789_600.0)
 
 
 WIDGETS = {

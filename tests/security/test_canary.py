@@ -23,6 +23,8 @@ from nodes.guard.downloads import download
 from nodes.jobs.order import Order
 from nodes.journal.errors import JournalError
 from nodes.panel import routes
+from nodes.panel.balances import ask_balance
+from nodes.panel.replies import answered
 from nodes.rehearsal.faults import instead
 from nodes.rehearsal.script import Said
 from nodes.service import Folders, Service
@@ -186,9 +188,9 @@ class Life:
 
     async def _look(self) -> None:
         app = web.Application()
-        panel = routes.Panel(lambda: self.service, ask_balance=routes.ask_balance)
+        panel = routes.Panel(lambda: self.service, ask_balance=ask_balance)
         for method, path, handler in panel.table():
-            app.router.add_route(method, path, routes.answered(handler))
+            app.router.add_route(method, path, answered(handler))
         async with TestClient(TestServer(app)) as client:
             own = {"Origin": f"http://{client.host}:{client.port}", "Content-Type": "application/json"}
             jobs = range(1, 200)
@@ -285,8 +287,9 @@ def test_neither_key_nor_password_sings(store: str, tmp_path: Path, ear: Ear, mo
 
 async def _enter_key(life: Life) -> None:
     app = web.Application()
-    panel = routes.Panel(lambda: life.service, ask_balance=routes.ask_balance)
-    app.router.add_post("/apimall/key", routes.answered(panel.set_key))
+    panel = routes.Panel(lambda: life.service, ask_balance=ask_balance)
+    for method, path, handler in panel.table():
+        app.router.add_route(method, path, answered(handler))
     async with TestClient(TestServer(app)) as client:
         own = {"Origin": f"http://{client.host}:{client.port}", "Content-Type": "application/json"}
         async with client.post("/apimall/key", data=json.dumps({"key": KEY}), headers=own) as reply:
@@ -378,9 +381,9 @@ def _failures(service: Service) -> list[BaseException]:
 
 async def _answers(service: Service) -> list[str]:
     app = web.Application()
-    panel = routes.Panel(lambda: service, ask_balance=routes.ask_balance)
+    panel = routes.Panel(lambda: service, ask_balance=ask_balance)
     for method, path, handler in panel.table():
-        app.router.add_route(method, path, routes.answered(handler))
+        app.router.add_route(method, path, answered(handler))
     async with TestClient(TestServer(app)) as client:
         replies = [await client.get(f"/apimall/{name}") for name in (*READING, "jobs/1")]
         return [f"{reply.status} {dict(reply.headers)} {await reply.text()}" for reply in replies]

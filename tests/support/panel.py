@@ -20,6 +20,7 @@ from nodes.journal.rows import COLUMNS, Delivery, Job
 from nodes.journal.verbs import Journal
 from nodes.panel import routes
 from nodes.panel.codes import OneTimeCode
+from nodes.panel.replies import answered
 from nodes.service import Folders, Service
 from nodes.settings import Settings
 
@@ -77,7 +78,7 @@ class Site:
         async def run() -> Made:
             app = web.Application()
             for method, path, handler in (panel or self.panel()).table():
-                app.router.add_route(method, path, routes.answered(handler))
+                app.router.add_route(method, path, answered(handler))
             async with TestClient(TestServer(app)) as client:
                 return await conversation(client)
 
