@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .gateway.errors import DatabaseAway, SetupError
+from .jobs.prompts import PromptLimit
 from .settings import (
     ENVIRON,
     Settings,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .jobs.given_urls import Look
     from .jobs.limits import PromptBudget
     from .jobs.order import Order
+    from .jobs.prompts import Planned
     from .jobs.results import Downloader, Verify
     from .jobs.runner import Runner
     from .journal.presence import Presence
@@ -50,7 +52,6 @@ _log = logging.getLogger("apimall_video.jobs")
 
 JOURNAL_FILE = "journal.sqlite3"
 TOKENS_FILE = "requests.sqlite3"
-_MOST_PROMPTS = 100
 _RETENTION_PAUSE_SECONDS = 0.05
 _DATABASE_PAUSE_SECONDS = 15.0
 REHEARSAL_CREDITS = 100_000
@@ -70,33 +71,6 @@ class Folders:
 
     state: Path
     results: Path
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What a queued node will ask for. `prompt`: None when it is linked. `written`: its kind is.
-
-    `media`: it shows something, of which nobody knows the content before the node runs.
-    """
-
-    type: str
-    model: str
-    duration: str
-    resolution: str
-    prompt: str | None
-    take: int
-    written: bool
-    media: bool
-
-    def order(self) -> Order | None:
-        """The very job, where it is known. Raises InputError where what is known makes it none."""
-        from .jobs.order import Order
-
-        if not self.written:
-            return None
-        prompt = "not known yet" if self.prompt is None else self.prompt
-        order = Order(self.model, self.type, prompt, self.duration, self.resolution, self.take)
-        return None if self.prompt is None or self.media else order
 
 
 class Service:
@@ -123,7 +97,7 @@ class Service:
         self._observe = observe
         self._daily_limit = daily_limit
         self._prompt_limit = prompt_limit
-        self._prompts: dict[str, PromptBudget] = {}
+        self._prompts = PromptLimit(self._credits_a_prompt)
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._journal: Journal | None = None
@@ -418,66 +392,14 @@ class Service:
         )
 
     def over_prompt_limit(self, planned: Sequence[Planned]) -> str | None:
-        """Why a prompt that asks for all this may not pay, with the sum; None when it may. Raises SetupError.
-
-        Jobs that were paid already cost nothing in the sum, and neither do those that may be: like a paid one in all
-        but media that nobody knows yet. What they, and the copies that lists and loops make of a node, cost after all
-        is held against the limit when each is sent (`prompt_budget`). Reads the journal only.
-        """
-        from .gateway.errors import InputError
-        from .jobs.limits import over_prompt_limit
-        from .journal.rows import Kind
-
-        settings, limit = self.settings(), self._credits_a_prompt()
-        if not limit:
-            return None
-        there = self._is_begun()
-        prices: dict[object, float | None] = {}
-        for number, each in enumerate(planned):
-            try:
-                order = each.order()
-            except InputError:
-                continue  # It is no job: its own node says why.
-            if there and self._may_be_paid(settings.account, each, order):
-                continue
-            kind = Kind(each.model, each.type, each.duration, each.resolution)
-            known = each.written and there
-            # Two equal nodes are one job.
-            prices[order or number] = self.records().estimate(settings.account, kind).credits if known else None
-        return over_prompt_limit(limit, list(prices.values()))
+        """Why a prompt that asks for all this may not pay; None when it may. Reads only. Raises SetupError."""
+        return self._prompts.passed(
+            planned, self.settings().account, lambda: self.records() if self._is_begun() else None
+        )
 
     def prompt_budget(self, prompt_id: str) -> PromptBudget | None:
         """What a running prompt may still newly cost; None for anything. Raises SetupError."""
-        from .jobs.limits import PromptBudget
-
-        limit = self._credits_a_prompt()
-        if not limit or not prompt_id:
-            return None
-        with self._lock:
-            budget = self._prompts.pop(prompt_id, None) or PromptBudget(limit)
-            # The newest are kept: prompts run one after the other.
-            self._prompts[prompt_id] = budget
-            while len(self._prompts) > _MOST_PROMPTS:
-                del self._prompts[next(iter(self._prompts))]
-            return budget
-
-    def _may_be_paid(self, account: str, planned: Planned, order: Order | None) -> bool:
-        from .gateway.errors import Charge
-        from .journal.rows import MOST_PAGE_JOBS, Kind
-
-        if planned.prompt is None:
-            return False
-        kind, records = Kind(planned.model, planned.type, planned.duration, planned.resolution), self.records()
-        known = [] if order is None else [records.latest(account, order.identity(account))]
-        # Also what has another name, of the time before its account got another key.
-        alike = records.page(account, type=planned.type, limit=MOST_PAGE_JOBS).jobs
-        return any(
-            job is not None
-            and (job.kind, job.prompt, job.take) == (kind, planned.prompt, planned.take)
-            and job.charge is not Charge.NOT_SENT
-            and not job.may_be_attempted_anew
-            for job in (*known, *alike)
-        )
+        return self._prompts.budget(prompt_id)
 
     def _credits_a_prompt(self) -> float:
         """The smaller of what ComfyUI's settings and the environment allow, 0 for any number. Raises SetupError."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..gateway.errors import APIMallError
 from ..gateway.models import IMAGE_TO_VIDEO, TEXT_TO_VIDEO, VIDEO_TO_VIDEO
+from ..jobs.prompts import Planned
 from ..journal.errors import JournalError
-from ..service import Planned
 from . import host, instance
 
 BOUND_INPUT = "_bound"

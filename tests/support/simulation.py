@@ -44,6 +44,7 @@ from nodes.jobs import sending as sending_room
 from nodes.jobs.clocks import Clocks
 from nodes.jobs.events import Event
 from nodes.jobs.order import Order
+from nodes.jobs.prompts import Planned
 from nodes.jobs.runner import Runner
 from nodes.jobs.scheduler import Lane, Scheduled, Scheduler
 from nodes.jobs.work import Patience, Result, Ticket
@@ -51,7 +52,7 @@ from nodes.journal.errors import JournalError
 from nodes.journal.presence import Holders
 from nodes.journal.rows import Job
 from nodes.media.errors import NotAClip
-from nodes.service import Folders, Outside, Planned, Service
+from nodes.service import Folders, Outside, Service
 from nodes.settings import Settings
 
 HOUR, DAY = 3600.0, 86_400.0
