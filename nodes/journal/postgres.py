@@ -1,4 +1,4 @@
-"""PostgreSQL as a journal that several machines share: how it is reached, read and written.
+"""A PostgreSQL database as several machines reach it: one connection, made anew when it is lost.
 
 A machine may be cut off at any moment. Nothing here waits for longer than `LONGEST_SECONDS`: the server gives up on a
 statement, the system on a connection whose other end is gone, and a thread of ours on one that merely says nothing
@@ -15,14 +15,13 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..gateway.errors import DatabaseAway, SetupError
-from . import migrations
+from ..gateway.errors import SetupError
 from .errors import JournalAway, JournalError, JournalRefused
-from .statements import TURN, Row, Statement, Tongue
+from .statements import Row
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,20 +34,18 @@ STATEMENT_SECONDS = 10
 LONGEST_SECONDS = STATEMENT_SECONDS + 2.0
 _LOOK_SECONDS = 1.0
 _AT_ONCE_SECONDS = 1.0
-_LOOKS_AT_POOLER = 3
 
-OLDEST_VERSION = 14
-_SPACE = 0x4150494D
+SCHEMA = "apimall"
+ENCODING = "UTF8"
+SPACE = 0x4150494D
 """Tells this pack's advisory locks from those of other programs in the same database."""
-_WRITING, _MIGRATING = 1, 2
-_SCHEMA = "apimall"
-_ENCODING = "UTF8"
+WRITING, MIGRATING = 1, 2
 # What was committed survives a power cut, and a look sees all that was committed before it, whatever the server's own
 # defaults; a machine that froze or fell silent gives up what it holds, for the others, and one that is merely idle
 # keeps it. Not every version knows each of these.
 _MANNERS = "; ".join(
     (
-        f"SET search_path TO {_SCHEMA}",
+        f"SET search_path TO {SCHEMA}",
         "SET synchronous_commit TO on",
         "SET default_transaction_isolation TO 'read committed'",
         f"SET statement_timeout TO '{STATEMENT_SECONDS}s'",
@@ -63,7 +60,7 @@ _MANNERS = "; ".join(
 )
 WRITER = "apimall.writer"
 """The setting by which a change tells whose it is."""
-_BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({_SPACE}, {_WRITING})"
+_BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({SPACE}, {WRITING})"
 _USUAL: dict[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives": 1,
@@ -75,7 +72,7 @@ _USUAL: dict[str, Any] = {
     "target_session_attrs": "read-write",
 }
 # Not for the address to say: text that cannot be written is found out here, and not by a job.
-_ALWAYS = {"client_encoding": _ENCODING}
+_ALWAYS = {"client_encoding": ENCODING}
 # The driver's own words may repeat parts of the address, and so of a password; names in them stand in quotes.
 _QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 _REASONS = (
@@ -306,95 +303,6 @@ class Session:
                 connection.close()
 
 
-class Database:
-    """The journal's tables in a PostgreSQL database. All writing is done under one advisory lock of the server."""
-
-    def __init__(self, address: Address) -> None:
-        """Raises SetupError where it cannot be reached, or is of a newer version."""
-        self._address = address
-        self.session = Session(address)
-        try:
-            _require_fit(self.session, self.another)
-            _migrate(self.session)
-        except JournalError as problem:
-            self.session.close()
-            raise unusable(problem) from None
-        except BaseException:
-            self.session.close()
-            raise
-
-    replacements = 0
-    """A server does not tell that what it keeps was put back to before."""
-
-    def another(self) -> Session:
-        """A connection to the same database beside this one."""
-        return Session(self._address)
-
-    def select(self, statement: Statement, **values: object) -> list[Row]:
-        """All rows of a question."""
-        return self.session.run(*statement.told(Tongue.POSTGRES, values))
-
-    def execute(self, statement: Statement, **values: object) -> None:
-        """Change something, inside `transaction`."""
-        self.session.run(*statement.told(Tongue.POSTGRES, values))
-
-    def change(self, change: Statement, notes: Collection[Statement], again: Statement, **values: object) -> list[Row]:
-        """Make a change, which gives its row itself, and write `notes` beside it: in one go. Inside `transaction`."""
-        text, given = change.told(Tongue.POSTGRES, values)
-        if not notes:
-            return self.session.run(text, given)
-        parts = [f"changed AS ({text})"]
-        for number, note in enumerate(notes):
-            noted, more = note.told(Tongue.POSTGRES, values)
-            parts.append(f"noted_{number} AS ({noted})")
-            given = {**given, **more}
-        return self.session.run(f"WITH {', '.join(parts)} SELECT * FROM changed", given)
-
-    def change_alone(self, change: Statement, again: Statement, **values: object) -> list[Row]:
-        """A transaction in one statement, which waits for the lock before it changes anything; a row that was changed
-        while it waited is looked at anew (READ COMMITTED). Gives the row that it changed, or what `again` found before.
-        """
-        text, given = change.told(Tongue.POSTGRES, values)
-        asked, more = again.told(Tongue.POSTGRES, values)
-        return self.session.run(
-            f"WITH {TURN} AS MATERIALIZED (SELECT pg_advisory_xact_lock({_SPACE}, {_WRITING})), changed AS ({text}),"
-            f" found AS ({asked}) SELECT * FROM changed UNION ALL"
-            " SELECT * FROM found WHERE NOT EXISTS (SELECT 1 FROM changed)",
-            {**given, **more},
-        )
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, and no other machine in between."""
-        with self.session.transaction():
-            yield
-
-    def require_sound(self, *, if_doubtful: bool = False) -> None:
-        """The server vouches for its own files."""
-
-    def require_lasting(self) -> None:
-        """And for what was committed."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self.session.close()
-
-
-class Reader:
-    """The same for questions only, on a connection of its own: it waits for no writer and holds none up."""
-
-    def __init__(self, address: Address) -> None:
-        self._session = Session(address)
-
-    def select(self, statement: Statement, **values: object) -> list[Row]:
-        """All rows of a question."""
-        return self._session.run(*statement.told(Tongue.POSTGRES, values))
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._session.close()
-
-
 class _Watchdog:
     """Cuts connections on which an answer is overdue. One thread for all, as long as there are any."""
 
@@ -440,12 +348,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_watchdog.forked)
 
 
-def unusable(problem: JournalError) -> SetupError:
-    """What to tell where a shared journal cannot be opened."""
-    kind = DatabaseAway if isinstance(problem, JournalAway) else SetupError
-    return kind(f"The journal's database cannot be used: {problem}", advice=problem.advice)
-
-
 def _driver() -> Any:
     try:
         import psycopg
@@ -463,58 +365,3 @@ def _reason(problem: Exception) -> str:
         (reason for words, reason in _REASONS if any(word in said for word in words)),
         f"it cannot be reached ({type(problem).__name__})",
     )
-
-
-def _require_fit(session: Session, another: Callable[[], Session]) -> None:
-    """Raises SetupError for a server that no journal can be kept on, and for one that is not reached directly."""
-    info = session.connection().info
-    version, encoding = info.server_version // 10_000, info.parameter_status("server_encoding")
-    if version < OLDEST_VERSION:
-        raise SetupError(
-            f"The journal's database is PostgreSQL {version}, and version {OLDEST_VERSION} is the oldest that will do",
-            advice=f"Update its server, or name another one in {VARIABLE}.",
-        )
-    if encoding != _ENCODING:
-        raise SetupError(
-            f"The journal's database keeps text as {encoding}, which cannot hold every prompt",
-            advice="Make one with `createdb --encoding UTF8 --template template0`, and name it in " + VARIABLE + ".",
-        )
-    if session.run("SELECT pg_backend_pid() AS pid")[0]["pid"] != info.backend_pid:
-        _require_own(session, another())
-
-
-def _require_own(session: Session, other: Session) -> None:
-    """A pooler is in between, which is well as long as each has a connection of its own: presence is known by it."""
-    with closing(other):
-        for _ in range(_LOOKS_AT_POOLER):
-            other.run(f"SET {WRITER} TO '{other.name}'")
-            # What was the other one's just now is taken by this one, where they share.
-            with session.transaction("BEGIN"):
-                known = other.run(f"SELECT current_setting('{WRITER}', true) AS name")[0]["name"]
-            if known != other.name:
-                raise SetupError(
-                    f"{VARIABLE} names a pooler that hands one connection to many, and a machine is known to live by "
-                    "its connection",
-                    advice="Name the database's own address, or have the pooler keep a connection for each client "
-                    "(PgBouncer: pool_mode=session), then restart ComfyUI.",
-                )
-
-
-def _migrate(session: Session) -> None:
-    begin = f"BEGIN; SET LOCAL search_path TO {_SCHEMA}; SELECT pg_advisory_xact_lock({_SPACE}, {_MIGRATING})"
-    with session.transaction(begin):
-        # Asked first: who may write the tables need not be allowed to make any.
-        if session.run(f"SELECT to_regnamespace('{_SCHEMA}') AS there")[0]["there"] is None:
-            session.run(f"CREATE SCHEMA {_SCHEMA}")
-        if session.run(f"SELECT to_regclass('{_SCHEMA}.versions')::text AS there")[0]["there"] is None:
-            session.run("CREATE TABLE versions (number INTEGER PRIMARY KEY)")
-        version = session.run("SELECT COALESCE(MAX(number), 0) AS newest FROM versions")[0]["newest"]
-        if version > len(migrations.POSTGRES):
-            raise SetupError(
-                "The journal's database was written by a newer version of API Mall Video",
-                advice="Update the pack on this machine; its jobs stay as they are.",
-            )
-        for number, script in enumerate(migrations.POSTGRES[version:], version + 1):
-            for statement in migrations.statements(script):
-                session.run(statement)
-            session.run(f"INSERT INTO versions VALUES ({number})")

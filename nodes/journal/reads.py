@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from ..gateway.errors import Charge
 from .postgres import Address
-from .postgres import Reader as Shared
 from .rows import DELIVERY_COLUMNS, PAGE_JOBS, PROBLEM_COLUMNS, Delivery, Job, Kind, Only, Parking, Problem, Run, State
+from .shared_database import Reader as Shared
 from .sqlite_file import Reader
 from .statements import Given, Row, Select, Statement
 from .store import Place

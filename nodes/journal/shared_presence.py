@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from .errors import JournalError
-from .postgres import Database, unusable
 from .presence import Tell, machine
+from .shared_database import Database, unusable
 from .statements import Given, Row, Statement, Tongue
 from .tables import holders
 

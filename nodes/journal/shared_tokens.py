@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from .errors import JournalError
-from .postgres import Database
 from .request_budget import Change, Tokens
+from .shared_database import Database
 from .statements import Given, Statement, Tongue
 from .tables import tokens
 

@@ -31,12 +31,12 @@ from .job_statements import (
 )
 from .location import make_folder
 from .postgres import Address
-from .postgres import Database as Shared
 from .presence import Holders, Presence
 from .reads import BY_TASK, attempts, deliveries, job_of, latest, one, price, runs
 from .request_budget import TokenFile, TokenStore
 from .rows import Allowance, Delivery, Held, Intent, Job, Kind, Parking, Run, Slots, State
 from .salvage import rebuild, set_aside
+from .shared_database import Database as Shared
 from .shared_presence import SharedHolders
 from .shared_tokens import SharedTokens
 from .sqlite_file import Database

@@ -21,9 +21,10 @@ from nodes.jobs.events import Event
 from nodes.jobs.origin import Origin
 from nodes.jobs.results import FOLDER_FILE
 from nodes.journal import shared_presence
-from nodes.journal.postgres import Address, Database
+from nodes.journal.postgres import Address
 from nodes.journal.presence import machine
 from nodes.journal.rows import State
+from nodes.journal.shared_database import Database
 from nodes.journal.shared_tokens import SharedTokens
 from nodes.journal.verbs import Journal
 from nodes.rehearsal.server import RehearsalGateway

@@ -15,12 +15,13 @@ import pytest
 
 from nodes.gateway.contract import Accepted
 from nodes.gateway.errors import BadRequest, DatabaseAway, SetupError
-from nodes.journal import migrations, postgres, shared_presence, transfer
+from nodes.journal import migrations, postgres, shared_database, shared_presence, transfer
 from nodes.journal.errors import JournalAway, JournalError, JournalRefused
-from nodes.journal.postgres import Address, Database
+from nodes.journal.postgres import Address
 from nodes.journal.presence import Presence, machine
 from nodes.journal.reads import Records
 from nodes.journal.rows import Job
+from nodes.journal.shared_database import Database
 from nodes.journal.verbs import Journal
 from tests.journal.steps import ACCEPTED, finished, sent
 from tests.support import postgres as server_of
@@ -247,7 +248,7 @@ def test_the_text_of_a_prompt_is_kept_whatever_the_machine_usually_writes(
 def test_a_server_too_old_is_named_with_the_version_that_will_do(
     address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "OLDEST_VERSION", 99)
+    monkeypatch.setattr(shared_database, "OLDEST_VERSION", 99)
     with pytest.raises(SetupError, match=r"is PostgreSQL \d\d, and version 99"):
         Journal(address)
 

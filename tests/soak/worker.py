@@ -25,9 +25,10 @@ from nodes.jobs.events import Event
 from nodes.jobs.order import Order
 from nodes.jobs.work import Ticket
 from nodes.journal import shared_tokens
-from nodes.journal.postgres import Address, Database
+from nodes.journal.postgres import Address
 from nodes.journal.request_budget import TokenFile, TokenStore
 from nodes.journal.rows import Job
+from nodes.journal.shared_database import Database
 from nodes.journal.shared_tokens import SharedTokens
 from tests.support import harness
 
