@@ -463,7 +463,7 @@ def test_a_list_of_certificates_that_holds_none_is_named(tmp_path: Path, content
 
 
 def test_a_list_of_certificates_is_taken_and_none_is_needed() -> None:
-    authority = Path(__file__).parent / "guard" / "tls" / "authority.pem"
+    authority = Path(__file__).parent / "support" / "tls" / "authority.pem"
     settings.check_certificates({"SSL_CERT_FILE": f" {authority} "})
     settings.check_certificates({"SSL_CERT_FILE": "  "})
     settings.check_certificates({})

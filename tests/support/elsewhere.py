@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-TLS = Path(__file__).parent.parent / "guard" / "tls"
+TLS = Path(__file__).parent / "tls"
 GATEWAY = "media.example.net"
 CDN = "cdn.example.com"
 """Names that `tls/server.pem` is good for; `tls/authority.pem` vouches for it."""
