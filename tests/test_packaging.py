@@ -61,7 +61,7 @@ ALLOWED = {
     ("nodes/settings.py", "environment"): "the one reader of the environment: key, base URL, limits",
     ("nodes/guard/connections.py", "http"): "the guarded connection under each download and upload: one request",
     ("nodes/guard/connections.py", "socket"): "connects to the very address that was checked (no second look-up)",
-    ("nodes/guard/downloads.py", "http"): "names the exceptions of http.client that a broken download raises",
+    ("nodes/guard/transfer.py", "http"): "names the exceptions of http.client that a broken download raises",
     ("nodes/gateway/network.py", "http"): "asks requests which proxy and certificates are set up",
     ("nodes/gateway/network.py", "socket"): "the adapter of requests with other certificates: hands a request on",
     ("nodes/gateway/client.py", "http"): "the one client of the gateway; its docstring speaks of http.client",
@@ -405,9 +405,9 @@ def test_each_foreign_library_has_its_place() -> None:
         "nodes/gateway/client.py",
         "nodes/gateway/deadlines.py",
         "nodes/gateway/network.py",
-        "nodes/guard/downloads.py",
         "nodes/guard/connections.py",
         "nodes/guard/storage.py",
+        "nodes/guard/transfer.py",
     }
     assert _importers("psycopg") == {"nodes/journal/postgres.py"}
     assert {_room(path) for path in _importers("sqlalchemy")} == {"journal"}

@@ -23,7 +23,7 @@ class Lane(Enum):
 
 
 MOST_THREADS: Mapping[Lane, int] = {Lane.CALL: 4, Lane.TRANSFER: 3}
-"""Each transfer has one more thread while it waits on the network (`guard.downloads`): ten at most."""
+"""Each transfer has one more thread while it waits on the network (`guard.transfer`): ten at most."""
 
 
 @dataclass
