@@ -254,3 +254,304 @@ class Trouble(Enum):
     NAME_ACCOUNT = "Give the account a short name of your own choice, or leave it unset."
     NEITHER_ONE_NOR_ZERO = "{name} is neither 1 nor 0."
     ONE_TO_REHEARSE = "Set it to 1 to rehearse without spending credits, or leave it unset."
+
+    # What a file is that is no clip.
+    EMPTY_FILE = "an empty file"
+    ANIMATED_WEBP = "an animated WebP"
+    WEBP_PICTURE = "a WebP picture"
+    WAV_SOUND = "WAV sound"
+    HEIC_PICTURE = "a HEIC picture"
+    PAGE_OR_TEXT = "a page or a text, not a video"
+    JPEG_PICTURE = "a JPEG picture"
+    PNG_PICTURE = "a PNG picture"
+    GIF = "a GIF"
+    BMP_PICTURE = "a BMP picture"
+    TIFF_PICTURE = "a TIFF picture"
+    PHOTOSHOP_FILE = "a Photoshop file"
+    PDF = "a PDF"
+    ZIP_ARCHIVE = "a ZIP archive"
+    SEVEN_ZIP_ARCHIVE = "a 7z archive"
+    RAR_ARCHIVE = "a RAR archive"
+    GZIP_ARCHIVE = "a gzip archive"
+    MP3_SOUND = "MP3 sound"
+    FLAC_SOUND = "FLAC sound"
+    PLAY_LIST = "a play list, not the clip itself"
+    LIST_OF_CLIPS = "a list of clips, not a clip itself"
+    FLASH_PROGRAMME = "a Flash programme"
+    IFF_FILE = "an IFF file"
+    BINK_VIDEO = "a Bink video"
+    REDCODE_VIDEO = "REDCODE raw video"
+    BLENDER_FILE = "a Blender file"
+
+    # What a file or a picture is refused for.
+    FILE_MISSING = "{file} is not there, or not a file."
+    NOT_WHOLE = (
+        "{file} cannot be opened as a video: it is not whole, its index is missing. Wait until it is written, or "
+        "fetch it again."
+    )
+    NO_CLIP = "{file} cannot be opened as a video: it is damaged or not a clip. Use another file."
+    NO_CLIP_BUT = "{file} cannot be opened as a video: it is {kind}. Use another file."
+    NO_VIDEO_INSIDE = "{file} holds no video. Use another file."
+    ONLY_SOUND = "{file} holds no video, only sound. Use another file."
+    ENCRYPTED = "{file} is encrypted: only a player that has its key can show it. Use a file without protection."
+    FORM_UNKNOWN = "{file} holds video in a form that this PyAV cannot decode."
+    PICTURES_TOO_LARGE = (
+        "{file} says its pictures are {width}x{height}; at most {most} megapixels can be read. Use another file."
+    )
+    NO_CLOCK = "{file} has no clock (time base {base}). Use another file."
+    UNDECODABLE = (
+        "No picture of {file} can be decoded: its {decoder} pictures are damaged, or not for this PyAV. Use another "
+        "file."
+    )
+    UNDECODABLE_BUT = "No picture of {file} can be decoded: it is {kind}. Use another file."
+    ALL_DAMAGED = "No picture of {file} can be decoded: it is damaged. Use another file."
+    PART_DAMAGED = "No picture of {file} can be decoded there: it is damaged. Use another file or part."
+    LAST_DAMAGED = "The last picture of that part of {file} cannot be decoded: it is damaged. Use another part."
+    NO_PICTURE_INSIDE = "{file} holds no picture: it is damaged or not a clip. Use another file."
+    NO_TIMED_PICTURE = "{file} holds no picture with a time. Use another file."
+    PACKETS_NOT_COPIED = "The packets of {file} cannot be copied as they lie."
+    DAMAGED_WEBP = "{file} cannot be read: it is an animated WebP that is damaged."
+    WEBP_TOO_LARGE = "{file} is {width}x{height}: too large to be read."
+    URL_NO_VIDEO = "The url leads to something that is not a video. Open it in a browser to see what it is."
+    CLIP_NOT_WRITTEN = "{file} could not be written: {reason}. Check space and permissions."
+    START_BEHIND_LAST = (
+        "start {start} s lies behind the last picture of {file} ({seconds} s long). Choose an earlier start."
+    )
+    START_IS = "start is {value}: give seconds from 0 up."
+    EVERY_NTH_IS = "every_nth is {value}: give 1 for every frame, 2 for every other one, and so on."
+    MAX_FRAMES_IS = "max_frames is {value}: give 0 for all frames, or the number wanted."
+    FPS_IS = "fps is {value}: give 0 for the clip's own, or frames a second."
+    PART_IS = "The part is {value} s long: give seconds from 0 up."
+    MAX_SIDE_IS = "max_side is {value}: give 0 to keep the size, or the longer side in pixels."
+    RATE_UNWRITABLE = "{rate} frames a second cannot be written."
+    RATE_OUT_OF_RANGE = "{rate} frames a second cannot be written: give 0.01 to 1000."
+    NO_PICTURES_GIVEN = "A clip needs at least one picture."
+    TOO_LARGE_FOR_H264 = "{width}x{height} is too large for H.264. Scale the frames down."
+    NO_ENCODER = (
+        "This PyAV ({version}) cannot write {form}: its FFmpeg has none of {names}. Put the package av of PyPI in its"
+        " place, into the Python that runs ComfyUI."
+    )
+    PICTURE_SHAPE = "A picture is [height, width, 3 or 4]; this is {shape}. Connect an IMAGE."
+    PICTURE_EMPTY = "The picture is empty: {shape}. Connect an IMAGE with pixels."
+    PICTURE_OF_TYPE = "A picture holds floats from 0 to 1; this one holds {type}."
+    PICTURE_OF_NAN = "The picture holds values that are not numbers (NaN). A node before this one went wrong."
+    PICTURE_OUT_OF_RANGE = "The picture's values run from {low} to {high}; they must lie between 0 and 1."
+
+    # What would not fit into memory.
+    FRAMES_TOO_LARGE = (
+        "{frames} frames of {width}x{height} need {needed} of memory; {usable} can be used ({free} are free). {advice}"
+    )
+    FRAME_TOO_LARGE = (
+        "1 frame of {width}x{height} needs {needed} of memory; {usable} can be used ({free} are free). {advice}"
+    )
+    FITS = "Fits: {settings}."
+    OR = "{one}, or {other}"
+    NOTHING_FITS = "Not even one frame fits: free some memory first."
+    MEMORY_REFUSED = (
+        "The system refused {needed} for {frames} frames of {width}x{height}. Set max_frames, max_side or every_nth."
+    )
+    MEMORY_UNKNOWN = "Windows does not say how much memory is free. Set max_frames to a number you trust."
+    SOUND_TOO_LARGE = (
+        "{samples} samples of sound in {channels} channels need {needed} of memory; {usable} can be used. Load a "
+        "shorter part of the clip."
+    )
+
+    # Files that a widget names.
+    NO_FILE_NAMED = "No file is named. Choose or upload one."
+    NAME_TOO_LONG = "{file} is too long to be a file name. Choose or upload a file."
+    NAME_OF_CONTROLS = "{file} has control characters in it. Choose or upload a file."
+    NAME_OUTSIDE = "{file} is not a name inside ComfyUI's input folder. Choose or upload a file."
+    NAME_OF_NOTHING = "{file} names no file. Choose or upload a file."
+    NAME_LEADS_OUT = "{file} leads out of its folder. Choose or upload a file."
+    NAME_OF_DRIVE = "{file} names a drive on Windows. Choose or upload a file."
+    NAME_WITH_BLANK = (
+        "{file} begins or ends with a blank or dot, which names another file on Windows. Choose or upload a file."
+    )
+    NAME_OF_DEVICE = "{file} is the name of a device on Windows. Choose or upload a file."
+    NAME_NOT_FOR_WINDOWS = "{file} has characters in it that no file name has on Windows. Choose or upload a file."
+    NO_SUCH_FOLDER = "There is no {folder} folder to read from."
+    NO_SUCH_FILE = "There is no file {file} that can be read. Choose or upload it again."
+    LINK_OUTSIDE = (
+        "{file} is a link to a place outside ComfyUI's input, output and temp folder; links are followed only within "
+        "them. Copy the file itself to the input folder or upload it."
+    )
+    FILE_OUTSIDE = (
+        "{file} does not lie in ComfyUI's input, output or temp folder. Copy it to the input folder or upload it."
+    )
+    NO_PLAIN_FILE = "{file} is not a file. Choose or upload a video."
+    RESULT_IS_LINK = "{file} in the results folder is a link. Remove it and queue again."
+
+    # Addresses that are not fetched from.
+    ADDRESS_EMPTY = "The address is empty."
+    ADDRESS_TOO_LONG = "The address is longer than {most} characters."
+    ADDRESS_OF_BLANKS = "The address has blanks, backslashes or invisible characters in it."
+    NOT_WEB = "This is not a web address; it has to begin with https://."
+    NOT_WEB_EITHER = "It is not a web address."
+    ADDRESS_OF_USER = "The address holds a user name or password before an @; such addresses are not fetched."
+    ADDRESS_OF_NO_HOST = "The address names no proper host."
+    ADDRESS_OF_NO_PORT = "The address has a port that is none."
+    ADDRESS_OF_ODD_NUMBER = "The address writes its host as a number in an unusual way."
+    ADDRESS_PLAIN_HTTP = "The address is plain http; only https:// addresses are fetched."
+    ADDRESS_OF_PORT = "The address names a port; only the usual port of https is fetched from."
+    HOST_NOT_HERE = "{host} should be this machine, but its name leads elsewhere."
+    HOST_IS_LOCAL = "{host} names a machine in a local network; only public addresses are fetched."
+    HOST_NOT_PUBLIC = "{host} leads to an address that is not public; only public addresses are fetched."
+    HOST_MADE_UP = (
+        "{host} leads to an address ({address}) that is not public, and the gateway does not. If a proxy program with"
+        " 'fake IP' look-ups made it up, set HTTPS_PROXY to that program, or let it give real addresses."
+    )
+    READ_TWO_WAYS = "The address was read in two different ways; it is not fetched."
+    NETWORK_UNFIT = "Results could not be fetched over this network: {refusal}"
+    SET_HTTPS_PROXY = "Set HTTPS_PROXY to the proxy program that answers look-ups here, or let it give real addresses."
+    AND_ADVICE = "{what} {advice}"
+
+    # What goes wrong with a download.
+    PROXY_FAILED = "The proxy did not connect to {host}. Check HTTPS_PROXY and NO_PROXY, then try again."
+    NO_VALID_CERTIFICATE = "{host} has no valid certificate for its name, or TLS failed. {advice}"
+    ANOTHER_NETWORK = "Try another network."
+    STEP_SLOW = "{host} could not be used: {step} took too long. Check the network, then try again."
+    STEP_FAILED = "{host} could not be used: {step} failed. Check the network, then try again."
+    PREPARATION = "the preparation"
+    LOOK_UP = "the look-up of its name"
+    CONNECTION = "the connection"
+    ANSWER = "the answer"
+    TRANSFER = "the transfer"
+    DOWNLOAD_SLOW = "The download from {host} took too long. Try again later."
+    DOWNLOAD_CUT = "The download from {host} ended after {bytes} of {all} bytes. Try again."
+    SENT_NOTHING = "{host} sent nothing. Try again later."
+    REDIRECTS_TOO_OFTEN = "{host} redirects more than {most} times."
+    REDIRECTS_NOWHERE = "{host} redirects without saying where to. Try again later."
+    REDIRECTS_ODDLY = "{host} redirects to an address with blanks or backslashes in it."
+    REDIRECTS_FORBIDDEN = "{host} redirects to an address that is not fetched. {why}"
+    LINK_GONE = "{host} does not give out this file (any more): HTTP {status}."
+    NOT_GIVEN_NOW = "{host} cannot give out the file now: HTTP {status}. Try again later."
+    SENT_COMPRESSED = "{host} sends the file compressed, though asked not to; it is not unpacked."
+    CONTRADICTS_FORM = "{host} contradicts itself about how it sends the file. Try again later."
+    NO_LENGTH = "{host} gives a length that is none. Try again later."
+    CONTRADICTS_REST = "{host} contradicts itself about the rest of the file. Try again."
+    ANOTHER_FILE = "{host} gives out another file than before. Try again."
+    LARGER_THAN = "The file at {host} is larger than {most} MB; it is not fetched."
+    DOWNLOAD_NOT_WRITTEN = "The download could not be written to {folder} ({reason})."
+
+    # What goes wrong on the way to the gateway.
+    NOT_CONNECTED = "No connection to {host} ({step})"
+    ANSWER_LOST = "The connection to {host} broke before an answer came ({step})"
+    BY_PROXY = "the proxy failed"
+    BY_TLS = "TLS failed: the certificate or protocol was not accepted"
+    BY_NAME = "the name could not be resolved"
+    BY_SLOW_CONNECTION = "connecting took too long"
+    BY_SILENCE = "no answer in time"
+    BY_REFUSAL = "connection refused"
+    BY_RESET = "connection reset"
+    SET_CLOCK = "Set this machine's clock, then queue again."
+    ANSWERED_IN_PLACE = "Something on this network answers in its place: try another network."
+    SET_BUNDLE = (
+        "If a company proxy or a virus scanner looks into TLS here, set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to the "
+        "PEM file of its certificate where ComfyUI is started, restart ComfyUI, then queue again."
+    )
+    SYSTEM_PROXY = "the system's proxy setting"
+    NO_PROXY_ADDRESS = "{where} holds something that is no address of a proxy"
+    NO_PROXY_KIND = "{where} names a proxy of a kind that is not known, {kind}"
+    WRITE_PROXY = "Write it as http://host:port or socks5h://host:port where ComfyUI is started, then restart ComfyUI."
+    NO_PYSOCKS = "{where} names a SOCKS proxy, for which the Python package PySocks is needed; it is not installed"
+    INSTALL_PYSOCKS = "Install PySocks into ComfyUI's Python, or name an http:// proxy, then restart ComfyUI."
+
+    # What the gateway answers; its own words follow as they are.
+    WITH_MESSAGE = "{what}: {message}"
+    HTTP_400 = "The gateway found the request invalid"
+    HTTP_401 = "The gateway refused the API key"
+    HTTP_402 = "The account has too few credits"
+    HTTP_403 = "The gateway refused access"
+    HTTP_404 = "The gateway knows nothing under this id or address"
+    HTTP_408 = "The gateway gave up waiting for the request"
+    HTTP_409 = "The gateway reports a conflict of the Idempotency-Key"
+    HTTP_425 = "The gateway asks to send this later"
+    HTTP_429 = "The gateway asks for a pause (rate limit, or too many jobs at once)"
+    HTTP_451 = "The prompt was blocked by the gateway's content moderation"
+    HTTP_500 = "The gateway had an internal error"
+    HTTP_503 = "The gateway's provider is busy or unavailable"
+    HTTP_OTHER = "The gateway's answer cannot be used (HTTP {status})"
+    REPLY_WITHOUT_TASK = "The gateway's reply names no task"
+    REPLY_WITHOUT_STATUS = "The gateway's reply has no status"
+    REPLY_WITHOUT_UPLOAD = "The gateway's reply has no upload address"
+    REPLY_WITHOUT_FILE = "The gateway's reply has no address for the uploaded file"
+    REPLY_TOO_LARGE = "The gateway's reply is too large to be one"
+
+    # What goes wrong with an upload.
+    NO_UPLOAD_ADDRESS = "No address to upload to: {what}"
+    UPLOAD_ADDRESS_REFUSED = "The gateway gives no address to upload to (HTTP {status})."
+    STORAGE_ANSWERED = "{host}, where the gateway said to store it, answered {said}. {advice}"
+    CHECK_CLOCK = "Such addresses are good for minutes: check this machine's clock."
+    TRY_LATER = "Try again later."
+    NOT_UPLOADED = "The file could not be uploaded. {trouble}"
+    NOT_UPLOADED_EITHER = "The file could not be uploaded. {trouble} Sent to the gateway itself: {what}"
+    THEN_AGAIN = "Then queue again."
+    UPLOAD_AGAIN = "Queue again: the file is uploaded anew, and paid is only what comes after it."
+
+    # How a job stands, or ended.
+    NO_RESULT_YET = "No result after {minutes} minutes of waiting"
+    NO_SLOT_YET = "No slot became free in {minutes} minutes. They are taken by {holders}"
+    JOB_OF = "job {job} of {machine}"
+    JOB_AND_TASK_OF = "job {job} (task {task}) of {machine}"
+    WAIT_STOPPED = "You stopped the wait"
+    WAIT_CANCELLED = "ComfyUI stopped waiting, as another node failed"
+    COMFYUI_CLOSING = "ComfyUI is closing"
+    QUEUE_TO_START = "Queue the node again to start it."
+    GOES_ON_WITH_KEY = "The job goes on: queue the same node again to continue; it keeps its Idempotency-Key."
+    REFUND_MAY_COME = (
+        "Refunds may come later. Queueing it again asks for them, and makes a new attempt only when all credits are "
+        "back; another `take` pays again."
+    )
+    ONLY_ANOTHER_TAKE = "Only another `take` makes it again, and pays for it."
+    MADE_AND_GONE = "The gateway made the video and no longer has it"
+    JOB_CLOSED = "You closed this job"
+    JOB_FAILED = "The job failed"
+    NOT_MADE = "The gateway could not make the video"
+    PAID_AND_GONE = "The video was made and paid, and is no longer to be had: {what}"
+    NO_LONGER_GIVEN = "The gateway completed the job, but no longer gives out its video: {what}"
+    STALLED_ADVICE = "{first} {then} Only another `take` would pay again."
+    EARLIER_UNANSWERED = "An earlier create of this job got no answer, and now: {what}"
+    UNFORESEEN = "Something unforeseen went wrong ({kind})"
+    CONTINUED_NOT_PAID = "Queue the same node again: a job that was sent is continued, not paid again."
+    JOURNAL_NOT_WRITTEN = "The journal cannot be written ({problem})"
+    NOT_ON_HOLD = "This job is not on hold"
+    LOOK_HOW_IT_STANDS = "Look at how it stands now."
+    TASK_OF_MODEL = "Task {task} is of the model {model}"
+    TASK_OF_TYPE = "Task {task} is {type}"
+    TASK_OF_ANOTHER_DAY = "Task {task} was made on another day than this job was sent"
+    TASK_OF_ANOTHER_JOB = "Task {task} is another job's already"
+    LOOK_FOR_ANOTHER = "Look for another one in the account's history at API Mall."
+    KNOWN_ELSEWHERE = (
+        "This very job was made with another key. {jobs} jobs were made with other keys of this gateway, {unfinished}"
+        " of them unfinished"
+    )
+    SAY_WHETHER_SAME = (
+        "Say in the API Mall panel whether they are of the same account (or set APIMALL_ACCOUNT to a name for it): "
+        "then it is continued or served instead of paid again."
+    )
+    LEFT_BEHIND = (
+        "This very job was made before this machine shared its journal. {jobs} jobs of its own journal are not known "
+        "to the shared one yet"
+    )
+    SAY_WHETHER_TAKEN = (
+        "Say in the API Mall panel whether they are to be taken along (or set APIMALL_JOURNAL_IMPORT=1 and restart "
+        "ComfyUI): then it is continued or served instead of paid again."
+    )
+    PAID_MEANWHILE = "This very job was paid already, as job {job} of an account that is the same"
+    SERVED_INSTEAD = "Queue the node again: that one is continued or served, and nothing is paid."
+    SENT_LONG_AGO = (
+        "This job was sent {hours} hours ago without a readable answer; the gateway may have forgotten its "
+        "Idempotency-Key, so repeating it could charge twice"
+    )
+    SENT_AT_ODD_TIME = (
+        "This job was sent at a time that the clocks do not agree on without a readable answer; the gateway may have "
+        "forgotten its Idempotency-Key, so repeating it could charge twice"
+    )
+    NO_ADDRESS_GIVEN = "The gateway completed the job but gives no address for the video"
+    NO_ADDRESS_NAMED = "The gateway names no address"
+    NO_PLAYABLE_VIDEO = "What came down is no video that can be played"
+    VIDEO_NOT_WRITTEN = "The video could not be written to {folder} ({reason})"
+    TAKEN_AWAY = "What came down was taken away."
+    WRITTEN_INTO = "Another program wrote into what came down."
+    BROUGHT_ELSEWHERE = "{what} It was brought to {folder} on {machine}"
+    SAFE_ON_DISK = "{problem} The clip itself is safe on disk: {file}"

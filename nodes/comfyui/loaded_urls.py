@@ -16,7 +16,9 @@ from ..guard.errors import GuardError, NotModified
 from ..media.errors import MediaError, NotAClip
 from ..media.probe import probe
 from ..media.webp import needs_pillow
+from ..remarks import remark
 from ..stopping import Stop, Stopped, tell_nobody
+from ..troubles import Trouble
 from . import host, instance
 from .linked_video import alone_with, temp_clips
 
@@ -97,9 +99,7 @@ def _require_clip(part: Path) -> None:
         if not needs_pillow(part):
             probe(part)
     except NotAClip:
-        raise NotAClip(
-            "The url leads to something that is not a video. Open it in a browser to see what it is."
-        ) from None
+        raise NotAClip(remark(Trouble.URL_NO_VIDEO)) from None
 
 
 def _places(url: str) -> tuple[Path, Path]:

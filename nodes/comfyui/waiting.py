@@ -262,7 +262,7 @@ async def _outputs(ticket: Ticket, hidden: Any, node_text: NodeText, remarks: Se
     try:
         frames, last_frame, audio = await off_loop(lambda stop: decoded(result.path, linked, hidden.unique_id, stop))
     except MediaError as problem:
-        raise _not_decoded(result, str(problem)) from None
+        raise _not_decoded(result, problem.what) from None
     node_text.done(status, result, remarks)
     handed_out.remember(hidden, result.path)
     return io.NodeOutput(
@@ -313,4 +313,4 @@ async def off_loop(work: Callable[[Stop], T], *, unwanted: Callable[[T], object]
 def _not_decoded(result: Result, problem: str) -> NotDecoded:
     from ..jobs.failures import about
 
-    return about(NotDecoded, f"{problem} The clip itself is safe on disk: {result.path.name}", result.job)
+    return about(NotDecoded, remark(Trouble.SAFE_ON_DISK, problem=problem, file=result.path.name), result.job)

@@ -13,7 +13,9 @@ import av
 import numpy as np
 from av.container import InputContainer
 
+from ..remarks import remark
 from ..stopping import Stop, Stopped, never_stop
+from ..troubles import Trouble
 from . import forecast, pyav, transport
 from .containers import moving_stream, open_container, sound_stream
 from .demuxer import Demuxer
@@ -215,7 +217,12 @@ class _Room:
         free = forecast.free_memory_bytes() - forecast.RESERVE_BYTES
         if need > free:
             raise TooLarge(
-                f"{samples} samples of sound in {channels} channels need {forecast.readable(need)} of memory; "
-                f"{forecast.readable(max(0, free))} can be used. Load a shorter part of the clip."
+                remark(
+                    Trouble.SOUND_TOO_LARGE,
+                    samples=samples,
+                    channels=channels,
+                    needed=forecast.readable(need),
+                    usable=forecast.readable(max(0, free)),
+                )
             )
         self._granted = min(free, need + _SMALL_BYTES)

@@ -19,6 +19,7 @@ import av
 from ..files import whole
 from ..remarks import Remark, Sentence, remark
 from ..stopping import Stop, Stopped, never_stop
+from ..troubles import Trouble
 from . import pyav
 from .containers import sound_stream
 from .demuxer import Demuxer
@@ -71,10 +72,10 @@ def copy_bare(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
         with whole(out) as part, Demuxer(path) as demuxer:
             _copy(demuxer, part, stop)
     except (av.error.OSError, OSError) as error:
-        why = error.strerror or error
-        raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
+        reason = str(error.strerror or error)
+        raise NoRoom(remark(Trouble.CLIP_NOT_WRITTEN, file=out.name, reason=reason)) from error
     except (av.error.FFmpegError, ValueError) as error:
-        raise NotAClip(f"The packets of {path.name} cannot be copied as they lie.") from error
+        raise NotAClip(remark(Trouble.PACKETS_NOT_COPIED, file=path.name)) from error
 
 
 def _copy(demuxer: Demuxer, part: Path, stop: Stop) -> None:
@@ -153,7 +154,7 @@ class _Shown:
 def _shown(demuxer: Demuxer, stop: Stop) -> _Shown:
     times = [(packet.pts, packet.duration or 0) for packet in demuxer.packets(stop=stop) if packet.pts is not None]
     if not times:
-        raise NotAClip(f"{demuxer.path.name} holds no picture with a time. Use another file.")
+        raise NotAClip(remark(Trouble.NO_TIMED_PICTURE, file=demuxer.path.name))
     last, duration = max(times)
     rising = sorted(pts for pts, _ in times)
     early = max(due - pts for due, (pts, _) in zip(rising, times, strict=True))

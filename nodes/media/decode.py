@@ -22,7 +22,9 @@ import av
 import numpy as np
 from av import VideoFrame
 
+from ..remarks import remark
 from ..stopping import Stop, Tell, never_stop, tell_nobody
+from ..troubles import Trouble
 from . import forecast
 from .audio import Sound, decode_audio
 from .cadence import quick_step
@@ -92,7 +94,7 @@ def decode_frames(
                     filled[row] = True
                     tell((row + 1) / chosen.frames)
         if pixels is None or not any(filled):
-            raise NotAClip(f"No picture of {path.name} can be decoded there: it is damaged. Use another file or part.")
+            raise NotAClip(remark(Trouble.PART_DAMAGED, file=path.name))
         pixels = _repeated(pixels, filled) if span.fps else _without_holes(pixels, filled)
     return Frames(pixels, chosen.fps, chosen.start_seconds, len(pixels) / chosen.fps)
 
@@ -131,7 +133,7 @@ def decode_last_of(
         for row, picture in wanted_pictures(source, last, stop=stop):
             if row is not None:
                 return _single(picture, source, span, room)
-    raise NotAClip(f"The last picture of that part of {path.name} cannot be decoded: it is damaged. Use another part.")
+    raise NotAClip(remark(Trouble.LAST_DAMAGED, file=path.name))
 
 
 def measure(path: Path, span: Span, *, stop: Stop = never_stop) -> Plan:
@@ -185,7 +187,7 @@ def spread_pictures(path: Path, count: int, *, max_side: int = 0) -> list[Pictur
     span = Span(every_nth=max(1, available // count), max_frames=count, max_side=max_side)
     pictures = list(iterate_pictures(path, span)[1])
     if not pictures:
-        raise NotAClip(f"No picture of {path.name} can be decoded: it is damaged. Use another file.")
+        raise NotAClip(remark(Trouble.ALL_DAMAGED, file=path.name))
     return pictures
 
 
@@ -237,8 +239,13 @@ def _allocate(frames: int, shape: Shape, picture: VideoFrame, span: Span, room: 
         return np.empty((need.frames, need.height, need.width, 3), np.float32)
     except MemoryError as error:
         raise TooLarge(
-            f"The system refused {forecast.readable(need.bytes)} for {need.frames} frames of "
-            f"{need.width}x{need.height}. Set max_frames, max_side or every_nth."
+            remark(
+                Trouble.MEMORY_REFUSED,
+                needed=forecast.readable(need.bytes),
+                frames=need.frames,
+                width=need.width,
+                height=need.height,
+            )
         ) from error
 
 
@@ -314,7 +321,7 @@ def _last_picture(source: Source, stop: Stop) -> VideoFrame:
     source.reopen()
     picture = _last_whole(deinterlaced(source.pictures(source.packets(stop=stop), stop=stop)))
     if picture is None:
-        raise NotAClip(f"No picture of {source.path.name} can be decoded: it is damaged. Use another file.")
+        raise NotAClip(remark(Trouble.ALL_DAMAGED, file=source.path.name))
     return picture
 
 

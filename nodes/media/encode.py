@@ -23,7 +23,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ..files import whole
+from ..remarks import remark
 from ..stopping import Stop, Stopped, Tell, never_stop, tell_nobody
+from ..troubles import Trouble
 from .audio import Sound, decode_audio
 from .colour import Turn, shape_for
 from .decode import iterate_pictures
@@ -90,8 +92,8 @@ def encode_clip(
 
             _write(part, pictures, timing, sound, stop, tell, add)
     except (av.error.OSError, OSError) as error:
-        why = error.strerror or error
-        raise NoRoom(f"{out.name} could not be written: {why}. Check space and permissions.") from error
+        reason = str(error.strerror or error)
+        raise NoRoom(remark(Trouble.CLIP_NOT_WRITTEN, file=out.name, reason=reason)) from error
     return probe(out)
 
 
@@ -114,14 +116,14 @@ def exact_fps(fps: Fraction | float) -> Fraction:
     if isinstance(fps, Fraction):
         exact = fps
     elif not math.isfinite(fps):
-        raise BadPicture(f"{fps} frames a second cannot be written.")
+        raise BadPicture(remark(Trouble.RATE_UNWRITABLE, rate=str(fps)))
     else:
         ntsc = Fraction(round(fps * _NTSC_DENOMINATOR / 1000) * 1000, _NTSC_DENOMINATOR)
         whole = Fraction(fps).limit_denominator(100)
         exact = ntsc if abs(ntsc - Fraction(fps)) < _FPS_TOLERANCE and whole.denominator > 1 else Fraction(fps)
         exact = exact.limit_denominator(_NTSC_DENOMINATOR)
     if not Fraction(1, 100) <= exact <= 1000:
-        raise BadPicture(f"{float(fps):g} frames a second cannot be written: give 0.01 to 1000.")
+        raise BadPicture(remark(Trouble.RATE_OUT_OF_RANGE, rate=f"{float(fps):g}"))
     return exact
 
 
@@ -176,7 +178,7 @@ def _write(
     todo = iter(pictures)
     first = next(todo, None)
     if first is None:
-        raise BadPicture("A clip needs at least one picture.")
+        raise BadPicture(remark(Trouble.NO_PICTURES_GIVEN))
     _check(first, first.shape)
     with (
         ThreadPoolExecutor(1, thread_name_prefix="apimall-clip") as helper,
@@ -233,7 +235,7 @@ def _check(picture: Pixels, shape: tuple[int, ...]) -> None:
     if picture.shape != shape:
         raise BadPicture(f"All pictures of a clip have one size; {list(picture.shape)} follows {list(shape)}.")
     if max(picture.shape) > _LARGEST_SIDE_PIXELS:
-        raise BadPicture(f"{picture.shape[1]}x{picture.shape[0]} is too large for H.264. Scale the frames down.")
+        raise BadPicture(remark(Trouble.TOO_LARGE_FOR_H264, width=str(picture.shape[1]), height=str(picture.shape[0])))
 
 
 def _even_size(shape: tuple[int, ...], max_side: int) -> tuple[int, int]:

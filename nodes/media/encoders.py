@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..remarks import Remark, Sentence, remark
+from ..troubles import Trouble
 from . import pyav
 from .errors import NoEncoder
 
@@ -75,10 +76,7 @@ def choose(wanted: Sequence[Encoder], has: Callable[[str], bool] = pyav.can_enco
         if has(encoder.name):
             return encoder
     names = ", ".join(encoder.name for encoder in wanted)
-    raise NoEncoder(
-        f"This PyAV ({pyav.VERSION}) cannot write {wanted[0].form}: its FFmpeg has none of {names}. Put the package av "
-        "of PyPI in its place, into the Python that runs ComfyUI."
-    )
+    raise NoEncoder(remark(Trouble.NO_ENCODER, version=str(pyav.VERSION), form=wanted[0].form, names=names))
 
 
 def remark_on(encoder: Encoder) -> Remark | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import os
 import re
@@ -13,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 from .errors import TooLarge
 from .span import Span
 
@@ -65,13 +68,24 @@ def require_fit(wanted: Forecast, span: Span, free_bytes: int, *, clip_frames: i
         return
     usable = max(0, free_bytes - wanted.working_bytes)
     fitting = list(_settings_that_fit(wanted, span, free_bytes, clip_frames))
-    advice = f"Fits: {', or '.join(fitting)}." if fitting else "Not even one frame fits: free some memory first."
-    frames = "1 frame" if wanted.frames == 1 else f"{wanted.frames} frames"
-    need = "needs" if wanted.frames == 1 else "need"
-    raise TooLarge(
-        f"{frames} of {wanted.width}x{wanted.height} {need} {readable(wanted.bytes)} of memory; "
-        f"{readable(usable)} can be used ({readable(free_bytes)} are free). {advice}"
-    )
+    told: dict[str, str | int] = {
+        "width": wanted.width,
+        "height": wanted.height,
+        "needed": readable(wanted.bytes),
+        "usable": readable(usable),
+        "free": readable(free_bytes),
+        "advice": _advice(fitting),
+    }
+    if wanted.frames == 1:
+        raise TooLarge(remark(Trouble.FRAME_TOO_LARGE, **told))
+    raise TooLarge(remark(Trouble.FRAMES_TOO_LARGE, frames=wanted.frames, **told))
+
+
+def _advice(fitting: list[str]) -> Remark:
+    if not fitting:
+        return remark(Trouble.NOTHING_FITS)
+    settings = functools.reduce(lambda one, other: remark(Trouble.OR, one=one, other=other), fitting)
+    return remark(Trouble.FITS, settings=settings)
 
 
 def _settings_that_fit(wanted: Forecast, span: Span, free_bytes: int, clip_frames: int) -> Iterator[str]:
@@ -168,7 +182,7 @@ def _windows_free() -> int:
     status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
     windll = getattr(ctypes, "windll")  # noqa: B009  (absent elsewhere, where types are checked)
     if not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        raise TooLarge("Windows does not say how much memory is free. Set max_frames to a number you trust.")
+        raise TooLarge(remark(Trouble.MEMORY_UNKNOWN))
     return int(min(status.available_physical, status.available_page_file))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 from .boxes import boxes
 
 CLIP_SUFFIXES = frozenset(
@@ -20,36 +22,33 @@ CLIP_SUFFIXES = frozenset(
 )
 """Names, in small letters, of files that hold a clip."""
 
-ANIMATED_WEBP = "an animated WebP"
-"""What `title_of` calls one."""
-
 _HEAD_BYTES = 2048
 _MAYBE_MOVING = frozenset((".png", ".webp"))
 _ANIMATED_WEBP = 0x02  # of the flags in a VP8X chunk
 _BEGINNINGS = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
-    (b"GIF8", "a GIF"),
-    (b"BM", "a BMP picture"),
-    (b"II*\0", "a TIFF picture"),
-    (b"MM\0*", "a TIFF picture"),
-    (b"8BPS", "a Photoshop file"),
-    (b"%PDF-", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"7z\xbc\xaf'", "a 7z archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"ID3", "MP3 sound"),
-    (b"fLaC", "FLAC sound"),
-    (b"#EXTM3U", "a play list, not the clip itself"),
-    (b"ffconcat", "a list of clips, not a clip itself"),
-    (b"FWS", "a Flash programme"),
-    (b"CWS", "a Flash programme"),
-    (b"FORM", "an IFF file"),
-    (b"BIK", "a Bink video"),
-    (b"KB2", "a Bink video"),
-    (b"REDV", "REDCODE raw video"),
-    (b"BLENDER", "a Blender file"),
+    (b"\xff\xd8\xff", Trouble.JPEG_PICTURE),
+    (b"\x89PNG\r\n\x1a\n", Trouble.PNG_PICTURE),
+    (b"GIF8", Trouble.GIF),
+    (b"BM", Trouble.BMP_PICTURE),
+    (b"II*\0", Trouble.TIFF_PICTURE),
+    (b"MM\0*", Trouble.TIFF_PICTURE),
+    (b"8BPS", Trouble.PHOTOSHOP_FILE),
+    (b"%PDF-", Trouble.PDF),
+    (b"PK\x03\x04", Trouble.ZIP_ARCHIVE),
+    (b"7z\xbc\xaf'", Trouble.SEVEN_ZIP_ARCHIVE),
+    (b"Rar!", Trouble.RAR_ARCHIVE),
+    (b"\x1f\x8b", Trouble.GZIP_ARCHIVE),
+    (b"ID3", Trouble.MP3_SOUND),
+    (b"fLaC", Trouble.FLAC_SOUND),
+    (b"#EXTM3U", Trouble.PLAY_LIST),
+    (b"ffconcat", Trouble.LIST_OF_CLIPS),
+    (b"FWS", Trouble.FLASH_PROGRAMME),
+    (b"CWS", Trouble.FLASH_PROGRAMME),
+    (b"FORM", Trouble.IFF_FILE),
+    (b"BIK", Trouble.BINK_VIDEO),
+    (b"KB2", Trouble.BINK_VIDEO),
+    (b"REDV", Trouble.REDCODE_VIDEO),
+    (b"BLENDER", Trouble.BLENDER_FILE),
 )
 _MP4_BEGINNINGS = (b"ftyp", b"moov", b"mdat", b"wide")
 _VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV", b"OggS")
@@ -63,7 +62,7 @@ def is_clip(path: Path) -> bool:
     return suffix in CLIP_SUFFIXES or (suffix in _MAYBE_MOVING and _moves(_head(path)))
 
 
-def title_of(path: Path) -> str | None:
+def title_of(path: Path) -> Remark | None:
     """What a file is that is no clip, or one that nothing here reads: "a PDF". None if its bytes do not tell."""
     return title_of_bytes(_head(path))
 
@@ -79,18 +78,23 @@ def has_no_index(path: Path) -> bool:
     return False
 
 
-def title_of_bytes(head: bytes) -> str | None:
+def title_of_bytes(head: bytes) -> Remark | None:
     """As `title_of`, by the first bytes of a file."""
+    kind = _kind_of(head)
+    return kind and remark(kind)
+
+
+def _kind_of(head: bytes) -> Trouble | None:
     if not head:
-        return "an empty file"
+        return Trouble.EMPTY_FILE
     if head[:4] == b"RIFF":
-        forms = {b"WEBP": ANIMATED_WEBP if _moves(head) else "a WebP picture", b"WAVE": "WAV sound"}
-        return forms.get(head[8:12])
+        webp = Trouble.ANIMATED_WEBP if _moves(head) else Trouble.WEBP_PICTURE
+        return {b"WEBP": webp, b"WAVE": Trouble.WAV_SOUND}.get(head[8:12])
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1"):
-        return "a HEIC picture"
+        return Trouble.HEIC_PICTURE
     if is_page(head):
-        return "a page or a text, not a video"
-    return next((title for beginning, title in _BEGINNINGS if head.startswith(beginning)), None)
+        return Trouble.PAGE_OR_TEXT
+    return next((kind for beginning, kind in _BEGINNINGS if head.startswith(beginning)), None)
 
 
 def is_picture(head: bytes) -> bool:

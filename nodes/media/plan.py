@@ -11,7 +11,9 @@ from typing import Any
 
 from av import VideoFrame
 
+from ..remarks import remark
 from ..stopping import Stop, never_stop
+from ..troubles import Trouble
 from .cadence import jitter
 from .colour import Turn, shape_for
 from .deinterlace import deinterlaced
@@ -215,10 +217,14 @@ _STEPS_STANDING = 2  # a clip's last picture may be a little longer than the res
 
 def _nothing(source: Source, span: Span) -> Exception:
     if not span.start_seconds:
-        return NotAClip(f"{source.path.name} holds no picture: it is damaged or not a clip. Use another file.")
+        return NotAClip(remark(Trouble.NO_PICTURE_INSIDE, file=source.path.name))
     return EmptySpan(
-        f"start {span.start_seconds:g} s lies behind the last picture of {source.path.name} "
-        f"({source.seconds:.2f} s long). Choose an earlier start."
+        remark(
+            Trouble.START_BEHIND_LAST,
+            start=f"{span.start_seconds:g}",
+            file=source.path.name,
+            seconds=f"{source.seconds:.2f}",
+        )
     )
 
 

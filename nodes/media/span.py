@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..remarks import remark
+from ..troubles import Trouble
 from .errors import EmptySpan
 
 START_TOLERANCE_SECONDS = 0.0005
@@ -30,17 +32,17 @@ class Span:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.start_seconds) or self.start_seconds < 0:
-            raise EmptySpan(f"start is {self.start_seconds}: give seconds from 0 up.")
+            raise EmptySpan(remark(Trouble.START_IS, value=str(self.start_seconds)))
         if self.every_nth < 1:
-            raise EmptySpan(f"every_nth is {self.every_nth}: give 1 for every frame, 2 for every other one, and so on.")
+            raise EmptySpan(remark(Trouble.EVERY_NTH_IS, value=self.every_nth))
         if self.max_frames < 0:
-            raise EmptySpan(f"max_frames is {self.max_frames}: give 0 for all frames, or the number wanted.")
+            raise EmptySpan(remark(Trouble.MAX_FRAMES_IS, value=self.max_frames))
         if not math.isfinite(self.fps) or self.fps < 0:
-            raise EmptySpan(f"fps is {self.fps}: give 0 for the clip's own, or frames a second.")
+            raise EmptySpan(remark(Trouble.FPS_IS, value=str(self.fps)))
         if not math.isfinite(self.seconds) or self.seconds < 0:
-            raise EmptySpan(f"The part is {self.seconds} s long: give seconds from 0 up.")
+            raise EmptySpan(remark(Trouble.PART_IS, value=str(self.seconds)))
         if self.max_side < 0:
-            raise EmptySpan(f"max_side is {self.max_side}: give 0 to keep the size, or the longer side in pixels.")
+            raise EmptySpan(remark(Trouble.MAX_SIDE_IS, value=self.max_side))
 
 
 WHOLE = Span()

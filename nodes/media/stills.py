@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..remarks import Remark, Sentence, remark
+from ..troubles import Trouble
 from .errors import BadPicture
 
 _PNG_LEVEL = 1
@@ -89,7 +90,7 @@ def to_bytes(pixels: Pixels) -> Bytes:
     for top in range(0, pixels.shape[0], _ROWS_A_BLOCK):
         block = np.multiply(pixels[top : top + _ROWS_A_BLOCK], np.float32(255), dtype=np.float32)
         if np.isnan(block.min(initial=0)):
-            raise BadPicture("The picture holds values that are not numbers (NaN). A node before this one went wrong.")
+            raise BadPicture(remark(Trouble.PICTURE_OF_NAN))
         np.rint(np.clip(block, 0, 255, out=block), out=block)
         out[top : top + _ROWS_A_BLOCK] = block
     return out
@@ -97,18 +98,18 @@ def to_bytes(pixels: Pixels) -> Bytes:
 
 def _check(pixels: Pixels) -> None:
     if pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
-        raise BadPicture(f"A picture is [height, width, 3 or 4]; this is {list(pixels.shape)}. Connect an IMAGE.")
+        raise BadPicture(remark(Trouble.PICTURE_SHAPE, shape=str(list(pixels.shape))))
     if not pixels.size:
-        raise BadPicture(f"The picture is empty: {list(pixels.shape)}. Connect an IMAGE with pixels.")
+        raise BadPicture(remark(Trouble.PICTURE_EMPTY, shape=str(list(pixels.shape))))
     if pixels.dtype == np.uint8:
         return
     if not np.issubdtype(pixels.dtype, np.floating):
-        raise BadPicture(f"A picture holds floats from 0 to 1; this one holds {pixels.dtype}.")
+        raise BadPicture(remark(Trouble.PICTURE_OF_TYPE, type=str(pixels.dtype)))
     low, high = float(pixels.min()), float(pixels.max())
     if np.isnan(low) or np.isnan(high):
-        raise BadPicture("The picture holds values that are not numbers (NaN). A node before this one went wrong.")
+        raise BadPicture(remark(Trouble.PICTURE_OF_NAN))
     if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
-        raise BadPicture(f"The picture's values run from {low:g} to {high:g}; they must lie between 0 and 1.")
+        raise BadPicture(remark(Trouble.PICTURE_OUT_OF_RANGE, low=f"{low:g}", high=f"{high:g}"))
 
 
 def _opaque_bytes(pixels: Pixels) -> Bytes:

@@ -14,13 +14,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..files import whole
+from ..remarks import remark
 from ..stopping import Stop, Stopped, never_stop
+from ..troubles import Trouble
 from . import pyav
 from .colour import Turn
 from .demuxer import LARGEST_PICTURE_PIXELS
 from .errors import NoRoom, NotAClip
 from .exif import turn_of_animation
-from .kinds import ANIMATED_WEBP, title_of
+from .kinds import title_of
 
 SUFFIX = ".mkv"
 _TICK = Fraction(1, 1000)
@@ -31,7 +33,7 @@ _USUAL_MILLISECONDS = 100
 
 def needs_pillow(path: Path) -> bool:
     """Whether a file is an animated WebP and this PyAV reads none."""
-    return not pyav.can_read("webp_anim") and title_of(path) == ANIMATED_WEBP
+    return not pyav.can_read("webp_anim") and title_of(path) == Trouble.ANIMATED_WEBP.value
 
 
 def write_clip_of(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
@@ -39,14 +41,15 @@ def write_clip_of(path: Path, out: Path, *, stop: Stop = never_stop) -> None:
     try:
         with whole(out) as part, Image.open(path, formats=["WEBP"]) as animation:
             if animation.width * animation.height > LARGEST_PICTURE_PIXELS:
-                raise NotAClip(f"{path.name} is {animation.width}x{animation.height}: too large to be read.")
+                told = {"width": animation.width, "height": animation.height}
+                raise NotAClip(remark(Trouble.WEBP_TOO_LARGE, file=path.name, **told))
             _write(animation, turn_of_animation(path), part, stop)
     except (UnidentifiedImageError, Image.DecompressionBombError, EOFError, SyntaxError, ValueError) as error:
-        raise NotAClip(f"{path.name} cannot be read: it is {ANIMATED_WEBP} that is damaged.") from error
+        raise NotAClip(remark(Trouble.DAMAGED_WEBP, file=path.name)) from error
     except (av.error.OSError, OSError) as error:
         if error.errno is None:  # how Pillow says that a picture is damaged
-            raise NotAClip(f"{path.name} cannot be read: it is {ANIMATED_WEBP} that is damaged.") from error
-        raise NoRoom(f"{out.name} could not be written: {error.strerror}. Check space and permissions.") from error
+            raise NotAClip(remark(Trouble.DAMAGED_WEBP, file=path.name)) from error
+        raise NoRoom(remark(Trouble.CLIP_NOT_WRITTEN, file=out.name, reason=str(error.strerror))) from error
 
 
 def _write(animation: Image.Image, turn: Turn, part: Path, stop: Stop) -> None:
