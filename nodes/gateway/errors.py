@@ -124,11 +124,11 @@ class APIMallError(Exception):
     @property
     def short(self) -> str:
         """What happened and what it cost, for the body of a node."""
-        return f"{_sentence(self.what)} {self.charge.words(self.credits_used, self.credits_refunded)}"
+        return f"{ended(self.what)} {self.charge.words(self.credits_used, self.credits_refunded)}"
 
     def facts(self) -> dict[str, Any]:
         """All of it as plain values, for a user interface that has words of its own; `said`: sentences of ours."""
-        told = {"what": _sentence(self.what), "advice": self.advice}
+        told = {"what": ended(self.what), "advice": self.advice}
         return {
             "kind": type(self).__name__,
             **told,
@@ -159,7 +159,8 @@ class APIMallError(Exception):
         return f"({', '.join(known)})" if known else ""
 
 
-def _sentence(text: str) -> str:
+def ended(text: str) -> str:
+    """The same with a full stop, if it has no end of its own."""
     if text.endswith((".", "!", "?")):
         return text
     return remark(Trouble.ENDED, text=text) if isinstance(text, Remark) else f"{text}."

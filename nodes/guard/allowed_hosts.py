@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..gateway.contract import is_loopback, is_seen
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 from .errors import DownloadForbidden, NotPublic
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -98,9 +100,9 @@ def parse_url(url: str, loopback_origin: str | None = None) -> Target:
     if loopback_origin is not None and _origin(target) == _loopback(loopback_origin):
         return Target(target.scheme, target.host, target.port, target.url, on_loopback=True)
     if target.scheme != "https":
-        raise DownloadForbidden("The address is plain http; only https:// addresses are fetched.")
+        raise DownloadForbidden(remark(Trouble.ADDRESS_PLAIN_HTTP))
     if target.port != _USUAL_PORTS["https"]:
-        raise DownloadForbidden("The address names a port; only the usual port of https is fetched from.")
+        raise DownloadForbidden(remark(Trouble.ADDRESS_OF_PORT))
     _require_public_host(target.host)
     return target
 
@@ -127,7 +129,7 @@ def require_loopback(host: str, addresses: list[str]) -> None:
     """The loopback origin may be on this machine and nowhere else. Raises DownloadForbidden."""
     for address in addresses:
         if not is_loopback(address):
-            raise DownloadForbidden(f"{host} should be this machine, but its name leads elsewhere.")
+            raise DownloadForbidden(remark(Trouble.HOST_NOT_HERE, host=host))
 
 
 def is_number(host: str) -> bool:
@@ -151,19 +153,17 @@ def is_public(address: IPAddress) -> bool:
 def _parse(url: str) -> Target:
     text = url.strip()
     if not text:
-        raise DownloadForbidden("The address is empty.")
+        raise DownloadForbidden(remark(Trouble.ADDRESS_EMPTY))
     if len(text) > _LONGEST_URL_CHARACTERS:
-        raise DownloadForbidden(f"The address is longer than {_LONGEST_URL_CHARACTERS} characters.")
+        raise DownloadForbidden(remark(Trouble.ADDRESS_TOO_LONG, most=_LONGEST_URL_CHARACTERS))
     if "\\" in text or not all(is_seen(character) and not character.isspace() for character in text):
-        raise DownloadForbidden("The address has blanks, backslashes or invisible characters in it.")
+        raise DownloadForbidden(remark(Trouble.ADDRESS_OF_BLANKS))
     match = re.match(r"(?i)(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", text)
     if not match:
-        raise DownloadForbidden("This is not a web address; it has to begin with https://.")
+        raise DownloadForbidden(remark(Trouble.NOT_WEB))
     scheme, authority = match[1].lower(), match[2]
     if "@" in authority:
-        raise DownloadForbidden(
-            "The address holds a user name or password before an @; such addresses are not fetched."
-        )
+        raise DownloadForbidden(remark(Trouble.ADDRESS_OF_USER))
     host, port = _host_and_port(authority, scheme)
     shown = f"[{host}]" if ":" in host else host
     where = shown if port == _USUAL_PORTS[scheme] else f"{shown}:{port}"
@@ -184,11 +184,11 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
         host = _named_host(name)
         well_formed = bool(host)
     if not well_formed:
-        raise DownloadForbidden("The address names no proper host.")
+        raise DownloadForbidden(remark(Trouble.ADDRESS_OF_NO_HOST))
     if not colon:
         return host, _USUAL_PORTS[scheme]
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise DownloadForbidden("The address has a port that is none.")
+        raise DownloadForbidden(remark(Trouble.ADDRESS_OF_NO_PORT))
     return host, int(port)
 
 
@@ -216,7 +216,7 @@ def _named_host(name: str) -> str:
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
-        raise DownloadForbidden("The address writes its host as a number in an unusual way.") from None
+        raise DownloadForbidden(remark(Trouble.ADDRESS_OF_ODD_NUMBER)) from None
 
 
 def _ascii_of(name: str) -> str:
@@ -237,7 +237,7 @@ def _require_public_host(host: str) -> None:
             raise NotPublic(_not_public(host, number))
         return
     if "." not in host or any(host == suffix or host.endswith(f".{suffix}") for suffix in _LOCAL_SUFFIXES):
-        raise NotPublic(f"{host} names a machine in a local network; only public addresses are fetched.")
+        raise NotPublic(remark(Trouble.HOST_IS_LOCAL, host=host))
 
 
 def _within(number: IPAddress, networks: tuple[IPNetwork, ...]) -> bool:
@@ -251,13 +251,10 @@ def _number(address: str) -> IPAddress | None:
         return None
 
 
-def _not_public(host: str, number: IPAddress | None) -> str:
+def _not_public(host: str, number: IPAddress | None) -> Remark:
     if number is not None and not is_number(host) and _within(number, _MADE_UP):
-        return (
-            f"{host} leads to an address ({number}) that is not public, and the gateway does not. If a proxy program "
-            "with 'fake IP' look-ups made it up, set HTTPS_PROXY to that program, or let it give real addresses."
-        )
-    return f"{host} leads to an address that is not public; only public addresses are fetched."
+        return remark(Trouble.HOST_MADE_UP, host=host, address=str(number))
+    return remark(Trouble.HOST_NOT_PUBLIC, host=host)
 
 
 def _loopback(origin: str) -> tuple[str, str, int]:

@@ -29,7 +29,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..gateway import network
-from ..gateway.errors import SetupError
+from ..gateway.errors import SetupError, ended
+from ..remarks import remark
+from ..troubles import Trouble
 from .allowed_hosts import IPNetwork, Target, is_number, made_up_ranges, require_loopback, require_public
 from .errors import DownloadFailed, DownloadForbidden
 
@@ -107,10 +109,7 @@ def require_network(gateway_hosts: Sequence[str], resolver: Resolver = resolve) 
         else:
             return
     if refusal is not None:
-        raise SetupError(
-            f"Results could not be fetched over this network: {refusal}",
-            advice="Set HTTPS_PROXY to the proxy program that answers look-ups here, or let it give real addresses.",
-        )
+        raise SetupError(remark(Trouble.NETWORK_UNFIT, refusal=refusal.what), advice=remark(Trouble.SET_HTTPS_PROXY))
 
 
 class GuardedConnection:
@@ -120,7 +119,7 @@ class GuardedConnection:
     """
 
     def __init__(self, gateway_hosts: Sequence[str] = (), resolver: Resolver = resolve, dial: Dial = dial) -> None:
-        self.stage = "the preparation"
+        self.stage = Trouble.PREPARATION
         self.target: Target | None = None
         self._gateway_hosts = gateway_hosts
         self._resolver = resolver
@@ -145,14 +144,16 @@ class GuardedConnection:
         Raises DownloadForbidden, also for proxies and certificates that cannot work, and what requests raises.
         """
         self.target = target
-        self.stage = "the preparation"
+        self.stage = Trouble.PREPARATION
         # Prepared and sent by hand: a session would add cookies and .netrc, and read the whole body of a redirect.
         request = requests.Request(method, target.url, headers=dict(headers), data=body).prepare()
         try:
             proxies = {} if target.on_loopback else network.proxies_for(target.url)
             certificates = network.certificates() if target.scheme == "https" else None
         except SetupError as obstacle:
-            raise DownloadForbidden(f"{obstacle.what}. {obstacle.advice}") from None
+            raise DownloadForbidden(
+                remark(Trouble.AND_ADVICE, what=ended(obstacle.what), advice=obstacle.advice)
+            ) from None
         adapter = _GuardedAdapter(self, certificates)
         with contextlib.closing(adapter), self._until(deadline_seconds), _unlogged():
             response = adapter.send(
@@ -167,14 +168,14 @@ class GuardedConnection:
                 yield response
 
     def look_up(self, host: str, port: int) -> list[str]:
-        self.stage = "the look-up of its name"
+        self.stage = Trouble.LOOK_UP
         return [host] if is_number(host) else self._resolver(host, port)
 
     def to_target(self, host: str, port: int) -> socket.socket:
         """A connection to a checked address of the target; no other host is ever asked for."""
         target = self.target
         if target is None or (host, port) != (target.host, target.port):
-            raise DownloadForbidden("The address was read in two different ways; it is not fetched.")
+            raise DownloadForbidden(remark(Trouble.READ_TWO_WAYS))
         addresses = self.look_up(host, port)
         if target.on_loopback:
             require_loopback(host, addresses)
@@ -189,14 +190,12 @@ class GuardedConnection:
     def explain(self, problem: Exception, host: str) -> DownloadFailed:
         """Network trouble in words, without its text: that holds the whole URL, proxy password and all."""
         if isinstance(problem, requests.exceptions.ProxyError):
-            return DownloadFailed(
-                f"The proxy did not connect to {host}. Check HTTPS_PROXY and NO_PROXY, then try again."
-            )
+            return DownloadFailed(remark(Trouble.PROXY_FAILED, host=host))
         if isinstance(problem, requests.exceptions.SSLError):
-            advice = network.certificate_advice(problem) or "Try another network."
-            return DownloadFailed(f"{host} has no valid certificate for its name, or TLS failed. {advice}")
-        how = "took too long" if isinstance(problem, (requests.Timeout, TimeoutError)) else "failed"
-        return DownloadFailed(f"{host} could not be used: {self.stage} {how}. Check the network, then try again.")
+            advice = network.certificate_advice(problem) or remark(Trouble.ANOTHER_NETWORK)
+            return DownloadFailed(remark(Trouble.NO_VALID_CERTIFICATE, host=host, advice=advice))
+        how = Trouble.STEP_SLOW if isinstance(problem, (requests.Timeout, TimeoutError)) else Trouble.STEP_FAILED
+        return DownloadFailed(remark(how, host=host, step=remark(self.stage)))
 
     def cut(self) -> None:
         """End the connection now, whatever any thread is waiting for on it, and make no other."""
@@ -238,7 +237,7 @@ class GuardedConnection:
         return made_up_ranges(found)
 
     def _connect(self, addresses: list[str], port: int) -> socket.socket:
-        self.stage = "the connection"
+        self.stage = Trouble.CONNECTION
         failure = OSError("the name has no address")
         for address in addresses[:_MOST_ADDRESSES_TRIED]:
             try:
@@ -247,7 +246,7 @@ class GuardedConnection:
                 failure = problem
                 continue
             self._remember(handle)
-            self.stage = "the answer"
+            self.stage = Trouble.ANSWER
             return handle
         raise failure
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ..remarks import remark
 from ..stopping import Stop, Stopped, Tell, never_stop, tell_nobody
+from ..troubles import Trouble
 from . import partial
 from .allowed_hosts import Target, parse_url
 from .connections import DEADLINE_SECONDS, Dial, GuardedConnection, Resolver, dial, resolve
@@ -86,7 +88,8 @@ def download(
         if not (keep and _is_worth_keeping(problem, part, target, head, earlier)):
             partial.drop(part)
         if isinstance(problem, OSError):
-            raise DiskFailed(f"The download could not be written to {part.parent} ({problem.strerror}).") from None
+            what = remark(Trouble.DOWNLOAD_NOT_WRITTEN, folder=str(part.parent), reason=str(problem.strerror))
+            raise DiskFailed(what) from None
         raise
     with contextlib.suppress(OSError):
         partial.note_of(part).unlink()
@@ -180,12 +183,10 @@ def _save(
         if head.length:
             tell(min(size_bytes / head.length, 1.0))
     if head.length is not None and size_bytes != head.length:
-        raise DownloadFailed(
-            f"The download from {watch.host} ended after {size_bytes} of {head.length} bytes. Try again."
-        )
+        raise DownloadFailed(remark(Trouble.DOWNLOAD_CUT, host=watch.host, bytes=size_bytes, all=head.length))
     if head.length is None and size_bytes == 0:
         # What an answer cut short within its headers looks like.
-        raise DownloadFailed(f"{watch.host} sent nothing. Try again later.")
+        raise DownloadFailed(remark(Trouble.SENT_NOTHING, host=watch.host))
     file.flush()
     os.fsync(file.fileno())
     return size_bytes, digest.hexdigest()

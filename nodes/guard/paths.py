@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..gateway.contract import is_seen
+from ..remarks import remark
+from ..troubles import Trouble
 from .errors import PathForbidden
 
 _LONGEST_NAME_CHARACTERS = 1024
@@ -41,7 +43,7 @@ def result_path(folder: Path, task_id: str, suffix: str = ".mp4", *, owner: str 
     """Where a task's result lies in the results folder. Raises PathForbidden when a link leads out of it from there."""
     path = folder / result_name(task_id, suffix, owner=owner)
     if path.is_symlink():
-        raise PathForbidden(f"{path.name} in the results folder is a link. Remove it and queue again.")
+        raise PathForbidden(remark(Trouble.RESULT_IS_LINK, file=path.name))
     return path
 
 
@@ -55,7 +57,7 @@ def find_media(name: str, folders: Mapping[str, Path]) -> Path:
         name, folder = match[1], match[2]
     parts = _parts_of(name)
     if folder not in folders:
-        raise PathForbidden(f"There is no {folder} folder to read from.")
+        raise PathForbidden(remark(Trouble.NO_SUCH_FOLDER, folder=folder))
     root = folders[folder]
     return require_inside(root.joinpath(*parts), [root])
 
@@ -70,18 +72,13 @@ def require_inside(path: Path, roots: Iterable[Path]) -> Path:
         inside = any(real.is_relative_to(os.path.realpath(root)) for root in roots)
         mode = real.stat().st_mode if inside else 0
     except (OSError, ValueError):
-        raise PathForbidden(f"There is no file {shown} that can be read. Choose or upload it again.") from None
+        raise PathForbidden(remark(Trouble.NO_SUCH_FILE, file=shown)) from None
     if not inside and _is_linked(path, roots):
-        raise PathForbidden(
-            f"{shown} is a link to a place outside ComfyUI's input, output and temp folder; links are followed only "
-            "within them. Copy the file itself to the input folder or upload it."
-        )
+        raise PathForbidden(remark(Trouble.LINK_OUTSIDE, file=shown))
     if not inside:
-        raise PathForbidden(
-            f"{shown} does not lie in ComfyUI's input, output or temp folder. Copy it to the input folder or upload it."
-        )
+        raise PathForbidden(remark(Trouble.FILE_OUTSIDE, file=shown))
     if not stat.S_ISREG(mode):
-        raise PathForbidden(f"{shown} is not a file. Choose or upload a video.")
+        raise PathForbidden(remark(Trouble.NO_PLAIN_FILE, file=shown))
     return real
 
 
@@ -97,32 +94,32 @@ def _is_linked(path: Path, roots: list[Path]) -> bool:
 def _parts_of(name: str, windows: bool = os.name == "nt") -> list[str]:
     """The folders and the file of a relative name; `\\` separates too, as in workflows made on Windows."""
     if not name.strip():
-        raise PathForbidden("No file is named. Choose or upload one.")
+        raise PathForbidden(remark(Trouble.NO_FILE_NAMED))
     problem = None
     if len(name) > _LONGEST_NAME_CHARACTERS:
-        problem = "is too long to be a file name"
+        problem = Trouble.NAME_TOO_LONG
     elif any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        problem = "has control characters in it"
+        problem = Trouble.NAME_OF_CONTROLS
     elif re.match(r"[\\/]|[A-Za-z]:[\\/]", name) or (windows and re.match(r"[A-Za-z]:", name)):
-        problem = "is not a name inside ComfyUI's input folder"
+        problem = Trouble.NAME_OUTSIDE
     parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
     problem = problem or next(filter(None, (_problem_of_part(part, windows) for part in parts)), None)
     if problem or not parts:
-        raise PathForbidden(f"{_shown(name)} {problem or 'names no file'}. Choose or upload a file.")
+        raise PathForbidden(remark(problem or Trouble.NAME_OF_NOTHING, file=_shown(name)))
     return parts
 
 
-def _problem_of_part(part: str, windows: bool) -> str | None:
+def _problem_of_part(part: str, windows: bool) -> Trouble | None:
     if part == "..":
-        return "leads out of its folder"
+        return Trouble.NAME_LEADS_OUT
     if windows and part[1:2] == ":":
-        return "names a drive on Windows"
+        return Trouble.NAME_OF_DRIVE
     if windows and (part[-1] in ". " or part[0] == " "):
-        return "begins or ends with a blank or dot, which names another file on Windows"
+        return Trouble.NAME_WITH_BLANK
     if _RESERVED.fullmatch(part.partition(".")[0].rstrip(" ")):
-        return "is the name of a device on Windows"
+        return Trouble.NAME_OF_DEVICE
     if windows and re.search(r'[:*?"<>|]', part):
-        return "has characters in it that no file name has on Windows"
+        return Trouble.NAME_NOT_FOR_WINDOWS
     return None
 
 

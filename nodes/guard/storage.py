@@ -36,7 +36,7 @@ def put(
     try:
         target = parse_url(url, loopback_origin)
     except DownloadError as refusal:
-        raise OSError(str(refusal)) from None
+        raise OSError(refusal.what) from None
     try:
         with file.open("rb") as body, connection.ask(target, headers, method="PUT", body=body) as response:
             return Stored(response.status_code, "" if response.ok else _words(response))
@@ -44,7 +44,7 @@ def put(
         problem = refusal
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as trouble:
         problem = connection.explain(trouble, target.host)
-    raise OSError(str(problem))
+    raise OSError(problem.what)
 
 
 def is_readable(url: str, *, loopback_origin: str | None = None, gateway_hosts: Sequence[str] = ()) -> bool:

@@ -18,7 +18,9 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
+from ..remarks import remark
 from ..stopping import Stop, Stopped
+from ..troubles import Trouble
 from .allowed_hosts import Target, parse_url
 from .connections import GuardedConnection
 from .errors import DownloadFailed, DownloadForbidden, LinkGone, NotModified
@@ -74,7 +76,7 @@ class Watch:
         if self.stop():
             raise Stopped
         if time.monotonic() > self.deadline:
-            raise DownloadFailed(f"The download from {self.host} took too long. Try again later.")
+            raise DownloadFailed(remark(Trouble.DOWNLOAD_SLOW, host=self.host))
 
 
 class OtherFile(DownloadFailed):
@@ -134,7 +136,7 @@ class Transfer:
                     self._receive(response)
                     return
                 self._target = _redirected(self._target, response.headers.get("Location"), self._wanted.loopback_origin)
-        raise DownloadForbidden(f"{self._target.host} redirects more than {_MOST_REDIRECTS} times.")
+        raise DownloadForbidden(remark(Trouble.REDIRECTS_TOO_OFTEN, host=self._target.host, most=_MOST_REDIRECTS))
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -156,7 +158,7 @@ class Transfer:
     def _receive(self, response: requests.Response) -> None:
         if response.status_code == 416 and self._wanted.earlier is not None:
             # The file is shorter than what was kept of it: another one.
-            raise OtherFile(f"{self._target.host} gives out another file than before. Try again.")
+            raise OtherFile(remark(Trouble.ANOTHER_FILE, host=self._target.host))
         if response.status_code != 206 or self._wanted.earlier is None:
             _require_ok(response, self._target.host, asked_for_changes=any(map(_validator, self._wanted.validators)))
         head = _read_head(response, self._target)
@@ -165,7 +167,7 @@ class Transfer:
         if head.length is not None and head.length > self._wanted.largest_bytes:
             raise too_large(self._target.host, self._wanted.largest_bytes)
         self._heads.put(head)
-        self._connection.stage = "the transfer"
+        self._connection.stage = Trouble.TRANSFER
         # Beneath urllib3, whose older releases read a chunk's size line without bound.
         read = getattr(response.raw, "_original_response", None) or response.raw
         remaining = self._wanted.largest_bytes + 1 if head.length is None else head.length - head.begins_at
@@ -190,17 +192,17 @@ def _wait_for(items: queue.Queue[_Item | Exception], watch: Watch) -> _Item:
 
 def _redirected(target: Target, location: str | None, loopback_origin: str | None) -> Target:
     if not location:
-        raise DownloadFailed(f"{target.host} redirects without saying where to. Try again later.")
+        raise DownloadFailed(remark(Trouble.REDIRECTS_NOWHERE, host=target.host))
     with contextlib.suppress(UnicodeError):
         location = location.encode("latin-1").decode("utf-8")
     if re.search(r"[\x00-\x20\x7f\\]", location):  # urljoin would drop some of these without a word
-        raise DownloadForbidden(f"{target.host} redirects to an address with blanks or backslashes in it.")
+        raise DownloadForbidden(remark(Trouble.REDIRECTS_ODDLY, host=target.host))
     try:
         # Only the loopback origin may lead to itself: nobody out there can point a download at this machine.
         return parse_url(urljoin(target.url, location), loopback_origin if target.on_loopback else None)
     except (DownloadForbidden, ValueError) as problem:
-        why = str(problem) if isinstance(problem, DownloadForbidden) else "It is not a web address."
-    raise DownloadForbidden(f"{target.host} redirects to an address that is not fetched. {why}")
+        why = problem.what if isinstance(problem, DownloadForbidden) else remark(Trouble.NOT_WEB_EITHER)
+    raise DownloadForbidden(remark(Trouble.REDIRECTS_FORBIDDEN, host=target.host, why=why))
 
 
 def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bool) -> None:
@@ -210,23 +212,20 @@ def _require_ok(response: requests.Response, host: str, *, asked_for_changes: bo
     if status == 304 and asked_for_changes:
         raise NotModified("The file has not changed since it was downloaded.", status=status)
     if 400 <= status < 500 and status not in _LATER:
-        raise LinkGone(f"{host} does not give out this file (any more): HTTP {status}.", status=status)
-    raise DownloadFailed(
-        f"{host} cannot give out the file now: HTTP {status}. Try again later.",
-        status=status,
-    )
+        raise LinkGone(remark(Trouble.LINK_GONE, host=host, status=status), status=status)
+    raise DownloadFailed(remark(Trouble.NOT_GIVEN_NOW, host=host, status=status), status=status)
 
 
 def _read_head(response: requests.Response, target: Target) -> Head:
     headers = response.headers
     if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise DownloadForbidden(f"{target.host} sends the file compressed, though asked not to; it is not unpacked.")
+        raise DownloadForbidden(remark(Trouble.SENT_COMPRESSED, host=target.host))
     transfer = headers.get("Transfer-Encoding", "").strip().lower()
     length = headers.get("Content-Length")
     if transfer not in ("", "identity", "chunked") or (transfer == "chunked" and length is not None):
-        raise DownloadFailed(f"{target.host} contradicts itself about how it sends the file. Try again later.")
+        raise DownloadFailed(remark(Trouble.CONTRADICTS_FORM, host=target.host))
     if length is not None and not re.fullmatch(r"[0-9]{1,18}", length):
-        raise DownloadFailed(f"{target.host} gives a length that is none. Try again later.")
+        raise DownloadFailed(remark(Trouble.NO_LENGTH, host=target.host))
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return Head(
         length=None if length is None else int(length),
@@ -243,7 +242,7 @@ def _continued(head: Head, content_range: str | None, earlier: Partial, host: st
     wrong = first != earlier.size_bytes or last != whole - 1 or head.length not in (None, whole - first)
     # RFC 9110 has it name the ETag: one that does not may not have looked at it.
     if wrong or head.etag != earlier.etag:
-        raise OtherFile(f"{host} contradicts itself about the rest of the file. Try again.")
+        raise OtherFile(remark(Trouble.CONTRADICTS_REST, host=host))
     return replace(head, length=whole, begins_at=first)
 
 
@@ -256,4 +255,4 @@ def _validator(value: str | None) -> str | None:
 
 def too_large(host: str, largest_bytes: int) -> DownloadForbidden:
     """What to tell of a file that is."""
-    return DownloadForbidden(f"The file at {host} is larger than {largest_bytes / 1024**2:,.0f} MB; it is not fetched.")
+    return DownloadForbidden(remark(Trouble.LARGER_THAN, host=host, most=f"{largest_bytes / 1024**2:,.0f}"))

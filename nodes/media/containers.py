@@ -12,6 +12,8 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from ..remarks import remark
+from ..troubles import Trouble
 from . import pyav
 from .encryption import encrypted_streams
 from .errors import NotAClip
@@ -34,7 +36,7 @@ def open_container(path: Path) -> InputContainer:
     except (OSError, ValueError):  # a name that no file can have
         is_there = False
     if not is_there:
-        raise NotAClip(f"{path.name[:80]} is not there, or not a file.")
+        raise NotAClip(remark(Trouble.FILE_MISSING, file=path.name[:80]))
     try:
         # Absolute, so that a colon in a name cannot mean a protocol.
         timeout = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
@@ -49,12 +51,10 @@ def require_video(container: InputContainer, path: Path) -> Any:
     if video is None:
         if has_no_index(path):
             raise not_opened(path)
-        what = "no video, only sound" if container.streams.audio else "no video"
-        raise NotAClip(f"{path.name} holds {what}. Use another file.")
+        what = Trouble.ONLY_SOUND if container.streams.audio else Trouble.NO_VIDEO_INSIDE
+        raise NotAClip(remark(what, file=path.name))
     if video.index in encrypted_streams(container):
-        raise NotAClip(
-            f"{path.name} is encrypted: only a player that has its key can show it. Use a file without protection."
-        )
+        raise NotAClip(remark(Trouble.ENCRYPTED, file=path.name))
     return video
 
 
@@ -76,7 +76,7 @@ def sound_stream(container: InputContainer) -> Any:
 def not_opened(path: Path) -> NotAClip:
     """Why a file cannot be read as a clip, and what to do."""
     if has_no_index(path):
-        why = "it is not whole, its index is missing. Wait until it is written, or fetch it again."
-    else:
-        why = f"it is {title_of(path) or 'damaged or not a clip'}. Use another file."
-    return NotAClip(f"{path.name} cannot be opened as a video: {why}")
+        return NotAClip(remark(Trouble.NOT_WHOLE, file=path.name))
+    if kind := title_of(path):
+        return NotAClip(remark(Trouble.NO_CLIP_BUT, file=path.name, kind=kind))
+    return NotAClip(remark(Trouble.NO_CLIP, file=path.name))

@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 import av
 from av.container import InputContainer
 
+from ..remarks import remark
 from ..stopping import Stop, Stopped, never_stop
+from ..troubles import Trouble
 from . import pyav, transport
 from .containers import open_container, require_video
 from .errors import NotAClip
@@ -88,15 +90,20 @@ class Demuxer:
         self._first: _Place | None = None
         context = self.video.codec_context
         if context is None:
-            raise NotAClip(f"{self.path.name} holds video in a form that this PyAV cannot decode.")
+            raise NotAClip(remark(Trouble.FORM_UNKNOWN, file=self.path.name))
         self.decoder = str(context.name)
         if context.width * context.height > LARGEST_PICTURE_PIXELS:
             raise NotAClip(
-                f"{self.path.name} says its pictures are {context.width}x{context.height}; "
-                f"at most {LARGEST_PICTURE_PIXELS // 1_000_000} megapixels can be read. Use another file."
+                remark(
+                    Trouble.PICTURES_TOO_LARGE,
+                    file=self.path.name,
+                    width=int(context.width),
+                    height=int(context.height),
+                    most=LARGEST_PICTURE_PIXELS // 1_000_000,
+                )
             )
         if not self.video.time_base or self.video.time_base <= 0:
-            raise NotAClip(f"{self.path.name} has no clock (time base {self.video.time_base}). Use another file.")
+            raise NotAClip(remark(Trouble.NO_CLOCK, file=self.path.name, base=str(self.video.time_base)))
 
     @property
     def tick(self) -> Fraction:

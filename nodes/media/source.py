@@ -15,7 +15,9 @@ import av
 from av import VideoFrame
 from av.video.frame import PictureType
 
+from ..remarks import remark
 from ..stopping import Stop, Stopped, never_stop
+from ..troubles import Trouble
 from . import pyav
 from .colour import Turn, turn_of
 from .containers import not_opened
@@ -244,9 +246,9 @@ class Source(Demuxer):
     def _undecodable(self) -> NotAClip:
         if has_no_index(self.path):
             return not_opened(self.path)
-        title = title_of(self.path)
-        why = f"it is {title}" if title else f"its {self.decoder} pictures are damaged, or not for this PyAV"
-        return NotAClip(f"No picture of {self.path.name} can be decoded: {why}. Use another file.")
+        if kind := title_of(self.path):
+            return NotAClip(remark(Trouble.UNDECODABLE_BUT, file=self.path.name, kind=kind))
+        return NotAClip(remark(Trouble.UNDECODABLE, file=self.path.name, decoder=self.decoder))
 
 
 def _until_shown(pictures: Iterator[VideoFrame], time: int) -> Iterator[VideoFrame]:
