@@ -42,7 +42,9 @@ class Trouble(Enum):
         "Look at the account's history at API Mall before paying again; the pack will not send this job with another "
         "key. If nothing was made there, raise `take` by one."
     )
-    CHANGE_OR_AGAIN = "Change what the gateway names, or queue again for a new attempt."
+    CHANGE_OR_AGAIN = (
+        "If the reason names an input, change it. Queueing again makes a new attempt, which is charged anew."
+    )
     NOTHING_LOST = (
         "Nothing is lost: queue the same node again to continue without paying, or use Poll Result with the task id."
     )

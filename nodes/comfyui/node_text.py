@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gateway.errors import APIMallError
 from ..panel import job_facts, standing
-from . import host
+from . import host, queued
 
 if TYPE_CHECKING:
     from ..jobs.work import Result, Status, Ticket
@@ -30,6 +30,7 @@ class NodeText:
             "node": self._shown_id,
             "workflow": host.workflow_id(getattr(hidden, "extra_pnginfo", None)),
             "prompt_id": host.prompt_id(),
+            "rehearsal": queued.binding(hidden).rehearsal is True,
         }
         self._job: Job | None = None
         self._remarks: tuple[Remark, ...] = ()

@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ..gateway.errors import SetupError
-from ..journal.rows import MOST_PAGE_JOBS, PAGE_JOBS, Job, Only
+from ..journal.rows import MOST_PAGE_JOBS, PAGE_JOBS, Job, Kind, Only
 from ..media.errors import MediaError
 from ..service import Service
 from . import job_facts
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _MOST_HOURS_OFFSET = 15
 _DAYS = 30
+_DAY_SECONDS = 86_400
 
 
 class Reading:
@@ -72,7 +73,7 @@ class Reading:
                 account, before=before, limit=limit or PAGE_JOBS, only=only, text=text, type=kind, day=day
             )
             return {
-                "jobs": [job_facts.card(job) for job in page.jobs],
+                "jobs": cards(page.jobs, records),
                 "next_before": page.next_before,
                 "unfinished": records.unfinished(account),
                 "now": time.time(),
@@ -133,11 +134,13 @@ class Reading:
         def read() -> dict[str, Any]:
             records, account = self.records(), self._service().settings().account
             day, month = _beginnings(time.time(), minutes_east)
+            first = day - (_DAYS - 1) * _DAY_SECONDS
+            days = records.days(account, first, _DAYS)
             return {
                 "today": asdict(records.sum_since(account, day)),
-                "week": asdict(records.sum_since(account, day - 6 * 86_400)),
+                "week": asdict(records.sum_since(account, day - 6 * _DAY_SECONDS)),
                 "month": asdict(records.sum_since(account, month)),
-                "days": [asdict(each) for each in records.days(account, day - (_DAYS - 1) * 86_400, _DAYS)],
+                "days": [{"begins": first + n * _DAY_SECONDS, **asdict(each)} for n, each in enumerate(days)],
             }
 
         return as_json(await asyncio.to_thread(read))
@@ -221,12 +224,23 @@ class Reading:
         return None
 
 
+def cards(jobs: Sequence[Job], records: Records) -> list[job_facts.Card]:
+    """What the panel shows of jobs, with what such jobs took before: the middle of their credits and seconds."""
+
+    @functools.cache
+    def about(account: str, kind: Kind) -> dict[str, float | None]:
+        estimate = records.estimate(account, kind)
+        return {"credits": estimate.credits, "seconds": estimate.seconds}
+
+    return [{**job_facts.card(job), "about": about(job.account, job.kind)} for job in jobs]
+
+
 def _beginnings(now: float, minutes_east: int) -> tuple[float, float]:
     """When the day and the month began, in seconds since the epoch, `minutes_east` of Greenwich."""
     there = time.gmtime(now + minutes_east * 60)
     into_day = there.tm_hour * 3600 + there.tm_min * 60 + there.tm_sec + now % 1
     day = now - into_day
-    return day, day - (there.tm_mday - 1) * 86_400
+    return day, day - (there.tm_mday - 1) * _DAY_SECONDS
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from ..service import Service
 from . import job_facts
 from .balances import AskBalance, Balances, ask_balance
 from .codes import OneTimeCode
-from .reading import Reading
+from .reading import Reading, cards
 from .replies import Handler, answered
 from .writing import Writing
 
@@ -83,8 +83,10 @@ class Panel:
     def announce(self, event: Event, job: Job) -> None:
         """Tell every open panel how a job stands now."""
         if event in _ANNOUNCED:
-            unfinished = self._reading.records().unfinished(job.account)
-            card = job_facts.card(job)
+            records = self._reading.records()
+            unfinished = records.unfinished(job.account)
+            # What such jobs took before is told with its first word, and with each page.
+            [card] = cards([job], records) if event is Event.BEGUN else [job_facts.card(job)]
             if self._shared:
                 # Sent to every browser that is open, whoever of the users sits there.
                 card["prompt"] = None

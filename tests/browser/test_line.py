@@ -43,6 +43,7 @@ def test_the_last_word_stays_over_reload_and_change_of_tab(
     tab.queue()
     told(tab, "1 new clip")
     expect(tab.line()).to_contain_text("30 credits \u00b7 for", timeout=JOB_MS)
+    expect(tab.line()).to_contain_text("REHEARSAL")
     tab.shot(shots / "running.png")
     done = tab.line().filter(has_text="Done \u00b7 30 credits \u00b7")
     expect(done).to_be_visible(timeout=JOB_MS)
@@ -85,6 +86,20 @@ def test_a_queued_node_says_so_until_its_run_begins(host: RealHost, open_tab: Op
     expect(tab.line()).to_contain_text("queued with other inputs")
     tab.change("APIMall_TextToVideo", "take", 1)
     expect(tab.line()).to_contain_text("Done", timeout=JOB_MS)
+
+
+def test_a_node_that_has_nothing_to_do_in_a_run_does_not_say_that_it_waits(host: RealHost, open_tab: OpenTab) -> None:
+    tab = open_tab(host)
+    clips.hdr_clip(host.base / "input" / "river.mov", [[203, 203, 203]], clips.HLG)
+    loading = tab.add("APIMall_LoadVideo", {"file": "river.mov"}, (40, 60))
+    tab.link(loading, 5, tab.add("PreviewAny", at=(460, 60)))
+    tab.queue()
+    expect(tab.line()).to_contain_text("frames", timeout=JOB_MS)
+    tab.text_job("a slow river", (460, 300))
+    tab.queue()
+    # The one is made while the other has been done before.
+    expect(tab.line().last).to_contain_text("30 credits \u00b7 for", timeout=JOB_MS)
+    expect(tab.line().first).to_contain_text("frames")
 
 
 def test_a_failure_says_why_what_it_cost_and_what_to_do(
@@ -200,9 +215,11 @@ def test_keys_mean_the_canvas_again_after_a_button_of_the_panel(host: RealHost, 
     expect(card.get_by_text("Done", exact=True)).to_be_visible(timeout=JOB_MS)
     tab.clear()
     card.locator(".title").click()
-    card.get_by_role("button", name="Use settings").click()
+    card.get_by_text("More", exact=True).click()
+    again = card.get_by_role("button", name="New node with these settings")
+    again.click()
     tab.wait_until(lambda: tab.run("() => Object.keys(app.canvas.selected_nodes).length") == 1)
-    card.get_by_role("button", name="Use settings").click()
+    again.click()
     tab.wait_until(lambda: tab.run("() => app.graph.nodes.length") == 2)
     assert not tab.overlaps()
     posted = tab.posted("/prompt")

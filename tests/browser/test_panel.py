@@ -67,12 +67,13 @@ def test_a_job_is_seen_from_its_price_to_its_player(host: RealHost, vue: bool, o
     if draws_all(host, vue):
         expect(tab.line()).to_contain_text("REHEARSAL", timeout=15_000)
     tab.queue()
-    expect(tab.card(prompt).get_by_text("At the gateway", exact=True)).to_be_visible(timeout=JOB_MS)
+    expect(tab.card(prompt).get_by_text("Being made", exact=True)).to_be_visible(timeout=JOB_MS)
     tab.shot(shots / "running.png")
     card = await_done(tab, prompt)
     expect(card).to_contain_text("30 credits")
     if draws_all(host, vue):
         expect(tab.line()).to_contain_text("Done \u00b7 30 credits", timeout=15_000)
+        expect(tab.line()).to_contain_text("REHEARSAL")
     # The clip plays on the node and in the panel.
     if draws_all(host, vue):
         expect(tab.page.locator("video:not(li.job video)").first).to_be_visible(timeout=15_000)
@@ -94,7 +95,7 @@ def test_a_job_goes_on_while_the_page_is_loaded_again(host: RealHost, vue: bool,
     tab.panel.wait_for()
     tab.text_job(prompt)
     tab.queue()
-    expect(tab.card(prompt).get_by_text("At the gateway", exact=True)).to_be_visible(timeout=JOB_MS)
+    expect(tab.card(prompt).get_by_text("Being made", exact=True)).to_be_visible(timeout=JOB_MS)
     tab.open()
     await_done(tab, prompt)
 
@@ -119,7 +120,7 @@ def test_two_tabs_see_the_same_job(host: RealHost, open_tab: OpenTab) -> None:
     watching.panel.wait_for()
     working.text_job("a train crossing a viaduct")
     working.queue()
-    expect(watching.card("viaduct").get_by_text("At the gateway", exact=True)).to_be_visible(timeout=JOB_MS)
+    expect(watching.card("viaduct").get_by_text("Being made", exact=True)).to_be_visible(timeout=JOB_MS)
     await_done(watching, "viaduct")
 
 
@@ -132,15 +133,16 @@ def test_the_verbs_of_a_job(host: RealHost, vue: bool, open_tab: OpenTab) -> Non
     card = await_done(tab, prompt)
     tab.clear()
     card.locator(".title").press("Enter")
+    card.get_by_text("More", exact=True).click()
     card.get_by_role("button", name="Copy task id").click()
     tab.wait_until(lambda: tab.copied().startswith("vid_"))
-    card.get_by_role("button", name="Use settings").click()
+    card.get_by_role("button", name="New node with these settings").click()
     tab.page.wait_for_function("() => (app.graph.nodes ?? app.graph._nodes).length === 1")
     values = tab.values("APIMall_TextToVideo")
     assert [values[name] for name in ("prompt", "model", "duration", "resolution", "take")] == [
         *(prompt, "wan2-6", "5", "720p", 0)
     ]
-    card.get_by_role("button", name="Collect").click()
+    card.get_by_role("button", name="Poll Result").click()
     assert tab.values("APIMall_PollResult")["task_id"] == tab.copied()
 
 
@@ -289,7 +291,8 @@ def test_the_rehearsal_is_switched_on_in_the_panel(
         expect(mark).to_be_hidden()
         tab.panel.get_by_role("switch", name="Rehearsal").click()
         expect(mark).to_be_visible()
-        tab.page.wait_for_timeout(500)
+        # What was to be set is set, and makes room for the jobs.
+        expect(tab.panel.get_by_role("switch", name="Rehearsal")).to_be_hidden()
         tab.shot(shots / "switch.png")
         tab.text_job("a fox in the snow")
         tab.queue()

@@ -26,6 +26,15 @@ CLIPS = (
     "[...document.querySelectorAll('*')].flatMap(e => [...(e.shadowRoot?.querySelectorAll('video') ?? [])]).length"
 )
 
+UNDER_THE_PANEL = """() => {
+    const panel = document.querySelector('.side-bar-panel').getBoundingClientRect();
+    const { scale, offset } = app.canvas.ds;
+    return ['APIMall_LoadVideo', 'APIMall_ImageToVideo'].some(type => {
+        const node = app.graph.nodes.findLast(node => node.type === type);
+        return (node.pos[0] + offset[0]) * scale + app.canvas.canvas.getBoundingClientRect().left < panel.right;
+    });
+}"""
+
 
 def test_takes_are_made_compared_continued_and_dragged(
     host: RealHost, vue: bool, open_tab: OpenTab, shots: Path
@@ -46,6 +55,9 @@ def test_takes_are_made_compared_continued_and_dragged(
     # What asks is still where the mouse is.
     tab.page.mouse.down()
     tab.page.mouse.up()
+    # All are made at the same time, and the node waits as its user has said.
+    expect(tab.panel.locator(".count")).to_have_text("3", timeout=JOB_MS)
+    assert tab.values("APIMall_TextToVideo")["wait"] is True
     expect(card.locator(".take img")).to_have_count(4, timeout=2 * JOB_MS)
     assert card.locator(".take .number").all_inner_texts() == ["0", "1", "2", "3"]
     # The node plays the take made last, and says so.
@@ -64,6 +76,11 @@ def test_takes_are_made_compared_continued_and_dragged(
     tab.wait_until(lambda: table.locator("video").evaluate_all(apart) < 0.05)
     assert tab.run(CLIPS) < 10
     tab.shot(shots / "compare.png")
+    # The favourite is chosen where they are compared.
+    table.get_by_role("button", name="Favourite").nth(1).click()
+    expect(table.get_by_role("button", name="Favourite").nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(card.get_by_role("button", name="Favourite")).to_have_attribute("aria-pressed", "true")
+    table.get_by_role("button", name="Favourite").nth(1).click()
     table.get_by_role("button", name="Put on the canvas").first.click()
     assert tab.values("APIMall_LoadVideo")["file"].startswith("apimall/")
     # The next shot from its last frame.
@@ -73,6 +90,7 @@ def test_takes_are_made_compared_continued_and_dragged(
     assert tab.run(linked)
     if not (vue and host.install.version.startswith("0.3.")):  # its first renderer makes nodes wider once they lie
         assert not tab.overlaps()
+    assert not tab.run(UNDER_THE_PANEL)
     before = tab.run("() => app.graph.nodes.length")
     box = card.locator(".take").first.bounding_box()
     assert box is not None
@@ -81,6 +99,13 @@ def test_takes_are_made_compared_continued_and_dragged(
     tab.page.mouse.move(900, 760, steps=8)
     tab.page.mouse.up()
     tab.wait_until(lambda: tab.run("() => app.graph.nodes.length") == before + 1)
+    # Let go over the panel, nothing is put under it.
+    tab.page.mouse.move(box["x"] + 10, box["y"] + 10)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + 60, 760, steps=8)
+    tab.page.mouse.up()
+    tab.page.wait_for_timeout(500)
+    assert tab.run("() => app.graph.nodes.length") == before + 1
 
 
 def test_jobs_are_found_by_words_type_and_day_and_shown_as_tiles(
@@ -193,7 +218,8 @@ def test_a_clip_opens_the_workflow_that_made_it(host: RealHost, open_tab: OpenTa
     expect(card.get_by_text("Done", exact=True)).to_be_visible(timeout=JOB_MS)
     tab.clear()
     card.locator(".title").click()
-    card.get_by_role("button", name="Open workflow").click()
+    card.get_by_text("More", exact=True).click()
+    card.get_by_role("button", name="Open its workflow").click()
     tab.wait_until(lambda: tab.run("() => app.graph.nodes.some(node => node.type === 'APIMall_TextToVideo')"))
     assert tab.values("APIMall_TextToVideo")["prompt"] == "a door opening slowly"
 

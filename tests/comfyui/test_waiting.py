@@ -150,7 +150,7 @@ def test_one_more_look_after_the_deadline_may_find_the_clip(slow_comfy: Comfy) -
     assert job is not None
     slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.000001"
     ticket = LateNews(job)
-    hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({}))
+    hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({"1": text_to_video()}))
     asyncio.run(follow(cast(Ticket, ticket), NodeText(hidden), until=lambda status: False))
     assert ticket.polls == 2
 
@@ -183,7 +183,7 @@ def test_waiting_for_a_place_does_not_use_up_the_wait_while_others_get_on(slow_c
     job = slow_comfy.service.journal().by_task(slow_comfy.service.settings().account, task_id)
     assert job is not None
     slow_comfy.environ["APIMALL_WAIT_MINUTES"] = "0.001"
-    hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({}))
+    hidden = io.HiddenHolder(unique_id="1", dynprompt=DynamicPrompt({"1": text_to_video()}))
     asyncio.run(follow(cast(Ticket, MovingLine(job)), NodeText(hidden), until=lambda status: False))
 
 

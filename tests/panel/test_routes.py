@@ -186,6 +186,7 @@ def test_thirty_days_tell_what_was_spent_refunded_and_uncertain_on_each(site: Si
     site.sent("no answer yet")
     days = site.get("/apimall/totals?minutes_east=0")["days"]
     assert len(days) == 30
+    assert 0 <= time.time() - days[-1].pop("begins") < 86_400
     assert days[-1] == {"credits": 30, "refunded": 0, "uncertain": 1}
     assert [place for place, day in enumerate(days) if day["credits"]] == [27, 29]
 
@@ -693,6 +694,25 @@ def test_where_users_are_kept_apart_no_prompt_is_pushed_and_the_panel_says_that_
     assert site.get("/apimall/account")["shared"] is False
     site.shared = True
     assert site.get("/apimall/account")["shared"] is True
+
+
+def test_what_such_jobs_took_before_is_told_with_each_page_and_with_the_first_word_of_a_job(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_registered", [])
+    host = PromptServer()
+    routes.register(lambda: site.service)
+    site.delivered("took 100", seconds=100)
+    site.delivered("another kind", seconds=5, resolution="1080p")
+    job = site.running()
+    (shown, *_) = site.get("/apimall/jobs")["jobs"]
+    assert shown["about"] == {"credits": 30, "seconds": 100}
+    for event in (Event.BEGUN, Event.ACCEPTED):
+        routes.announce(event, job)
+    begun, accepted = (sent.data["job"] for sent in host.sent)
+    assert begun["about"] == shown["about"]
+    # The panel keeps what it was told; to ask at each step of a job would cost the more the more machines there are.
+    assert "about" not in accepted
 
 
 def test_an_announcement_that_fails_hurts_no_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

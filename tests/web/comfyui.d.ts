@@ -1,7 +1,13 @@
 // What ComfyUI gives to a pack's scripts, where its published types do not say so.
 
 declare module "*/scripts/app.js" {
-  export const app: import("@comfyorg/comfyui-frontend-types").ComfyApp;
+  type ComfyApp = import("@comfyorg/comfyui-frontend-types").ComfyApp;
+  // Front ends differ in these two: what is asked of them is looked for first.
+  export const app: Omit<ComfyApp, "extensionManager" | "queuePrompt"> & {
+    // biome-ignore lint/suspicious/noExplicitAny: see above
+    extensionManager: any;
+    queuePrompt(number: number, batchCount: number, onlyTo?: string[]): Promise<boolean>;
+  };
 }
 
 declare module "*/scripts/api.js" {

@@ -27,6 +27,8 @@ interface Job {
   /** The one that has it, or had it last, where that is not this one. */
   machine: string | null;
   error: string | null;
+  /** What such jobs took before, as the panel was told of it. */
+  about?: { credits: number | null; seconds: number | null };
 }
 
 /** What a job cost, so far as it is known. */
@@ -49,6 +51,8 @@ interface Trouble extends Charged {
 /** What the server says of a node's job while its run goes on, and at its end. */
 interface Told {
   prompt_id: string;
+  /** Was it queued in the rehearsal? */
+  rehearsal: boolean;
   phase: string;
   fraction: number | null;
   running: number | null;
@@ -140,23 +144,17 @@ interface Balance {
 }
 
 interface Day {
+  /** Seconds since the epoch. */
+  begins: number;
   credits: number;
   refunded: number;
   uncertain: number;
-}
-
-/** What jobs of a kind took before. */
-interface Learned {
-  credits: number | null;
-  seconds: number | null;
 }
 
 /** The list that a card is in. */
 interface Keeper {
   /** Seconds since the epoch by the server's clock. */
   now(): number;
-  /** What such jobs took before. */
-  learned(job: Job): Learned;
   act(path: string, body: unknown): Promise<unknown>;
   changed(job: Job): void;
   opened(card: import("../../web/js/card.js").Card): void;

@@ -17,6 +17,7 @@ export class AccountCorner {
 	constructor(tell, told) {
 		this.tell = tell;
 		this.told = told;
+		this.works = true;
 		this.ledger = new Ledger();
 		this.balance = h("span.sum", "\u2026");
 		this.top = h("div.top");
@@ -38,8 +39,9 @@ export class AccountCorner {
 	}
 
 	async refreshBalance() {
-		const told = await ask("balance").catch((refused) => ({ credits: null, problem: refused.message, key: "unknown" }));
-		this.#showBalance(told);
+		this.#showBalance(
+			await ask("balance").catch(({ message }) => ({ credits: null, problem: message, key: "unknown" })),
+		);
 	}
 
 	/** @param {Balance} told */
@@ -78,7 +80,9 @@ export class AccountCorner {
 	#show(account, changed) {
 		const ready = account.rehearsal || account.key_source !== "none";
 		const works = ready && !account.problem;
-		if (!this.account) this.details.open = !works;
+		// Open until jobs can be made.
+		if (works !== this.works) this.details.open = !works;
+		this.works = works;
 		this.account = account;
 		this.top.replaceChildren(
 			works ? this.balance : h("b", t("account.no_key")),

@@ -17,8 +17,8 @@ export const LOAD_NODE = "APIMall_LoadVideo";
 
 const GAP_PX = 40;
 const TITLE_PX = 32;
-const PLAYER_WIDTH_PX = 320;
-const PLAYER_PX = 240;
+const PLAYER_PX = 200;
+const SIDE_BAR = ".side-bar-panel";
 
 /** @param {{ comfyClass?: string }} node */
 export function isOurs(node) {
@@ -111,21 +111,33 @@ export function addNode(name, values = {}, at, wish) {
 	}
 	const [left = 0, top = 0, width = 800, height = 600] = app.canvas.ds?.visible_area ?? [];
 	// The player that is to come must not grow over what lies below.
-	if (values.file) node.setSize([Math.max(node.size[0], PLAYER_WIDTH_PX), node.size[1] + PLAYER_PX]);
+	if (values.file) node.setSize([node.size[0], node.size[1] + PLAYER_PX]);
 	const [x, y] = node.size;
-	node.pos = at ?? freePlace(graph.nodes ?? [], node.size, wish ?? [left + (width - x) / 2, top + (height - y) / 2]);
+	node.pos =
+		at ?? freePlace(graph.nodes ?? [], node.size, wish ?? [left + (width - x) / 2 + aside(), top + (height - y) / 2]);
 	graph.add(node);
 	for (const widget of node.widgets ?? []) {
 		if (!(widget.name in values)) continue;
 		widget.value = /** @type {any} */ (values[widget.name]);
 		widget.callback?.(widget.value, app.canvas, node);
 	}
-	if (!at) app.canvas.centerOnNode?.(node);
+	if (!at) {
+		app.canvas.centerOnNode?.(node);
+		app.canvas.ds.offset[0] += aside();
+	}
 	app.canvas.deselectAll?.();
 	app.canvas.selectNode?.(node);
 	graph.setDirtyCanvas?.(true, true);
 	giveKeyboardBack();
 	return node;
+}
+
+/** How far the middle of what is seen of the canvas is from its own, in its own measure: an open side bar lies over it. */
+function aside() {
+	const { left, right } = app.canvas.canvas.getBoundingClientRect();
+	const bar = document.querySelector(SIDE_BAR)?.getBoundingClientRect();
+	const hidden = bar?.width ? (bar.left + bar.right < left + right ? bar.right - left : bar.left - right) : 0;
+	return hidden / 2 / app.canvas.ds.scale;
 }
 
 /**
@@ -156,19 +168,19 @@ export function giveKeyboardBack() {
 }
 
 /**
- * Adds a node to the right of `source` and links the two; nothing when ComfyUI does not know it.
+ * Adds a node to the right of `source` and links the two.
  * @param {AnyNode} source
  * @param {string} output its name
  * @param {string} name
  * @param {string} input its name
+ * @param {Record<string, unknown>} values
  */
-export function linkNew(source, output, name, input) {
-	const node = addNode(name, {}, undefined, [source.pos[0] + source.size[0] + GAP_PX, source.pos[1]]);
-	const from = source.outputs?.findIndex((each) => each.name === output) ?? -1;
-	const to = node?.inputs?.findIndex((each) => each.name === input) ?? -1;
-	if (!node || from < 0 || to < 0) return undefined;
-	source.connect(from, node, to);
-	return node;
+export function linkNew(source, output, name, input, values) {
+	const node = addNode(name, values, undefined, [source.pos[0] + source.size[0] + GAP_PX, source.pos[1]]);
+	if (!node) return;
+	source.connect(source.findOutputSlot(output), node, input);
+	// Both in the middle.
+	app.canvas.ds.offset[0] += (source.size[0] + GAP_PX) / 2;
 }
 
 /** @param {string} name the nodes of this name in the workflow, those in subgraphs left out */
@@ -183,7 +195,7 @@ export function nodesOf(name) {
  */
 export async function queue(node) {
 	const only = /** @type {any} */ (node.constructor).nodeData?.output_node ? [String(node.id)] : undefined;
-	return /** @type {any} */ (app).queuePrompt(0, 1, only);
+	return app.queuePrompt(0, 1, only);
 }
 
 /**
@@ -194,7 +206,7 @@ export async function queue(node) {
 export function canvasPoint({ clientX, clientY }) {
 	const element = app.canvas?.canvas;
 	const over = document.elementFromPoint(clientX, clientY);
-	if (!element || !over?.closest("#graph-canvas, #graph-canvas-container, [data-node-id]")) return undefined;
+	if (!element || !over?.closest("#graph-canvas-container") || over.closest(SIDE_BAR)) return undefined;
 	const { left, top } = element.getBoundingClientRect();
 	const { scale, offset } = app.canvas.ds;
 	return [(clientX - left) / scale - offset[0], (clientY - top) / scale - offset[1]];

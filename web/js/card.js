@@ -4,12 +4,12 @@ import { addNode, linkNew, NODE_OF_TYPE, POLL_NODE } from "./canvas.js";
 import { handy, loadNode, openWorkflow, release, video } from "./clip.js";
 import { copy } from "./clipboard.js";
 import { compare } from "./compare.js";
-import { armed, bar, h, icon, ids, press, tool } from "./look.js";
+import { armed, bar, h, icon, ids, press } from "./look.js";
 import { notice } from "./notices.js";
 import { cost } from "./saying.js";
-import { ask, clipAddress, posterAddress } from "./server.js";
+import { clipAddress, posterAddress } from "./server.js";
 import { stateOf } from "./states.js";
-import { moreTakes, newNode } from "./takes.js";
+import { moreTakes, newNode, star } from "./takes.js";
 import { showTrouble } from "./trouble.js";
 import { moment, span, t } from "./words.js";
 
@@ -88,7 +88,12 @@ export class Card {
 		// A player that leaves the page for a moment would stand still.
 		for (const child of [...this.element.children]) if (child !== player) child.remove();
 		this.element.prepend(
-			h("div.row", this.open && job.file ? null : this.#thumb(shape), this.#facts(), this.#star()),
+			h(
+				"div.row",
+				this.open && job.file ? null : this.#thumb(shape),
+				this.#facts(),
+				job.file && star(job, this.keeper),
+			),
 			this.jobs.length > 1 ? this.#strip() : "",
 		);
 		if (player?.parentNode !== this.element) this.element.append(player ?? "");
@@ -114,18 +119,6 @@ export class Card {
 		return this.player;
 	}
 
-	#star() {
-		const { id, file, starred } = this.job;
-		if (!file) return null;
-		const mark = () => {
-			ask(`jobs/${id}/star`, { on: !starred }).then(
-				({ job }) => this.keeper.changed(job),
-				({ message }) => notice("error", message),
-			);
-		};
-		return tool(t("verb.star"), "star", { "data-verb": "star", "aria-pressed": String(starred), click: mark });
-	}
-
 	/** @param {string} shape */
 	#thumb(shape) {
 		const { job } = this;
@@ -140,17 +133,16 @@ export class Card {
 		return button;
 	}
 
+	/** How far a running job would be if it took as long as such jobs did before; never whole. */
 	#bar() {
-		const fraction = this.#fraction();
-		return fraction === null ? null : bar(fraction);
+		const { seconds } = this.job.about ?? {};
+		return seconds && this.#passed ? bar(Math.min(0.95, this.#passed / seconds)) : null;
 	}
 
-	/** How far a running job would be if it took as long as such jobs did before; never whole. */
-	#fraction() {
-		const { job } = this;
-		if (job.state !== "running" || job.accepted_at === null) return null;
-		const { seconds } = this.keeper.learned(job);
-		return seconds && Math.min(0.95, (this.keeper.now() - job.accepted_at) / seconds);
+	/** Seconds since the gateway took it, while it runs. */
+	get #passed() {
+		const { state, accepted_at } = this.job;
+		return state === "running" && accepted_at !== null ? this.keeper.now() - accepted_at : 0;
 	}
 
 	#facts() {
@@ -178,20 +170,16 @@ export class Card {
 	}
 
 	#time() {
-		const { job } = this;
-		if (job.seconds !== null) return t("card.took", { time: span(job.seconds) });
-		if (job.state !== "running" || job.accepted_at === null) return "";
-		const time = span(this.keeper.now() - job.accepted_at);
-		const { seconds } = this.keeper.learned(job);
-		return seconds ? t("card.of", { time, about: span(seconds) }) : t("card.for", { time });
+		const { seconds, about } = this.job;
+		if (seconds !== null) return t("card.took", { time: span(seconds) });
+		const passed = this.#passed;
+		const usual = about?.seconds;
+		const values = { time: span(passed), about: span(usual ?? 0) };
+		return !passed ? "" : t(!usual ? "card.for" : passed > 2 * usual ? "card.longer" : "card.of", values);
 	}
 
 	/** The takes side by side, oldest first. */
 	#strip() {
-		const choose = (/** @type {Job} */ job) => {
-			this.chosen = job.id;
-			this.#redraw();
-		};
 		const takes = [...this.jobs].reverse();
 		const buttons = takes.map((job) => {
 			const { tone, shape, word } = stateOf(job);
@@ -206,7 +194,10 @@ export class Card {
 					"aria-pressed": String(job === this.job),
 					"aria-label": name,
 					title: name,
-					click: () => choose(job),
+					click: () => {
+						this.chosen = job.id;
+						this.#redraw();
+					},
 				},
 				job.file ? poster(job) : icon(shape),
 				h("span.number", which, job.starred && icon("star")),
@@ -221,27 +212,36 @@ export class Card {
 		const made = this.jobs.filter(({ file }) => file);
 		if (made.length < 2) return null;
 		const chosen = [this.job, ...made].filter((job, place, all) => job.file && all.indexOf(job) === place);
-		return this.#verb("compare", () => compare(chosen, this.element));
+		return this.#verb("compare", () => compare(chosen, this.element, this.keeper));
 	}
 
-	/** @param {boolean} all else only what is most likely wanted */
+	/** @param {boolean} all else only what somebody has to see to */
 	#verbs(all) {
 		const { job } = this;
 		const made = all && job.file;
-		const verbs = [
-			// Whatever goes on comes by itself; of what failed nothing comes.
-			job.task_id &&
-				(job.parked || (all && !job.unfinished && (job.file || !job.error))) &&
-				this.#verb("collect", () => addNode(POLL_NODE, { task_id: job.task_id })),
-			made && this.#verb("load", () => loadNode(job)),
-			made && this.#verb("continue", () => this.#continue()),
-			all && job.type in NODE_OF_TYPE && this.#verb("use", () => newNode(job, "toast.link_again.detail")),
-			made && this.#download(),
-			made && this.#verb("workflow", () => openWorkflow(String(job.file))),
-			all && job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
+		const collect = job.task_id && this.#verb("collect", () => addNode(POLL_NODE, { task_id: job.task_id }));
+		return h(
+			"div.verbs",
 			job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
-		];
-		return verbs.some(Boolean) ? h("div.verbs", ...verbs) : null;
+			job.parked && collect,
+			made && this.#verb("continue", () => this.#continue()),
+			made && this.#verb("load", () => loadNode(job)),
+			made &&
+				h("a.button", { href: clipAddress(made), download: made, title: t("verb.download.tip") }, t("verb.download")),
+			all &&
+				h(
+					"details",
+					h("summary", t("verb.more")),
+					h(
+						"div.verbs",
+						job.type in NODE_OF_TYPE && this.#verb("use", () => newNode(job)),
+						made && this.#verb("workflow", () => openWorkflow(made)),
+						// Whatever goes on comes by itself; of what failed nothing comes.
+						!job.parked && !job.unfinished && (made || !job.error) && collect,
+						job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
+					),
+				),
+		);
 	}
 
 	/**
@@ -252,21 +252,12 @@ export class Card {
 		return press(`verb.${name}`, act, { "data-verb": name, title: t(`verb.${name}.tip`) });
 	}
 
-	#download() {
-		const file = String(this.job.file);
-		return h(
-			"a.button",
-			{ href: clipAddress(file), download: file, title: t("verb.download.tip") },
-			t("verb.download"),
-		);
-	}
-
 	#inside() {
 		const { job } = this;
 		return h(
 			"div.inside",
 			this.#verbs(true),
-			job.type in NODE_OF_TYPE && !job.parked && moreTakes(job, this.jobs, this.keeper.learned(job).credits),
+			job.type in NODE_OF_TYPE && !job.parked && moreTakes(job, this.jobs),
 			job.parked && job.state === "sent" && this.#answer(),
 			// On a row of its own, so that its question begins where it was pressed.
 			job.parked && job.state !== "completed" && h("div", this.#close()),
@@ -301,11 +292,7 @@ export class Card {
 		const { job } = this;
 		const source = loadNode(job);
 		const { model, duration, resolution } = job;
-		const next = source && linkNew(source, "last_frame", NODE_OF_TYPE["image-to-video"] ?? "", "image");
-		for (const widget of next?.widgets ?? []) {
-			const wanted = /** @type {Record<string, string>} */ ({ model, duration, resolution })[widget.name];
-			if (wanted !== undefined) widget.value = wanted;
-		}
+		if (source) linkNew(source, "last_frame", "APIMall_ImageToVideo", "image", { model, duration, resolution });
 	}
 }
 

@@ -4,6 +4,7 @@ import { loadNode, release, video } from "./clip.js";
 import { h, icon, press } from "./look.js";
 import { cost } from "./saying.js";
 import { ask, clipAddress } from "./server.js";
+import { star } from "./takes.js";
 import { t } from "./words.js";
 
 /** Seconds that two clips may be apart before one is set right. */
@@ -14,17 +15,22 @@ const MOST_TILES = 4;
 /**
  * @param {Job[]} jobs with their files; the first of them are shown first
  * @param {HTMLElement} near an element of the panel: the dialog shares its look
+ * @param {Keeper} keeper
  */
-export function compare(jobs, near) {
-	const table = new LightTable(jobs);
+export function compare(jobs, near, keeper) {
+	const table = new LightTable(jobs, keeper);
 	near.getRootNode().appendChild(table.dialog);
 	table.dialog.showModal();
 }
 
 class LightTable {
-	/** @param {Job[]} made */
-	constructor(made) {
+	/**
+	 * @param {Job[]} made
+	 * @param {Keeper} keeper
+	 */
+	constructor(made, keeper) {
 		this.made = made;
+		this.keeper = keeper;
 		this.rate = USUAL_RATE;
 		const jobs = made.slice(0, MOST_TILES);
 		this.videos = jobs.map(({ file }) =>
@@ -70,12 +76,20 @@ class LightTable {
 			if (!place) this.rate = (await ask(`jobs/${job.id}`)).fps ?? USUAL_RATE;
 		};
 		learn();
-		const price = h("span.quiet", cost(job));
+		const facts = h("span");
+		/** @param {Job} now it, or another take in its place */
+		const be = (now) => {
+			job = this.made[takes.selectedIndex] = now;
+			facts.replaceChildren(cost(job), star(job, { changed: marked }));
+		};
+		const marked = (/** @type {Job} */ now) => {
+			be(now);
+			this.keeper.changed(now);
+		};
 		const choose = () => {
 			const [first] = this.videos;
 			const [at, isPlaying] = [first?.currentTime ?? 0, !first?.paused];
-			job = /** @type {Job} */ (this.made[takes.selectedIndex]);
-			price.textContent = cost(job);
+			be(/** @type {Job} */ (this.made[takes.selectedIndex]));
 			learn();
 			clip.addEventListener("loadedmetadata", () => this.#seek(at), { once: true });
 			clip.src = clipAddress(String(job.file));
@@ -85,9 +99,10 @@ class LightTable {
 		const takes = h(
 			"select",
 			{ "aria-label": t("compare.which"), change: choose },
-			...this.made.map(({ take, starred }) => h("option", t("card.take", { take }) + (starred ? " \u2605" : ""))),
+			...this.made.map(({ take }) => h("option", t("card.take", { take }))),
 		);
 		takes.selectedIndex = place;
+		be(job);
 		const use = () => {
 			this.dialog.close();
 			loadNode(job);
@@ -103,9 +118,9 @@ class LightTable {
 			h(
 				"figcaption",
 				takes,
-				price,
+				facts,
 				h("label", sound, t("compare.sound")),
-				press("compare.use", use, { title: t("compare.use.tip") }),
+				press("verb.load", use, { title: t("verb.load.tip") }),
 			),
 		);
 	}

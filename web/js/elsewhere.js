@@ -21,7 +21,6 @@ export class Elsewhere {
 			autocomplete: "off",
 			spellcheck: "false",
 			maxlength: "20",
-			"aria-label": t("elsewhere.code"),
 			placeholder: t("elsewhere.code"),
 		});
 		this.known = h("input", { type: "checkbox" });

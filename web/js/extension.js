@@ -1,7 +1,7 @@
 /** Hangs the browser half into ComfyUI. Without it all nodes work alike. */
 
 import { app } from "../../../scripts/app.js";
-import { isOurs, LOAD_NODE } from "./canvas.js";
+import { isOurs, LOAD_NODE, oursIn } from "./canvas.js";
 import { Lines } from "./line.js";
 import { Messenger } from "./messenger.js";
 import { Panel } from "./panel.js";
@@ -19,7 +19,7 @@ const messenger = new Messenger(openPanel);
 
 /** ComfyUI's keeper of side bar tabs; older front ends have its verbs on the manager itself. */
 function tabs() {
-	const manager = /** @type {any} */ (app.extensionManager);
+	const manager = app.extensionManager;
 	return manager?.sidebarTab?.registerSidebarTab ? manager.sidebarTab : manager;
 }
 
@@ -67,7 +67,7 @@ on("apimallvideo.jobs", async ({ job, unfinished, awaited }) => {
 	await loadWords();
 	showCount(unfinished);
 	lines.moved(job);
-	messenger.moved(job, awaited);
+	messenger.moved(job, awaited || panel.isOpen);
 });
 
 app.registerExtension({
@@ -104,6 +104,7 @@ app.registerExtension({
 		on("status", (status) => {
 			lines.waiting = status?.exec_info.queue_remaining ?? 0;
 		});
+		on("execution_cached", ({ nodes }) => lines.begun(nodes));
 		setInterval(() => lines.tick(), 500);
 	},
 	beforeConfigureGraph({ nodes, definitions }) {
@@ -117,12 +118,11 @@ app.registerExtension({
 	},
 	nodeCreated(node) {
 		if (app.extensionManager?.setting?.get("apimallvideo.Nodes.ShowEstimate") !== false) lines.add(node);
-		if (!isOurs(node)) return;
-		tendPlayer(node);
-		const prompt = node.widgets?.find(({ name }) => name === "prompt");
+		if (isOurs(node)) tendPlayer(node);
+		else if (!oursIn(node)) return;
 		// Room to write in, that a player does not take; a node of a workflow gets its own size back after this.
-		if (!prompt) return;
-		Object.assign(prompt.options, { getMinHeight: () => ROWS_PX });
+		const prompt = node.widgets?.find(({ name }) => name === "prompt");
+		if (prompt) Object.assign(prompt.options, { getMinHeight: () => ROWS_PX });
 		node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1]]);
 	},
 });

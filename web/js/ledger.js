@@ -7,7 +7,6 @@ import { number, t } from "./words.js";
 
 /** Read by the server before a job is sent. */
 const DAILY_CREDITS = "apimallvideo.Limits.DailyCredits";
-const DAY_MS = 86_400_000;
 
 export class Ledger {
 	constructor() {
@@ -40,13 +39,13 @@ export class Ledger {
 			h("i", { class: kind, style: `height: ${(100 * value) / most}%` });
 		this.bars.replaceChildren(
 			h("small.quiet", t("totals.days", { days: days.length })),
-			...days.map((day, place) => {
-				const date = new Date(Date.now() - (days.length - 1 - place) * DAY_MS).toLocaleDateString();
+			...days.map((day) => {
+				const date = new Date(1000 * day.begins).toLocaleDateString();
 				const values = { date, used: number(day.credits), refunded: number(day.refunded), uncertain: day.uncertain };
 				const words = t("totals.day", values);
 				return h(
 					"span",
-					{ title: words, role: "img", "aria-label": words, class: day.uncertain && "uncertain" },
+					{ title: words, role: "img", class: day.uncertain && "uncertain" },
 					part("refunded", day.refunded),
 					part("spent", day.credits),
 				);

@@ -94,6 +94,12 @@ export class Lines {
 		for (const line of this.all) if (line.node.mode === 0) line.queue(runs);
 	}
 
+	/** @param {string[]} ids of nodes that a run has found done */
+	begun(ids) {
+		const nodes = ids.flatMap(nodesAt);
+		for (const line of this.all) if (nodes.includes(line.node)) line.begin();
+	}
+
 	/** A moment has passed. */
 	tick() {
 		for (const line of this.all) line.tick(this.waiting > 0);
@@ -202,7 +208,13 @@ class Line {
 	/** @param {Told} told of this node */
 	hear(told) {
 		this.lines.memory.keep(placeOf(this.node), told, this.valuesOf(told));
-		if (this.#lastWord()) this.queued.delete(this.asked);
+		if (this.#lastWord()) this.begin();
+		else this.show();
+	}
+
+	/** It waits in ComfyUI's queue no more. */
+	begin() {
+		this.queued.delete(this.asked);
 		this.show();
 	}
 

@@ -113,7 +113,7 @@ export function press(key, act, given) {
  * @param {Given} given
  */
 export function tool(title, shape, given) {
-	return h("button.plain.tool", { title, "aria-label": title, ...given }, icon(shape));
+	return h("button.plain.tool", { title, ...given }, icon(shape));
 }
 
 /**

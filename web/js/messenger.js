@@ -2,14 +2,12 @@
 
 import { app } from "../../../scripts/app.js";
 import { notice } from "./notices.js";
-import { chargeOf, joined, partOf, titleOf } from "./saying.js";
+import { chargeOf, GENTLE, partOf, titleOf } from "./saying.js";
 import { loadWords, number, t } from "./words.js";
 
 /** @type {Record<string, string>} The setting of each end that is not the good one. */
 const ENDS = { failed: "Failed", stopped: "Stopped" };
 const BEGINNING_LENGTH = 60;
-/** Ends of a wait, after which changed inputs would pay a second time. */
-const GOES_ON = new Set(["Detached", "StillRunning"]);
 
 /** @param {string} kind */
 function wanted(kind) {
@@ -35,9 +33,9 @@ export class Messenger {
 		const show = job ? this.#shower(job.id) : undefined;
 		const charge = chargeOf(trouble);
 		if (phase === "failed") {
-			const goesOn = GOES_ON.has(trouble.kind);
+			const goesOn = GENTLE.has(trouble.kind);
 			const advice = goesOn ? t("message.same_again") : partOf(trouble, "advice");
-			const text = joined(partOf(trouble, "what"), `${charge} ${advice}`);
+			const text = `${partOf(trouble, "what")} ${charge} ${advice}`;
 			notice(goesOn ? "warn" : "error", titleOf(trouble.kind), text, show);
 		} else if (trouble.charge === "not_sent") notice("info", t("line.unsent"), charge, show);
 		else notice("info", t("message.stopped"), t("message.arrives"), show);
@@ -45,10 +43,10 @@ export class Messenger {
 
 	/**
 	 * @param {Job} job
-	 * @param {boolean} awaited by a node, somewhere
+	 * @param {boolean} seen awaited by a node, somewhere, or in the open panel
 	 */
-	moved(job, awaited) {
-		if (!job.file || awaited || !wanted("Arrived")) return;
+	moved(job, seen) {
+		if (!job.file || seen || !wanted("Arrived")) return;
 		const which = `${job.id} arrived`;
 		if (this.said.has(which)) return;
 		this.said.add(which);

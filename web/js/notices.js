@@ -17,7 +17,7 @@ document.adoptedStyleSheets.push(sheet);
  * @param {{ label: string, onClick: () => void }} [action] a button, where the front end has such
  */
 export function notice(severity, summary, detail, action) {
-	const corner = /** @type {any} */ (app.extensionManager?.toast);
+	const corner = app.extensionManager?.toast;
 	const life = severity === "error" || severity === "warn" || action ? LONG_MS : SHORT_MS;
 	const kind = severity === "warn" ? "warning" : severity;
 	if (action && typeof corner?.[kind] === "function") {

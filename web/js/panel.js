@@ -105,7 +105,10 @@ export class Panel {
 		this.mark = h("span.rehearsal-mark", { hidden: true, title: t("rehearsal.tip") }, t("rehearsal.mark"));
 		this.account = new AccountCorner(
 			(account, changed) => this.#accountIs(account, changed),
-			(ready) => this.#readyIs(ready),
+			(ready) => {
+				this.ready = ready;
+				this.#arrange();
+			},
 		);
 		this.list = h("ol.jobs", { "aria-label": t("jobs.title") });
 		this.rest = h("div", h("div.empty", "\u2026"));
@@ -131,10 +134,6 @@ export class Panel {
 	}
 
 	#filters() {
-		const choose = (/** @type {string} */ only) => {
-			this.only = only;
-			this.refresh();
-		};
 		return h(
 			"fieldset.filters",
 			h("legend.unseen", t("filter.title")),
@@ -145,9 +144,11 @@ export class Panel {
 					h("input.unseen", {
 						type: "radio",
 						name: "only",
-						"aria-label": t(`filter.${only}`),
 						checked: only === this.only,
-						change: () => choose(only),
+						change: () => {
+							this.only = only;
+							this.refresh();
+						},
 					}),
 					only === "starred" ? icon("star") : t(`filter.${only}`),
 					only === "unfinished" && this.unfinished,
@@ -171,8 +172,8 @@ export class Panel {
 				this.refresh();
 			}, TYPED_MS);
 		};
-		const field = h("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), input: find });
-		const day = h("input", { type: "date", title: t("filter.day"), "aria-label": t("filter.day"), change: find });
+		const field = h("input", { type: "search", placeholder: t("search"), input: find });
+		const day = h("input", { type: "date", title: t("filter.day"), change: find });
 		const type = h(
 			"select",
 			{ "aria-label": t("filter.type"), change: find },
@@ -202,13 +203,6 @@ export class Panel {
 			this.refresh();
 			this.tell.changed();
 		}
-	}
-
-	/** @param {boolean} ready the gateway takes the key, or the rehearsal is on */
-	#readyIs(ready) {
-		if (ready === this.ready) return;
-		this.ready = ready;
-		this.#arrange();
 	}
 
 	/**
@@ -271,7 +265,8 @@ export class Panel {
 	#keep(job) {
 		const inReach = this.nextBefore === null || job.id >= this.nextBefore;
 		const isSearching = this.only !== "all" || this.#isSearching();
-		if (this.jobs.has(job.id) || (inReach && !isSearching)) this.jobs.set(job.id, job);
+		const known = this.jobs.get(job.id);
+		if (known || (inReach && !isSearching)) this.jobs.set(job.id, { ...known, ...job });
 		// What is among what is asked for is known to the server alone.
 		if (isSearching) this.refresh(false);
 	}
@@ -336,18 +331,6 @@ export class Panel {
 		);
 	}
 
-	/**
-	 * What jobs like this one took, from those that are listed: asked of nobody.
-	 * @param {Job} job
-	 */
-	learned(job) {
-		const like = [...this.jobs.values()].filter((other) => other.file && kindOf(other) === kindOf(job));
-		return {
-			credits: middle(like.flatMap(({ credits_used }) => credits_used ?? [])),
-			seconds: middle(like.flatMap(({ seconds }) => seconds ?? [])),
-		};
-	}
-
 	#isSearching() {
 		return Object.keys(this.searched).length > 0;
 	}
@@ -394,17 +377,6 @@ export class Panel {
 	#complain({ message }) {
 		this.rest?.replaceChildren(h("div.empty", h("p.problem", { role: "alert" }, message)));
 	}
-}
-
-/** @param {Job} job what its price and its time are learned from */
-function kindOf({ type, model, duration, resolution }) {
-	return [type, model, duration, resolution].join("\n");
-}
-
-/** @param {number[]} values */
-function middle(values) {
-	const sorted = [...values].sort((one, other) => one - other);
-	return sorted[Math.floor(sorted.length / 2)] ?? null;
 }
 
 /**

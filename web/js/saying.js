@@ -3,8 +3,8 @@
 import { knows, number, span, t } from "./words.js";
 
 const DOT = " \u00b7 ";
-/** Ends of a wait, not of a job. */
-const GENTLE = new Set(["Detached", "StillRunning", "NotDownloaded"]);
+/** Ends of a wait, not of a job: changed inputs would pay a second time. */
+export const GENTLE = new Set(["Detached", "StillRunning", "NotDownloaded"]);
 
 /** @param {(string | null | undefined | false)[]} parts */
 export function joined(...parts) {
@@ -93,7 +93,8 @@ export function estimated(standing, paid) {
  */
 export function ofRun(told, now) {
 	const last = /** @type {Told} */ (told.at(-1));
-	if (told.length === 1) return { ...ofJob(last, now), remarks: last.remarks.map(inWords) };
+	const rehearsal = Boolean(last.job) && last.rehearsal;
+	if (told.length === 1) return { ...ofJob(last, now), rehearsal, remarks: last.remarks.map(inWords) };
 	const failed = told.filter(({ trouble, job }) => trouble && !job?.file);
 	const done = told.filter(({ job }) => job?.file);
 	const credits = told.reduce((sum, { job }) => sum + (job?.credits_used ?? 0) - (job?.credits_refunded ?? 0), 0);
@@ -104,6 +105,7 @@ export function ofRun(told, now) {
 		return {
 			tone: "bad",
 			head: t("line.some_failed", { failed: failed.length, all }),
+			rehearsal,
 			note: joined(note, titleOf(first?.trouble?.kind ?? "")),
 			trouble: first?.trouble ?? undefined,
 			job: first?.job?.id,
@@ -113,6 +115,7 @@ export function ofRun(told, now) {
 	return {
 		tone: whole ? "good" : "busy",
 		head: t("line.some_done", { done: done.length, all }),
+		rehearsal,
 		note,
 		fraction: whole ? null : done.length / all,
 	};

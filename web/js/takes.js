@@ -1,25 +1,40 @@
 /** More takes of a job: the same node, queued again with other numbers, as its user could by hand. */
 
 import { addNode, NODE_OF_TYPE, nodesOf, queue } from "./canvas.js";
-import { armed, h } from "./look.js";
+import { armed, h, tool } from "./look.js";
 import { notice } from "./notices.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
 const COUNTS = [1, 3, 5];
+/**
+ * A favourite's star, to be given or taken away.
+ * @param {Job} job
+ * @param {Pick<Keeper, "changed">} keeper
+ */
+export function star({ id, starred }, keeper) {
+	const mark = () => {
+		ask(`jobs/${id}/star`, { on: !starred }).then(
+			({ job }) => keeper.changed(job),
+			({ message }) => notice("error", message),
+		);
+	};
+	return tool(t("verb.star"), "star", { "data-verb": "star", "aria-pressed": String(starred), click: mark });
+}
+
 const SETTINGS = /** @type {const} */ (["prompt", "model", "duration", "resolution"]);
 
 /**
  * Buttons that make more takes; the first press of one asks, the second pays.
  * @param {Job} job
  * @param {Job[]} takes those there are
- * @param {number | null} price of one, as far as is known
  */
-export function moreTakes(job, takes, price) {
+export function moreTakes(job, takes) {
+	const price = job.about?.credits;
 	const buttons = COUNTS.map((count) =>
 		armed(
 			`+${count}`,
-			price === null ? t("takes.sure", { count }) : t("takes.price", { count, credits: number(count * price) }),
+			price ? t("takes.price", { count, credits: number(count * price) }) : t("takes.sure", { count }),
 			() => queueTakes(job, takes, count),
 			{ "data-verb": `more-${count}`, "aria-label": t("takes.more", { count }) },
 		),
@@ -28,20 +43,23 @@ export function moreTakes(job, takes, price) {
 }
 
 /**
- * The node keeps the last number, whose clip it plays.
+ * All are made at the same time: the node waits for the last one only, whose number it keeps and whose clip it plays.
  * @param {Job} job
  * @param {Job[]} takes
  * @param {number} count
  */
 async function queueTakes(job, takes, count) {
-	const node = nodeOf(job) ?? (await newNode(job, "takes.link_first"));
-	const widget = node?.widgets?.find(({ name }) => name === "take");
-	if (!node || !widget) return;
-	const first = 1 + Math.max(...takes.map(({ take }) => take));
-	for (let take = first; take < first + count; take += 1) {
-		widget.value = take;
+	const node = nodeOf(job) ?? (await newNode(job));
+	const [number, wait] = ["take", "wait"].map((name) => node?.widgets?.find((widget) => widget.name === name));
+	if (!node || !number || !wait) return;
+	const waits = wait.value;
+	const last = Math.max(...takes.map(({ take }) => take)) + count;
+	for (let take = last - count + 1; take <= last; take += 1) {
+		number.value = take;
+		wait.value = waits && take === last;
 		await queue(node);
 	}
+	wait.value = waits;
 }
 
 /** @param {Job} job the node on the canvas that has its settings */
@@ -54,13 +72,12 @@ function nodeOf(job) {
 /**
  * A node with the settings of a job; nothing when pictures or a video have to be linked first.
  * @param {Job} job
- * @param {string} detail the key of what is said then
  */
-export async function newNode(job, detail) {
+export async function newNode(job) {
 	const { addresses, uploads } = await ask(`jobs/${job.id}`);
 	const media = { image_urls: addresses.join("\n"), video_url: addresses[0] ?? "", file: "" };
 	const node = addNode(NODE_OF_TYPE[job.type] ?? "", { ...job, ...media });
 	if (!node || !uploads) return node;
-	notice("info", t("toast.link_again"), t(detail));
+	notice("info", t("toast.link_again"), t("toast.link_again.detail"));
 	return undefined;
 }
