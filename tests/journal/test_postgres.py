@@ -1,67 +1,34 @@
-"""A journal that machines share: who lives, who is told, what happens when the database or the way to it is gone."""
+"""A journal that machines share: its address, its server, and what happens when either or the way to it is gone."""
 
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nodes.gateway.contract import Accepted
-from nodes.gateway.errors import BadRequest, DatabaseAway, SetupError
-from nodes.journal import migrations, postgres, shared_database, shared_presence, transfer
+from nodes.gateway.errors import DatabaseAway, SetupError
+from nodes.journal import migrations, postgres, shared_database
 from nodes.journal.errors import JournalAway, JournalError, JournalRefused
 from nodes.journal.postgres import Address
-from nodes.journal.presence import Presence, machine
 from nodes.journal.reads import Records
 from nodes.journal.rows import Job
 from nodes.journal.shared_database import Database
 from nodes.journal.verbs import Journal
-from tests.journal.steps import ACCEPTED, finished, sent
+from tests.journal.steps import finished, sent
 from tests.support import postgres as server_of
 from tests.support.cut_line import Line, line_to
 from tests.support.harness import eventually, jobs_of, text_order
 from tests.support.pooler import pooler_to
 
-ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "pw-4f1d-canary-93c7"
 NOWHERE = Path("unused")
 
-
-@pytest.fixture(autouse=True)
-def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A death is looked for often: what comes of it is what is tested."""
-    monkeypatch.setattr(shared_presence, "_LOOK_SECONDS", 0.5)
-
-
-@pytest.fixture
-def uri() -> str:
-    return server_of.new_database()
-
-
-@pytest.fixture
-def address(uri: str) -> Address:
-    return Address(uri)
-
-
-@pytest.fixture
-def open_journal(address: Address) -> Iterator[Callable[[], Journal]]:
-    """Opens the journal once more, as another machine would."""
-    opened: list[Journal] = []
-
-    def opening() -> Journal:
-        opened.append(Journal(address))
-        return opened[-1]
-
-    yield opening
-    for journal in opened:
-        journal.close()
+pytestmark = pytest.mark.usefixtures("quick_looks")
 
 
 @pytest.fixture
@@ -179,14 +146,6 @@ def test_a_database_of_each_earlier_version_is_brought_forward_with_its_jobs(
 # The server
 
 
-def _asked(uri: str, *statements: str) -> int:
-    """Ask each for itself; gives how many rows the last one told of."""
-    import psycopg
-
-    with psycopg.connect(uri, autocommit=True) as connection:
-        return [connection.execute(statement).rowcount for statement in statements][-1]
-
-
 def _as_user(uri: str, user: str) -> Address:
     from psycopg.conninfo import make_conninfo
 
@@ -197,14 +156,14 @@ def _as_user(uri: str, user: str) -> Address:
 def users(uri: str) -> Iterator[None]:
     """`writer` may write an existing journal and make nothing, `reader` may read it, `stranger` knows the server."""
     names = ("writer", "reader", "stranger")
-    _asked(uri, *(f"CREATE ROLE {name} LOGIN" for name in names))
+    server_of.asked(uri, *(f"CREATE ROLE {name} LOGIN" for name in names))
     yield
-    _asked(uri, *(statement for name in names for statement in (f"DROP OWNED BY {name}", f"DROP ROLE {name}")))
+    server_of.asked(uri, *(statement for name in names for statement in (f"DROP OWNED BY {name}", f"DROP ROLE {name}")))
 
 
 def test_a_user_who_may_write_its_tables_and_make_none_is_at_work_on_a_journal(uri: str, users: None) -> None:
     Journal(Address(uri)).close()
-    _asked(
+    server_of.asked(
         uri,
         "GRANT USAGE ON SCHEMA apimall TO writer",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA apimall TO writer",
@@ -219,7 +178,9 @@ def test_a_user_without_rights_is_told_what_they_are_needed_for(uri: str, users:
     with pytest.raises(SetupError, match="permission denied for database") as cannot_make:
         Journal(_as_user(uri, "stranger"))
     Journal(Address(uri)).close()
-    _asked(uri, "GRANT USAGE ON SCHEMA apimall TO reader", "GRANT SELECT ON ALL TABLES IN SCHEMA apimall TO reader")
+    server_of.asked(
+        uri, "GRANT USAGE ON SCHEMA apimall TO reader", "GRANT SELECT ON ALL TABLES IN SCHEMA apimall TO reader"
+    )
     journal = Journal(_as_user(uri, "reader"))
     with pytest.raises(JournalRefused, match="permission denied for table jobs") as cannot_write:
         journal.intend(text_order().intent("a"))
@@ -258,7 +219,7 @@ def test_what_a_server_has_set_for_others_keeps_no_machine_from_writing(uri: str
 
     name = psycopg.conninfo.conninfo_to_dict(uri)["dbname"]
     for setting in ("default_transaction_isolation = 'serializable'", "lock_timeout = '1ms'"):
-        _asked(uri, f"ALTER DATABASE {name} SET {setting}")
+        server_of.asked(uri, f"ALTER DATABASE {name} SET {setting}")
     opened = [Journal(Address(uri)) for _ in range(4)]
     start, wrong = threading.Barrier(4), []
 
@@ -285,7 +246,7 @@ def test_an_idle_machine_keeps_its_connection_whatever_the_server_thinks_of_idle
     import psycopg
 
     name = psycopg.conninfo.conninfo_to_dict(uri)["dbname"]
-    _asked(uri, f"ALTER DATABASE {name} SET idle_session_timeout = '1s'")
+    server_of.asked(uri, f"ALTER DATABASE {name} SET idle_session_timeout = '1s'")
     session = postgres.Session(Address(uri))
     told = session.run("SHOW idle_session_timeout")[0]["idle_session_timeout"]
     session.close()
@@ -316,11 +277,11 @@ def test_a_database_that_takes_no_writes_any_more_is_away_until_it_does(
     name = psycopg.conninfo.conninfo_to_dict(uri)["dbname"]
     journal = open_journal()
     job = journal.intend(text_order().intent("a"))
-    _asked(uri, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    server_of.asked(uri, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     journal._store.session.sever()  # type: ignore[attr-defined]
     with pytest.raises(JournalAway, match="takes no writes"):
         journal.begin_post(job, 9, [])
-    _asked(uri, "SET default_transaction_read_only = off", f"ALTER DATABASE {name} RESET ALL")
+    server_of.asked(uri, "SET default_transaction_read_only = off", f"ALTER DATABASE {name} RESET ALL")
     assert isinstance(journal.begin_post(job, 9, []), Job)
 
 
@@ -329,10 +290,10 @@ def test_a_database_without_the_journal_in_it_sends_nothing_new_and_is_waited_fo
 ) -> None:
     journal = open_journal()
     job = journal.intend(text_order().intent("a"))
-    _asked(uri, "ALTER SCHEMA apimall RENAME TO elsewhere")
+    server_of.asked(uri, "ALTER SCHEMA apimall RENAME TO elsewhere")
     with pytest.raises(JournalAway, match="tables are not in it"):
         journal.begin_post(job, 9, [])
-    _asked(uri, "ALTER SCHEMA elsewhere RENAME TO apimall")
+    server_of.asked(uri, "ALTER SCHEMA elsewhere RENAME TO apimall")
     assert isinstance(journal.begin_post(job, 9, []), Job)
 
 
@@ -372,134 +333,6 @@ def test_what_was_committed_survives_whatever_the_servers_own_default_is(open_jo
     store = open_journal()._store
     assert isinstance(store, Database)
     assert store.session.run("SHOW synchronous_commit")[0]["synchronous_commit"] == "on"
-
-
-# Who lives, and who is told
-
-CHILD = """
-import sys
-from nodes.journal.postgres import Address
-from nodes.journal.verbs import Journal
-from tests.support.harness import text_order
-journal = Journal(Address(sys.argv[1]))
-holders = journal.presence(None)
-job = journal.intend(text_order().intent("a"))
-journal.claim(job, holders.own, holders.alive())
-print(holders.own, flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def machines(open_journal: Callable[[], Journal]) -> Iterator[list[tuple[Journal, Presence]]]:
-    """Two machines at work on one journal."""
-    journals = [open_journal(), open_journal()]
-    made = [(journal, journal.presence(NOWHERE)) for journal in journals]
-    yield made
-    for _, presence in made:
-        presence.close()
-
-
-def test_machines_see_each_other_and_a_job_names_the_one_that_has_it(
-    machines: list[tuple[Journal, Presence]],
-) -> None:
-    (journal, first), (_, second) = machines
-    assert first.alive() == second.alive() == {first.own, second.own}
-    job = journal.intend(text_order().intent("a"))
-    claimed = journal.claim(job, first.own, first.alive())
-    assert claimed is not None
-    assert claimed.machine == machine()
-    second.close()
-    eventually(lambda: first.alive() == {first.own}, "the other one has left")
-
-
-def test_a_machine_that_is_killed_loses_its_job_and_who_waits_for_it_is_told(
-    uri: str, machines: list[tuple[Journal, Presence]]
-) -> None:
-    journal, ours = machines[0]
-    heard: list[int | None] = []
-    ours.watch(heard.append, lambda: True)
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, uri], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    theirs = process.stdout.readline().strip()
-    assert theirs in ours.alive()
-    assert journal.claim(journal.get(1), ours.own, ours.alive()) is None
-    process.kill()
-    process.communicate()
-    eventually(lambda: None in heard, "their death is told")
-    taken = journal.claim(journal.get(1), ours.own, ours.alive())
-    assert taken is not None
-    assert taken.holder == ours.own
-
-
-@pytest.mark.parametrize(("written", "expected"), [("holder = 'another'", None), ("collected_at = 1", "ours")])
-def test_who_takes_a_free_job_waits_for_whoever_writes_and_sees_what_was_written(
-    open_journal: Callable[[], Journal], address: Address, written: str, expected: str | None
-) -> None:
-    journal, other = open_journal(), Database(address)
-    job = journal.intend(text_order().intent("a"))
-    taken: list[Job | None] = []
-    claiming = threading.Thread(target=lambda: taken.append(journal.claim(job, "ours")))
-    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    with other.transaction():
-        claiming.start()
-        eventually(lambda: bool(other.session.run(waiting)), "it waits for its turn")
-        other.session.run(f"UPDATE jobs SET {written}")
-    claiming.join()
-    other.close()
-    holder, collected_at = (taken[0].holder, taken[0].collected_at) if taken[0] else (None, None)
-    assert (holder, collected_at) == (expected, 1 if expected else None)
-
-
-def test_of_those_who_wait_one_looks_who_lives_and_all_hear_of_a_death(
-    machines: list[tuple[Journal, Presence]], open_journal: Callable[[], Journal]
-) -> None:
-    third = open_journal().presence(NOWHERE)
-    heard: list[list[int | None]] = [[], []]
-    for (_, presence), told in zip(machines, heard, strict=True):
-        assert third.own in presence.alive()
-        presence.watch(told.append, lambda: True)
-    third.close()
-    for (_, presence), told in zip(machines, heard, strict=True):
-        eventually(lambda told=told: None in told, "the death is told")  # type: ignore[misc]
-        assert third.own not in presence.alive_lately()
-
-
-def test_what_another_machine_writes_is_heard_at_once(machines: list[tuple[Journal, Presence]]) -> None:
-    (journal, _), (_, second) = machines
-    heard = threading.Event()
-    second.watch(lambda job_id: heard.set() if job_id == 1 else None, lambda: False)
-    journal.accepted(sent(journal), ACCEPTED)
-    assert heard.wait(30.0)
-
-
-def test_a_machine_hears_of_what_others_changed_and_of_nothing_of_its_own(
-    machines: list[tuple[Journal, Presence]],
-) -> None:
-    (journal, first), (other, _) = machines
-    heard: list[int | None] = []
-    first.watch(heard.append, lambda: False)
-    journal.accepted(sent(journal), ACCEPTED)
-    other.accepted(sent(other, 1), Accepted("vid_2", "req_2"))
-    eventually(lambda: bool(heard), "the other's job is heard of")
-    assert heard == [2]
-
-
-def test_whoever_loses_its_job_to_another_machine_hears_of_it_and_sends_nothing(
-    machines: list[tuple[Journal, Presence]],
-) -> None:
-    (journal, first), (other, second) = machines
-    job = journal.intend(text_order().intent("a"))
-    heard: list[int | None] = []
-    first.watch(heard.append, lambda: False)
-    journal.claim(job, first.own, first.alive())
-    assert other.claim(job, second.own, {second.own}) is not None, "the first was taken for dead"
-    eventually(lambda: heard == [job.id], "the first hears of it")
-    assert journal.begin_post(job, 9, first.alive(), holder=first.own) is None
-    assert journal.get(job.id).posts == 0
-    assert isinstance(other.begin_post(job, 9, second.alive(), holder=second.own), Job)
 
 
 # When the database, or the way to it, is gone
@@ -556,97 +389,3 @@ def _answers(journal: Journal) -> bool:
     except JournalError:
         return False
     return True
-
-
-# Moving in, and out
-
-
-def test_the_jobs_of_a_file_are_taken_along_once_and_come_back_whole(
-    tmp_path: Path, open_journal: Callable[[], Journal]
-) -> None:
-    own = Journal(tmp_path / "journal.sqlite3")
-    done, waiting = finished(own), sent(own, 1)
-    own.remember_upload("a", "digest", "https://cdn/1")
-    shared = open_journal()
-    theirs = finished(shared, 7)
-    assert (shared.take_along(own), shared.take_along(own)) == (2, 0)
-    found = {job.idempotency_key: job for job in jobs_of(shared, "a")}
-    assert set(found) == {done.idempotency_key, waiting.idempotency_key, theirs.idempotency_key}
-    assert found[waiting.idempotency_key].body == waiting.body
-    assert found[waiting.idempotency_key].holder is None
-    assert shared.deliveries(found[done.idempotency_key]) == own.deliveries(done)
-    assert shared.uploaded("a", "digest", 0.0) == "https://cdn/1"
-    steps = Records(shared.place).steps(found[done.idempotency_key])
-    assert steps == Records(own.place).steps(done)
-    assert [own.intend(text_order(take=take).intent("a")).id for take in (0, 1)] == [done.id, waiting.id], "kept"
-    back = Journal(tmp_path / "back.sqlite3")
-    assert back.take_along(shared) == 3
-
-
-def test_a_job_that_two_machines_paid_for_before_they_shared_stays_known_twice(
-    tmp_path: Path, open_journal: Callable[[], Journal]
-) -> None:
-    own, shared = Journal(tmp_path / "journal.sqlite3"), open_journal()
-    ours, theirs = finished(own), finished(shared)
-    shared.take_along(own)
-    found = jobs_of(shared, "a")
-    assert {job.idempotency_key for job in found} == {ours.idempotency_key, theirs.idempotency_key}
-    assert sorted(job.attempt for job in found) == [1, 2]
-
-
-def test_how_a_job_went_on_after_it_was_taken_along_is_told_the_next_time(
-    tmp_path: Path, open_journal: Callable[[], Journal]
-) -> None:
-    own, shared = Journal(tmp_path / "journal.sqlite3"), open_journal()
-    ours, theirs = (own.intend(text_order(take=take).intent("a")) for take in (0, 1))
-    shared.take_along(own)
-    done_here, done_there = finished(own), finished(shared, 1)
-    assert (own.take_along(shared), shared.take_along(own)) == (0, 0), "none is new"
-    for journal in (own, shared):
-        known = [journal.intend(text_order(take=take).intent("a")) for take in (0, 1)]
-        assert [job.idempotency_key for job in known] == [ours.idempotency_key, theirs.idempotency_key]
-        assert [job.task_id for job in known] == [done_here.task_id, done_there.task_id], "nobody pays again"
-        assert [len(journal.deliveries(job)) for job in known] == [1, 1]
-        assert known[0].holder is None
-    steps = [Records(journal.place).steps(done_here) for journal in (own, shared)]
-    assert steps[0] == steps[1], "its history too, once"
-    own.close()
-
-
-def test_what_may_be_paid_is_never_told_to_be_anything_less(
-    tmp_path: Path, open_journal: Callable[[], Journal]
-) -> None:
-    own, shared = Journal(tmp_path / "journal.sqlite3"), open_journal()
-    jobs = [own.intend(text_order(take=take).intent("a")) for take in range(3)]
-    shared.take_along(own)
-    there = [sent(shared), shared.accepted(sent(shared, 1), ACCEPTED), finished(shared, 2)]
-    own.close_job(jobs[0], [])
-    own.rejected(sent(own, 1), BadRequest("no"))
-    sent(own, 2)
-    assert shared.take_along(own) == 0
-    assert [shared.current(job) for job in there] == there
-    own.close()
-
-
-def test_whoever_moves_in_over_a_slow_line_lets_others_write_in_between(
-    tmp_path: Path, uri: str, open_journal: Callable[[], Journal], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own, shared, other = Journal(tmp_path / "journal.sqlite3"), open_journal(), open_journal()
-    for take in range(3):
-        own.intend(text_order(take=take).intent("a"))
-    written: list[Job] = []
-    writer = threading.Thread(target=lambda: written.append(other.intend(text_order("another").intent("a"))))
-    beside = transfer._put_beside
-
-    def meanwhile(*told: Any) -> None:
-        if not writer.ident:
-            writer.start()
-            eventually(lambda: _asked(uri, "SELECT FROM pg_locks WHERE NOT granted"), "another one wants to write")
-        beside(*told)
-
-    monkeypatch.setattr(transfer, "_TURN_SECONDS", 0.0)
-    monkeypatch.setattr(transfer, "_put_beside", meanwhile)
-    assert shared.take_along(own) == 3
-    writer.join()
-    own.close()
-    assert written[0].id < max(job.id for job in jobs_of(shared, "a")), "it did not wait for all of them"

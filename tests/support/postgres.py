@@ -165,6 +165,14 @@ def new_database(uri: Callable[[str], str] | None = None, options: str = "") -> 
     return uri(name)
 
 
+def asked(uri: str, *statements: str) -> int:
+    """Ask each for itself; gives how many rows the last one told of."""
+    import psycopg
+
+    with psycopg.connect(uri, autocommit=True) as connection:
+        return [connection.execute(statement).rowcount for statement in statements][-1]
+
+
 def _empty(uri: Callable[[str], str], old: str, new: str) -> None:
     """Whoever a test has left behind in it is put out, and knows no way back: it has another name."""
     import psycopg
