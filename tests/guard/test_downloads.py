@@ -13,13 +13,7 @@ from pathlib import Path
 import pytest
 
 from nodes.guard.downloads import download
-from nodes.guard.errors import (
-    DiskFailed,
-    DownloadFailed,
-    DownloadForbidden,
-    GuardError,
-    NotModified,
-)
+from nodes.guard.errors import DiskFailed, DownloadFailed, DownloadForbidden, GuardError, NotModified
 from nodes.stopping import Stopped
 from tests.support.internet import (
     CHUNKED,

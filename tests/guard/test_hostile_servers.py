@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodes.guard.downloads import download
-from nodes.guard.errors import (
-    DownloadError,
-    DownloadFailed,
-    DownloadForbidden,
-    LinkGone,
-)
+from nodes.guard.errors import DownloadError, DownloadFailed, DownloadForbidden, LinkGone
 from tests.support.internet import (
     CHUNKED,
     CLIP,

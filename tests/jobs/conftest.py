@@ -25,3 +25,10 @@ def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
 def user(tmp_path: Path) -> Path:
     """The state folder of a user."""
     return tmp_path / "user"
+
+
+@pytest.fixture
+def bench(gateway: RehearsalGateway, user: Path) -> Iterator[harness.Bench]:
+    """A runner at that gateway."""
+    with harness.bench(user, gateway.base_url) as opened:
+        yield opened

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from nodes.gateway.errors import APIMallError, Charge, KeyConflict, NotDownloaded, ResultGone, StillRunning
+from nodes.gateway.errors import Charge, KeyConflict, NotDownloaded, ResultGone, StillRunning
 from nodes.guard.downloads import download
-from nodes.jobs.work import Ticket
 from nodes.journal.errors import JournalError
 from nodes.journal.reads import Records
 from nodes.journal.rows import Job, Only, State
@@ -41,12 +40,6 @@ class Calendar:
 
     def wiring(self, speed: float = harness.SPEED) -> harness.Wiring:
         return harness.Wiring(clocks=harness.quick_clocks(lambda: time.time() + self.later_seconds, speed))
-
-
-def failure(ticket: Ticket) -> APIMallError:
-    with pytest.raises(APIMallError) as caught:
-        harness.ended(ticket).result()
-    return caught.value
 
 
 # Slots
@@ -91,7 +84,7 @@ def test_one_stray_refusal_does_not_end_the_following(gateway: RehearsalGateway,
 def test_repeated_refusals_are_said_on_the_job(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("poll", "401")
     with harness.bench(user, gateway.base_url) as bench:
-        told = failure(bench.runner.submit(harness.text_order()))
+        told = harness.failure(bench.runner.submit(harness.text_order()))
         assert type(told) is StillRunning
         problem = bench.journal.get(1).problem
         assert problem is not None
@@ -105,7 +98,7 @@ def test_repeated_refusals_are_said_on_the_job(gateway: RehearsalGateway, user: 
 def test_a_conflict_is_followed_after_a_restart_with_its_own_key(gateway: RehearsalGateway, user: Path) -> None:
     gateway.script("create", "409+done")
     with harness.bench(user, gateway.base_url) as bench:
-        assert type(failure(bench.runner.submit(harness.text_order()))) is KeyConflict
+        assert type(harness.failure(bench.runner.submit(harness.text_order()))) is KeyConflict
     with harness.bench(user, gateway.base_url) as later:
         assert later.runner.resume() == 1
         harness.eventually(lambda: later.journal.get(1).delivered_at, "home")
@@ -118,7 +111,7 @@ def test_what_was_sent_and_perhaps_never_arrived_is_not_sent_by_a_mere_start(
 ) -> None:
     gateway.always("create", "drop-before")
     with harness.bench(user, gateway.base_url) as bench:
-        failure(bench.runner.submit(harness.text_order()))
+        harness.failure(bench.runner.submit(harness.text_order()))
     gateway.faults.clear()
     with harness.bench(user, gateway.base_url) as later:
         assert later.runner.resume() == 0
@@ -145,7 +138,7 @@ def test_a_full_disk_is_told_at_once_and_the_clip_is_fetched_when_there_is_room(
         return download(*args, **named)
 
     with harness.bench(user, gateway.base_url, harness.Wiring(download=onto_disk)) as bench:
-        told = failure(bench.runner.submit(harness.text_order()))
+        told = harness.failure(bench.runner.submit(harness.text_order()))
         assert type(told) is NotDownloaded
         assert "No space left" in str(told)
         full = False
@@ -192,7 +185,7 @@ def test_a_broken_download_is_continued_after_a_restart(gateway: RehearsalGatewa
 def test_a_link_that_is_refused_on_the_first_day_is_no_end(gateway: RehearsalGateway, user: Path) -> None:
     gateway.always("download", "403")
     with harness.bench(user, gateway.base_url) as bench:
-        assert type(failure(bench.runner.submit(harness.text_order()))) is NotDownloaded
+        assert type(harness.failure(bench.runner.submit(harness.text_order()))) is NotDownloaded
         gateway.faults.clear()
         harness.eventually(lambda: bench.journal.get(1).delivered_at, "home, without anybody asking")
 
@@ -203,10 +196,10 @@ def test_a_clip_that_is_no_longer_to_be_had_comes_to_an_end_with_honest_words(
     calendar = Calendar()
     gateway.always("download", "403")
     with harness.bench(user, gateway.base_url, calendar.wiring(1000.0)) as bench:
-        failure(bench.runner.submit(harness.text_order()))
+        harness.failure(bench.runner.submit(harness.text_order()))
         calendar.later_seconds = 3 * DAY_SECONDS
         harness.eventually(lambda: bench.journal.get(1).state is State.EXPIRED, "refused for long")
-        told = failure(bench.runner.submit(harness.text_order()))
+        told = harness.failure(bench.runner.submit(harness.text_order()))
         assert type(told) is ResultGone
         assert told.charge is Charge.CHARGED
         assert "made and paid" in str(told)
@@ -218,7 +211,7 @@ def test_a_clip_that_is_no_longer_to_be_had_comes_to_an_end_with_honest_words(
         assert Records(bench.journal.place).unfinished(harness.ACCOUNT) == 0
         assert bench.runner.collect(None) is None, "Poll Result has nothing to wait for"
         requests = gateway.record.count()
-        assert type(failure(bench.runner.submit(harness.text_order()))) is ResultGone
+        assert type(harness.failure(bench.runner.submit(harness.text_order()))) is ResultGone
         assert gateway.record.count() == requests
         assert [each.id for each in Records(bench.journal.place).page(harness.ACCOUNT, only=Only.FAILED).jobs] == [1]
         gateway.faults.clear()
@@ -235,12 +228,14 @@ def test_a_task_that_the_gateway_has_forgotten_is_gone_only_when_it_is_old(
         harness.eventually(lambda: "again soon" in ticket.status().text, "completed, not home")
     gateway.always("poll", "404")
     with harness.bench(user, gateway.base_url, calendar.wiring(1000.0)) as young:
-        assert type(failure(young.runner.submit(harness.text_order()))) is NotDownloaded
+        assert type(harness.failure(young.runner.submit(harness.text_order()))) is NotDownloaded
     calendar.later_seconds = 3 * DAY_SECONDS
     with harness.bench(user, gateway.base_url, calendar.wiring(1000.0)) as old:
-        assert type(failure(old.runner.submit(harness.text_order()))) is NotDownloaded, "it may be a fault of a moment"
+        assert type(harness.failure(old.runner.submit(harness.text_order()))) is NotDownloaded, (
+            "it may be a fault of a moment"
+        )
         harness.eventually(lambda: old.journal.get(1).state is State.EXPIRED, "unknown for long")
-        assert type(failure(old.runner.submit(harness.text_order()))) is ResultGone
+        assert type(harness.failure(old.runner.submit(harness.text_order()))) is ResultGone
 
 
 def test_a_storage_that_refuses_for_a_while_days_later_costs_no_clip(gateway: RehearsalGateway, user: Path) -> None:
@@ -252,7 +247,7 @@ def test_a_storage_that_refuses_for_a_while_days_later_costs_no_clip(gateway: Re
     calendar.later_seconds = 2 * DAY_SECONDS
     gateway.always("download", "403")
     with harness.bench(user, gateway.base_url, calendar.wiring()) as later:
-        assert type(failure(later.runner.submit(harness.text_order()))) is NotDownloaded
+        assert type(harness.failure(later.runner.submit(harness.text_order()))) is NotDownloaded
         gateway.faults.clear()
         harness.eventually(lambda: later.journal.get(1).delivered_at, "home, without anybody asking")
 
@@ -272,7 +267,7 @@ def test_what_the_gateway_has_is_followed_on_after_the_journal_could_not_be_writ
 
         monkeypatch.setattr(bench.journal, "completed", locked)
         gateway.faults.clear()
-        assert "cannot be written" in str(failure(ticket))
+        assert "cannot be written" in str(harness.failure(ticket))
         assert refused.is_set()
         monkeypatch.setattr(bench.journal, "completed", sound)
         harness.eventually(lambda: bench.journal.get(1).delivered_at, "home, without anybody asking")

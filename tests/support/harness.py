@@ -156,6 +156,15 @@ def ended(ticket: Ticket) -> Ticket:
     return ticket
 
 
+def failure(ticket: Ticket) -> APIMallError:
+    """What the job ended with, which must have failed."""
+    try:
+        ended(ticket).result()
+    except APIMallError as failed:
+        return failed
+    raise AssertionError("it did not fail")
+
+
 @dataclass(frozen=True)
 class Wiring:
     """What a test may want different from the usual."""
