@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from .gateway.errors import DatabaseAway, SetupError
 from .jobs.prompts import PromptLimit
+from .remarks import remark
 from .settings import (
     ENVIRON,
     Settings,
@@ -26,6 +27,7 @@ from .settings import (
     set_moved_jobs,
 )
 from .settings import load as load_settings
+from .troubles import Trouble
 
 if TYPE_CHECKING:
     import requests
@@ -160,7 +162,7 @@ class Service:
         """Close those of accounts that are the one in use: two would have a job in hand twice. Were there any?"""
         closed = [self._runners.pop(account) for account in accounts & self._runners.keys()]
         for runner in closed:
-            runner.close("The account has a new key")
+            runner.close(remark(Trouble.NEW_KEY))
         return bool(closed)
 
     def _hand_on(self, job: Job) -> None:

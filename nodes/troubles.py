@@ -6,7 +6,14 @@ Here is what a user of the nodes can meet. What the gateway, the system or a lib
 
 from __future__ import annotations
 
+import functools
+import re
 from enum import Enum, unique
+
+from .remarks import Remark, remark
+
+_FEWEST_LETTERS = 8
+"""With fewer of its own a sentence fits almost any text, and is one only if it holds another."""
 
 
 @unique
@@ -256,6 +263,41 @@ class Trouble(Enum):
     NAME_ACCOUNT = "Give the account a short name of your own choice, or leave it unset."
     NEITHER_ONE_NOR_ZERO = "{name} is neither 1 nor 0."
     ONE_TO_REHEARSE = "Set it to 1 to rehearse without spending credits, or leave it unset."
+
+    # What is in the way of the journal of jobs.
+    PROCESS = "process {process}"
+    PROCESS_ON = "process {process} on {machine}"
+    NEW_KEY = "The account has a new key"
+    FILE_IS_GONE = "its file is gone: put it back, or restart ComfyUI to begin a new one"
+    FILE_WAS_REPLACED = "its file was replaced by another in this very moment"
+    ROW_IS_GONE = "it does not tell of job {job} any more"
+    ROW_OF_SAME_TASK = "it was replaced, and job {job} in it has the same task"
+    DATABASE_UNUSABLE = "The journal's database cannot be used: {problem}"
+    DATABASE_CLOSED = "it is closed"
+    DATABASE_LOST = "the connection was lost"
+    DATABASE_SAYS = "its database says: {message}"
+    MAY_READ_AND_WRITE = (
+        "See that the user of APIMALL_JOURNAL may read and write the tables of the schema apimall, and make them "
+        "where they are not there yet, then queue again."
+    )
+    DATABASE_OLD = "The journal's database is PostgreSQL {version}, and version {oldest} is the oldest that will do"
+    UPDATE_DATABASE = "Update its server, or name another one in {variable}."
+    DATABASE_ENCODING = "The journal's database keeps text as {encoding}, which cannot hold every prompt"
+    MAKE_UTF8_DATABASE = "Make one with `createdb --encoding UTF8 --template template0`, and name it in {variable}."
+    DATABASE_POOLED = (
+        "{variable} names a pooler that hands one connection to many, and a machine is known to live by its connection"
+    )
+    NAME_DATABASE_ITSELF = (
+        "Name the database's own address, or have the pooler keep a connection for each client (PgBouncer: "
+        "pool_mode=session), then restart ComfyUI."
+    )
+    DATABASE_NEWER = "The journal's database was written by a newer version of API Mall Video"
+    UPDATE_PACK_HERE = "Update the pack on this machine; its jobs stay as they are."
+    WRITE_DATABASE = (
+        "Write postgresql://user@host/database (special characters of a password as %XX), then restart ComfyUI."
+    )
+    NO_DRIVER = "{variable} names a PostgreSQL database, and the driver for it is not installed"
+    INSTALL_DRIVER = "Install it with ComfyUI's own Python, `{command}`, then restart ComfyUI."
 
     # What a file is that is no clip.
     EMPTY_FILE = "an empty file"
@@ -557,3 +599,28 @@ class Trouble(Enum):
     WRITTEN_INTO = "Another program wrote into what came down."
     BROUGHT_ELSEWHERE = "{what} It was brought to {folder} on {machine}"
     SAFE_ON_DISK = "{problem} The clip itself is safe on disk: {file}"
+
+
+def recognised(text: str) -> str:
+    """A text that was kept as such, as the sentence of ours that it is; as it was, if it is none."""
+    for pattern, trouble in _patterns():
+        if found := pattern.fullmatch(text):
+            values = {name: recognised(value) for name, value in found.groupdict().items()}
+            if not values or _letters(trouble) >= _FEWEST_LETTERS or isinstance(next(iter(values.values())), Remark):
+                return remark(trouble, **values)
+    return text
+
+
+@functools.cache
+def _patterns() -> list[tuple[re.Pattern[str], Trouble]]:
+    """What each sentence looks like, those that say most by themselves first."""
+    return [(_pattern(trouble), trouble) for trouble in sorted(Trouble, key=_letters, reverse=True)]
+
+
+def _pattern(trouble: Trouble) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", trouble.value)
+    return re.compile("".join(f"(?P<{part}>.+?)" if odd % 2 else re.escape(part) for odd, part in enumerate(parts)))
+
+
+def _letters(trouble: Trouble) -> int:
+    return sum(map(str.isalpha, re.sub(r"\{\w+\}", "", trouble.value)))

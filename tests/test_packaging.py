@@ -272,7 +272,7 @@ ARROWS = {
     "stopping": set(),
     "files": {"stopping"},
     "remarks": set(),
-    "troubles": set(),
+    "troubles": {"remarks"},
     "gateway": {"remarks", "troubles"},
     "media": {"files", "remarks", "stopping", "troubles"},
     "guard": {"gateway", "remarks", "stopping", "troubles"},
@@ -280,7 +280,7 @@ ARROWS = {
     "jobs": {"files", "gateway", "guard", "journal", "media", "remarks", "stopping", "troubles"},
     "rehearsal": {"files", "gateway", "media"},
     "settings": {"files", "gateway", "remarks", "troubles"},
-    "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "settings"},
+    "service": {"gateway", "guard", "jobs", "journal", "media", "rehearsal", "remarks", "settings", "troubles"},
     "panel": {"gateway", "files", "jobs", "journal", "media", "service", "settings"},
     "comfyui": {
         *{

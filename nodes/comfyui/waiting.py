@@ -189,7 +189,7 @@ async def follow(
     try:
         while not (status := ticket.status()).done and not until(status):
             if host.interrupted():
-                node_text.left(ticket, "You stopped the wait")
+                node_text.left(ticket, remark(Trouble.WAIT_STOPPED))
                 raise host.interrupt_exception()
             if patience.ends(status) and not await _one_more_poll(ticket):
                 raise ticket.leave(_no_result(status, minutes))
@@ -200,8 +200,8 @@ async def follow(
             tick = min(tick * 2, _TICK_SECONDS)
     except asyncio.CancelledError:
         # The first node to see an interrupt, or to fail, has ComfyUI cancel the others before they can look.
-        ended = "You stopped the wait" if host.interrupted() else "ComfyUI stopped waiting, as another node failed"
-        node_text.left(ticket, ended)
+        ended = Trouble.WAIT_STOPPED if host.interrupted() else Trouble.WAIT_CANCELLED
+        node_text.left(ticket, remark(ended))
         raise
     finally:
         ticket.leave("The node stopped waiting")
@@ -211,12 +211,14 @@ def _no_result(status: Status, minutes: float) -> str:
     from ..journal.presence import whose
 
     if status.slots is None or not status.slots.holders:
-        return f"No result after {minutes:g} minutes of waiting"
-    holders = [
-        f"job {job_id}{f' (task {task_id})' if task_id else ''} of {whose(holder)}"
+        return remark(Trouble.NO_RESULT_YET, minutes=f"{minutes:g}")
+    holders = tuple(
+        remark(Trouble.JOB_AND_TASK_OF, job=job_id, task=task_id, machine=whose(holder))
+        if task_id
+        else remark(Trouble.JOB_OF, job=job_id, machine=whose(holder))
         for job_id, task_id, holder in status.slots.holders
-    ]
-    return f"No slot became free in {minutes:g} minutes. They are taken by {', '.join(holders)}"
+    )
+    return remark(Trouble.NO_SLOT_YET, minutes=f"{minutes:g}", holders=holders)
 
 
 async def _one_more_poll(ticket: Ticket) -> bool:

@@ -20,6 +20,8 @@ from urllib.parse import quote, urlsplit
 import requests
 import urllib3
 
+from ..remarks import remark
+from ..troubles import Trouble
 from . import contract, deadlines, network
 from .errors import (
     AccessRefused,
@@ -68,18 +70,18 @@ _STATUS_OF_CODE = {
     "internal_error": 500,
 }
 _MEANING = {
-    400: "The gateway found the request invalid",
-    401: "The gateway refused the API key",
-    402: "The account has too few credits",
-    403: "The gateway refused access",
-    404: "The gateway knows nothing under this id or address",
-    408: "The gateway gave up waiting for the request",
-    409: "The gateway reports a conflict of the Idempotency-Key",
-    425: "The gateway asks to send this later",
-    429: "The gateway asks for a pause (rate limit, or too many jobs at once)",
-    451: "The prompt was blocked by the gateway's content moderation",
-    500: "The gateway had an internal error",
-    503: "The gateway's provider is busy or unavailable",
+    400: Trouble.HTTP_400,
+    401: Trouble.HTTP_401,
+    402: Trouble.HTTP_402,
+    403: Trouble.HTTP_403,
+    404: Trouble.HTTP_404,
+    408: Trouble.HTTP_408,
+    409: Trouble.HTTP_409,
+    425: Trouble.HTTP_425,
+    429: Trouble.HTTP_429,
+    451: Trouble.HTTP_451,
+    500: Trouble.HTTP_500,
+    503: Trouble.HTTP_503,
 }
 
 
@@ -179,7 +181,7 @@ class Gateway:
         accepted = contract.parse_accepted(envelope)
         if accepted is None:
             request_id = contract.parse_refusal(envelope).request_id
-            raise Unreadable("The gateway's reply names no task", request_id=request_id)
+            raise Unreadable(remark(Trouble.REPLY_WITHOUT_TASK), request_id=request_id)
         return accepted
 
     def query(self, task_id: str) -> contract.Task:
@@ -187,7 +189,7 @@ class Gateway:
         envelope = self._request("GET", contract.QUERY_PATH + quote(task_id, safe=""), task_id=task_id)
         task = contract.parse_task(envelope, task_id)
         if task is None:
-            raise Unreadable("The gateway's reply has no status", task_id=task_id)
+            raise Unreadable(remark(Trouble.REPLY_WITHOUT_STATUS), task_id=task_id)
         return task
 
     def balance(self) -> contract.Balance:
@@ -199,7 +201,7 @@ class Gateway:
         fields = {"filename": filename, "content_type": content_type, "file_size": size_bytes}
         found = contract.parse_upload_address(self._post(contract.UPLOAD_URL_PATH, _json(fields)), content_type)
         if found is None:
-            raise Unreadable("The gateway's reply has no upload address")
+            raise Unreadable(remark(Trouble.REPLY_WITHOUT_UPLOAD))
         return found
 
     def upload_base64(self, data: str, filename: str, content_type: str) -> str:
@@ -207,7 +209,7 @@ class Gateway:
         fields = {"data": data, "filename": filename, "content_type": content_type}
         url = contract.parse_file_url(self._post(contract.BASE64_PATH, _json(fields)))
         if url is None:
-            raise Unreadable("The gateway's reply has no address for the uploaded file")
+            raise Unreadable(remark(Trouble.REPLY_WITHOUT_FILE))
         return url
 
     def _post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> dict[str, Any]:
@@ -252,15 +254,16 @@ class Gateway:
         while chunk := read(_CHUNK_BYTES):
             received += chunk
             if len(received) > _LARGEST_REPLY_BYTES:
-                raise Unreadable("The gateway's reply is too large to be one")
+                raise Unreadable(remark(Trouble.REPLY_TOO_LARGE))
         return bytes(received)
 
     def _describe(self, problem: Exception, *, sent: bool) -> APIMallError:
         host = urlsplit(self.base_url).netloc
-        stage = _stage(problem)
+        step = _step(problem)
         if sent:
-            return ReplyLost(f"The connection to {host} broke before an answer came ({stage})")
-        return NotReached(f"No connection to {host} ({stage})", advice=network.certificate_advice(problem))
+            return ReplyLost(remark(Trouble.ANSWER_LOST, host=host, step=step))
+        what = remark(Trouble.NOT_CONNECTED, host=host, step=step)
+        return NotReached(what, advice=network.certificate_advice(problem))
 
     def _refusal(
         self, response: requests.Response, envelope: dict[str, Any] | None, task_id: str | None
@@ -269,9 +272,9 @@ class Gateway:
         refusal = contract.parse_refusal(envelope or {})
         told = status if status >= 300 else _STATUS_OF_CODE.get(refusal.code or "", 0)
         kind = _BY_STATUS.get(told) or _kind_by_family(told)
-        meaning = _MEANING.get(told) or f"The gateway's answer cannot be used (HTTP {status})"
+        meaning = remark(_MEANING[told]) if told in _MEANING else remark(Trouble.HTTP_OTHER, status=status)
         return kind(
-            f"{meaning}: {refusal.message}" if refusal.message else meaning,
+            remark(Trouble.WITH_MESSAGE, what=meaning, message=refusal.message) if refusal.message else meaning,
             status=status,
             code=refusal.code,
             request_id=refusal.request_id,
@@ -295,20 +298,20 @@ def _never_connected(problem: BaseException) -> bool:
     return bool(names & {"NewConnectionError", "NameResolutionError", "ConnectTimeout", "ProxyError", "SSLError"})
 
 
-def _stage(problem: BaseException) -> str:
+def _step(problem: BaseException) -> str:
     """Which step of the way failed, in words that name no URL."""
     names = {type(link).__name__ for link in network.chain(problem)}
-    for stage, signs in (
-        ("the proxy failed", {"ProxyError"}),
-        ("TLS failed: the certificate or protocol was not accepted", {"SSLError", "SSLCertVerificationError"}),
-        ("the name could not be resolved", {"NameResolutionError", "gaierror"}),
-        ("connecting took too long", {"ConnectTimeout", "ConnectTimeoutError"}),
-        ("no answer in time", {"ReadTimeout", "ReadTimeoutError", "TimeoutError"}),
-        ("connection refused", {"ConnectionRefusedError"}),
-        ("connection reset", {"ConnectionResetError", "RemoteDisconnected", "BrokenPipeError", "IncompleteRead"}),
+    for step, signs in (
+        (Trouble.BY_PROXY, {"ProxyError"}),
+        (Trouble.BY_TLS, {"SSLError", "SSLCertVerificationError"}),
+        (Trouble.BY_NAME, {"NameResolutionError", "gaierror"}),
+        (Trouble.BY_SLOW_CONNECTION, {"ConnectTimeout", "ConnectTimeoutError"}),
+        (Trouble.BY_SILENCE, {"ReadTimeout", "ReadTimeoutError", "TimeoutError"}),
+        (Trouble.BY_REFUSAL, {"ConnectionRefusedError"}),
+        (Trouble.BY_RESET, {"ConnectionResetError", "RemoteDisconnected", "BrokenPipeError", "IncompleteRead"}),
     ):
         if names & signs:
-            return stage
+            return remark(step)
     return type(problem).__name__
 
 

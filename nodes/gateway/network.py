@@ -22,9 +22,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.ssl_ import create_urllib3_context
 from urllib3.util.ssl_match_hostname import CertificateError  # urllib3 1.26 compares names itself
 
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 from .errors import SetupError
 
-_BUNDLE_VARIABLE = "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE)"
 _VARIABLES = (("https", "HTTPS_PROXY"), ("all", "ALL_PROXY"))
 # The proxy looks the names up: what this machine's own resolver says of them may be made up, or nothing at all.
 _KINDS = {
@@ -60,16 +61,14 @@ def certificates() -> ssl.SSLContext:
         chosen = session.merge_environment_settings("https://", {}, None, None, None)["verify"]
     if not isinstance(chosen, str):
         return _usual(ssl.get_default_verify_paths())
+    name = remark(Trouble.EITHER, one="REQUESTS_CA_BUNDLE", other="CURL_CA_BUNDLE")
     try:
         return _only(chosen, Path(chosen).stat().st_mtime_ns)
     except ssl.SSLError:
-        problem = "names a file that holds no certificates"
+        problem = remark(Trouble.NAMED_FILE_NO_CERTIFICATES, name=name)
     except OSError as missing:
-        problem = f"names a file that cannot be read ({missing.strerror})"
-    raise SetupError(
-        f"{_BUNDLE_VARIABLE} {problem}",
-        advice="Correct it where ComfyUI is started, or unset it, then restart ComfyUI.",
-    )
+        problem = remark(Trouble.NAMED_FILE_UNREADABLE, name=name, reason=str(missing.strerror))
+    raise SetupError(problem, advice=remark(Trouble.CORRECT_AND_RESTART))
 
 
 class VerifyingAdapter(HTTPAdapter):
@@ -98,18 +97,15 @@ class VerifyingAdapter(HTTPAdapter):
         conn.cert_reqs, conn.ca_certs, conn.ca_cert_dir = "CERT_REQUIRED", None, None
 
 
-def certificate_advice(problem: BaseException) -> str | None:
+def certificate_advice(problem: BaseException) -> Remark | None:
     """What helps when the other end's certificate was not accepted; None when that is not what happened."""
     for link in chain(problem):
         if isinstance(link, (ssl.SSLCertVerificationError, CertificateError)):
             if getattr(link, "verify_code", None) in _WRONG_TIME:
-                return "Set this machine's clock, then queue again."
+                return remark(Trouble.SET_CLOCK)
             if isinstance(link, CertificateError) or link.verify_code in _WRONG_NAME:
-                return "Something on this network answers in its place: try another network."
-            return (
-                "If a company proxy or a virus scanner looks into TLS here, set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) "
-                "to the PEM file of its certificate where ComfyUI is started, restart ComfyUI, then queue again."
-            )
+                return remark(Trouble.ANSWERED_IN_PLACE)
+            return remark(Trouble.SET_BUNDLE)
     return None
 
 
@@ -136,18 +132,15 @@ def _usable(text: str, variable: str) -> str:
         sound = sound and not parts.query and not parts.fragment and rest.isprintable() and " " not in rest
     except ValueError:
         sound = False
-    advice = "Write it as http://host:port or socks5h://host:port where ComfyUI is started, then restart ComfyUI."
-    where = f"{variable} (or the system's proxy setting)"
+    advice = remark(Trouble.WRITE_PROXY)
+    where = remark(Trouble.EITHER, one=variable, other=remark(Trouble.SYSTEM_PROXY))
     if not sound or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,15}", kind):
-        raise SetupError(f"{where} holds something that is no address of a proxy", advice=advice)
+        raise SetupError(remark(Trouble.NO_PROXY_ADDRESS, where=where), advice=advice)
     known = _KINDS.get(kind.lower())
     if known is None:
-        raise SetupError(f"{where} names a proxy of a kind that is not known, {kind.lower()}://", advice=advice)
+        raise SetupError(remark(Trouble.NO_PROXY_KIND, where=where, kind=f"{kind.lower()}://"), advice=advice)
     if known.startswith("socks") and not _speaks_socks():
-        raise SetupError(
-            f"{where} names a SOCKS proxy, for which the Python package PySocks is needed; it is not installed",
-            advice="Install PySocks into ComfyUI's Python, or name an http:// proxy, then restart ComfyUI.",
-        )
+        raise SetupError(remark(Trouble.NO_PYSOCKS, where=where), advice=remark(Trouble.INSTALL_PYSOCKS))
     return f"{known}{separator}{rest}"
 
 

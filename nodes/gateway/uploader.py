@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 from .client import Gateway
 from .contract import LARGEST_BASE64_BYTES, LARGEST_UPLOAD_BYTES, Stored, UploadAddress
 from .errors import APIMallError, Charge, InputError, NotReached, Throttled, Unclear
@@ -19,8 +21,8 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "video/mp4": ".mp4"}
 _MISSING_ENDPOINT = (404, 405, 501)
 _PUTS = 2
 _STORAGE_ADVICE = {
-    403: "Such addresses are good for minutes: check this machine's clock.",
-    413: "Shorten or shrink what is linked.",
+    403: Trouble.CHECK_CLOCK,
+    413: Trouble.SHRINK_LINKED,
 }
 
 T = TypeVar("T")
@@ -71,7 +73,7 @@ class Uploader:
             # Whatever became of the upload, the paid request was never sent.
             failure.charge = Charge.NOT_SENT
             if isinstance(failure, Unclear):
-                failure.advice = "Queue again: the file is uploaded anew, and paid is only what comes after it."
+                failure.advice = remark(Trouble.UPLOAD_AGAIN)
             raise
 
     def _presigned(self, file: Path, name: str, content_type: str, size_bytes: int) -> tuple[str | None, str]:
@@ -82,8 +84,8 @@ class Uploader:
                 address = self._repeat(lambda: self._gateway.upload_address(name, content_type, size_bytes))
             except APIMallError as failure:
                 if failure.status in _MISSING_ENDPOINT:
-                    return None, f"The gateway gives no address to upload to (HTTP {failure.status})."
-                failure.what = f"No address to upload to: {failure.what}"
+                    return None, remark(Trouble.UPLOAD_ADDRESS_REFUSED, status=str(failure.status))
+                failure.what = remark(Trouble.NO_UPLOAD_ADDRESS, what=failure.what)
                 raise
             trouble = self._trouble_of_storing(address, file)
             if not trouble:
@@ -94,22 +96,24 @@ class Uploader:
         try:
             stored = self._put(address.upload_url, file, address.content_type)
         except OSError as problem:
-            return str(problem)
+            said = problem.args[0] if problem.args else ""
+            return said if isinstance(said, Remark) else str(problem)
         if stored.done:
             return ""
         said = f"HTTP {stored.status}" + (f", {stored.words}" if stored.words else "")
-        advice = _STORAGE_ADVICE.get(stored.status, "Try again later.")
-        return f"{urlsplit(address.upload_url).hostname}, where the gateway said to store it, answered {said}. {advice}"
+        advice = remark(_STORAGE_ADVICE.get(stored.status, Trouble.TRY_LATER))
+        host = str(urlsplit(address.upload_url).hostname)
+        return remark(Trouble.STORAGE_ANSWERED, host=host, said=said, advice=advice)
 
     def _inside_json(self, file: Path, name: str, content_type: str, trouble: str) -> str:
         """The other way, for small files; a failure says why the first one did not work either."""
         if file.stat().st_size > LARGEST_BASE64_BYTES:
-            raise NotReached(f"The file could not be uploaded. {trouble}", advice="Then queue again.")
+            raise NotReached(remark(Trouble.NOT_UPLOADED, trouble=trouble), advice=remark(Trouble.THEN_AGAIN))
         data = base64.b64encode(file.read_bytes()).decode()
         try:
             return self._repeat(lambda: self._gateway.upload_base64(data, name, content_type))
         except APIMallError as failure:
-            failure.what = f"The file could not be uploaded. {trouble} Sent to the gateway itself: {failure.what}"
+            failure.what = remark(Trouble.NOT_UPLOADED_EITHER, trouble=trouble, what=failure.what)
             raise
 
     def _repeat(self, call: Callable[[], T]) -> T:
@@ -131,9 +135,8 @@ class Uploader:
 def check_upload(size_bytes: int, content_type: str) -> None:
     """Refuse what the gateway would refuse, before anything is sent: 100 MiB at most, pictures and videos only."""
     if not content_type.startswith(_FAMILIES):
-        raise InputError(f"A file of type {content_type!r} cannot be uploaded", advice="Give a picture or a video.")
+        what = remark(Trouble.NO_UPLOAD_OF_TYPE, type=repr(content_type))
+        raise InputError(what, advice=remark(Trouble.GIVE_PICTURE_OR_VIDEO))
     if not 0 < size_bytes <= LARGEST_UPLOAD_BYTES:
-        raise InputError(
-            f"The file has {size_bytes / 1e6:,.1f} MB; the gateway takes up to {LARGEST_UPLOAD_BYTES / 1e6:,.1f} MB",
-            advice="Shorten or shrink it.",
-        )
+        told = {"megabytes": f"{size_bytes / 1e6:,.1f}", "most": f"{LARGEST_UPLOAD_BYTES / 1e6:,.1f}"}
+        raise InputError(remark(Trouble.FILE_TOO_LARGE, **told), advice=remark(Trouble.SHORTEN_OR_SHRINK))

@@ -6,11 +6,13 @@ import logging
 import math
 from typing import NoReturn
 
-from ..gateway.errors import APIMallError
+from ..gateway.errors import APIMallError, ended
 from ..gateway.retry import Pause
 from ..journal.errors import JournalError
 from ..journal.rows import Job, State
+from ..remarks import remark
 from ..stopping import Stopped
+from ..troubles import Trouble
 from . import failures, steps
 from .clocks import LINK_SECONDS, RESUME_SECONDS
 from .events import Event
@@ -29,7 +31,6 @@ _MOST_SETBACKS = 6
 """With the pauses between them about an hour: a storage, or a filter before it, may refuse for a while."""
 _WATCHED_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 3600.0
-_NO_ADDRESS = "The gateway completed the job but gives no address for the video"
 
 
 class Bringing:
@@ -61,9 +62,9 @@ class Bringing:
         try:
             self.bring(work, job)
         except Expired as expired:
-            self._links_refused(work, job, str(expired))
+            self._links_refused(work, job, expired.what)
         except NotYet as broken:
-            self._not_yet(work, str(broken))
+            self._not_yet(work, broken.what)
 
     def bring(self, work: Work, job: Job) -> None:
         """Download from the addresses at hand; raises Expired and NotYet where none of them gives a clip."""
@@ -84,7 +85,7 @@ class Bringing:
             # Whoever follows the job from now on goes on where this broke off.
             return
         except (NotWritable, NoAllowedAddress) as obstacle:
-            self.set_back(work, job, failures.not_downloaded(job, str(obstacle)))
+            self.set_back(work, job, failures.not_downloaded(job, obstacle.what))
             return
         self._deliver(work, job, download)
 
@@ -92,7 +93,7 @@ class Bringing:
         """It is completed, and no address is given: the copy to the CDN may lag behind the status."""
         work.refreshes += 1
         if work.refreshes > _MOST_BLANKS:
-            self.set_back(work, work.job, failures.not_downloaded(work.job, _NO_ADDRESS))
+            self.set_back(work, work.job, failures.not_downloaded(work.job, remark(Trouble.NO_ADDRESS_GIVEN)))
         else:
             self._plan(work, steps.POLL, _BLANK_PAUSE_SECONDS)
 
@@ -148,4 +149,5 @@ class Bringing:
         """Which machines and folders have the clip that is not to be had here, for people."""
         known = {(each.machine, each.path) for each in self._means.journal.deliveries(job) if each.path}
         for machine, path in sorted(known):
-            failure.what = f"{failure.what.removesuffix('.')}. It was brought to {path} on {machine}"
+            told = {"what": ended(failure.what), "folder": path, "machine": machine}
+            failure.what = remark(Trouble.BROUGHT_ELSEWHERE, **told)

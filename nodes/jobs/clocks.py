@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ..gateway.errors import Unsettled
 from ..gateway.retry import Pause
 from ..journal.rows import Job
+from ..remarks import remark
+from ..troubles import Trouble
 from .uptime import BOOT, seconds_up
 
 REPLAY_SECONDS = 24 * 3600.0
@@ -51,12 +53,9 @@ class Clocks:
         age = self._age(job)
         if age <= REPLAY_SECONDS:
             return
-        since = f"{age / 3600:.0f} hours ago" if age < math.inf else "at a time that the clocks do not agree on"
-        raise Unsettled(
-            f"This job was sent {since} without a readable answer; the gateway may have forgotten its "
-            "Idempotency-Key, so repeating it could charge twice",
-            request_id=job.request_id,
-        )
+        long_ago = remark(Trouble.SENT_LONG_AGO, hours=f"{age / 3600:.0f}")
+        what = long_ago if age < math.inf else remark(Trouble.SENT_AT_ODD_TIME)
+        raise Unsettled(what, request_id=job.request_id)
 
     def _age(self, job: Job) -> float:
         """Seconds since the create was first sent, by the clock that says more; infinite where they cannot be right.

@@ -25,15 +25,11 @@ from ..gateway.errors import (
 )
 from ..journal.errors import JournalError
 from ..journal.rows import Job, Parking, Problem, State
+from ..remarks import remark
+from ..troubles import Trouble, recognised
 
-_NOT_ALL_BACK = (
-    "Refunds may come later. Queueing it again asks for them, and makes a new attempt only when all credits are back; "
-    "another `take` pays again."
-)
 _FORMER_KINDS = {"Parked": "Unsettled", "NotHome": "NotDownloaded"}
 """What classes of error are called now that rows of earlier versions tell of."""
-
-_CLOSED = "Only another `take` makes it again, and pays for it."
 
 E = TypeVar("E", bound=APIMallError)
 
@@ -72,12 +68,12 @@ def recall(job: Job) -> APIMallError:
     known = {kind.__name__: kind for kind in _tree(APIMallError)}
     told = job.ending or job.problem
     kind = known.get(kind_of(told) if told else "", TaskFailed if job.state is State.FAILED else Refused)
-    advice = _NOT_ALL_BACK if job.state is State.FAILED and not job.refunded_in_full else None
+    advice = remark(Trouble.REFUND_MAY_COME) if job.state is State.FAILED and not job.refunded_in_full else None
     if job.state is State.EXPIRED:
-        return about(ResultGone, (told and told.text) or "The gateway made the video and no longer has it", job)
+        return about(ResultGone, recognised(told.text if told else "") or remark(Trouble.MADE_AND_GONE), job)
     if job.state is State.CLOSED:
-        return about(kind, "You closed this job", job, advice=_CLOSED)
-    error = about(kind, (told and told.text) or "The job failed", job, advice=advice)
+        return about(kind, remark(Trouble.JOB_CLOSED), job, advice=remark(Trouble.ONLY_ANOTHER_TAKE))
+    error = about(kind, recognised(told.text if told else "") or remark(Trouble.JOB_FAILED), job, advice=advice)
     if told is not None:
         error.status, error.code, error.request_id = told.status, told.code, told.request_id or error.request_id
     return error
@@ -86,22 +82,22 @@ def recall(job: Job) -> APIMallError:
 def detached(job: Job, reason: str, *, sent: bool) -> Detached:
     """What a waiter is told that leaves before its job is done."""
     if not sent:
-        advice = "Queue the node again to start it."
-        return about(Detached, reason, job, charge=Charge.NOT_SENT, advice=advice)
+        return about(Detached, reason, job, charge=Charge.NOT_SENT, advice=remark(Trouble.QUEUE_TO_START))
     if job.task_id is None:
-        advice = "The job goes on: queue the same node again to continue; it keeps its Idempotency-Key."
-        return about(Detached, reason, job, charge=Charge.UNCERTAIN, advice=advice)
+        return about(Detached, reason, job, charge=Charge.UNCERTAIN, advice=remark(Trouble.GOES_ON_WITH_KEY))
     return about(Detached, reason, job)
 
 
 def task_failed(job: Job, task: Task) -> TaskFailed:
     """The gateway ended the job; its own words are shown."""
-    reason = f": {task.error_message}" if task.error_message else ""
-    failure = about(TaskFailed, f"The gateway could not make the video{reason}", job, charge=Charge.REFUNDED)
+    what = remark(Trouble.NOT_MADE)
+    if task.error_message:
+        what = remark(Trouble.WITH_MESSAGE, what=what, message=task.error_message)
+    failure = about(TaskFailed, what, job, charge=Charge.REFUNDED)
     failure.credits_used = job.credits_used if task.credits_used is None else task.credits_used
     failure.credits_refunded = task.credits_refunded
     if task.credits_refunded is None or task.credits_refunded < (failure.credits_used or math.inf):
-        failure.advice = _NOT_ALL_BACK
+        failure.advice = remark(Trouble.REFUND_MAY_COME)
     return failure
 
 
@@ -112,17 +108,15 @@ def not_downloaded(job: Job, what: str) -> NotDownloaded:
 
 def gone(job: Job, what: str) -> ResultGone:
     """The gateway made the video, and no longer has it."""
-    return about(
-        ResultGone, f"The video was made and paid, and is no longer to be had: {what}", job, charge=Charge.CHARGED
-    )
+    return about(ResultGone, remark(Trouble.PAID_AND_GONE, what=what), job, charge=Charge.CHARGED)
 
 
 def stalled(job: Job, failure: APIMallError) -> APIMallError:
     """Looking again makes no sense for now; only the gateway's own word would end the job (money rule 5)."""
     if job.state is State.COMPLETED:
-        what = f"The gateway completed the job, but no longer gives out its video: {failure.what}"
+        what = remark(Trouble.NO_LONGER_GIVEN, what=failure.what)
         return about(NotDownloaded, what, job, charge=Charge.CHARGED, advice=failure.advice, failure=failure)
-    advice = f"{failure.advice} {StillRunning.default_advice} Only another `take` would pay again."
+    advice = remark(Trouble.STALLED_ADVICE, first=failure.advice, then=StillRunning.default_advice)
     return about(StillRunning, failure.what, job, advice=advice, failure=failure)
 
 
@@ -130,15 +124,14 @@ def unsettled(job: Job, failure: APIMallError) -> APIMallError:
     """The last of several POSTs failed, and an earlier one may have been accepted."""
     if failure.charge is Charge.UNCERTAIN:
         return failure
-    what = f"An earlier create of this job got no answer, and now: {failure.what}"
+    what = remark(Trouble.EARLIER_UNANSWERED, what=failure.what)
     return about(Unsettled, what, job, charge=Charge.UNCERTAIN, advice=failure.advice, failure=failure)
 
 
 def surprised(job: Job, surprise: Exception) -> APIMallError:
     """A bug or a broken machine, not the gateway; the row says what the job has cost."""
-    what = f"Something unforeseen went wrong ({type(surprise).__name__})"
-    advice = "Queue the same node again: a job that was sent is continued, not paid again."
-    return about(APIMallError, what, job, advice=advice)
+    what = remark(Trouble.UNFORESEEN, kind=type(surprise).__name__)
+    return about(APIMallError, what, job, advice=remark(Trouble.CONTINUED_NOT_PAID))
 
 
 def hindered(job: Job, obstacle: SetupError) -> SetupError:
@@ -148,7 +141,7 @@ def hindered(job: Job, obstacle: SetupError) -> SetupError:
 
 def unwritten(job: Job, problem: JournalError) -> SetupError:
     """The journal refuses to be written. What it does not say yet is not done: nothing unwritten was paid for."""
-    return about(SetupError, f"The journal cannot be written ({problem})", job, advice=problem.advice)
+    return about(SetupError, remark(Trouble.JOURNAL_NOT_WRITTEN, problem=problem.what), job, advice=problem.advice)
 
 
 def parking(failure: APIMallError) -> Parking:
@@ -172,40 +165,28 @@ _PARKINGS: tuple[tuple[type[APIMallError], Parking], ...] = (
 
 def not_parked(job: Job) -> InputError:
     """Only what nobody follows, and what did not end, is for its owner to settle."""
-    return about(InputError, "This job is not on hold", job, advice="Look at how it stands now.")
+    return about(InputError, remark(Trouble.NOT_ON_HOLD), job, advice=remark(Trouble.LOOK_HOW_IT_STANDS))
 
 
 def no_answer(job: Job, why: str) -> InputError:
     """A task that cannot be what came of this job."""
-    return about(InputError, why, job, advice="Look for another one in the account's history at API Mall.")
+    return about(InputError, why, job, advice=remark(Trouble.LOOK_FOR_ANOTHER))
 
 
 def known_elsewhere(jobs: int, unfinished: int) -> SetupError:
     """The same order stands under another key, of which nobody has said whether it is of the same account."""
-    return SetupError(
-        f"This very job was made with another key. {jobs} jobs were made with other keys of this gateway, {unfinished} "
-        "of them unfinished",
-        advice="Say in the API Mall panel whether they are of the same account (or set APIMALL_ACCOUNT to a name for "
-        "it): then it is continued or served instead of paid again.",
-    )
+    what = remark(Trouble.KNOWN_ELSEWHERE, jobs=jobs, unfinished=unfinished)
+    return SetupError(what, advice=remark(Trouble.SAY_WHETHER_SAME))
 
 
 def left_behind(jobs: int) -> SetupError:
     """The same order stands in the machine's own journal, of which nobody has said whether it is to be taken along."""
-    return SetupError(
-        f"This very job was made before this machine shared its journal. {jobs} jobs of its own journal are not known "
-        "to the shared one yet",
-        advice="Say in the API Mall panel whether they are to be taken along (or set APIMALL_JOURNAL_IMPORT=1 and "
-        "restart ComfyUI): then it is continued or served instead of paid again.",
-    )
+    return SetupError(remark(Trouble.LEFT_BEHIND, jobs=jobs), advice=remark(Trouble.SAY_WHETHER_TAKEN))
 
 
 def paid_meanwhile(standing: Job) -> SetupError:
     """While a job waited to be sent, its owner joined the account to another that has paid for the same."""
-    return SetupError(
-        f"This very job was paid already, as job {standing.id} of an account that is the same",
-        advice="Queue the node again: that one is continued or served, and nothing is paid.",
-    )
+    return SetupError(remark(Trouble.PAID_MEANWHILE, job=standing.id), advice=remark(Trouble.SERVED_INSTEAD))
 
 
 def as_accepted(job: Job, reply: Accepted) -> Job:

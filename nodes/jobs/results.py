@@ -38,19 +38,27 @@ _OWN_CHARACTERS = 12
 _MOST_ADDRESSES = 4
 
 
-class Expired(Exception):
+class NotBrought(Exception):
+    """A clip did not come about on this disk. `what`: why, for its user."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class Expired(NotBrought):
     """No address given still has the file: the gateway must be asked for fresh ones."""
 
 
-class NotYet(Exception):
+class NotYet(NotBrought):
     """The download broke or is no video; it may go better in a moment."""
 
 
-class NotWritable(Exception):
+class NotWritable(NotBrought):
     """This disk refuses the file."""
 
 
-class NoAllowedAddress(Exception):
+class NoAllowedAddress(NotBrought):
     """The gateway names only addresses that are not fetched; asking again changes nothing."""
 
 
@@ -178,21 +186,20 @@ class Results:
             try:
                 return Download(self._download_one(job, url, number, tell, observe, stop), url)
             except LinkGone as gone:
-                problem = problem if isinstance(problem, NotYet) else Expired(str(gone))
+                problem = problem if isinstance(problem, NotYet) else Expired(gone.what)
             except DownloadForbidden as refused:
-                problem = problem or NoAllowedAddress(str(refused))
+                problem = problem or NoAllowedAddress(refused.what)
             except DiskFailed as full:
-                raise NotWritable(str(full)) from None
+                raise NotWritable(full.what) from None
             except NotAClip:
                 # Its own words speak of a file that a user chose.
-                problem = NotYet("What came down is no video that can be played")
+                problem = NotYet(remark(Trouble.NO_PLAYABLE_VIDEO))
             except (GuardError, MediaError) as broken:
-                problem = NotYet(str(broken))
+                problem = NotYet(broken.what)
             except OSError as full:
-                raise NotWritable(
-                    f"The video could not be written to {self._folder} ({full.strerror or full})"
-                ) from None
-        raise problem or Expired("The gateway names no address")
+                told = {"folder": str(self._folder), "reason": str(full.strerror or full)}
+                raise NotWritable(remark(Trouble.VIDEO_NOT_WRITTEN, **told)) from None
+        raise problem or Expired(remark(Trouble.NO_ADDRESS_NAMED))
 
     def _download_one(
         self,
@@ -279,6 +286,6 @@ def _take(part: Path, downloaded: Downloaded, path: Path) -> None:
     try:
         part.replace(path)
     except FileNotFoundError:
-        raise DownloadFailed("What came down was taken away.") from None
+        raise DownloadFailed(remark(Trouble.TAKEN_AWAY)) from None
     if path.stat().st_size != downloaded.size_bytes or sha256_of(path) != downloaded.sha256:
-        raise DownloadFailed("Another program wrote into what came down.")
+        raise DownloadFailed(remark(Trouble.WRITTEN_INTO))

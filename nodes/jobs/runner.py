@@ -16,8 +16,8 @@ from ..journal.errors import JournalError, journal_errors
 from ..journal.presence import Presence
 from ..journal.rows import Allowance, Job, State
 from ..journal.verbs import Journal
-from ..remarks import remark
-from ..troubles import Trouble
+from ..remarks import Remark, remark
+from ..troubles import Trouble, recognised
 from . import failures, steps
 from .attempts import Attempts
 from .beginning import Beginning
@@ -196,12 +196,12 @@ class Runner:
             if job.state is not State.SENT:
                 raise failures.not_parked(job)
             task = self._means.gateway().query(task_id)
-            if (why := _misfit(job, task)) is not None:
-                raise failures.no_answer(job, f"Task {task_id} {why}")
+            if (why := _misfit(job, task, task_id)) is not None:
+                raise failures.no_answer(job, why)
             with self._works.lock:
                 known = self._means.journal.by_task(self.account, task_id)
                 if known is not None and not known.is_settled_stranger:
-                    raise failures.no_answer(job, f"Task {task_id} is another job's already")
+                    raise failures.no_answer(job, remark(Trouble.TASK_OF_ANOTHER_JOB, task=task_id))
                 reply = Accepted(task_id, credits_used=task.credits_used)
                 job = self._means.journal.accepted(self._parked(job), reply)
                 self.follow(job)
@@ -214,7 +214,7 @@ class Runner:
             raise failures.not_parked(job)
         return job
 
-    def close(self, reason: str = "ComfyUI is closing") -> None:
+    def close(self, reason: str = remark(Trouble.COMFYUI_CLOSING)) -> None:
         """Start no further step; jobs go on at the gateway, and from the journal next time."""
         self._scheduler.close()
         self._works.close(reason)
@@ -292,17 +292,17 @@ class Runner:
 
 def _require_allowed(over_limit: str | None) -> None:
     if over_limit is not None:
-        raise SetupError(over_limit, advice=remark(Trouble.RAISE_PROMPT_LIMIT))
+        raise SetupError(recognised(over_limit), advice=remark(Trouble.RAISE_PROMPT_LIMIT))
 
 
-def _misfit(job: Job, task: Task) -> str | None:
+def _misfit(job: Job, task: Task, task_id: str) -> Remark | None:
     """Why a task cannot be what came of a job, as far as the gateway tells of it; None when it may be."""
     if task.model is not None and task.model != job.model:
-        return f"is of the model {task.model}"
+        return remark(Trouble.TASK_OF_MODEL, task=task_id, model=task.model)
     if task.type is not None and task.type != job.type:
-        return f"is {task.type}"
+        return remark(Trouble.TASK_OF_TYPE, task=task_id, type=task.type)
     # The guide names no type, so that the time has to tell: a create is repeated for a day at most.
     if task.created_at is None or job.sent_at is None:
         return None
     another = abs(task.created_at - job.sent_at) > REPLAY_SECONDS + _DAY_SECONDS
-    return "was made on another day than this job was sent" if another else None
+    return remark(Trouble.TASK_OF_ANOTHER_DAY, task=task_id) if another else None

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from ..gateway.errors import DatabaseAway, SetupError
+from ..remarks import remark
+from ..troubles import Trouble
 
 
 class JournalError(Exception):
     """The journal cannot be read or written now. What it does not say yet is not done."""
 
-    advice = "Check free space and rights of ComfyUI's user folder, then queue again."
+    advice: str = remark(Trouble.CHECK_USER_FOLDER)
+
+    @property
+    def what(self) -> str:
+        """The message as it was given: a remark, where it is a sentence of ours."""
+        message: str = self.args[0]
+        return message
 
 
 class JournalDamaged(JournalError):
@@ -29,13 +37,11 @@ class journal_errors:
     def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
         if isinstance(problem, JournalError):
             told = DatabaseAway if isinstance(problem, JournalAway) else SetupError
-            raise told(f"The journal cannot be written ({problem})", advice=problem.advice) from None
+            what = remark(Trouble.JOURNAL_NOT_WRITTEN, problem=problem.what)
+            raise told(what, advice=problem.advice) from None
 
 
 class JournalRefused(JournalError):
     """The database that machines share says no, and would again."""
 
-    advice = (
-        "See that the user of APIMALL_JOURNAL may read and write the tables of the schema apimall, and make them where "
-        "they are not there yet, then queue again."
-    )
+    advice = remark(Trouble.MAY_READ_AND_WRITE)

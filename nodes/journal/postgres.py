@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..gateway.errors import SetupError
+from ..remarks import remark
+from ..troubles import Trouble
 from .errors import JournalAway, JournalError, JournalRefused
 from .statements import Row
 
@@ -122,11 +124,7 @@ class Address:
         """What the driver connects with."""
         given = self._parsed()
         if given is None:
-            raise SetupError(
-                f"{VARIABLE} is no address of a PostgreSQL database",
-                advice="Write postgresql://user@host/database (special characters of a password as %XX), then restart "
-                "ComfyUI.",
-            )
+            raise SetupError(remark(Trouble.NO_DATABASE_ADDRESS, name=VARIABLE), advice=remark(Trouble.WRITE_DATABASE))
         return {**_USUAL, **given, **_ALWAYS}
 
     def _parsed(self) -> dict[str, Any] | None:
@@ -264,9 +262,9 @@ class Session:
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._closed:
-            raise JournalAway("it is closed")
+            raise JournalAway(remark(Trouble.DATABASE_CLOSED))
         if self._in_transaction:
-            raise JournalAway("the connection was lost")
+            raise JournalAway(remark(Trouble.DATABASE_LOST))
         self._drop()
         driver = _driver()
         try:
@@ -276,7 +274,7 @@ class Session:
             with self._soon():
                 self._connection.execute(f"{_MANNERS}; SET {WRITER} TO '{self.name}'")
         except (driver.Error, JournalAway) as problem:
-            self._refusal = str(problem) if isinstance(problem, JournalAway) else _reason(problem)
+            self._refusal = problem.what if isinstance(problem, JournalAway) else _reason(problem)
             self._refused_at = time.monotonic()
         else:
             return self._connection
@@ -287,14 +285,16 @@ class Session:
         connection, code = self._connection, problem.sqlstate or ""
         if connection is None or connection.closed or connection.broken or code.startswith(_ENDS_CONNECTION):
             self._drop()
-            return JournalAway("the connection was lost")
+            return JournalAway(remark(Trouble.DATABASE_LOST))
         if code.startswith(_TAKES_NO_WRITES):
             # Another of the hosts may: it is looked for anew.
             self._drop()
         reason = next((reason for beginning, reason in _PASSING if code.startswith(beginning)), None)
         if reason is not None:
             return JournalAway(reason)
-        return JournalRefused(f"its database says: {problem.diag.message_primary or type(problem).__name__}")
+        return JournalRefused(
+            remark(Trouble.DATABASE_SAYS, message=problem.diag.message_primary or type(problem).__name__)
+        )
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -353,8 +353,8 @@ def _driver() -> Any:
         import psycopg
     except ImportError:
         raise SetupError(
-            f"{VARIABLE} names a PostgreSQL database, and the driver for it is not installed",
-            advice='Install it with ComfyUI\'s own Python, `pip install "psycopg[binary]"`, then restart ComfyUI.',
+            remark(Trouble.NO_DRIVER, variable=VARIABLE),
+            advice=remark(Trouble.INSTALL_DRIVER, command='pip install "psycopg[binary]"'),
         ) from None
     return psycopg
 

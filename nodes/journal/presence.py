@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from ..remarks import Remark, remark
+from ..troubles import Trouble
 from .location import lacks_locks, lock, without_locks
 
 _MOST_TRIES = 100
@@ -128,10 +130,12 @@ def machine_of(holder: str) -> str:
     return holder.partition("-")[2].rpartition("-")[0]
 
 
-def whose(holder: str) -> str:
+def whose(holder: str) -> Remark:
     """A holder in words."""
     process, machine = holder.partition("-")[0], machine_of(holder)
-    return f"process {process} on {machine}" if machine else f"process {process}"
+    if machine:
+        return remark(Trouble.PROCESS_ON, process=process, machine=machine)
+    return remark(Trouble.PROCESS, process=process)
 
 
 def machine() -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 
 from ..gateway.errors import DatabaseAway, SetupError
+from ..remarks import remark
+from ..troubles import Trouble
 from . import migrations
 from .errors import JournalAway, JournalError
 from .postgres import ENCODING, MIGRATING, SCHEMA, SPACE, VARIABLE, WRITER, WRITING, Address, Session
@@ -110,7 +112,7 @@ class Reader:
 def unusable(problem: JournalError) -> SetupError:
     """What to tell where a shared journal cannot be opened."""
     kind = DatabaseAway if isinstance(problem, JournalAway) else SetupError
-    return kind(f"The journal's database cannot be used: {problem}", advice=problem.advice)
+    return kind(remark(Trouble.DATABASE_UNUSABLE, problem=problem.what), advice=problem.advice)
 
 
 def _require_fit(session: Session, another: Callable[[], Session]) -> None:
@@ -119,13 +121,13 @@ def _require_fit(session: Session, another: Callable[[], Session]) -> None:
     version, encoding = info.server_version // 10_000, info.parameter_status("server_encoding")
     if version < OLDEST_VERSION:
         raise SetupError(
-            f"The journal's database is PostgreSQL {version}, and version {OLDEST_VERSION} is the oldest that will do",
-            advice=f"Update its server, or name another one in {VARIABLE}.",
+            remark(Trouble.DATABASE_OLD, version=version, oldest=OLDEST_VERSION),
+            advice=remark(Trouble.UPDATE_DATABASE, variable=VARIABLE),
         )
     if encoding != ENCODING:
         raise SetupError(
-            f"The journal's database keeps text as {encoding}, which cannot hold every prompt",
-            advice="Make one with `createdb --encoding UTF8 --template template0`, and name it in " + VARIABLE + ".",
+            remark(Trouble.DATABASE_ENCODING, encoding=str(encoding)),
+            advice=remark(Trouble.MAKE_UTF8_DATABASE, variable=VARIABLE),
         )
     if session.run("SELECT pg_backend_pid() AS pid")[0]["pid"] != info.backend_pid:
         _require_own(session, another())
@@ -141,10 +143,7 @@ def _require_own(session: Session, other: Session) -> None:
                 known = other.run(f"SELECT current_setting('{WRITER}', true) AS name")[0]["name"]
             if known != other.name:
                 raise SetupError(
-                    f"{VARIABLE} names a pooler that hands one connection to many, and a machine is known to live by "
-                    "its connection",
-                    advice="Name the database's own address, or have the pooler keep a connection for each client "
-                    "(PgBouncer: pool_mode=session), then restart ComfyUI.",
+                    remark(Trouble.DATABASE_POOLED, variable=VARIABLE), advice=remark(Trouble.NAME_DATABASE_ITSELF)
                 )
 
 
@@ -158,10 +157,7 @@ def _migrate(session: Session) -> None:
             session.run("CREATE TABLE versions (number INTEGER PRIMARY KEY)")
         version = session.run("SELECT COALESCE(MAX(number), 0) AS newest FROM versions")[0]["newest"]
         if version > len(migrations.POSTGRES):
-            raise SetupError(
-                "The journal's database was written by a newer version of API Mall Video",
-                advice="Update the pack on this machine; its jobs stay as they are.",
-            )
+            raise SetupError(remark(Trouble.DATABASE_NEWER), advice=remark(Trouble.UPDATE_PACK_HERE))
         for number, script in enumerate(migrations.POSTGRES[version:], version + 1):
             for statement in migrations.statements(script):
                 session.run(statement)

@@ -101,9 +101,9 @@ class Database:
         SQLite writes on into a file without a name, and says nothing.
         """
         if _identity(self._path) is None:
-            raise JournalError("its file is gone: put it back, or restart ComfyUI to begin a new one")
+            raise JournalError(remark(Trouble.FILE_IS_GONE))
         if self._is_replaced():
-            raise JournalError("its file was replaced by another in this very moment")
+            raise JournalError(remark(Trouble.FILE_WAS_REPLACED))
 
     def close(self) -> None:
         self._check.stop()

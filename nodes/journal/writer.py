@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ..remarks import remark
+from ..troubles import Trouble
 from .columns import columns_of, is_behind, new
 from .errors import JournalError
 from .job_statements import BY_KEY, GET, NOTE, changing, inserting
@@ -58,7 +60,7 @@ class Writer:
             self.store.select(BY_TASK, account=job.account, task_id=job.task_id) if job.task_id is not None else []
         )
         if (other := one(of_task)) is not None:
-            raise JournalError(f"it was replaced, and job {other.id} in it has the same task")
+            raise JournalError(remark(Trouble.ROW_OF_SAME_TASK, job=other.id))
         taken = {each.attempt for each in attempts(self.store.select, job.account, (job.identity,))}
         columns = columns_of(job) | {"attempt": max(taken) + 1 if job.attempt in taken else job.attempt}
         del columns["id"]
@@ -102,5 +104,5 @@ class Writer:
 def there(job_id: int, found: Job | None) -> Job:
     """What is surely in the journal; raises JournalError where it is not."""
     if found is None:
-        raise JournalError(f"it does not tell of job {job_id} any more")
+        raise JournalError(remark(Trouble.ROW_IS_GONE, job=job_id))
     return found

@@ -73,7 +73,7 @@ def test_no_message_has_words_that_comfyui_replaces_by_its_own(kind: type[APIMal
 def test_the_words_of_the_client_are_not_replaced_either() -> None:
     from nodes.gateway import client
 
-    texts = " ".join(client._MEANING.values()).lower()
+    texts = " ".join(meaning.value for meaning in client._MEANING.values()).lower()
     assert not [phrase for phrase in REWRITTEN if phrase in texts]
 
 
