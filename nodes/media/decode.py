@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice, repeat
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import av
 import numpy as np
 from av import VideoFrame
 
@@ -29,10 +28,9 @@ from . import forecast
 from .audio import Sound, decode_audio
 from .cadence import quick_step
 from .colour import Converter, Shape, shape_for
-from .deinterlace import deinterlaced
 from .errors import EmptySpan, NotAClip, TooLarge
 from .hdr import Light
-from .packets import REORDER_PACKETS
+from .last_picture import last_picture
 from .plan import Plan, claimed_forecast, plan, wanted_pictures
 from .source import SPARSE_THREADS, USUAL_THREADS, Source
 from .span import WHOLE, Span
@@ -42,8 +40,6 @@ __all__ = ["Frames", "Sound", "Span", "decode_audio", "decode_frames", "decode_l
 
 _CONVERTERS = max(2, min(4, (os.cpu_count() or 2) - 1))
 _PICTURES_AHEAD = 1
-_UNKNOWN_END = 1 << 53
-_STEPS_BACK_SECONDS = (0, 2, 8, 32)
 _FEW_PICTURES = 8
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -114,7 +110,7 @@ def decode_last_frame(
     with Source(path, threads=SPARSE_THREADS) as source:
         room = free_bytes()
         forecast.require_fit(claimed_forecast(source, span), span, room, clip_frames=1)
-        return _single(_last_picture(source, stop), source, span, room)
+        return _single(last_picture(source, stop), source, span, room)
 
 
 def decode_last_of(
@@ -305,70 +301,3 @@ class _Converters:
             assert self.shape is not None
             converter = self._own.converter = Converter(self.shape, self.light)
         converter.write(picture, row)
-
-
-def _last_picture(source: Source, stop: Stop) -> VideoFrame:
-    start = int(source.video.start_time or 0)
-    end = start + int(source.video.duration) if source.video.duration else _UNKNOWN_END
-    for back in _STEPS_BACK_SECONDS:
-        target = end - int(back / source.tick)
-        if target <= start:
-            break
-        with suppress(av.error.FFmpegError, OverflowError):
-            picture = _last_from(source, target, stop)
-            if picture is not None:
-                return picture
-    source.reopen()
-    picture = _last_whole(deinterlaced(source.pictures(source.packets(stop=stop), stop=stop)))
-    if picture is None:
-        raise NotAClip(remark(Trouble.ALL_DAMAGED, file=source.path.name))
-    return picture
-
-
-def _last_from(source: Source, target: int, stop: Stop) -> VideoFrame | None:
-    """The last picture after the key frame before `target`: by what it needs alone, or if that fails, by all."""
-
-    zero = int(source.video.start_time or 0)
-    if source.skips_exactly:
-        ends: list[int] = []
-
-        def choose(packets: Iterator[Any]) -> Iterator[Any]:
-            ends.clear()
-            return _skipping_all_but_the_last(source, packets, ends)
-
-        picture = _last_whole(source.pictures_from(target, zero, choose, stop=stop))
-        if picture is not None and [picture.pts] == ends and not picture.interlaced_frame:
-            return picture
-    pictures = source.pictures_from(target, zero, stop=stop)
-    begun = list(islice(pictures, 2))
-    if len(begun) == 1 and begun[0].interlaced_frame:
-        return None  # the picture before it is needed too
-    return _last_whole(deinterlaced(chain(begun, pictures)))
-
-
-def _last_whole(pictures: Iterator[VideoFrame]) -> VideoFrame | None:
-    """The last whole one of these pictures; a damaged one only if there is no whole one."""
-    whole: VideoFrame | None = None
-    damaged: VideoFrame | None = None
-    for picture in pictures:
-        if picture.is_corrupt:
-            damaged = picture
-        else:
-            whole = picture
-    return whole if whole is not None else damaged
-
-
-def _skipping_all_but_the_last(source: Source, packets: Iterator[Any], ends: list[int]) -> Iterator[Any]:
-    """Leave out pictures that no other needs, except the one shown last, whose time is added to `ends`."""
-    tail: deque[Any] = deque()
-    context = source.context
-    context.skip_frame = "NONREF"
-    for packet in packets:
-        tail.append(packet)
-        if len(tail) > REORDER_PACKETS:
-            yield tail.popleft()
-    ends += sorted(packet.pts for packet in tail if packet.pts is not None and not packet.is_discard)[-1:]
-    for packet in tail:
-        context.skip_frame = "DEFAULT" if packet.pts in ends else "NONREF"
-        yield packet
-    context.skip_frame = "DEFAULT"

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from nodes.media import containers, decode, demuxer, source
+from nodes.media import containers, demuxer, last_picture, source
 from nodes.media.decode import decode_frames, decode_last_frame
 from tests.support import clips
 
@@ -50,7 +50,7 @@ def test_on_the_way_only_the_one_shown_last_is_decoded_for_itself(tmp_path: Path
     with source.Source(path) as opened:
         times: list[int] = []
         packets = list(opened.packets())
-        kept = decode._skipping_all_but_the_last(opened, iter(packets), times)
+        kept = last_picture._skipping_all_but_the_last(opened, iter(packets), times)
         wanted = [packet.pts for packet in kept if opened.video.codec_context.skip_frame == "DEFAULT"]
     assert wanted == times == [max(packet.pts for packet in packets)]
 
