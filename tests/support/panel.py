@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
@@ -14,9 +15,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from nodes.gateway.contract import Accepted, Task
-from nodes.gateway.errors import PromptBlocked
+from nodes.gateway.errors import PromptBlocked, ReplyLost
 from nodes.jobs.order import Order
-from nodes.journal.rows import COLUMNS, Delivery, Job
+from nodes.journal.rows import COLUMNS, Delivery, Job, Parking
 from nodes.journal.verbs import Journal
 from nodes.panel import routes
 from nodes.panel.codes import OneTimeCode
@@ -108,6 +109,14 @@ class Site:
         assert isinstance(job, Job)
         return job
 
+    def parked(self, why: Parking = Parking.UNCERTAIN) -> Job:
+        """A job that was sent, got no answer, and is followed by nobody."""
+        job = self.sent()
+        self.journal.claim(job, "us", ["us"])
+        held = self.journal.park(job, "us", why, ReplyLost("No answer came"))
+        assert held is not None
+        return held
+
     def running(self, prompt: str = "a fox in the snow", credits: float | None = 30.0, **changes: Any) -> Job:
         job = self.sent(prompt, **changes)
         return self.journal.accepted(job, Accepted(f"vid_{job.id}", "req_1", "prov_1", credits))
@@ -156,3 +165,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
     opened = Site(tmp_path)
     yield opened
     opened.close()
+
+
+def ids(answer: Any) -> list[int]:
+    """Of the jobs of a page."""
+    return [job["id"] for job in answer["jobs"]]
+
+
+async def post(client: Client, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+    """As this server's own page posts: the status and the JSON answer. A header given empty is left out."""
+    origin = f"http://{client.host}:{client.port}"
+    given = {"Origin": origin, "Content-Type": "application/json", **headers}
+    async with client.post(path, data=json.dumps(body), headers={n: v for n, v in given.items() if v}) as reply:
+        return reply.status, await reply.json()
