@@ -33,9 +33,12 @@ class ImageToVideo(io.ComfyNode):
                 io.Image.Input("image", optional=True, tooltip="The reference image. Each image of a batch is one."),
                 io.String.Input(
                     "image_urls",
+                    display_name="image_urls (optional)",
                     multiline=True,
+                    placeholder="image_urls (optional): https addresses, one a line",
                     default="",
-                    tooltip="https addresses of further reference images, one a line, readable by anybody.",
+                    tooltip="Not needed where an image is linked: https addresses of reference images, one a line, "
+                    "readable by anybody.",
                 ),
                 *widgets.settings(IMAGE_TO_VIDEO),
             ],

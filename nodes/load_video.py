@@ -36,16 +36,31 @@ class LoadVideo(io.ComfyNode):
                     upload=io.UploadType.video,
                     tooltip="A video of ComfyUI's input folder; the button uploads one.",
                 ),
-                io.String.Input("url", default="", tooltip="Instead of a file: the https address of a video."),
+                io.String.Input(
+                    "url",
+                    display_name="url (optional)",
+                    default="",
+                    tooltip="Instead of a file: the https address of a video. Empty: the file counts.",
+                ),
                 io.Video.Input("video", optional=True, tooltip="Instead of a file: a video from another node."),
                 io.Float.Input(
-                    "start", default=0.0, min=0.0, max=86_400.0, step=0.01, tooltip="Where to begin, in seconds."
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=86_400.0,
+                    step=0.01,
+                    tooltip="Where the part begins, in seconds. max_frames says how long it is.",
                 ),
                 io.Int.Input(
                     "every_nth", default=1, min=1, max=1000, tooltip="1: every frame. 2: every other one, and so on."
                 ),
                 io.Int.Input(
-                    "max_frames", default=0, min=0, max=1_000_000, tooltip="The most frames to load. 0: all of them."
+                    "max_frames",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="How long the part is, in frames: 3 seconds at 24 a second are 72, or 36 of every other "
+                    "one. 0: up to the end.",
                 ),
                 io.Int.Input(
                     "max_side", default=0, min=0, max=16_384, tooltip="The longest side in pixels. 0: as it is."

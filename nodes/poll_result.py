@@ -22,6 +22,7 @@ class PollResult(io.ComfyNode):
             inputs=[
                 io.String.Input(
                     "task_id",
+                    display_name="task_id (optional)",
                     default="",
                     tooltip="The job's task id. Empty: the newest job whose clip nobody was given yet.",
                 ),

@@ -32,7 +32,10 @@ class VideoToVideo(io.ComfyNode):
                 widgets.prompt("What the new video shows, or what to change."),
                 io.Video.Input("video", optional=True, tooltip="The source. Only its pictures and its sound are sent."),
                 io.String.Input(
-                    "video_url", default="", tooltip="Instead of a video: its https address, readable by anybody."
+                    "video_url",
+                    display_name="video_url (optional)",
+                    default="",
+                    tooltip="Only where no video is linked: its https address, readable by anybody.",
                 ),
                 *widgets.settings(VIDEO_TO_VIDEO),
             ],

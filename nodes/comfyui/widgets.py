@@ -42,8 +42,8 @@ def settings(job_type: str) -> list[Any]:
             default=0,
             min=0,
             max=LARGEST_TAKE,
-            tooltip="Queueing the same take again is free: it continues or serves the job already paid for. "
-            "Another number makes, and pays for, a new video.",
+            tooltip="Queueing the same take again is free, also by ComfyUI's number of runs: it continues or serves "
+            "the job already paid for. Another number makes, and pays for, a new video.",
         ),
         wait("On: wait for the video. Off: submit, give the task id at once, and collect with Poll Result later."),
     ]

@@ -19,7 +19,9 @@ def described() -> dict[str, Any]:
         found[schema.node_id] = {
             "display_name": schema.display_name,
             "description": schema.description,
-            "inputs": {given.id: {"name": given.id, "tooltip": given.tooltip} for given in schema.inputs},
+            "inputs": {
+                given.id: {"name": given.display_name or given.id, "tooltip": given.tooltip} for given in schema.inputs
+            },
             "outputs": {
                 str(slot): {"name": output.display_name, "tooltip": output.tooltip}
                 for slot, output in enumerate(schema.outputs)
