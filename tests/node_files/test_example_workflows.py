@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import uuid
 from collections.abc import Iterator
@@ -32,6 +33,18 @@ NAMES = [
 TITLE_HEIGHT = 30
 LARGEST_PICTURE_BYTES = 80_000
 SMALLEST_GAP = 40
+# How ComfyUI brings a template into view, in a window of 1440 x 900; below 0.6 it draws no text.
+VIEW_WIDTH, VIEW_HEIGHT, VIEW_PADDING, VIEW_FILL = 1440, 862, 10, 0.75
+READABLE_SCALE, SMALLEST_SCALE = 0.75, 0.64
+FIRST_SLOT, SLOT_HEIGHT = 14, 20
+FRESH_HEIGHTS = {
+    "APIMall_TextToVideo": 396,
+    "APIMall_ImageToVideo": 470,
+    "APIMall_VideoToVideo": 424,
+    "APIMall_PollResult": 220,
+    "APIMall_LoadVideo": 330,
+}
+"""Of nodes as they are added, with a prompt of four lines: what is more would be the prompt's, until a clip comes."""
 NOTE = "MarkdownNote"
 STATE_LINE = "apimallvideo_state"
 EXAMPLE = "example.png"
@@ -237,7 +250,8 @@ def test_it_becomes_a_prompt_in_which_nothing_required_is_missing(workflow: Json
     assert len(prompt) == sum(node["type"] != NOTE for node in workflow["nodes"])
     for node in prompt.values():
         assert set(INPUTS[node["class_type"]]["required"]) <= set(node["inputs"])
-    assert any(node["class_type"] == "SaveVideo" for node in prompt.values())
+    # Our nodes keep and show their clips by themselves; Save Video only gives one another name.
+    assert any(node["class_type"].startswith("APIMall_") for node in prompt.values())
 
 
 def test_it_needs_no_file_and_no_address_of_anybodys(workflow: Json) -> None:
@@ -271,6 +285,67 @@ def test_below_a_node_that_will_play_a_clip_there_is_room_for_it(workflow: Json)
             other_left, other_top, other_right, _ = box_of(other)
             if other_top > bottom and other_left < right and left < other_right:
                 assert other_top >= room, f"{player['type']} grows into {other.get('title', other['type'])}"
+
+
+def test_it_opens_at_a_scale_at_which_text_is_drawn(workflow: Json) -> None:
+    boxes = [box_of(node) for node in workflow["nodes"]]
+    width = max(box[2] for box in boxes) - min(box[0] for box in boxes) + 2 * VIEW_PADDING
+    height = max(box[3] for box in boxes) - min(box[1] for box in boxes) + 2 * VIEW_PADDING
+    scale = VIEW_FILL * min(VIEW_WIDTH / width, VIEW_HEIGHT / height)
+    loops = any(node["type"] in OF_LOOPS for node in workflow["nodes"])
+    assert scale >= (SMALLEST_SCALE if loops else READABLE_SCALE)
+
+
+def test_a_node_is_as_high_as_a_fresh_one_so_that_its_prompt_stays_when_the_clip_comes(workflow: Json) -> None:
+    for node in workflow["nodes"]:
+        if node["type"] in FRESH_HEIGHTS:
+            assert node["size"][1] == FRESH_HEIGHTS[node["type"]], node["type"]
+
+
+def test_no_link_runs_behind_a_node(workflow: Json) -> None:
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    for _, origin, slot, target, entry, _ in workflow["links"]:
+        for node in workflow["nodes"]:
+            # What ComfyUI runs after a loop can only stand below its end, or the row is too long to be read.
+            if node["type"] not in (NOTE, "EndLoop") and nodes[origin]["type"] != "EndLoop":
+                left, top, right, bottom = box_of(node)
+                points = curve(socket(nodes[origin], slot), entry_of(nodes[target], entry))
+                behind = [(x, y) for x, y in points if left < x < right and top < y < bottom]
+                assert not behind, f"{origin} to {target} behind {node.get('title', node['type'])}"
+
+
+def socket(node: Json, slot: int) -> tuple[float, float]:
+    """Where an output is."""
+    return node["pos"][0] + node["size"][0], node["pos"][1] + FIRST_SLOT + SLOT_HEIGHT * slot
+
+
+def entry_of(node: Json, number: int) -> tuple[float, float]:
+    """Where an input is; one with a widget stands below all outputs."""
+    inputs = node["inputs"]
+    plain = [entry for entry in inputs if "widget" not in entry]
+    if "widget" in inputs[number]:
+        row = max(len(plain), len(node["outputs"])) + 1
+    else:
+        row = plain.index(inputs[number])
+    return node["pos"][0], node["pos"][1] + FIRST_SLOT + SLOT_HEIGHT * row
+
+
+def curve(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """Points of a link as ComfyUI draws it, without its ends."""
+    reach = math.dist(start, end) / 4
+    pull = ((start[0] + reach, start[1]), (end[0] - reach, end[1]))
+    found = []
+    for step in range(2, 99):
+        t = step / 100
+        weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
+        four = (start, *pull, end)
+        found.append(
+            (
+                sum(weight * point[0] for weight, point in zip(weights, four, strict=True)),
+                sum(weight * point[1] for weight, point in zip(weights, four, strict=True)),
+            )
+        )
+    return found
 
 
 def test_nodes_are_large_enough_to_be_read(workflow: Json) -> None:
