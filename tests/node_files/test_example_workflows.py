@@ -34,15 +34,15 @@ TITLE_HEIGHT = 30
 LARGEST_PICTURE_BYTES = 80_000
 SMALLEST_GAP = 40
 # How ComfyUI brings a template into view, in a window of 1440 x 900; below 0.6 it draws no text.
-VIEW_WIDTH, VIEW_HEIGHT, VIEW_PADDING, VIEW_FILL = 1440, 862, 10, 0.75
+VIEW_WIDTH, VIEW_HEIGHT, VIEW_PADDING, VIEW_FILL = 1440, 900, 10, 0.75
 READABLE_SCALE, SMALLEST_SCALE = 0.75, 0.64
 FIRST_SLOT, SLOT_HEIGHT = 14, 20
 FRESH_HEIGHTS = {
-    "APIMall_TextToVideo": 396,
-    "APIMall_ImageToVideo": 470,
-    "APIMall_VideoToVideo": 424,
-    "APIMall_PollResult": 220,
-    "APIMall_LoadVideo": 330,
+    "APIMall_TextToVideo": 406,
+    "APIMall_ImageToVideo": 460,
+    "APIMall_VideoToVideo": 430,
+    "APIMall_PollResult": 240,
+    "APIMall_LoadVideo": 384,
 }
 """Of nodes as they are added, with a prompt of four lines: what is more would be the prompt's, until a clip comes."""
 NOTE = "MarkdownNote"
@@ -375,10 +375,12 @@ def test_an_app_shows_what_can_be_chosen_what_it_would_cost_and_the_clip() -> No
         assert workflow["extra"]["linearMode"] is True
         (shown,) = app["outputs"]
         assert nodes[shown]["type"].startswith("APIMall_")
-        chosen = [(nodes[node]["type"], widget) for node, widget in app["inputs"]]
+        chosen = [(nodes[node]["type"], widget) for node, widget, *_ in app["inputs"]]
         ours = [widget for node, widget in chosen if node == nodes[shown]["type"]]
         assert ours == ["prompt", "duration", "resolution", "take", "apimallvideo_state"]
-        for node, widget in app["inputs"]:
+        (said_of_take,) = [how["description"] for _, widget, *more in app["inputs"] if widget == "take" for how in more]
+        assert "take" in said_of_take and "run" in said_of_take, "App mode asks for a number of runs beside it"
+        for node, widget, *_ in app["inputs"]:
             assert widget == STATE_LINE or widget in [name for name, _ in widgets_of(nodes[node])]
         assert STATE_LINE in (REPOSITORY / "web" / "js" / "line.js").read_text("utf-8")
 
