@@ -190,6 +190,32 @@ def test_what_is_remarked_of_a_clip_is_said_in_the_users_language(
     expect(said).to_be_visible(timeout=JOB_MS)
 
 
+@pytest.mark.parametrize("language", ["zh", "ja"])
+def test_what_happened_and_what_to_do_are_said_in_the_users_language(
+    host: RealHost, open_tab: OpenTab, shots: Path, language: str
+) -> None:
+    words = json.loads((REPOSITORY / "web" / "words" / f"{language}.json").read_text(encoding="utf-8"))
+    (host.base / "input" / "notes.mp4").write_bytes(b"%PDF-1.7")
+    tab = open_tab(host, **{"Comfy.Locale": language})
+    node = tab.add("APIMall_LoadVideo", {"file": "notes.mp4"})
+    tab.link(node, 4, tab.add("PreviewAny", at=(600, 100)))
+    tab.queue()
+    refused = words["remark.no_clip_but"].replace("{file}", "notes.mp4").replace("{kind}", words["remark.pdf"])
+    told(tab, refused)
+    tab.away_with_dialogs()
+    tab.clear()
+    tab.text_job("rehearse-failed: said in words")
+    tab.queue()
+    told(tab, words["remark.not_made"])
+    tab.away_with_dialogs()
+    # The panel knows of it by what the journal kept, which is English.
+    tab.line().get_by_role("button", name=words["line.details"]).click()
+    dialog = tab.page.get_by_role("dialog").filter(has_text=words["trouble.now"])
+    expect(dialog).to_contain_text(words["remark.not_made"])
+    expect(dialog).to_contain_text(words["remark.change_or_again"])
+    tab.shot(shots / f"trouble-{language}.png")
+
+
 def test_without_a_key_the_line_leads_to_where_it_is_entered(
     install: Install, tmp_path: Path, open_tab: OpenTab, shots: Path
 ) -> None:

@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nodes.gateway.errors import PromptBlocked
 from nodes.media.encode import encode_clip
 from nodes.panel import reading
+from nodes.remarks import remark
+from nodes.troubles import Trouble
 from tests.support.harness import file_of
 from tests.support.panel import KEY, Client, Site, ids
 
@@ -113,6 +116,15 @@ def test_trouble_says_what_happened_what_it_cost_and_what_to_do(site: Site) -> N
     assert trouble["charge"] == "rejected"
     assert trouble["advice"] == "Change the prompt and queue again."
     assert (trouble["http_status"], trouble["code"]) == (451, "blocked")
+
+
+def test_trouble_that_the_journal_kept_can_be_said_in_the_language_of_who_looks(site: Site) -> None:
+    what = remark(Trouble.WITH_MESSAGE, what=remark(Trouble.HTTP_451), message="no swans")
+    job = site.journal.rejected(site.sent("a swan"), PromptBlocked(what, status=451))
+    assert site.get(f"/apimall/jobs/{job.id}")["trouble"]["said"] == {
+        "what": remark(Trouble.ENDED, text=what).facts(),
+        "advice": remark(Trouble.CHANGE_PROMPT).facts(),
+    }
 
 
 def test_a_report_holds_no_key_no_prompt_and_no_addresses(site: Site) -> None:
