@@ -82,6 +82,15 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
+def state_of(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change: with another content another one. None where there is no such file."""
+    try:
+        now = path.stat()
+    except OSError:
+        return None
+    return now.st_size, now.st_mtime_ns
+
+
 def sha256_of(path: Path, stop: Stop = never_stop, most_bytes: int = sys.maxsize) -> str:
     """The SHA-256 of a file's content, or of its first `most_bytes`, hex. Raises OSError, Stopped."""
     digest = hashlib.sha256()

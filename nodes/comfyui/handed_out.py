@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files import state_of
 from . import host
 
 _MOST_NODES = 10_000
@@ -32,7 +33,7 @@ class _Clips:
 
 def remember(hidden: Any, path: Path) -> None:
     """The running node (its `cls.hidden`) hands out this file."""
-    seen = _seen(path)
+    seen = state_of(path)
     key = _key(host.written_inputs(hidden))
     if seen is None:
         return
@@ -50,7 +51,7 @@ def losses(inputs: Mapping[str, object]) -> str:
         clips = _of_nodes.get(_key(inputs))
         if clips is None:
             return "0"
-        lost = [path for path, seen in clips.files.items() if _seen(path) != seen]
+        lost = [path for path, seen in clips.files.items() if state_of(path) != seen]
         for path in lost:
             del clips.files[path]
         clips.losses += bool(lost)
@@ -60,11 +61,3 @@ def losses(inputs: Mapping[str, object]) -> str:
 def _key(inputs: Mapping[str, object]) -> str:
     written = sorted((name, repr(value)) for name, value in inputs.items() if value is not None)
     return hashlib.sha256(repr(written).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _seen(path: Path) -> tuple[int, int] | None:
-    try:
-        now = path.stat()
-    except OSError:
-        return None
-    return now.st_size, now.st_mtime_ns

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import sha256_of
+from ..files import sha256_of, state_of
 from ..gateway import models
 from ..gateway.contract import LARGEST_UPLOAD_BYTES
 from ..gateway.errors import InputError
@@ -77,7 +77,7 @@ def of_file(
 
     Its packets are copied where every host can decode them; anything else is encoded once, streamed, with its sound.
     """
-    seen = _state_of(path)
+    seen = state_of(path)
     clip = probe(path)
     whole = not start_seconds and not seconds
     length = _length(clip, start_seconds, seconds, model, stop)
@@ -135,16 +135,8 @@ def _length(clip: Clip, start_seconds: float, seconds: float, model: str, stop: 
 
 def _require_unchanged(path: Path, seen: object) -> None:
     """A job may wait for hours, and its file be another by then: what was linked is what is paid for."""
-    if _state_of(path) != seen:
+    if state_of(path) != seen:
         raise InputError(remark(Trouble.CHANGED_SINCE, file=path.name), advice=remark(Trouble.SEND_AS_IT_IS))
-
-
-def _state_of(path: Path) -> tuple[int, int] | None:
-    try:
-        now = path.stat()
-    except OSError:
-        return None
-    return now.st_size, now.st_mtime_ns
 
 
 def _encoded_by(encoders: Sequence[Encoder]) -> Remark:
