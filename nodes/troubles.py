@@ -601,6 +601,16 @@ class Trouble(Enum):
     SAFE_ON_DISK = "{problem} The clip itself is safe on disk: {file}"
 
 
+class PlainError(Exception):
+    """An error that says what happened in one message, complete for a user."""
+
+    @property
+    def what(self) -> str:
+        """The message as it was given: a remark, where it is a sentence of ours."""
+        message: str = self.args[0]
+        return message
+
+
 def recognised(text: str) -> str:
     """A text that was kept as such, as the sentence of ours that it is; as it was, if it is none."""
     for pattern, trouble in _patterns():

@@ -16,15 +16,11 @@ these spends credits by itself: whoever catches one knows the job and says what 
 
 from __future__ import annotations
 
+from ..troubles import PlainError
 
-class GuardError(Exception):
+
+class GuardError(PlainError):
     """The root of this room's errors. str(error) is the whole message for a user."""
-
-    @property
-    def what(self) -> str:
-        """The message as it was given: a remark, where it is a sentence of ours."""
-        message: str = self.args[0]
-        return message
 
 
 class PathForbidden(GuardError):

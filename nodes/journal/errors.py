@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from ..gateway.errors import DatabaseAway, SetupError
 from ..remarks import remark
-from ..troubles import Trouble
+from ..troubles import PlainError, Trouble
 
 
-class JournalError(Exception):
+class JournalError(PlainError):
     """The journal cannot be read or written now. What it does not say yet is not done."""
 
     advice: str = remark(Trouble.CHECK_USER_FOLDER)
-
-    @property
-    def what(self) -> str:
-        """The message as it was given: a remark, where it is a sentence of ours."""
-        message: str = self.args[0]
-        return message
 
 
 class JournalDamaged(JournalError):

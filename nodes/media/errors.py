@@ -13,15 +13,11 @@ A media error spends no credits by itself: whoever catches it knows the job and 
 
 from __future__ import annotations
 
+from ..troubles import PlainError
 
-class MediaError(Exception):
+
+class MediaError(PlainError):
     """The root of this room's errors. str(error) is the whole message for a user."""
-
-    @property
-    def what(self) -> str:
-        """The message as it was given: a remark, where it is a sentence of ours."""
-        message: str = self.args[0]
-        return message
 
 
 class NotAClip(MediaError):
