@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,6 @@ from nodes.rehearsal.server import RehearsalGateway
 from tests.support import harness
 
 DAY_SECONDS = 86_400.0
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
-    with harness.rehearsal(tmp_path / "gateway") as running:
-        yield running
-
-
-@pytest.fixture
-def user(tmp_path: Path) -> Path:
-    return tmp_path / "user"
 
 
 class Calendar:

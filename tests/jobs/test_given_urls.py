@@ -184,12 +184,6 @@ def image_job(url: str, take: int = 0) -> Order:
     return Order("wan2-6", IMAGE, "it moves", "5", "720p", take, (url,))
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[RehearsalGateway]:
-    with harness.rehearsal(tmp_path / "gateway") as server:
-        yield server
-
-
 def test_a_page_is_refused_before_the_job_is_sent_and_another_order_is_not_held_up(
     gateway: RehearsalGateway, tmp_path: Path
 ) -> None:

@@ -20,7 +20,31 @@ CDN = "cdn.example.com"
 """Names that `tls/server.pem` is good for; `tls/authority.pem` vouches for it."""
 
 
-class Front:
+class Listener:
+    """Has each connection to a port of its own served in a thread."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def serve(self, line: socket.socket) -> None:
+        """One connection."""
+        raise NotImplementedError
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = self._listener.accept()
+                threading.Thread(target=self.serve, args=(line,), daemon=True).start()
+
+
+class Front(Listener):
     """An https host on loopback that hands every request on to the plain http server at `behind`.
 
     Each connection carries one request. `heads`: what was asked, one head a request.
@@ -31,14 +55,7 @@ class Front:
         self.heads: list[str] = []
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(TLS / "server.pem")
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        super().__init__()
 
     def serve(self, line: socket.socket) -> None:
         """One connection, from its TLS handshake on; whoever does not believe the certificate hangs up."""
@@ -51,35 +68,17 @@ class Front:
                 behind.sendall(head + body)
                 _pour(behind, asked)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                line, _ = self._listener.accept()
-                threading.Thread(target=self.serve, args=(line,), daemon=True).start()
 
-
-class Between:
+class Between(Listener):
     """A proxy that looks names up by itself: in `known`, and nowhere else. `asked`: the names it was to connect to."""
 
     def __init__(self, known: dict[str, int]) -> None:
         self._known = known
         self.asked: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
+        self.address = f"127.0.0.1:{self.port}"
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                line, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(line,), daemon=True).start()
-
-    def _serve(self, line: socket.socket) -> None:
+    def serve(self, line: socket.socket) -> None:
         with contextlib.suppress(OSError), line:
             name = self._read_name(line)
             self.asked.append(name)
@@ -120,16 +119,17 @@ class SocksProxy(Between):
     _no = b"\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"
 
     def _read_name(self, line: socket.socket) -> str:
-        _, methods = _exactly(line, 2)
-        _exactly(line, methods)
+        _, methods = exactly(line, 2)
+        exactly(line, methods)
         line.sendall(b"\x05\x00")
-        _, _, _, kind = _exactly(line, 4)
-        name = _exactly(line, _exactly(line, 1)[0]) if kind == 3 else _exactly(line, 4 if kind == 1 else 16)
-        _exactly(line, 2)
+        _, _, _, kind = exactly(line, 4)
+        name = exactly(line, exactly(line, 1)[0]) if kind == 3 else exactly(line, 4 if kind == 1 else 16)
+        exactly(line, 2)
         return name.decode() if kind == 3 else name.hex()
 
 
-def _exactly(line: socket.socket, count: int) -> bytes:
+def exactly(line: socket.socket, count: int) -> bytes:
+    """So many bytes; ConnectionError when they do not come."""
     found = b""
     while len(found) < count:
         piece = line.recv(count - len(found))

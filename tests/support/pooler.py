@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.elsewhere import exactly
+
 _NO_ENCRYPTION = (80877103, 80877104)
 """Asked for before a greeting: TLS, and GSSAPI."""
 
@@ -83,30 +85,20 @@ class Pooler:
 
 def _read_greeting(client: socket.socket) -> bytes:
     while True:
-        length = _exactly(client, 4)
-        told = _exactly(client, struct.unpack("!I", length)[0] - 4)
+        length = exactly(client, 4)
+        told = exactly(client, struct.unpack("!I", length)[0] - 4)
         if struct.unpack("!I", told[:4])[0] not in _NO_ENCRYPTION:
             return length + told
         client.sendall(b"N")
 
 
 def _read(end: socket.socket) -> tuple[bytes, bytes]:
-    kind = _exactly(end, 1)
-    return kind, _exactly(end, struct.unpack("!I", _exactly(end, 4))[0] - 4)
+    kind = exactly(end, 1)
+    return kind, exactly(end, struct.unpack("!I", exactly(end, 4))[0] - 4)
 
 
 def _message(kind: bytes, told: bytes) -> bytes:
     return kind + struct.pack("!I", len(told) + 4) + told
-
-
-def _exactly(end: socket.socket, count: int) -> bytes:
-    found = b""
-    while len(found) < count:
-        piece = end.recv(count - len(found))
-        if not piece:
-            raise ConnectionError("hung up")
-        found += piece
-    return found
 
 
 @contextmanager
