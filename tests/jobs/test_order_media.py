@@ -133,19 +133,17 @@ def test_no_message_among_the_pictures_becomes_public(tmp_path: Path, suffix: st
     """Drones and dashboard cameras write where they are between the pictures of H.264, encoders how they were set."""
     message = bytes(16) + CANARY.encode()
     path = tmp_path / f"told{suffix}"
-    with av.open(str(clip(tmp_path, sound=tone(3.0)))) as source, av.open(str(path), "w") as container:
-        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in source.streams}
-        for packet in source.demux():
-            if packet.size and packet.stream.type == "video":
-                unit = bytes([6, 5, len(message)]) + message.replace(bytes(2), b"\0\0\3") + b"\x80"
-                written_packet = av.Packet(len(unit).to_bytes(4, "big") + unit + bytes(packet))
-                written_packet.pts, written_packet.dts = packet.pts, packet.dts
-                written_packet.time_base, written_packet.is_keyframe = packet.time_base, packet.is_keyframe
-                written_packet.stream = copies[packet.stream.index]
-                container.mux(written_packet)
-            elif packet.size:
-                packet.stream = copies[packet.stream.index]
-                container.mux(packet)
+
+    def with_message(_number: int, packet: Any) -> list[Any]:
+        if packet.stream.type != "video":
+            return [packet]
+        unit = bytes([6, 5, len(message)]) + message.replace(bytes(2), b"\0\0\3") + b"\x80"
+        telling = av.Packet(len(unit).to_bytes(4, "big") + unit + bytes(packet))
+        telling.pts, telling.dts = packet.pts, packet.dts
+        telling.time_base, telling.is_keyframe = packet.time_base, packet.is_keyframe
+        return [telling]
+
+    clips.copied(clip(tmp_path, sound=tone(3.0)), path, with_message)
     assert CANARY.encode() in path.read_bytes()
     sent = written(path, tmp_path)
     assert sent.notes == ()
@@ -158,14 +156,14 @@ def test_no_message_among_the_pictures_becomes_public(tmp_path: Path, suffix: st
 @pytest.mark.parametrize("rest", [b"\0\0\0\5", b"\0\0\0\2\x0c\xff\0\0\0\7", b"\xff\xff\xff\xff", b"\0\0"])
 def test_a_packet_that_is_cut_off_is_no_obstacle_to_a_copy(tmp_path: Path, rest: bytes) -> None:
     path = tmp_path / "cut.mp4"
-    with av.open(str(clip(tmp_path))) as source, av.open(str(path), "w") as container:
-        copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
-        for number, packet in enumerate(source.demux(video=0)):
-            if packet.size:
-                cut = av.Packet(bytes(packet) + rest * (number == 40))
-                cut.pts, cut.dts, cut.duration = packet.pts, packet.dts, packet.duration
-                cut.time_base, cut.is_keyframe, cut.stream = packet.time_base, packet.is_keyframe, copy
-                container.mux(cut)
+
+    def cut_off(number: int, packet: Any) -> list[Any]:
+        cut = av.Packet(bytes(packet) + rest * (number == 40))
+        cut.pts, cut.dts, cut.duration = packet.pts, packet.dts, packet.duration
+        cut.time_base, cut.is_keyframe = packet.time_base, packet.is_keyframe
+        return [cut]
+
+    clips.copied(clip(tmp_path), path, cut_off)
     assert copyable(path).why_not is None
     with av.open(str(written(path, tmp_path).path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 72
@@ -380,12 +378,7 @@ def test_a_clip_that_begins_with_a_lead_in_is_encoded(tmp_path: Path) -> None:
     """A recording of a stream: what comes before its first key frame cannot be decoded by anybody."""
     path = encode_clip(shades(96), FPS, tmp_path / "whole.mp4", preset="ultrafast").path
     out = tmp_path / "cut.mkv"
-    with av.open(str(path)) as source, av.open(str(out), "w") as container:
-        copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
-        for number, packet in enumerate(source.demux(source.streams.video[0])):
-            if packet.size and number:
-                packet.stream = copy
-                container.mux(packet)
+    clips.copied(path, out, lambda number, packet: [packet] if number else [])
     assert str(copyable(out).why_not) == "it begins inside a group of pictures"
 
 

@@ -30,12 +30,7 @@ def _plain(path: Path) -> Path:
 def test_an_encrypted_mp4_is_called_encrypted(tmp_path: Path, movflags: str) -> None:
     path = tmp_path / "protected.mp4"
     options = {"encryption_scheme": "cenc-aes-ctr", "movflags": movflags, **KEY}
-    with av.open(str(_plain(tmp_path / "plain.mp4"))) as source, av.open(str(path), "w", options=options) as container:
-        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in source.streams}
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = copies[packet.stream.index]
-                container.mux(packet)
+    clips.copied(_plain(tmp_path / "plain.mp4"), path, options=options)
     assert b"encv" in path.read_bytes()
     for read in (probe, decode_frames):
         with pytest.raises(NotAClip, match=r"protected\.mp4 is encrypted: only a player that has its key can show it"):

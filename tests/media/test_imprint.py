@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -17,7 +16,7 @@ from nodes.media.errors import NotAClip
 from nodes.media.imprint import bytes_of_clip, imprint
 from nodes.media.probe import probe, verify
 from nodes.media.span import WHOLE
-from tests.support.clips import packets_of
+from tests.support.clips import copied, packets_of
 from tests.support.imprints import texts_behind
 
 TEXTS = {"prompt": '{"1": {"class_type": "APIMall_TextToVideo"}}', "workflow": '{"nodes": [], "title": "\u706f\u5854"}'}
@@ -32,14 +31,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def with_moov_first(path: Path) -> None:
-    out = path.with_name("first.mp4")
-    with av.open(str(path)) as source, av.open(str(out), "w", options={"movflags": "faststart"}) as container:
-        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in source.streams}
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = copies[packet.stream.index]
-                container.mux(packet)
-    out.replace(path)
+    copied(path, path.with_name("first.mp4"), options={"movflags": "faststart"}).replace(path)
 
 
 def as_it_is(path: Path) -> None:

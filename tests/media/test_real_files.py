@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,23 +70,11 @@ def test_a_recording_that_begins_anywhere_begins_with_its_first_whole_picture(
     assert later.start_seconds == pytest.approx(0.4)
 
 
-def _copied(path: Path, out: Path, change: Callable[[int, Any], list[Any]] = lambda number, packet: [packet]) -> Path:
-    """The pictures of a file in another, packet by packet, each as `change` leaves it."""
-    with av.open(str(path)) as source, av.open(str(out), "w") as container:
-        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
-        packets = (packet for packet in source.demux(video=0) if packet.size)
-        for number, packet in enumerate(packets):
-            for each in change(number, packet):
-                each.stream = stream
-                container.mux(each)
-    return out
-
-
 @pytest.mark.parametrize("suffix", [".ts", ".mp4", ".mkv"])
 def test_two_fields_in_a_packet_each_are_one_picture(suffix: str, tmp_path: Path) -> None:
     path = fields.write_fields(tmp_path / "camcorder.ts", COUNT)
     if suffix != ".ts":
-        path = _copied(path, tmp_path / f"copy{suffix}")
+        path = clips.copied(path, tmp_path / f"copy{suffix}")
     whole = decode_frames(path)
     assert clips.numbers_of(whole.pixels) == list(range(COUNT))
     assert whole.fps == pytest.approx(25)
@@ -114,7 +101,7 @@ def test_pictures_that_are_never_shown_are_neither_rows_nor_times(codec: str, bi
     def each_third(number: int, packet: Any) -> list[Any]:
         return [_hidden(packet, bit) if number % 3 == 2 else packet]
 
-    path = _copied(numbered, tmp_path / "hidden.webm", each_third)
+    path = clips.copied(numbered, tmp_path / "hidden.webm", each_third)
     shown = [number for number in range(COUNT) if number % 3 != 2]
     whole = decode_frames(path)
     assert clips.numbers_of(whole.pixels) == pytest.approx(shown, abs=1)
@@ -136,7 +123,7 @@ def test_a_vp9_packet_of_a_hidden_and_a_shown_frame_is_one_picture(tmp_path: Pat
         joined.pts, joined.dts, joined.time_base = packet.pts, packet.dts, packet.time_base
         return [joined]
 
-    path = _copied(numbered, tmp_path / "joined.webm", doubled)
+    path = clips.copied(numbered, tmp_path / "joined.webm", doubled)
     assert np.array_equal(decode_frames(path).pixels, decode_frames(numbered).pixels)
 
 
@@ -201,7 +188,7 @@ def test_a_last_picture_stands_as_long_as_its_file_says(tmp_path: Path) -> None:
     pictures = clips.numbered_pictures(6)
     path = tmp_path / "short.mp4"
     clips.write_clip(path, pictures, "libx264", times=times, tick=Fraction(1, 1000), options=options)
-    still = _copied(path, tmp_path / "still.mp4", lasting)
+    still = clips.copied(path, tmp_path / "still.mp4", lasting)
     assert decode_frames(still, Span(fps=10)).seconds == pytest.approx(3.0)
 
 
@@ -226,7 +213,7 @@ def test_pictures_before_the_first_key_frame_count_where_their_group_is_closed(t
         return [again]
 
     counts = [
-        len(decode_frames(_copied(whole, tmp_path / name, change)).pixels)
+        len(decode_frames(clips.copied(whole, tmp_path / name, change)).pixels)
         for name, change in (("a.mkv", from_the_second), ("b.mkv", closed))
     ]
     assert counts[1] == counts[0] + 2

@@ -241,15 +241,13 @@ def _timed(folder: Path, suffix: str, times: list[int]) -> Path:
     """Numbered pictures, key frames among them, whose packets carry these times, in milliseconds."""
     options = {"x264-params": "bframes=0:keyint=6:scenecut=0:qp=1"}
     plain = clips.write_clip(folder / "plain.mp4", clips.numbered_pictures(len(times)), "libx264", options=options)
-    path = folder / f"timed{suffix}"
-    with av.open(str(plain)) as given, av.open(str(path), "w") as container:
-        copy = container.add_stream_from_template(given.streams.video[0], opaque=True)
-        for number, packet in enumerate(packet for packet in given.demux(video=0) if packet.size):
-            packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), times[number], number - len(times)
-            packet.duration = 100
-            packet.stream = copy
-            container.mux(packet)
-    return path
+
+    def at_its_time(number: int, packet: Any) -> list[Any]:
+        packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), times[number], number - len(times)
+        packet.duration = 100
+        return [packet]
+
+    return clips.copied(plain, folder / f"timed{suffix}", at_its_time)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -103,6 +104,30 @@ def write_clip(
         packets += stream.encode(None)
         container.mux([packet for number, packet in enumerate(packets) if keep(number, packet)])
     return path
+
+
+def _as_it_is(number: int, packet: Any) -> list[Any]:
+    return [packet]
+
+
+def copied(
+    path: Path,
+    out: Path,
+    change: Callable[[int, Any], list[Any]] = _as_it_is,
+    *,
+    tracks: Sequence[str] = ("video", "audio"),
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
+    """The tracks of a file in another, packet by packet, each as `change` leaves it."""
+    with av.open(str(path)) as source, av.open(str(out), "w", options=dict(options)) as container:
+        taken = [stream for stream in source.streams if stream.type in tracks]
+        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in taken}
+        for number, packet in enumerate(packet for packet in source.demux(taken) if packet.size):
+            copy = copies[packet.stream.index]
+            for each in change(number, packet):
+                each.stream = copy
+                container.mux(each)
+    return out
 
 
 def gentle_planes(
