@@ -33,8 +33,6 @@ ENGLISH = {
     "nodes/media/probe.py": "of a download, for which `jobs/results.py` has words of its own",
     "nodes/media/encode.py": "of pictures that no node hands over",
     "nodes/media/stills.py": "of a limit that no model has",
-    "nodes/journal/shared_presence.py": "of a database, for who runs it",
-    "nodes/journal/shared_tokens.py": "of a database, for who runs it",
 }
 
 

@@ -78,34 +78,34 @@ _ALWAYS = {"client_encoding": ENCODING}
 # The driver's own words may repeat parts of the address, and so of a password; names in them stand in quotes.
 _QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 _REASONS = (
-    (("invalid ", "definition of service", "service file"), "a part of its address is not understood"),
+    (("invalid ", "definition of service", "service file"), Trouble.ADDRESS_NOT_UNDERSTOOD),
     (
         ("password authentication", "no password supplied", "pg_hba.conf", "not permitted", "permission denied"),
-        "it refuses the user or the password",
+        Trouble.USER_REFUSED,
     ),
-    (("certificate", "ssl error", "support ssl", "ssl connection"), "no encrypted connection comes about"),
-    (("does not exist",), "it knows no such database or user"),
-    (("translate host name", "resolve host", "name or service", "getaddrinfo"), "its host is not known here"),
-    (("refused", "no such file"), "nothing answers there"),
-    (("timeout", "timed out"), "it does not answer in time"),
-    (("read-only",), "it takes no writes (a standby, or a user who may only read)"),
-    (("starting up", "shutting down", "in recovery", "accepting connections"), "it is just starting or stopping"),
-    (("too many", "remaining connection slots"), "it has no connection left"),
+    (("certificate", "ssl error", "support ssl", "ssl connection"), Trouble.NOT_ENCRYPTED),
+    (("does not exist",), Trouble.NO_SUCH_DATABASE),
+    (("translate host name", "resolve host", "name or service", "getaddrinfo"), Trouble.HOST_UNKNOWN),
+    (("refused", "no such file"), Trouble.NOTHING_ANSWERS),
+    (("timeout", "timed out"), Trouble.ANSWERS_LATE),
+    (("read-only",), Trouble.TAKES_NO_WRITES_AT_ALL),
+    (("starting up", "shutting down", "in recovery", "accepting connections"), Trouble.STARTING_OR_STOPPING),
+    (("too many", "remaining connection slots"), Trouble.NO_CONNECTION_LEFT),
 )
 _ENDS_CONNECTION = ("08", "57P")
 """By the class of its code: the connection itself, or the server that stops."""
 _TAKES_NO_WRITES = "25006"
 # What a server says "no" with that may be a "yes" in a minute, by the beginning of its code.
 _PASSING = (
-    ("53100", "its disk is full"),
-    ("53300", "it has no connection left"),
-    ("53", "it has run short of memory or space"),
-    ("57014", "it is too busy, or another program keeps its tables locked"),
-    ("55P03", "another program keeps its tables locked"),
-    ("40", "others were writing at the same moment"),
-    (_TAKES_NO_WRITES, "it takes no writes now"),
-    ("42P01", "the journal's tables are not in it"),
-    ("3F000", "the journal's tables are not in it"),
+    ("53100", Trouble.DATABASE_DISK_FULL),
+    ("53300", Trouble.NO_CONNECTION_LEFT),
+    ("53", Trouble.DATABASE_SHORT),
+    ("57014", Trouble.DATABASE_BUSY),
+    ("55P03", Trouble.TABLES_LOCKED),
+    ("40", Trouble.WRITTEN_AT_ONCE),
+    (_TAKES_NO_WRITES, Trouble.TAKES_NO_WRITES_NOW),
+    ("42P01", Trouble.TABLES_MISSING),
+    ("3F000", Trouble.TABLES_MISSING),
 )
 
 
@@ -291,7 +291,7 @@ class Session:
             self._drop()
         reason = next((reason for beginning, reason in _PASSING if code.startswith(beginning)), None)
         if reason is not None:
-            return JournalAway(reason)
+            return JournalAway(remark(reason))
         return JournalRefused(
             remark(Trouble.DATABASE_SAYS, message=problem.diag.message_primary or type(problem).__name__)
         )
@@ -361,7 +361,7 @@ def _driver() -> Any:
 
 def _reason(problem: Exception) -> str:
     said = _QUOTED.sub("", str(problem)).lower()
-    return next(
-        (reason for words, reason in _REASONS if any(word in said for word in words)),
-        f"it cannot be reached ({type(problem).__name__})",
-    )
+    for words, reason in _REASONS:
+        if any(word in said for word in words):
+            return remark(reason)
+    return remark(Trouble.NOT_TO_BE_REACHED, kind=type(problem).__name__)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from ..remarks import remark
+from ..troubles import Trouble
 from .errors import JournalError
 from .presence import Tell, machine
 from .shared_database import Database, unusable
@@ -127,7 +129,7 @@ class SharedHolders:
         with self._session.transaction("BEGIN"):
             self._run(_END_OLD, lock=self._lock)
             if not self._run(_TAKE, lock=self._lock)[0]["ours"]:
-                raise JournalError("the database still keeps an earlier connection of this process")
+                raise JournalError(remark(Trouble.EARLIER_CONNECTION))
             self._run(_JOIN, new_lock=self._lock, new_holder=self.own)
             self._run(_FORGET_DEAD)
             self._run(_LISTEN)

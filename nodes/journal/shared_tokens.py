@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from ..remarks import remark
+from ..troubles import Trouble
 from .errors import JournalError
 from .request_budget import Change, Tokens
 from .shared_database import Database
@@ -87,7 +89,7 @@ class SharedTokens:
             result = how(buckets)
             if buckets == known.buckets or self._write(account, known, buckets):
                 return result
-        raise JournalError("too many ask for their part of the requests at once")
+        raise JournalError(remark(Trouble.TOO_MANY_ASK))
 
     def _read(self, account: str) -> _Known:
         row = self._session.run(*_READ.told(Tongue.POSTGRES, {"account": account}))[0]
