@@ -13,7 +13,12 @@ from enum import Enum, unique
 from .remarks import Remark, remark
 
 _FEWEST_LETTERS = 8
-"""With fewer of its own a sentence fits almost any text, and is one only if it holds another."""
+"""With fewer of its own, a sentence with values fits almost any text."""
+
+_DEEPEST = 4
+"""Sentences in sentences in sentences: more is not ours."""
+
+_LONGEST_CHARACTERS = 1000
 
 
 @unique
@@ -631,20 +636,27 @@ class PlainError(Exception):
         return message
 
 
-def recognised(text: str) -> str:
+def recognised(text: str, depth: int = _DEEPEST) -> str:
     """A text that was kept as such, as the sentence of ours that it is; as it was, if it is none."""
+    if not depth or len(text) > _LONGEST_CHARACTERS:
+        return text
     for pattern, trouble in _patterns():
         if found := pattern.fullmatch(text):
-            values = {name: recognised(value) for name, value in found.groupdict().items()}
-            if not values or _letters(trouble) >= _FEWEST_LETTERS or isinstance(next(iter(values.values())), Remark):
-                return remark(trouble, **values)
+            return remark(trouble, **{name: recognised(value, depth - 1) for name, value in found.groupdict().items()})
+    what, colon, message = text.partition(": ")
+    if colon and isinstance(said := recognised(what, depth - 1), Remark):
+        # What follows is not ours.
+        return remark(Trouble.WITH_MESSAGE, what=said, message=message)
+    if text.endswith(".") and isinstance(said := recognised(text[:-1], depth - 1), Remark):
+        return remark(Trouble.ENDED, text=said)
     return text
 
 
 @functools.cache
 def _patterns() -> list[tuple[re.Pattern[str], Trouble]]:
-    """What each sentence looks like, those that say most by themselves first."""
-    return [(_pattern(trouble), trouble) for trouble in sorted(Trouble, key=_letters, reverse=True)]
+    """What each sentence looks like that says enough by itself, those that say most first."""
+    found = [(_pattern(each), each) for each in sorted(Trouble, key=_letters, reverse=True)]
+    return [(pattern, each) for pattern, each in found if not pattern.groups or _letters(each) >= _FEWEST_LETTERS]
 
 
 def _pattern(trouble: Trouble) -> re.Pattern[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.gateway.errors import APIMallError, InputError, NotReached, TaskFailed
+from nodes.gateway.errors import APIMallError, InputError, NotReached, TaskFailed, ended
 from nodes.guard.errors import GuardError
 from nodes.journal.errors import JournalError
 from nodes.media.errors import MediaError
@@ -125,6 +125,21 @@ def test_the_words_of_the_gateway_in_a_kept_text_stay_its_own() -> None:
     }
     assert recognised("No swans: please") == "No swans: please"
     assert not isinstance(recognised("No swans: please"), Remark)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ": " * 300, "." * 5000, "The job failed: " * 100], ids=["none", "colons", "dots", "long"]
+)
+def test_a_text_that_means_ill_is_left_as_it_is(text: str) -> None:
+    assert recognised(text) == text
+    assert not isinstance(recognised(text), Remark)
+
+
+def test_a_sentence_in_a_sentence_is_recognised_with_the_end_that_it_was_given() -> None:
+    full = remark(Trouble.VIDEO_NOT_WRITTEN, folder="/clips", reason="No space left on device")
+    said = remark(Trouble.BROUGHT_ELSEWHERE, what=ended(full), folder="/other", machine="box")
+    again = recognised(str(said))
+    assert isinstance(again, Remark) and again.facts() == said.facts()
 
 
 # Where errors are raised
