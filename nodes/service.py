@@ -8,12 +8,13 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .gateway.errors import DatabaseAway, SetupError
+from .jobs.own_journal import OwnJournal
 from .jobs.prompts import PromptLimit
 from .remarks import remark
 from .settings import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from .jobs.events import Observer
     from .jobs.given_urls import Look
     from .jobs.limits import PromptBudget
-    from .jobs.order import Order
     from .jobs.prompts import Planned
     from .jobs.results import Downloader, Verify
     from .jobs.runner import Runner
@@ -111,6 +111,10 @@ class Service:
         self._introduced: tuple[str, str] | None = None
         self._is_import_due = is_import_wanted(environ)
         self._rehearsal: RehearsalGateway | None = None
+        state = folders.state
+        self._own_journal = OwnJournal(
+            self._own_file, lambda: moved_jobs(state), lambda newest: set_moved_jobs(state, newest)
+        )
 
     def settings(self) -> Settings:
         """Read anew: a changed key or switch counts from the next job on. Raises SetupError."""
@@ -222,47 +226,20 @@ class Service:
         """How many jobs of the state folder's own journal are there of which nobody said yet whether the one that
         machines share is to know them. Raises SetupError.
         """
-        with self._own_journal() as own:
-            return 0 if own is None else own.beyond(moved_jobs(self.folders.state))[0]
-
-    def _require_not_left_behind(self, account: str, order: Order) -> None:
-        """Before an order is paid: raises SetupError when the state folder's own journal knows it as paid, and nobody
-        said yet whether the one that machines share is to know it.
-        """
-        from .gateway.errors import Charge
-        from .jobs.failures import left_behind
-
-        with self._own_journal() as own:
-            if own is None:
-                return
-            said, known = moved_jobs(self.folders.state), own.standing(order.intent(*own.members(account)))
-            if known is not None and known.id > said and known.charge is not Charge.NOT_SENT:
-                raise left_behind(own.beyond(said)[0])
+        return self._own_journal.left_behind()
 
     def move_in(self, take: bool) -> None:
         """Have the shared journal know the jobs of the state folder's own one, or leave them there for good.
 
         Raises SetupError, JournalError.
         """
-        with self._lock, self._own_journal() as own:
-            if own is None:
-                return
-            newest = own.beyond(0)[1]
-            if take:
-                _log.info("%s jobs are known to the shared journal now", self.journal().take_along(own))
-            set_moved_jobs(self.folders.state, newest)
+        with self._lock:
+            self._own_journal.move_into(self.journal, take)
 
-    @contextlib.contextmanager
-    def _own_journal(self) -> Iterator[Journal | None]:
-        """The state folder's own journal beside a shared one; None where there is but one."""
-        from .journal.verbs import Journal
-
+    def _own_file(self) -> Path | None:
+        """The state folder's own journal, where there is another one beside it that machines share."""
         file = self.folders.state / JOURNAL_FILE
-        if journal_address(self._environ) is None or not file.exists():
-            yield None
-            return
-        with contextlib.closing(Journal(file)) as own:
-            yield own
+        return file if journal_address(self._environ) is not None and file.exists() else None
 
     def _place(self) -> Place:
         """Where the journal is: a file in the state folder, or the database of all machines. Raises SetupError."""
@@ -389,7 +366,7 @@ class Service:
             allowance=DailyLimit(self._credits_a_day, clocks.wall),
             observe=self._observe,
             hand_on=self._hand_on,
-            require_unknown=functools.partial(self._require_not_left_behind, settings.account),
+            require_unknown=functools.partial(self._own_journal.require_said, settings.account),
             clocks=clocks,
         )
 
