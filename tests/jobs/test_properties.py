@@ -36,7 +36,7 @@ from nodes.journal.reads import Records
 from nodes.journal.rows import Job, State
 from nodes.panel.job_facts import card
 from tests.support import harness
-from tests.support.simulation import (
+from tests.support.simulated_gateway import (
     CREATES,
     DAY,
     FATES,
@@ -47,11 +47,9 @@ from tests.support.simulation import (
     SPOILT,
     Book,
     Charged,
-    ComfyUI,
-    Node,
-    World,
     clip_of,
 )
+from tests.support.simulation import ComfyUI, Node, World
 
 ORDERS = {
     "text": harness.text_order(),
