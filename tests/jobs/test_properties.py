@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -83,6 +83,7 @@ class MoneyRules(RuleBasedStateMachine):
         self.world.real.plan = plan
         self.world.real.audits.append(self._passes_the_limit)
         self.asked: set[str] = set()
+        self.charged_under: dict[str, float] = {}
         self.accounts = ["rehearsal"]
         self.clock_was_set = self.clock_was_set_back = self.rebooted = False
         self._know_account()
@@ -294,25 +295,30 @@ class MoneyRules(RuleBasedStateMachine):
             assert [wrong for book in self.world.books.values() for wrong in book.wrongs] == []
 
     def _passes_the_limit(self, key: str, price: float) -> str | None:
-        """Asked by the gateway when it is about to charge."""
-        limit = self.world.daily_limit
+        """Asked by the gateway when it is about to charge.
+
+        A job is held against what was sent before it. What comes to the gateway late is held against nothing sent
+        after it, but what was sent after it must have left room for it.
+        """
+        limit = self.charged_under[key] = self.world.daily_limit
         if not limit:
             return None
         rows = {row.idempotency_key: row for account in self.accounts for row in self._rows(account)}
         row = rows[key]
-        day = _day(row.sent_at)
-        spent = 0.0
+        counted = [(row, price)]
         for task in self.world.real.tasks:
             other = rows[task.key]
             settled_unseen = other.state is State.CLOSED and other.task_id is None
-            if other.account == row.account and _day(other.sent_at) == day and not settled_unseen:
-                spent += task.kept(self.world.machine.now)
-        known = any(
-            other.kind == row.kind and other.account == row.account and other.state in (State.COMPLETED, State.EXPIRED)
-            for other in rows.values()
-        )
-        within = spent + (price if known else 0.0) <= limit and spent < limit
-        return None if within else f"the limit of a day was passed: {spent} and {price} of {limit}"
+            if other.account == row.account and _day(other.sent_at) == _day(row.sent_at) and not settled_unseen:
+                counted.append((other, task.kept(self.world.machine.now)))
+        spent = 0.0
+        for each, cost in sorted(counted, key=lambda each: each[0].sent_at or 0.0):
+            own = cost if _had_a_price(each, rows.values()) else 0.0
+            asked = (each.sent_at or 0.0) >= (row.sent_at or 0.0) and self.charged_under[each.idempotency_key] == limit
+            if asked and (spent + own > limit or spent >= limit):
+                return f"the limit of a day was passed: {spent} and {cost} of {limit}"
+            spent += cost
+        return None
 
     # What users are told
 
@@ -479,6 +485,17 @@ def _real_account(comfyui: ComfyUI) -> str | None:
 
 def _asks_for(row: Job, order: Order) -> bool:
     return (row.type, row.prompt, row.duration, row.take) == (order.type, order.prompt, order.duration, order.take)
+
+
+def _had_a_price(row: Job, rows: Iterable[Job]) -> bool:
+    """Whether a job like it had ended well when it was sent."""
+    return any(
+        other.kind == row.kind
+        and other.account == row.account
+        and other.state in (State.COMPLETED, State.EXPIRED)
+        and (other.ended_at or 0.0) <= (row.sent_at or 0.0)
+        for other in rows
+    )
 
 
 def _day(moment: float | None) -> tuple[int, int]:
