@@ -36,6 +36,7 @@ SMALLEST_GAP = 40
 # How ComfyUI brings a template into view, in a window of 1440 x 900; below 0.6 it draws no text.
 VIEW_WIDTH, VIEW_HEIGHT, VIEW_PADDING, VIEW_FILL = 1440, 900, 10, 0.75
 READABLE_SCALE, SMALLEST_SCALE = 0.75, 0.64
+BARS_HEIGHT = 160  # ComfyUI's own bars at the top, and the one above a node that is selected
 FIRST_SLOT, SLOT_HEIGHT = 14, 20
 FRESH_HEIGHTS = {
     "APIMall_TextToVideo": 406,
@@ -288,12 +289,24 @@ def test_below_a_node_that_will_play_a_clip_there_is_room_for_it(workflow: Json)
 
 
 def test_it_opens_at_a_scale_at_which_text_is_drawn(workflow: Json) -> None:
-    boxes = [box_of(node) for node in workflow["nodes"]]
-    width = max(box[2] for box in boxes) - min(box[0] for box in boxes) + 2 * VIEW_PADDING
-    height = max(box[3] for box in boxes) - min(box[1] for box in boxes) + 2 * VIEW_PADDING
-    scale = VIEW_FILL * min(VIEW_WIDTH / width, VIEW_HEIGHT / height)
     loops = any(node["type"] in OF_LOOPS for node in workflow["nodes"])
-    assert scale >= (SMALLEST_SCALE if loops else READABLE_SCALE)
+    assert view_of(workflow)[0] >= (SMALLEST_SCALE if loops else READABLE_SCALE)
+
+
+def test_it_opens_with_room_for_the_bar_of_buttons_above_each_node_of_ours(workflow: Json) -> None:
+    scale, middle = view_of(workflow)
+    for node in workflow["nodes"]:
+        if node["type"].startswith("APIMall_"):
+            assert VIEW_HEIGHT / 2 + (box_of(node)[1] - middle) * scale >= BARS_HEIGHT, node["type"]
+
+
+def view_of(workflow: Json) -> tuple[float, float]:
+    """The scale at which ComfyUI opens it, and the height on the canvas that comes into the middle of the window."""
+    boxes = [box_of(node) for node in workflow["nodes"]]
+    top, bottom = min(box[1] for box in boxes), max(box[3] for box in boxes)
+    width = max(box[2] for box in boxes) - min(box[0] for box in boxes) + 2 * VIEW_PADDING
+    height = bottom - top + 2 * VIEW_PADDING
+    return VIEW_FILL * min(VIEW_WIDTH / width, VIEW_HEIGHT / height), (top + bottom) / 2
 
 
 def test_a_node_is_as_high_as_a_fresh_one_so_that_its_prompt_stays_when_the_clip_comes(workflow: Json) -> None:
