@@ -8,7 +8,7 @@ import itertools
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -286,3 +286,21 @@ def stored_file(video: Any) -> Path | None:
 def opened(data: bytes) -> Image.Image:
     """An uploaded picture."""
     return Image.open(io.BytesIO(data))
+
+
+def run_with(comfy: Comfy, value: object, node: Callable[..., Node], **inputs: Any) -> Outcome:
+    """A node of ours with a picture or a video linked to it, and its clip saved."""
+    name = "image" if node is image_to_video else "video"
+    return comfy.run({"0": give(value), "1": node(**{name: ["0", 0]}, **inputs), "2": save("1")})
+
+
+def puts(comfy: Comfy) -> list[Request]:
+    """The uploads."""
+    return comfy.gateway.record.of("put")
+
+
+def sent(comfy: Comfy) -> dict[str, Any]:
+    """The one create that was sent."""
+    (post,) = comfy.gateway.record.posts
+    body: dict[str, Any] = post.json
+    return body
