@@ -64,6 +64,21 @@ class Trouble(Enum):
     RAISE_TAKE = "Raise `take` by one to have another one made; that is paid anew."
     NEEDS_NO_DECODING = "The video output needs no decoding. Queueing again is free."
 
+    # What a job has cost so far.
+    NOTHING_SENT = "Nothing was sent; no credits were spent."
+    JOB_REJECTED = "The gateway rejected the job; no credits were spent."
+    REFUNDED = "Refunded: {refunded} of {used} credits."
+    REFUNDED_UNSTATED = "Refunded: {refunded} of the credits."
+    REFUND_NOT_TOLD = "Refunded: not told yet, of {used} credits."
+    REFUND_NOT_TOLD_UNSTATED = "Refunded: not told yet, of the credits."
+    NONE_REFUNDED = "{used} credits were charged, none refunded yet."
+    NONE_REFUNDED_UNSTATED = "An unstated number of credits were charged, none refunded yet."
+    JOB_RUNS = "The job is still running at the gateway; {used} credits were charged."
+    JOB_RUNS_UNSTATED = "The job is still running at the gateway; an unstated number of credits were charged."
+    CHARGED = "{used} credits were charged."
+    CHARGED_UNSTATED = "An unstated number of credits were charged."
+    SPENT_UNCERTAIN = "It is uncertain whether credits were spent."
+
     # How sentences are put together.
     ENDED = "{text}."
     EITHER = "{one} (or {other})"

@@ -14,7 +14,7 @@ import io as streams
 import json
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -52,6 +52,7 @@ STATE_FOLDER_NAME = "apimall_video"
 RESULTS_FOLDER_NAME = "apimall"
 STATUS_TEXT_CHARACTERS = 600
 NODE_EVENT = "apimallvideo.node"
+QUEUED_EVENT = "apimallvideo.queued"
 DAILY_LIMIT_SETTING = "apimallvideo.Limits.DailyCredits"
 PROMPT_LIMIT_SETTING = "apimallvideo.Limits.PromptCredits"
 WORKFLOW_SETTING = "apimallvideo.Clips.Workflow"
@@ -245,6 +246,13 @@ def send_facts(facts: Mapping[str, Any]) -> None:
         server.send_sync(NODE_EVENT, dict(facts), client)
 
 
+def send_queued(client: object, node_ids: Iterable[str]) -> None:
+    """Tell a browser which nodes of ours the prompt runs that it queues just now."""
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and isinstance(client, str):
+        server.send_sync(QUEUED_EVENT, {"nodes": list(node_ids)}, client)
+
+
 def prompt_id() -> str:
     """The run that is going on here; "" outside of one."""
     context = get_executing_context()
@@ -376,13 +384,30 @@ def _links(prompt: Mapping[str, Any]) -> dict[str, set[int]]:
     """Linked output slots by node id. Node ids are opaque strings; anything malformed is left to ComfyUI to refuse."""
     links: dict[str, set[int]] = {}
     for node in prompt.values():
-        inputs = node.get("inputs") if isinstance(node, dict) else None
-        for value in inputs.values() if isinstance(inputs, dict) else ():
-            if _is_link(value):
-                slot = value[1]
-                if isinstance(slot, (int, float)) and slot == slot and abs(slot) < OUTPUT_SLOTS * 100:
-                    links.setdefault(value[0], set()).add(int(slot))
+        for source, slot in _linked(node):
+            if isinstance(slot, (int, float)) and slot == slot and abs(slot) < OUTPUT_SLOTS * 100:
+                links.setdefault(source, set()).add(int(slot))
     return links
+
+
+def _linked(node: object) -> list[list[Any]]:
+    inputs = node.get("inputs") if isinstance(node, dict) else None
+    return [value for value in inputs.values() if _is_link(value)] if isinstance(inputs, dict) else []
+
+
+def running(json_data: Mapping[str, Any]) -> dict[str, Any]:
+    """The nodes that a queued prompt runs, by id: all, or its targets and what these need."""
+    prompt, targets = json_data.get("prompt"), json_data.get("partial_execution_targets")
+    if not isinstance(prompt, dict) or not isinstance(targets, list):
+        return prompt if isinstance(prompt, dict) else {}
+    found: dict[str, Any] = {}
+    ahead = [target for target in targets if isinstance(target, str)]
+    while ahead:
+        node_id = ahead.pop()
+        if node_id in prompt and node_id not in found:
+            found[node_id] = prompt[node_id]
+            ahead += [source for source, _ in _linked(prompt[node_id])]
+    return found
 
 
 def _is_link(value: object) -> TypeGuard[list[Any]]:

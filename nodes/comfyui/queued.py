@@ -59,11 +59,15 @@ def _bind(json_data: dict[str, Any]) -> dict[str, Any]:
         # What a workflow brings along counts for nothing.
         node["inputs"].pop(BOUND_INPUT, None)
         node["inputs"].pop(OVER_LIMIT_INPUT, None)
+    runs = {node_id: node for node_id, node in host.running(json_data).items() if _is_bound(node)}
+    host.send_queued(json_data.get("client_id"), runs)
     service = instance.current()
     bound = over_limit = None
     try:
         bound = _REHEARSAL if service.settings().rehearsal else _PAID
-        over_limit = service.over_prompt_limit([_planned(node) for node in nodes if node["class_type"] in _TYPES])
+        over_limit = service.over_prompt_limit(
+            [_planned(node) for node in runs.values() if node["class_type"] in _TYPES]
+        )
     except (APIMallError, JournalError) as problem:
         # Each node says by itself what is wrong with the settings; nothing is paid before that.
         over_limit = str(problem)

@@ -33,6 +33,7 @@ Charges: rule 6 of `docs/rules.md`. Status codes: `docs/gateway.md`, "Error code
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any
 
@@ -55,24 +56,32 @@ class Charge(str, Enum):
 
     def words(self, used: float | None = None, refunded: float | None = None) -> str:
         """The charge as one plain sentence; `used` and `refunded` are credits."""
-        spent = "An unstated number of" if used is None else _amount(used)
-        if self is Charge.NOT_SENT:
-            return "Nothing was sent; no credits were spent."
-        if self is Charge.REJECTED:
-            return "The gateway rejected the job; no credits were spent."
-        if self is Charge.REFUNDED and refunded == 0:
-            return f"{spent} credits were charged, none refunded yet."
-        if self is Charge.REFUNDED:
-            back = "not told yet," if refunded is None else _amount(refunded)
-            return f"Refunded: {back} of {'the' if used is None else _amount(used)} credits."
-        if self is Charge.RUNNING:
-            return f"The job is still running at the gateway; {spent[0].lower() + spent[1:]} credits were charged."
-        if self is Charge.CHARGED:
-            return f"{spent} credits were charged."
-        return "It is uncertain whether credits were spent."
+        stated, unstated = _refund(refunded) if self is Charge.REFUNDED else _CHARGES[self]
+        amounts = {"used": used, "refunded": refunded}
+        sentence = unstated if used is None else stated
+        return remark(sentence, **{name: _amount(amounts[name]) for name in re.findall(r"\{(\w+)\}", sentence.value)})
 
 
-def _amount(credits: float) -> str:
+_CHARGES = {
+    Charge.NOT_SENT: (Trouble.NOTHING_SENT, Trouble.NOTHING_SENT),
+    Charge.REJECTED: (Trouble.JOB_REJECTED, Trouble.JOB_REJECTED),
+    Charge.RUNNING: (Trouble.JOB_RUNS, Trouble.JOB_RUNS_UNSTATED),
+    Charge.CHARGED: (Trouble.CHARGED, Trouble.CHARGED_UNSTATED),
+    Charge.UNCERTAIN: (Trouble.SPENT_UNCERTAIN, Trouble.SPENT_UNCERTAIN),
+}
+"""What is said of each charge where the credits were stated, and where they were not."""
+
+
+def _refund(refunded: float | None) -> tuple[Trouble, Trouble]:
+    if refunded is None:
+        return Trouble.REFUND_NOT_TOLD, Trouble.REFUND_NOT_TOLD_UNSTATED
+    if refunded == 0:
+        return Trouble.NONE_REFUNDED, Trouble.NONE_REFUNDED_UNSTATED
+    return Trouble.REFUNDED, Trouble.REFUNDED_UNSTATED
+
+
+def _amount(credits: float | None) -> str:
+    assert credits is not None, "what is not known has a sentence without it"
     return f"{credits:g}" if abs(credits) < 1e15 else f"{credits:.3e}"
 
 
@@ -129,10 +138,13 @@ class APIMallError(Exception):
     def facts(self) -> dict[str, Any]:
         """All of it as plain values, for a user interface that has words of its own; `said`: sentences of ours."""
         told = {"what": ended(self.what), "advice": self.advice}
+        charge = self.charge.words(self.credits_used, self.credits_refunded)
         return {
             "kind": type(self).__name__,
             **told,
-            "said": {name: text.facts() for name, text in told.items() if isinstance(text, Remark)},
+            "said": {
+                name: text.facts() for name, text in {**told, "charge": charge}.items() if isinstance(text, Remark)
+            },
             "charge": self.charge.value,
             "credits_used": self.credits_used,
             "credits_refunded": self.credits_refunded,

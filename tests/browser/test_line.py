@@ -88,6 +88,18 @@ def test_a_queued_node_says_so_until_its_run_begins(host: RealHost, open_tab: Op
     expect(tab.line()).to_contain_text("Done", timeout=JOB_MS)
 
 
+def test_a_node_that_a_run_leaves_out_says_what_it_said_and_is_in_no_price(host: RealHost, open_tab: OpenTab) -> None:
+    tab = open_tab(host)
+    first = tab.add("APIMall_TextToVideo", {"prompt": "the one that runs"}, (60, 60))
+    tab.add("APIMall_TextToVideo", {"prompt": "the one that does not"}, (560, 60))
+    expect(tab.line().filter(has_text="REHEARSAL")).to_have_count(2, timeout=15_000)
+    before = tab.line().last.inner_text()
+    tab.run("id => app.queuePrompt(0, 1, [id])", first)
+    told(tab, "1 new clip")
+    expect(tab.line().first).to_contain_text("30 credits \u00b7 for", timeout=JOB_MS)
+    assert tab.line().last.inner_text() == before
+
+
 def test_a_node_that_has_nothing_to_do_in_a_run_does_not_say_that_it_waits(host: RealHost, open_tab: OpenTab) -> None:
     tab = open_tab(host)
     clips.hdr_clip(host.base / "input" / "river.mov", [[203, 203, 203]], clips.HLG)

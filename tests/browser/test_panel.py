@@ -299,6 +299,44 @@ def test_the_rehearsal_is_switched_on_in_the_panel(
         await_done(tab, "a fox in the snow")
 
 
+def test_while_comfyui_is_away_nothing_is_said_of_a_file_and_once_it_is_back_all_is_as_it_is(
+    install: Install, tmp_path: Path, open_tab: OpenTab
+) -> None:
+    with RealHost(install, tmp_path / "base", environ={"APIMALL_REHEARSAL": "1"}) as fresh:
+        tab = open_tab(fresh)
+        tab.panel.wait_for()
+        tab.text_job("a hare in the grass")
+        tab.queue()
+        card = await_done(tab, "a hare in the grass")
+        tab.change("APIMall_TextToVideo", "prompt", "a fox in the grass")
+        tab.queue()
+        expect(tab.line()).to_contain_text("30 credits \u00b7 for", timeout=JOB_MS)
+        fresh.kill()
+        card.locator(".title").click()
+        card.get_by_role("button", name="3 more takes").click()
+        card.locator("button.armed").click()
+        expect(tab.corner("ComfyUI does not answer")).to_be_visible(timeout=15_000)
+        expect(card).not_to_contain_text("not on this disk")
+        fresh.start(at_the_same_port=True)
+        await_done(tab, "a fox in the grass")
+        expect(tab.line()).to_contain_text("Done \u00b7 30 credits", timeout=JOB_MS)
+        # The browser itself says that nobody answered.
+        tab.heard.complaints.clear()
+
+
+def test_a_clip_that_is_gone_is_said_to_be(host: RealHost, open_tab: OpenTab) -> None:
+    tab = open_tab(host)
+    tab.panel.wait_for()
+    tab.text_job("a moth at a lamp")
+    tab.queue()
+    card = await_done(tab, "a moth at a lamp")
+    job = next(each for each in host.get("/apimall/jobs")["jobs"] if each["prompt"] == "a moth at a lamp")
+    (host.base / "output" / "apimall" / job["file"]).unlink()
+    card.locator(".title").click()
+    expect(card).to_contain_text("not on this disk", timeout=15_000)
+    tab.heard.complaints.clear()
+
+
 ELSEWHERE = {"APIMALL_API_KEY": "sk-the-key-of-now-0123456789", "APIMALL_BASE_URL": "http://127.0.0.1:9"}
 
 

@@ -117,7 +117,7 @@ def test_jobs_are_found_by_words_type_and_day_and_shown_as_tiles(
     tab.queue()
     expect(tab.card("zebra").get_by_text("Done", exact=True)).to_be_visible(timeout=JOB_MS)
     words, type_ = tab.panel.get_by_role("searchbox"), tab.panel.get_by_label("Any type")
-    day = tab.panel.get_by_label("Day", exact=True)
+    day = tab.panel.get_by_title("Day", exact=True)
     words.fill("zebra")
     expect(tab.panel.locator("li.job")).to_have_count(1)
     type_.select_option("Image")

@@ -102,6 +102,49 @@ def test_a_prompt_above_its_cap_is_refused_with_the_sum_before_anything_is_sent(
     comfy.run({"1": text_to_video("new one"), "2": text_to_video("new two"), "4": save("1"), "5": save("2")}).ok()
 
 
+def test_what_a_prompt_does_not_run_is_not_in_its_sum(comfy: Comfy) -> None:
+    comfy.run({"1": text_to_video("known price"), "2": save("1")}).ok()
+    comfy.environ["APIMALL_PROMPT_CREDITS"] = "30"
+    prompt = {"1": text_to_video("one"), "2": text_to_video("two"), "3": save("1"), "4": save("2")}
+    queued._bind({"prompt": prompt, "partial_execution_targets": ["3"]})
+    assert queued.OVER_LIMIT_INPUT not in prompt["1"]["inputs"]
+    queued._bind({"prompt": prompt, "partial_execution_targets": ["3", "4"]})
+    assert "2 new jobs" in prompt["1"]["inputs"][queued.OVER_LIMIT_INPUT]
+
+
+@pytest.mark.parametrize(
+    ("targets", "runs"),
+    [
+        (None, ["1", "2", "3", "4"]),
+        (["3"], ["1", "3"]),
+        (["4", "3"], ["1", "2", "3", "4"]),
+        (["2"], ["2"]),
+        ([], []),
+        (["nowhere", 7, None, ["3"]], []),
+        ("3", ["1", "2", "3", "4"]),
+    ],
+)
+def test_a_prompt_runs_its_targets_and_what_these_need(targets: object, runs: list[str]) -> None:
+    prompt = {"1": text_to_video("one"), "2": text_to_video("two"), "3": save("1"), "4": save("2")}
+    more = {} if targets is None else {"partial_execution_targets": targets}
+    assert sorted(host.running({"prompt": prompt, **more})) == runs
+
+
+def test_nodes_that_wait_for_each_other_are_found_once() -> None:
+    prompt = {"1": text_to_video(prompt=["2", 0]), "2": text_to_video(prompt=["1", 0])}
+    assert sorted(host.running({"prompt": prompt, "partial_execution_targets": ["1"]})) == ["1", "2"]
+
+
+def test_the_browser_that_queues_is_told_which_nodes_will_run_and_no_other_is(comfy: Comfy) -> None:
+    server = comfy.comfy.server
+    before = len(server.sent)
+    prompt = {"1": text_to_video("one"), "2": text_to_video("two"), "3": save("1")}
+    queued._bind({"prompt": prompt, "partial_execution_targets": ["3"], "client_id": "tab"})
+    queued._bind({"prompt": prompt})
+    told = [sent for sent in server.sent[before:] if sent.event == host.QUEUED_EVENT]
+    assert [(sent.sid, sent.data) for sent in told] == [("tab", {"nodes": ["1"]})]
+
+
 def test_what_was_paid_already_costs_nothing_in_the_sum_and_is_served(comfy: Comfy) -> None:
     comfy.run({"1": text_to_video("paid"), "2": save("1")}).ok()
     comfy.environ["APIMALL_PROMPT_CREDITS"] = "1"

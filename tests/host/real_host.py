@@ -128,11 +128,12 @@ class RealHost:
         """Log lines that name `name`, beside the one that says how long its import took. Old hosts mark no levels."""
         return [line for line in self.log.splitlines() if name in line and " seconds: " not in line]
 
-    def start(self) -> None:
-        """Start the process; returns when it answers."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    def start(self, *, at_the_same_port: bool = False) -> None:
+        """Start the process; returns when it answers. Pages that are open find it again only where it was."""
+        if not at_the_same_port:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self.port = free.getsockname()[1]
         command = [
             *(str(self.install.python), str(self.install.path / "main.py"), "--cpu", "--disable-api-nodes"),
             *("--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.base)),

@@ -11,7 +11,9 @@ declare module "*/scripts/app.js" {
 }
 
 declare module "*/scripts/api.js" {
-  export const api: import("@comfyorg/comfyui-frontend-types").ComfyApi;
+  type ComfyApi = import("@comfyorg/comfyui-frontend-types").ComfyApi;
+  // Its own types know ComfyUI's own events; any name a server sends may be listened to.
+  export const api: Omit<ComfyApi, "addEventListener" | "removeEventListener"> & EventTarget;
 }
 
 declare const LiteGraph: import("@comfyorg/comfyui-frontend-types").LiteGraphGlobal;

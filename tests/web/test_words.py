@@ -35,7 +35,6 @@ COMPOSED: dict[str, tuple[str, ...]] = {
     "filter.": tuple(only.value for only in Only),
     "empty.": tuple(only.value for only in Only if only is not Only.ALL),
     "cost.": tuple(charge.value for charge in Charge),
-    "charge.": tuple(charge.value for charge in Charge),
     "verb.": (
         "collect",
         "load",
@@ -89,7 +88,6 @@ def asked_for() -> set[str]:
     composed = {prefix + end for prefix, ends in COMPOSED.items() for end in ends}
     composed |= {f"verb.{verb}.tip" for verb in COMPOSED["verb."]}
     composed |= {f"estimate.{standing}.note" for standing in COMPOSED["estimate."]}
-    composed |= {f"charge.{charge}.unstated" for charge in ("refunded", "running", "charged")}
     composed |= {f"error.{kind.__name__}" for kind in ERRORS}
     return {key for key in keys if not key.startswith("apimallvideo.")} | composed | {"search", "gallery"}
 
@@ -119,15 +117,6 @@ def test_translations_take_the_same_values(language: str) -> None:
 def test_translations_are_translated(language: str) -> None:
     english, other = words("en"), words(language)
     assert [key for key in english if english[key] == other[key]] == []
-
-
-@pytest.mark.parametrize("charge", list(Charge))
-def test_the_panel_says_charges_in_the_words_of_the_errors(charge: Charge) -> None:
-    english = words("en")
-    shown = english[f"charge.{charge.value}"].replace("{used}", "30").replace("{refunded}", "20")
-    assert shown == charge.words(30, 20)
-    unstated = english.get(f"charge.{charge.value}.unstated", shown).replace("{refunded}", "20")
-    assert unstated == charge.words(None, 20)
 
 
 @pytest.mark.parametrize("sentence", [*Sentence, *Trouble], ids=lambda sentence: sentence.name)

@@ -40,7 +40,7 @@ interface Trouble extends Charged {
   what: string;
   advice: string;
   /** The same, where they are sentences of ours. */
-  said?: { what?: Said; advice?: Said };
+  said?: { what?: Said; advice?: Said; charge?: Said };
   task_id?: string | null;
   request_id?: string | null;
   provider_request_id?: string | null;

@@ -122,12 +122,12 @@ export function addNode(name, values = {}, at, wish) {
 		widget.callback?.(widget.value, app.canvas, node);
 	}
 	if (!at) {
-		app.canvas.centerOnNode?.(node);
+		app.canvas.centerOnNode(node);
 		app.canvas.ds.offset[0] += aside();
 	}
-	app.canvas.deselectAll?.();
-	app.canvas.selectNode?.(node);
-	graph.setDirtyCanvas?.(true, true);
+	app.canvas.deselectAll();
+	app.canvas.selectNode(node);
+	graph.setDirtyCanvas(true, true);
 	giveKeyboardBack();
 	return node;
 }

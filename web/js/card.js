@@ -5,7 +5,7 @@ import { handy, loadNode, openWorkflow, release, video } from "./clip.js";
 import { copy } from "./clipboard.js";
 import { compare } from "./compare.js";
 import { armed, bar, h, icon, ids, press } from "./look.js";
-import { notice } from "./notices.js";
+import { tried } from "./notices.js";
 import { cost } from "./saying.js";
 import { clipAddress, posterAddress } from "./server.js";
 import { stateOf } from "./states.js";
@@ -15,6 +15,8 @@ import { moment, span, t } from "./words.js";
 
 export class Card {
 	open = false;
+	/** Stays unfolded. */
+	more = h("details");
 	/** @type {Job[]} newest first */
 	jobs = [];
 	/** @type {number | undefined} */
@@ -109,13 +111,8 @@ export class Card {
 		if (before) release(before);
 		this.player = null;
 		if (!shown) return null;
-		const gone = h("p.small.quiet", { hidden: true }, t("card.file_gone"));
 		const clip = video(String(file), { controls: true, loop: true, poster: posterAddress(id), "aria-label": prompt });
-		clip.addEventListener("error", () => {
-			clip.hidden = true;
-			gone.hidden = false;
-		});
-		this.player = h("div.player", { "data-job": shown }, clip, gone);
+		this.player = h("div.player", { "data-job": shown }, clip);
 		return this.player;
 	}
 
@@ -220,6 +217,18 @@ export class Card {
 		const { job } = this;
 		const made = all && job.file;
 		const collect = job.task_id && this.#verb("collect", () => addNode(POLL_NODE, { task_id: job.task_id }));
+		if (all)
+			this.more.replaceChildren(
+				h("summary", t("verb.more")),
+				h(
+					"div.verbs",
+					job.type in NODE_OF_TYPE && this.#verb("use", () => newNode(job)),
+					made && this.#verb("workflow", () => openWorkflow(made)),
+					// Whatever goes on comes by itself; of what failed nothing comes.
+					!job.parked && !job.unfinished && (made || !job.error) && collect,
+					job.task_id && this.#verb("copy", () => copy(String(job.task_id))),
+				),
+			);
 		return h(
 			"div.verbs",
 			job.error && this.#verb("error", () => showTrouble(job.id, this.element)),
@@ -228,28 +237,16 @@ export class Card {
 			made && this.#verb("load", () => loadNode(job)),
 			made &&
 				h("a.button", { href: clipAddress(made), download: made, title: t("verb.download.tip") }, t("verb.download")),
-			all &&
-				h(
-					"details",
-					h("summary", t("verb.more")),
-					h(
-						"div.verbs",
-						job.type in NODE_OF_TYPE && this.#verb("use", () => newNode(job)),
-						made && this.#verb("workflow", () => openWorkflow(made)),
-						// Whatever goes on comes by itself; of what failed nothing comes.
-						!job.parked && !job.unfinished && (made || !job.error) && collect,
-						job.task_id && this.#verb("copy", () => copy(String(job.task_id), this.element)),
-					),
-				),
+			all && this.more,
 		);
 	}
 
 	/**
 	 * @param {string} name
-	 * @param {() => void} act
+	 * @param {() => unknown} act
 	 */
 	#verb(name, act) {
-		return press(`verb.${name}`, act, { "data-verb": name, title: t(`verb.${name}.tip`) });
+		return press(`verb.${name}`, () => tried(act()), { "data-verb": name, title: t(`verb.${name}.tip`) });
 	}
 
 	#inside() {
@@ -285,7 +282,7 @@ export class Card {
 	 * @param {unknown} body
 	 */
 	#settle(verb, body) {
-		this.keeper.act(`jobs/${this.job.id}/${verb}`, body).catch(({ message }) => notice("error", message));
+		tried(this.keeper.act(`jobs/${this.job.id}/${verb}`, body));
 	}
 
 	#continue() {

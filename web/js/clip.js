@@ -4,6 +4,7 @@ import { app } from "../../../scripts/app.js";
 import { addNode, canvasPoint, LOAD_NODE } from "./canvas.js";
 import { h } from "./look.js";
 import { clipAddress } from "./server.js";
+import { t } from "./words.js";
 
 const HOVER_MS = 150;
 
@@ -30,7 +31,14 @@ export async function openWorkflow(file) {
  * @param {Given} given
  */
 export function video(file, given) {
-	return h("video", { preload: "metadata", playsinline: true, ...given, src: clipAddress(file) });
+	const src = clipAddress(file);
+	const lost = async () => {
+		const answer = await fetch(src, { method: "HEAD" }).catch(() => null);
+		// While ComfyUI does not answer, nothing is known of the file.
+		if (answer?.status === 404) element.replaceWith(h("p.small.quiet", t("card.file_gone")));
+	};
+	const element = h("video", { preload: "metadata", playsinline: true, error: lost, ...given, src });
+	return element;
 }
 
 /**
@@ -65,7 +73,7 @@ function scrubbed(frame, file) {
 	frame.addEventListener("pointerenter", (event) => {
 		if (event.pointerType === "touch") return;
 		waiting = setTimeout(() => {
-			shown = video(file, { muted: true, tabindex: -1, "aria-hidden": "true", class: "scrub" });
+			shown = video(file, { muted: true, tabindex: -1, "aria-hidden": "true", class: "scrub", error: null });
 			shown.addEventListener("loadedmetadata", () => seek(event));
 			frame.append(shown);
 		}, HOVER_MS);
@@ -85,8 +93,6 @@ export function handy(handle, job) {
 	handle.addEventListener("dragstart", (event) => {
 		// A kind of its own, or ComfyUI would take the clip for a file that holds a workflow.
 		event.dataTransfer?.setData("application/x-apimallvideo", String(job.id));
-		const image = handle.querySelector("img");
-		if (image) event.dataTransfer?.setDragImage(image, 20, 20);
 	});
 	handle.addEventListener("dragend", (event) => {
 		const point = canvasPoint(event);

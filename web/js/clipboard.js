@@ -1,25 +1,24 @@
-import { h } from "./look.js";
 import { notice } from "./notices.js";
 import { t } from "./words.js";
 
 /**
- * Copies a text and says so. Pages that came over plain http from another machine have no clipboard of their own:
- * there a selection within `near` does the same.
+ * Copies a text and says so.
  * @param {string} text
- * @param {HTMLElement} near
  */
-export async function copy(text, near) {
-	const copied = () => notice("success", t("toast.copied"));
-	if (navigator.clipboard) {
-		const refused = await navigator.clipboard.writeText(text).catch((problem) => problem);
-		if (!refused) return copied();
-	}
-	const field = h("textarea.unseen", { readonly: true, tabindex: -1 });
-	field.value = text;
-	near.append(field);
-	field.select();
-	const done = document.execCommand("copy");
-	field.remove();
-	if (done) copied();
+export async function copy(text) {
+	const give = (/** @type {ClipboardEvent} */ event) => {
+		event.clipboardData?.setData("text/plain", text);
+		event.preventDefault();
+		event.stopImmediatePropagation();
+	};
+	const written = await navigator.clipboard?.writeText(text).then(
+		() => true,
+		() => false,
+	);
+	// Pages that came over plain http from another machine have no clipboard of their own.
+	addEventListener("copy", give, true);
+	const done = written || document.execCommand("copy");
+	removeEventListener("copy", give, true);
+	if (done) notice("success", t("toast.copied"));
 	else notice("warn", t("toast.not_copied"), text);
 }

@@ -71,16 +71,13 @@ class LightTable {
 	 * @param {number} place
 	 */
 	#tile(job, place) {
-		// All follow the first, and step by its pictures.
-		const learn = async () => {
-			if (!place) this.rate = (await ask(`jobs/${job.id}`)).fps ?? USUAL_RATE;
-		};
-		learn();
 		const facts = h("span");
 		/** @param {Job} now it, or another take in its place */
-		const be = (now) => {
+		const be = async (now) => {
 			job = this.made[takes.selectedIndex] = now;
 			facts.replaceChildren(cost(job), star(job, { changed: marked }));
+			// All follow the first, and step by its pictures.
+			if (!place) this.rate = (await ask(`jobs/${job.id}`)).fps ?? USUAL_RATE;
 		};
 		const marked = (/** @type {Job} */ now) => {
 			be(now);
@@ -90,7 +87,6 @@ class LightTable {
 			const [first] = this.videos;
 			const [at, isPlaying] = [first?.currentTime ?? 0, !first?.paused];
 			be(/** @type {Job} */ (this.made[takes.selectedIndex]));
-			learn();
 			clip.addEventListener("loadedmetadata", () => this.#seek(at), { once: true });
 			clip.src = clipAddress(String(job.file));
 			if (isPlaying) clip.play().catch(() => {});

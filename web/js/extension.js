@@ -96,14 +96,13 @@ app.registerExtension({
 			render: (/** @type {HTMLElement} */ host) => panel.render(host),
 			destroy: () => panel.destroy(),
 		});
-		on("promptQueueing", () => messenger.queueing(lines.paying()));
-		on("promptQueued", (queued) => {
-			messenger.queued(lines.paying());
-			lines.queued(queued?.batchCount ?? 1);
-		});
+		on("apimallvideo.queued", ({ nodes }) => lines.name(nodes));
+		// That may come a moment after the answer.
+		on("promptQueued", (queued) => setTimeout(() => messenger.queued(lines.queued(queued?.batchCount ?? 1)), 100));
 		on("status", (status) => {
 			lines.waiting = status?.exec_info.queue_remaining ?? 0;
 		});
+		on("reconnected", () => lines.forget());
 		on("execution_cached", ({ nodes }) => lines.begun(nodes));
 		setInterval(() => lines.tick(), 500);
 	},

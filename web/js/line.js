@@ -44,6 +44,8 @@ export class Lines {
 	answers = new Map();
 	/** Prompts in ComfyUI's queue. */
 	waiting = 0;
+	/** @type {Map<Line, [string | Line, Price] | undefined>} those that prompts of now run, and what they would newly pay */
+	named = new Map();
 
 	/** @param {Opener} open */
 	constructor(open) {
@@ -74,7 +76,7 @@ export class Lines {
 		this.memory.keep(node ? placeOf(node) : `${workflow}:${id}`, told, settingsOf(told));
 		// What it plays is of a run before.
 		if (node && told.phase === "failed") removePlayer(node);
-		for (const line of this.all) if (nodes.includes(line.node)) line.hear(told);
+		for (const line of this.#of(nodes)) line.hear(told);
 	}
 
 	/** @param {Job} job it has moved */
@@ -89,28 +91,41 @@ export class Lines {
 		for (const line of this.all) line.settle(true);
 	}
 
-	/** @param {number} runs of the workflow were queued at once */
+	/** @param {AnyNode[]} nodes */
+	#of(nodes) {
+		return [...this.all].filter(({ node }) => nodes.includes(node));
+	}
+
+	/** @param {string[]} ids of nodes that a prompt runs, if it is taken */
+	name(ids) {
+		for (const line of this.#of(ids.flatMap(nodesAt))) {
+			line.begun = false;
+			this.named.set(line, line.price());
+		}
+	}
+
+	/**
+	 * The prompts of those nodes were taken. Gives what they newly pay, as far as that is known; equal nodes make one.
+	 * @param {number} runs of each
+	 */
 	queued(runs) {
-		for (const line of this.all) if (line.node.mode === 0) line.queue(runs);
+		const lines = [...this.named.keys()];
+		// A subgraph knows the values of the node in it.
+		const within = new Set(lines.map(({ closed, about }) => closed && about));
+		const prices = new Map([...this.named].flatMap(([{ node }, price]) => (price && !within.has(node) ? [price] : [])));
+		for (const line of lines) line.queue(runs);
+		this.named.clear();
+		return [...prices.values()];
 	}
 
 	/** @param {string[]} ids of nodes that a run has found done */
 	begun(ids) {
-		const nodes = ids.flatMap(nodesAt);
-		for (const line of this.all) if (nodes.includes(line.node)) line.begin();
+		for (const line of this.#of(ids.flatMap(nodesAt))) line.begin();
 	}
 
 	/** A moment has passed. */
 	tick() {
 		for (const line of this.all) line.tick(this.waiting > 0);
-	}
-
-	/** The clips that the workflow would newly pay, as far as that is known; equal nodes make one. */
-	paying() {
-		// A subgraph knows the values of the node in it.
-		const within = new Set([...this.all].map(({ closed, about }) => closed && about));
-		const active = [...this.all].filter(({ node }) => node.graph && node.mode === 0 && !within.has(node));
-		return [...new Map(active.flatMap((line) => line.price() ?? [])).values()];
 	}
 
 	/** @param {Record<string, unknown>} question */
@@ -147,6 +162,7 @@ class Line {
 	asked = "";
 	said = "";
 	runs = 1;
+	begun = false;
 	/** The values that it was queued with and did not begin with yet. @type {Set<string>} */
 	queued = new Set();
 	/** @type {Standing | undefined} */
@@ -214,6 +230,7 @@ class Line {
 
 	/** It waits in ComfyUI's queue no more. */
 	begin() {
+		this.begun = true;
 		this.queued.delete(this.asked);
 		this.show();
 	}
@@ -222,7 +239,7 @@ class Line {
 	queue(runs) {
 		this.runs = runs;
 		this.settle();
-		this.queued.add(this.asked);
+		if (!this.begun) this.queued.add(this.asked);
 		this.show();
 	}
 
@@ -308,7 +325,7 @@ class Line {
 
 	/**
 	 * What queueing would newly cost, under what makes it one job with another node; nothing where it would not pay.
-	 * @returns {[[string | Line, Price]] | undefined}
+	 * @returns {[string | Line, Price] | undefined}
 	 */
 	price() {
 		const { standing } = this;
@@ -316,7 +333,7 @@ class Line {
 		// A link may bring what was paid for already: then the last run is the best that is known.
 		if (this.#lastWord()?.some(({ trouble }) => !trouble)) return undefined;
 		const price = { credits: standing.credits, rehearsal: standing.rehearsal };
-		return [[this.about.comfyClass === NODE_OF_TYPE["text-to-video"] ? this.asked : this, price]];
+		return [this.about.comfyClass === NODE_OF_TYPE["text-to-video"] ? this.asked : this, price];
 	}
 
 	/** @param {Saying} saying */
@@ -345,17 +362,15 @@ class Line {
 				h("p.note", note),
 			),
 			button || "",
-			fraction !== null && fraction !== undefined ? bar(fraction) : "",
+			typeof fraction === "number" ? bar(fraction) : "",
 		);
 		// What fits leaves the pointer to the canvas; the rest needs it for its full text.
 		requestAnimationFrame(() => {
 			const rows = [...this.body.querySelectorAll("p")];
-			this.body.classList.toggle("long", Boolean(saying.remarks?.length) || rows.some(isCut));
+			this.body.classList.toggle(
+				"long",
+				Boolean(saying.remarks?.length) || rows.some((row) => row.scrollWidth > row.clientWidth),
+			);
 		});
 	}
-}
-
-/** @param {HTMLElement} row */
-function isCut(row) {
-	return row.scrollWidth > row.clientWidth;
 }

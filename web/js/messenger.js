@@ -20,8 +20,6 @@ export class Messenger {
 		this.open = open;
 		/** @type {Set<string>} */
 		this.said = new Set();
-		/** @type {Price[] | undefined} */
-		this.before = undefined;
 	}
 
 	/** @param {Told & { node: string }} told the end of a run, said once */
@@ -54,15 +52,8 @@ export class Messenger {
 		notice("success", t("message.arrived"), beginning || t("card.foreign"), this.#shower(job.id));
 	}
 
-	/** @param {Price[]} prices before the run changes what is known of its nodes; older front ends do not say this */
-	queueing(prices) {
-		this.before = prices;
-	}
-
-	/** @param {Price[]} now of the clips that the prompt will newly pay */
-	async queued(now) {
-		const prices = this.before ?? now;
-		this.before = undefined;
+	/** @param {Price[]} prices of the clips that what was queued will newly pay */
+	async queued(prices) {
 		if (!prices.length || !wanted("Paying")) return;
 		await loadWords();
 		const known = prices.flatMap(({ credits }) => credits ?? []);

@@ -11,6 +11,18 @@ sheet.replaceSync(".apimallvideo-low { margin-top: 150px }");
 document.adoptedStyleSheets.push(sheet);
 
 /**
+ * Says what hinders it.
+ * @param {unknown} work
+ */
+export async function tried(work) {
+	try {
+		await work;
+	} catch (refused) {
+		notice("error", /** @type {Error} */ (refused).message);
+	}
+}
+
+/**
  * @param {Severity} severity
  * @param {string} summary
  * @param {string} [detail]

@@ -9,6 +9,7 @@ import { loadWords, number, t } from "./words.js";
 
 const SUMS_PAUSE_MS = 1500;
 const TYPED_MS = 300;
+const AGAIN_MS = 3000;
 const TILES = "apimallvideo.tiles";
 /** Jobs may have changed without a word about it: a prompt ended, the server came back. */
 const DOUBTS = ["execution_error", "execution_interrupted", "execution_success", "reconnected"];
@@ -61,6 +62,8 @@ export class Panel {
 		this.endings = [
 			on("apimallvideo.jobs", (told) => this.#hear(told)),
 			...DOUBTS.map((name) => on(name, () => this.refresh(false))),
+			// Just begun, it may not answer yet.
+			on("reconnected", () => setTimeout(() => this.refresh(false), AGAIN_MS)),
 			on("apimallvideo.star", ({ id, starred }) => {
 				const job = this.jobs.get(id);
 				if (job) this.changed({ ...job, starred });
@@ -144,6 +147,7 @@ export class Panel {
 					h("input.unseen", {
 						type: "radio",
 						name: "only",
+						"aria-label": t(`filter.${only}`),
 						checked: only === this.only,
 						change: () => {
 							this.only = only;

@@ -31,15 +31,6 @@ function inWords(said) {
 	return t(`remark.${said.key}`, Object.fromEntries(values));
 }
 
-/** @param {Charged} of */
-export function chargeOf({ charge, credits_used, credits_refunded }) {
-	const used = credits_used === null ? "?" : number(credits_used);
-	const refunded = credits_refunded === null ? "?" : number(credits_refunded);
-	if (charge === "refunded" && credits_refunded === 0) return t("charge.refunded.none", { used });
-	const stated = credits_used !== null || !knows(`charge.${charge}.unstated`);
-	return t(stated ? `charge.${charge}` : `charge.${charge}.unstated`, { used, refunded });
-}
-
 /**
  * What a job cost so far, in a few words.
  * @param {Charged} of
@@ -51,6 +42,9 @@ export function cost({ charge, credits_used, credits_refunded }) {
 	if (charge !== "refunded") return t("cost.used", values);
 	return t(credits_refunded ? "cost.refunded" : "cost.no_refund", values);
 }
+
+/** @param {Trouble} trouble */
+export const chargeOf = (trouble) => (trouble.said?.charge ? inWords(trouble.said.charge) : cost(trouble));
 
 /**
  * Before a run: the price, or that there is none.

@@ -1,6 +1,7 @@
 /** What the panel asks of its own server. */
 
 import { api } from "../../../scripts/api.js";
+import { t } from "./words.js";
 
 /**
  * What the server answers; throws its own words when that is a no.
@@ -10,10 +11,14 @@ import { api } from "../../../scripts/api.js";
  */
 export async function ask(path, body, shown = {}) {
 	const headers = { "Content-Type": "application/json", ...shown };
-	const answer = await api.fetchApi(
-		`/apimall/${path}`,
-		body === undefined ? { cache: "no-store" } : { method: "POST", headers, body: JSON.stringify(body) },
-	);
+	const answer = await api
+		.fetchApi(
+			`/apimall/${path}`,
+			body === undefined ? { cache: "no-store" } : { method: "POST", headers, body: JSON.stringify(body) },
+		)
+		.catch(() => {
+			throw new Error(t("server.away"));
+		});
 	const told = await answer.json().catch(() => ({}));
 	if (!answer.ok) throw new Error(told.problem ?? `HTTP ${answer.status}`);
 	return told;
@@ -49,8 +54,6 @@ export const EXPORT_ADDRESS = api.apiURL("/apimall/jobs.csv");
  */
 export function on(name, listener) {
 	const heard = (/** @type {any} */ event) => listener(event.detail);
-	// The types know only ComfyUI's own events; any name a server sends may be listened to.
-	const events = /** @type {EventTarget} */ (/** @type {unknown} */ (api));
-	events.addEventListener(name, heard);
-	return () => events.removeEventListener(name, heard);
+	api.addEventListener(name, heard);
+	return () => api.removeEventListener(name, heard);
 }

@@ -2,23 +2,20 @@
 
 import { addNode, NODE_OF_TYPE, nodesOf, queue } from "./canvas.js";
 import { armed, h, tool } from "./look.js";
-import { notice } from "./notices.js";
+import { notice, tried } from "./notices.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
 const COUNTS = [1, 3, 5];
+/** One after the other, for they may set the same widgets. */
+let making = Promise.resolve();
 /**
  * A favourite's star, to be given or taken away.
  * @param {Job} job
  * @param {Pick<Keeper, "changed">} keeper
  */
 export function star({ id, starred }, keeper) {
-	const mark = () => {
-		ask(`jobs/${id}/star`, { on: !starred }).then(
-			({ job }) => keeper.changed(job),
-			({ message }) => notice("error", message),
-		);
-	};
+	const mark = () => tried(ask(`jobs/${id}/star`, { on: !starred }).then(({ job }) => keeper.changed(job)));
 	return tool(t("verb.star"), "star", { "data-verb": "star", "aria-pressed": String(starred), click: mark });
 }
 
@@ -35,7 +32,9 @@ export function moreTakes(job, takes) {
 		armed(
 			`+${count}`,
 			price ? t("takes.price", { count, credits: number(count * price) }) : t("takes.sure", { count }),
-			() => queueTakes(job, takes, count),
+			() => {
+				making = making.then(() => tried(queueTakes(job, takes, count)));
+			},
 			{ "data-verb": `more-${count}`, "aria-label": t("takes.more", { count }) },
 		),
 	);

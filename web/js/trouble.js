@@ -36,8 +36,8 @@ export async function showTrouble(jobId, near, known) {
 			report && h("details", h("summary", t("trouble.report")), h("pre", { tabindex: 0 }, report)),
 			h(
 				"footer",
-				job?.task_id && press("verb.copy", () => copy(job.task_id, dialog)),
-				report && press("trouble.copy", () => copy(report, dialog)),
+				job?.task_id && press("verb.copy", () => copy(job.task_id)),
+				report && press("trouble.copy", () => copy(report)),
 				press("trouble.close", close, { class: "main", autofocus: true }),
 			),
 		),
