@@ -294,6 +294,11 @@ def set_moved_jobs(state_folder: Path, newest: int) -> None:
     _write_private(state_folder / MOVED_FILE, f"{newest}\n".encode())
 
 
+def is_rehearsal(account: str) -> bool:
+    """Are the jobs of this account played? Those of a key have 32 hex digits for a name."""
+    return account.split(" ", maxsplit=1)[0] == REHEARSAL_KEY
+
+
 def _rehearsal_name(state_folder: Path, environ: Mapping[str, str]) -> str:
     """What the rehearsal's account is called: each state folder has a stand-in gateway of its own, shared by nobody."""
     if not _given(environ, JOURNAL_VARIABLE):

@@ -14,6 +14,7 @@ from server import PromptServer
 from ..jobs.events import Event
 from ..journal.rows import Job
 from ..service import Service
+from ..settings import is_rehearsal
 from . import job_facts
 from .balances import AskBalance, Balances, ask_balance
 from .codes import OneTimeCode
@@ -24,8 +25,8 @@ from .writing import Writing
 _log = logging.getLogger("apimall_video.routes")
 
 EVENT = "apimallvideo.jobs"
-"""The server's message to all panels: `{"job": card, "unfinished": count, "awaited": by a node}`, and `"credits"`: what
-is left of them, when a reply told it."""
+"""The server's message to all panels: `{"job": card, "unfinished": count, "awaited": by a node, "rehearsal": is it
+played}`, and `"credits"`: what is left of them, when a reply told it."""
 
 _ANNOUNCED = frozenset(Event) - {
     Event.UPLOADED,
@@ -91,6 +92,7 @@ class Panel:
                 # Sent to every browser that is open, whoever of the users sits there.
                 card["prompt"] = None
             told = {"job": card, "unfinished": unfinished, "awaited": self._service().is_awaited(job)}
+            told["rehearsal"] = is_rehearsal(job.account)
             if event is Event.ACCEPTED and job.credits_left is not None:
                 self._balances.learn(job.account, job.credits_left)
                 told["credits"] = job.credits_left

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 STAR_EVENT = "apimallvideo.star"
 """To all panels: `{"id": of the job, "starred": is it a favourite now}`."""
 
+ACCOUNT_EVENT = "apimallvideo.account"
+"""To all browsers: key, rehearsal or what is known of the account is another now; what it is they ask for."""
+
 
 class Writing:
     """What a page that this very server delivered may change, on this machine or with the code printed there."""
@@ -46,6 +49,7 @@ class Writing:
         with writer(request, self._code):
             key = only_field(await json_object(request), "key", str)
             await asyncio.to_thread(store_key, self._service().folders.state, key)
+        _tell_all()
         facts = await asyncio.to_thread(self._reading.account_facts, request)
         return as_json({**facts, "balance": await self._balances.of_account(0.0)})
 
@@ -57,6 +61,7 @@ class Writing:
             if set(fields) != {"other", "same"} or not isinstance(other, str) or not isinstance(same, bool):
                 raise Forbidden(400, "Only the fields 'other' and 'same' are taken here.")
             await asyncio.to_thread(self._say_of_account, other, same)
+        _tell_all()
         return as_json(await asyncio.to_thread(self._reading.account_facts, request))
 
     async def move_journal(self, request: web.Request) -> web.StreamResponse:
@@ -64,6 +69,7 @@ class Writing:
         with writer(request, self._code):
             take = only_field(await json_object(request), "take", bool)
             await asyncio.to_thread(lambda: self._service().move_in(take))
+        _tell_all()
         return as_json(await asyncio.to_thread(self._reading.account_facts, request))
 
     async def close_job(self, request: web.Request) -> web.StreamResponse:
@@ -101,6 +107,7 @@ class Writing:
         with writer(request, self._code):
             on = only_field(await json_object(request), "on", bool)
             await asyncio.to_thread(store_rehearsal, self._service().folders.state, on)
+        _tell_all()
         return as_json(await asyncio.to_thread(self._reading.account_facts, request))
 
     async def print_code(self, request: web.Request) -> web.StreamResponse:
@@ -122,3 +129,7 @@ class Writing:
             service.same_account(other)
         else:
             journal.another_account(account, other)
+
+
+def _tell_all() -> None:
+    PromptServer.instance.send_sync(ACCOUNT_EVENT, {})

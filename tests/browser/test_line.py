@@ -12,6 +12,7 @@ pytest.importorskip("playwright", reason="no Playwright: install tests/requireme
 
 from playwright.sync_api import expect
 
+from nodes.rehearsal.server import RehearsalGateway
 from tests.browser.tab import JOB_MS, Tab
 from tests.host.real_host import REPOSITORY, Install, RealHost
 from tests.support import clips
@@ -226,6 +227,35 @@ def test_what_happened_and_what_to_do_are_said_in_the_users_language(
     expect(dialog).to_contain_text(words["remark.not_made"])
     expect(dialog).to_contain_text(words["remark.change_or_again"])
     tab.shot(shots / f"trouble-{language}.png")
+
+
+def test_what_was_rehearsed_is_not_taken_for_paid_in_any_tab_once_the_rehearsal_is_off(
+    install: Install, tmp_path: Path, open_tab: OpenTab
+) -> None:
+    with RehearsalGateway(tmp_path / "gateway", seconds_per_task=3.0) as gateway:
+        environ = {"APIMALL_BASE_URL": gateway.base_url, "APIMALL_API_KEY": "sk-of-a-test-0123456789"}
+        with RealHost(install, tmp_path / "base", environ=environ) as fresh:
+            tab, other = open_tab(fresh), open_tab(fresh)
+            switch = other.panel.locator("summary .tool")
+            switch.click()
+            other.panel.get_by_role("switch", name="Rehearsal").click()
+            expect(tab.panel.get_by_text("REHEARSAL", exact=True)).to_be_visible()
+            tab.text_job("a heron in the reeds")
+            tab.queue()
+            expect(tab.line()).to_contain_text("Done", timeout=JOB_MS)
+            expect(tab.line()).to_contain_text("REHEARSAL")
+            other.panel.get_by_role("switch", name="Rehearsal").click()
+            expect(tab.panel.get_by_text("REHEARSAL", exact=True)).to_be_hidden()
+            expect(tab.line()).to_contain_text("The first run like this", timeout=15_000)
+            expect(tab.line()).not_to_contain_text("REHEARSAL")
+            # The balance is the account's own, not that which was played with.
+            left = fresh.get("/apimall/balance")["credits"]
+            expect(tab.panel.locator(".sum")).to_have_text(f"{left:,.0f}")
+            assert gateway.record.count("create") == 0
+            tab.queue()
+            told(tab, "1 new clip")
+            expect(tab.line()).to_contain_text("Done \u00b7 30 credits", timeout=JOB_MS)
+            assert gateway.record.count("create") == 1
 
 
 def test_without_a_key_the_line_leads_to_where_it_is_entered(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -106,6 +106,48 @@ def test_takes_are_made_compared_continued_and_dragged(
     tab.page.mouse.up()
     tab.page.wait_for_timeout(500)
     assert tab.run("() => app.graph.nodes.length") == before + 1
+
+
+def test_more_takes_are_of_what_was_there_when_they_were_asked_for(host: RealHost, open_tab: OpenTab) -> None:
+    tab = open_tab(host)
+    tab.panel.wait_for()
+    tab.text_job("a wolf on a ridge")
+    tab.queue()
+    card = tab.card("a wolf on a ridge")
+    expect(card.get_by_text("Done", exact=True)).to_be_visible(timeout=JOB_MS)
+    card.locator(".title").click()
+    bodies: list[Any] = []
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        bodies.append(route.request.post_data_json)
+        held.append(route)
+
+    tab.page.route("**/prompt", hold)
+    for _ in range(2):
+        card.locator("[data-verb=more-3]").click()
+    tab.wait_until(lambda: len(held) == 1)
+    # The next prompt is written while they go out, and another workflow opened.
+    tab.change("APIMall_TextToVideo", "prompt", "another thing")
+    expect(card.locator("[data-verb=more-3]")).to_be_disabled()
+    tab.clear()
+    tab.add("APIMall_TextToVideo", {"prompt": "not asked for"})
+    for number in range(3):
+        tab.wait_until(lambda number=number: len(held) > number)  # type: ignore[misc]
+        held[number].continue_()
+    tab.wait_until(lambda: len(bodies) == 3)
+    sent = [next(node["inputs"] for node in body["prompt"].values() if "take" in node["inputs"]) for body in bodies]
+    assert [(each["prompt"], each["take"], each["wait"]) for each in sent] == [
+        ("a wolf on a ridge", 1, False),
+        ("a wolf on a ridge", 2, False),
+        ("a wolf on a ridge", 3, True),
+    ]
+    expect(card.locator(".take img")).to_have_count(4, timeout=2 * JOB_MS)
+    # A second press goes on after those that wait.
+    tab.page.unroute("**/prompt")
+    for _ in range(2):
+        card.locator("[data-verb=more-1]").click()
+    expect(card.locator(".take .number").last).to_have_text("4", timeout=JOB_MS)
 
 
 def test_jobs_are_found_by_words_type_and_day_and_shown_as_tiles(

@@ -124,6 +124,7 @@ def test_trouble_that_the_journal_kept_can_be_said_in_the_language_of_who_looks(
     assert site.get(f"/apimall/jobs/{job.id}")["trouble"]["said"] == {
         "what": remark(Trouble.ENDED, text=what).facts(),
         "advice": remark(Trouble.CHANGE_PROMPT).facts(),
+        "charge": remark(Trouble.JOB_REJECTED).facts(),
     }
 
 

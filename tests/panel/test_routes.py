@@ -62,6 +62,7 @@ def test_an_announcement_reaches_every_panel_from_any_thread(site: Site, monkeyp
     (sent,) = host.sent
     assert (sent.event, sent.sid) == (routes.EVENT, None)
     assert (sent.data["job"]["id"], sent.data["unfinished"], sent.data["awaited"]) == (job.id, 1, False)
+    assert sent.data["rehearsal"] is False
     assert len(host.routes) == 16
 
 

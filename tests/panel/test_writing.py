@@ -103,6 +103,8 @@ def test_the_rehearsal_is_switched_on_and_off(site: Site) -> None:
     for on in (True, False):
         status, answer = site.talk(lambda client, on=on: post(client, "/apimall/rehearsal", {"on": on}))  # type: ignore[misc]
         assert (status, answer["rehearsal"], answer["rehearsal_source"]) == (200, on, "panel")
+    # Whoever else looks would go on taking real jobs for played ones.
+    assert [(sent.event, sent.sid) for sent in site.browsers.sent] == [(writing.ACCOUNT_EVENT, None)] * 2
 
 
 def test_a_star_marks_a_favourite_until_it_is_taken_away_and_every_panel_is_told(site: Site) -> None:

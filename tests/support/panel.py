@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from server import PromptServer
 
 from nodes.gateway.contract import Accepted, Task
 from nodes.gateway.errors import PromptBlocked, ReplyLost
@@ -56,6 +57,7 @@ class Site:
         self.code = OneTimeCode(self.printed.append, self.clock)
         self.shared = False
         self.credits: float | Exception = 970.0
+        self.browsers = PromptServer()
 
     @property
     def account(self) -> str:

@@ -2,18 +2,20 @@
 
 declare module "*/scripts/app.js" {
   type ComfyApp = import("@comfyorg/comfyui-frontend-types").ComfyApp;
-  // Front ends differ in these two: what is asked of them is looked for first.
-  export const app: Omit<ComfyApp, "extensionManager" | "queuePrompt"> & {
+  // Front ends differ in it: what is asked of it is looked for first.
+  export const app: Omit<ComfyApp, "extensionManager"> & {
     // biome-ignore lint/suspicious/noExplicitAny: see above
     extensionManager: any;
-    queuePrompt(number: number, batchCount: number, onlyTo?: string[]): Promise<boolean>;
   };
 }
 
 declare module "*/scripts/api.js" {
   type ComfyApi = import("@comfyorg/comfyui-frontend-types").ComfyApi;
   // Its own types know ComfyUI's own events; any name a server sends may be listened to.
-  export const api: Omit<ComfyApi, "addEventListener" | "removeEventListener"> & EventTarget;
+  export const api: Omit<ComfyApi, "addEventListener" | "removeEventListener" | "queuePrompt"> &
+    EventTarget & {
+      queuePrompt(number: number, prompt: object, options: { partialExecutionTargets: string[] }): Promise<unknown>;
+    };
 }
 
 declare const LiteGraph: import("@comfyorg/comfyui-frontend-types").LiteGraphGlobal;

@@ -128,6 +128,8 @@ interface Account {
   others?: Other[];
   /** Do several users of this ComfyUI use this account? */
   shared: boolean;
+  /** Asked for together with a new key. */
+  balance?: Balance;
 }
 
 interface Other {

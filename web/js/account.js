@@ -21,8 +21,9 @@ export class AccountCorner {
 		this.ledger = new Ledger();
 		this.balance = h("span.sum", "\u2026");
 		this.top = h("div.top");
-		this.settings = h("div");
+		this.settings = h("div.settings");
 		this.notes = h("div");
+		this.verdict = h("p.small", { role: "status" });
 		this.elsewhere = new Elsewhere(() => this.account && this.#show(this.account, false));
 		this.details = h(
 			"details",
@@ -39,9 +40,10 @@ export class AccountCorner {
 	}
 
 	async refreshBalance() {
-		this.#showBalance(
-			await ask("balance").catch(({ message }) => ({ credits: null, problem: message, key: "unknown" })),
-		);
+		const { account } = this;
+		const told = await ask("balance").catch(({ message }) => ({ credits: null, problem: message, key: "unknown" }));
+		// Of another account it is none of this one's.
+		if (account === this.account) this.#showBalance(told);
 	}
 
 	/** @param {Balance} told */
@@ -89,10 +91,9 @@ export class AccountCorner {
 			works ? h("span.quiet.small", t(account.rehearsal ? "account.play_credits" : "account.credits")) : "",
 			h("span.tool", { title: t("account.settings") }, icon("tune")),
 		);
-		const line = h("p.small.quiet", this.#line(account));
-		this.settings.replaceChildren(h("div.settings", line, ...this.#settings(account)));
+		this.settings.replaceChildren(h("p.small.quiet", this.#line(account)), ...this.#settings(account));
 		this.notes.replaceChildren(
-			h("p.small.verdict", { role: "status" }),
+			this.verdict,
 			account.shared ? h("p.small.quiet", t("account.shared")) : "",
 			h("p.small.problem", account.problem ?? ""),
 			account.left_behind
@@ -105,7 +106,7 @@ export class AccountCorner {
 		);
 		this.tell(account, changed);
 		if (!works) this.told(false);
-		else if (!changed || account.rehearsal) this.refreshBalance();
+		else if (!account.balance) this.refreshBalance();
 	}
 
 	/**
@@ -165,7 +166,7 @@ export class AccountCorner {
 
 	/** @param {Account} account */
 	#key(account) {
-		if (account.rehearsal) return null;
+		if (account.rehearsal) return "";
 		if (account.key_source === "environment") return h("p.small.quiet", t("account.key.fixed"));
 		const whence = h(
 			"a",
@@ -175,7 +176,6 @@ export class AccountCorner {
 		const field = h("input", {
 			type: "password",
 			autocomplete: "off",
-			spellcheck: "false",
 			"aria-label": t("account.key.new"),
 			placeholder: t(account.key_source === "file" ? "account.key.replace" : "account.key.new"),
 		});
@@ -209,13 +209,14 @@ export class AccountCorner {
 	 * @param {unknown} body
 	 */
 	async #write(path, body) {
+		this.verdict.replaceChildren();
 		try {
 			const account = await this.act(path, body);
 			this.#show(account, true);
 			// The gateway was asked for a new key.
 			if (account.balance) {
 				this.#showBalance(account.balance);
-				this.notes.querySelector(".verdict")?.replaceChildren(t(`account.key.${account.balance.key}`));
+				this.verdict.replaceChildren(t(`account.key.${account.balance.key}`));
 			}
 		} catch (refused) {
 			await this.refresh();

@@ -183,21 +183,6 @@ export function linkNew(source, output, name, input, values) {
 	app.canvas.ds.offset[0] += (source.size[0] + GAP_PX) / 2;
 }
 
-/** @param {string} name the nodes of this name in the workflow, those in subgraphs left out */
-export function nodesOf(name) {
-	const nodes = /** @type {AnyNode[]} */ (rootGraph()?.nodes ?? []);
-	return nodes.filter(({ comfyClass, mode }) => comfyClass === name && mode === 0);
-}
-
-/**
- * Queues what is on the canvas, as its button would; where the front end can, this node and what it needs alone.
- * @param {AnyNode} node
- */
-export async function queue(node) {
-	const only = /** @type {any} */ (node.constructor).nodeData?.output_node ? [String(node.id)] : undefined;
-	return app.queuePrompt(0, 1, only);
-}
-
 /**
  * Where on the canvas a pointer is, in the canvas's own measure; nothing when it is elsewhere.
  * @param {MouseEvent} event

@@ -19,7 +19,6 @@ export class Elsewhere {
 		this.code = h("input", {
 			type: "text",
 			autocomplete: "off",
-			spellcheck: "false",
 			maxlength: "20",
 			placeholder: t("elsewhere.code"),
 		});

@@ -103,6 +103,10 @@ app.registerExtension({
 			lines.waiting = status?.exec_info.queue_remaining ?? 0;
 		});
 		on("reconnected", () => lines.forget());
+		on("apimallvideo.account", () => {
+			lines.forget();
+			panel.account?.refresh(true);
+		});
 		on("execution_cached", ({ nodes }) => lines.begun(nodes));
 		setInterval(() => lines.tick(), 500);
 	},

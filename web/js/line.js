@@ -255,7 +255,10 @@ class Line {
 	#lastWord() {
 		const word = this.lines.memory.get(placeOf(this.node));
 		// That a key is missing is asked anew: the rehearsal may be on by now.
-		if (!word || word.told.at(-1)?.trouble?.kind === "KeyMissing") return undefined;
+		const last = word?.told.at(-1);
+		if (!word || last?.trouble?.kind === "KeyMissing") return undefined;
+		// What was played is not paid, nor the other way round.
+		if (last?.job && this.standing && last.rehearsal !== this.standing.rehearsal) return undefined;
 		const values = this.values();
 		const differs = Object.entries(word.values).some(
 			([name, value]) => name in values && name !== "wait" && values[name] !== value,

@@ -15,19 +15,7 @@ export function loadLook() {
 	return loading;
 }
 
-const CIRCLE = "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4";
-/** @type {Record<string, string>} Outlines in a square of 16. */
-const SHAPES = {
-	play: "M5 3l8 5-8 5z",
-	pause: "M5 3v10M11 3v10",
-	clock: `${CIRCLE}M8 4.6V8l2.4 1.6`,
-	question: `${CIRCLE}M6.2 6.2a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.6-.8 1.2M8 11.4v.1`,
-	cross: `${CIRCLE}M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4`,
-	fetch: "M8 2v8M4.8 7 8 10.2 11.2 7M2.5 13.5h11",
-	tune: "M2.5 5h4M10.5 5h3M2.5 11h3M9.5 11h4M8.5 3a2 2 0 1 0 0 4a2 2 0 1 0 0-4M7.5 9a2 2 0 1 0 0 4a2 2 0 1 0 0-4",
-	star: "M8 1.8l1.9 3.9 4.3.6-3.1 3 .7 4.3L8 11.6l-3.8 2 .7-4.3-3.1-3 4.3-.6z",
-	film: "M2 3.5h12v9H2zM5 3.5v9M11 3.5v9M2 8h3M11 8h3",
-};
+const ICONS = new URL("../icons.svg", import.meta.url);
 
 /**
  * A shadow root with our look in it; nothing of it reaches the page around.
@@ -84,15 +72,14 @@ export function h(kind, given, ...children) {
 	return element;
 }
 
-/** @param {string} name one of SHAPES */
+/** @param {string} name of a symbol in `icons.svg` */
 export function icon(name) {
 	const space = "http://www.w3.org/2000/svg";
 	const svg = document.createElementNS(space, "svg");
-	const path = document.createElementNS(space, "path");
-	svg.setAttribute("viewBox", "0 0 16 16");
+	const use = document.createElementNS(space, "use");
 	svg.setAttribute("aria-hidden", "true");
-	path.setAttribute("d", SHAPES[name] ?? "");
-	svg.append(path);
+	use.setAttribute("href", `${ICONS}#${name}`);
+	svg.append(use);
 	return svg;
 }
 
@@ -120,7 +107,7 @@ export function tool(title, shape, given) {
  * A button whose first press asks, and whose second acts.
  * @param {string} label
  * @param {string} question
- * @param {() => void} act
+ * @param {() => unknown} act
  * @param {Given} given
  */
 export function armed(label, question, act, given) {
@@ -128,10 +115,15 @@ export function armed(label, question, act, given) {
 		button.classList.remove("armed");
 		button.textContent = label;
 	};
-	const press = () => {
+	const press = async () => {
 		const sure = button.classList.contains("armed");
 		calm();
-		if (sure) return act();
+		if (sure) {
+			button.disabled = true;
+			await act();
+			button.disabled = false;
+			return;
+		}
 		button.classList.add("armed");
 		button.textContent = question;
 		setTimeout(calm, ARMED_MS);

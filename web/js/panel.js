@@ -250,8 +250,9 @@ export class Panel {
 		this.#arrange();
 	}
 
-	/** @param {{ job: Job, unfinished: number, credits?: number }} told */
-	#hear({ job: moved, unfinished, credits }) {
+	/** @param {{ job: Job, unfinished: number, credits?: number, rehearsal: boolean }} told of whichever account */
+	#hear({ job: moved, unfinished, credits, rehearsal }) {
+		if (rehearsal !== this.account?.account?.rehearsal) return;
 		// Where users are kept apart, what is pushed to all of them holds no prompt: it is read by who may read it.
 		const job = moved.prompt === null ? { ...moved, prompt: this.jobs.get(moved.id)?.prompt ?? "" } : moved;
 		if (moved.prompt === null && !job.prompt) this.refresh();

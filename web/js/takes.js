@@ -1,14 +1,18 @@
 /** More takes of a job: the same node, queued again with other numbers, as its user could by hand. */
 
-import { addNode, NODE_OF_TYPE, nodesOf, queue } from "./canvas.js";
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+import { addNode, NODE_OF_TYPE, rootGraph } from "./canvas.js";
 import { armed, h, tool } from "./look.js";
 import { notice, tried } from "./notices.js";
 import { ask } from "./server.js";
 import { number, t } from "./words.js";
 
 const COUNTS = [1, 3, 5];
-/** One after the other, for they may set the same widgets. */
-let making = Promise.resolve();
+/** The last take that was queued of each series: one that waits is in no list yet. @type {Map<string, number>} */
+const queued = new Map();
+const SETTINGS = /** @type {const} */ (["prompt", "model", "duration", "resolution"]);
+
 /**
  * A favourite's star, to be given or taken away.
  * @param {Job} job
@@ -18,8 +22,6 @@ export function star({ id, starred }, keeper) {
 	const mark = () => tried(ask(`jobs/${id}/star`, { on: !starred }).then(({ job }) => keeper.changed(job)));
 	return tool(t("verb.star"), "star", { "data-verb": "star", "aria-pressed": String(starred), click: mark });
 }
-
-const SETTINGS = /** @type {const} */ (["prompt", "model", "duration", "resolution"]);
 
 /**
  * Buttons that make more takes; the first press of one asks, the second pays.
@@ -32,9 +34,7 @@ export function moreTakes(job, takes) {
 		armed(
 			`+${count}`,
 			price ? t("takes.price", { count, credits: number(count * price) }) : t("takes.sure", { count }),
-			() => {
-				making = making.then(() => tried(queueTakes(job, takes, count)));
-			},
+			() => tried(queueTakes(job, takes, count)),
 			{ "data-verb": `more-${count}`, "aria-label": t("takes.more", { count }) },
 		),
 	);
@@ -49,23 +49,33 @@ export function moreTakes(job, takes) {
  */
 async function queueTakes(job, takes, count) {
 	const node = nodeOf(job) ?? (await newNode(job));
-	const [number, wait] = ["take", "wait"].map((name) => node?.widgets?.find((widget) => widget.name === name));
-	if (!node || !number || !wait) return;
-	const waits = wait.value;
-	const last = Math.max(...takes.map(({ take }) => take)) + count;
-	for (let take = last - count + 1; take <= last; take += 1) {
-		number.value = take;
-		wait.value = waits && take === last;
-		await queue(node);
+	// In a subgraph that is open it has another id than its own.
+	if (node?.graph !== rootGraph()) return;
+	const { prompt, model, duration, resolution, series } = job;
+	const before = Math.max(queued.get(series) ?? 0, ...takes.map(({ take }) => take));
+	const last = before + count;
+	queued.set(series, last);
+	// From what is there now: what is written or opened while they go out is another matter.
+	const { output, workflow } = await app.graphToPrompt();
+	const id = String(node.id);
+	const number = node.widgets?.find(({ name }) => name === "take");
+	if (number) number.value = last;
+	for (let take = before + 1; take <= last; take += 1) {
+		const inputs = { ...output[id]?.inputs, prompt, model, duration, resolution, take };
+		if (take < last) inputs.wait = false;
+		const whole = { workflow, output: { ...output, [id]: { ...output[id], inputs } } };
+		await api.queuePrompt(0, whole, { partialExecutionTargets: [id] });
 	}
-	wait.value = waits;
+	api.dispatchEvent(new CustomEvent("promptQueued", { detail: { number: 0, batchCount: 1 } }));
 }
 
 /** @param {Job} job the node on the canvas that has its settings */
 function nodeOf(job) {
-	return nodesOf(NODE_OF_TYPE[job.type] ?? "").find((node) =>
-		SETTINGS.every((name) => node.widgets?.find((widget) => widget.name === name)?.value === job[name]),
-	);
+	const nodes = /** @type {AnyNode[]} */ (rootGraph().nodes);
+	return nodes.find(({ comfyClass, mode, widgets }) => {
+		const values = Object.fromEntries((widgets ?? []).map(({ name, value }) => [name, value]));
+		return comfyClass === NODE_OF_TYPE[job.type] && mode === 0 && SETTINGS.every((name) => values[name] === job[name]);
+	});
 }
 
 /**
