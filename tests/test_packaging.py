@@ -123,7 +123,9 @@ def manifest() -> dict[str, Any]:
 def test_only_what_users_need_is_shipped(archive: list[str]) -> None:
     assert {path.split("/")[0] for path in archive} == SHIPPED_AT_THE_TOP
     strange = [
-        path for path in archive if not path.endswith((".py", ".js", ".css", ".json", ".md", ".toml", ".txt", ".jpg"))
+        path
+        for path in archive
+        if not path.endswith((".py", ".js", ".css", ".json", ".md", ".toml", ".txt", ".jpg", ".svg"))
     ]
     assert strange == ["LICENSE"]
     assert not [path for path in archive if "test" in path.lower() or "/." in path or path.startswith(".")]

@@ -246,11 +246,11 @@ def send_facts(facts: Mapping[str, Any]) -> None:
         server.send_sync(NODE_EVENT, dict(facts), client)
 
 
-def send_queued(client: object, node_ids: Iterable[str]) -> None:
-    """Tell a browser which nodes of ours the prompt runs that it queues just now."""
+def send_queued(client: object, nodes: Mapping[str, str]) -> None:
+    """Tell a browser which nodes of ours the prompt runs that it queues now, with a sign of all that each is given."""
     server = getattr(PromptServer, "instance", None)
     if server is not None and isinstance(client, str):
-        server.send_sync(QUEUED_EVENT, {"nodes": list(node_ids)}, client)
+        server.send_sync(QUEUED_EVENT, {"nodes": dict(nodes)}, client)
 
 
 def prompt_id() -> str:
@@ -400,8 +400,13 @@ def running(json_data: Mapping[str, Any]) -> dict[str, Any]:
     prompt, targets = json_data.get("prompt"), json_data.get("partial_execution_targets")
     if not isinstance(prompt, dict) or not isinstance(targets, list):
         return prompt if isinstance(prompt, dict) else {}
+    return needed(prompt, [target for target in targets if isinstance(target, str)])
+
+
+def needed(prompt: Mapping[str, Any], node_ids: Iterable[str]) -> dict[str, Any]:
+    """These nodes of a prompt, and those that they need."""
     found: dict[str, Any] = {}
-    ahead = [target for target in targets if isinstance(target, str)]
+    ahead = list(node_ids)
     while ahead:
         node_id = ahead.pop()
         if node_id in prompt and node_id not in found:

@@ -6,6 +6,8 @@ that others make while the prompt runs (loops, macros of packs) it is remembered
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ _TYPES = {
     "APIMall_VideoToVideo": VIDEO_TO_VIDEO,
 }
 _BOUND = (*_TYPES, "APIMall_PollResult")
+_UNDECLARED = (BOUND_INPUT, OVER_LIMIT_INPUT, host.LINKED_INPUT, "wait")
+"""What says nothing of the clip that a node makes."""
 _MOST_PROMPTS = 10_000
 _bound_prompts: dict[str, str] = {}
 
@@ -60,7 +64,8 @@ def _bind(json_data: dict[str, Any]) -> dict[str, Any]:
         node["inputs"].pop(BOUND_INPUT, None)
         node["inputs"].pop(OVER_LIMIT_INPUT, None)
     runs = {node_id: node for node_id, node in host.running(json_data).items() if _is_bound(node)}
-    host.send_queued(json_data.get("client_id"), runs)
+    signs = {node_id: _given(prompt or {}, node_id) for node_id in runs}
+    host.send_queued(json_data.get("client_id"), signs)
     service = instance.current()
     bound = over_limit = None
     try:
@@ -78,6 +83,16 @@ def _bind(json_data: dict[str, Any]) -> dict[str, Any]:
     if bound is not None:
         _remember(json_data, bound)
     return json_data
+
+
+def _given(prompt: Mapping[str, Any], node_id: str) -> str:
+    """A sign of all that a node is given, by whatever lies before it: the same as long as nothing of that changes."""
+    told = {
+        each: {name: value for name, value in node["inputs"].items() if name not in _UNDECLARED}
+        for each, node in host.needed(prompt, [node_id]).items()
+        if isinstance(node, dict) and isinstance(node.get("inputs"), dict)
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _remember(json_data: dict[str, Any], bound: str) -> None:

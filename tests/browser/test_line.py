@@ -101,6 +101,27 @@ def test_a_node_that_a_run_leaves_out_says_what_it_said_and_is_in_no_price(host:
     assert tab.line().last.inner_text() == before
 
 
+def test_a_node_behind_something_that_has_changed_is_priced_and_not_said_to_be_free(
+    host: RealHost, open_tab: OpenTab
+) -> None:
+    tab = open_tab(host)
+    first = tab.text_job("a shore in the evening", (40, 60))
+    second = tab.add("APIMall_ImageToVideo", {"prompt": "the tide comes in"}, (520, 260))
+    tab.link(first, 2, second)
+    tab.queue()
+    expect(tab.line().first).to_contain_text("Done", timeout=JOB_MS)
+    expect(tab.line().last).to_contain_text("Done", timeout=JOB_MS)
+    expect(tab.line().last).to_contain_text("the same inputs again are free")
+    tab.queue()
+    tab.page.wait_for_timeout(2000)
+    tab.page.reload()
+    tab.open()
+    tab.change("APIMall_TextToVideo", "take", 1)
+    expect(tab.line().first).to_contain_text("about 30 credits", timeout=15_000)
+    tab.queue()
+    told(tab, "2 new clips")
+
+
 def test_a_node_that_has_nothing_to_do_in_a_run_does_not_say_that_it_waits(host: RealHost, open_tab: OpenTab) -> None:
     tab = open_tab(host)
     clips.hdr_clip(host.base / "input" / "river.mov", [[203, 203, 203]], clips.HLG)

@@ -313,7 +313,7 @@ def test_while_comfyui_is_away_nothing_is_said_of_a_file_and_once_it_is_back_all
         expect(tab.line()).to_contain_text("30 credits \u00b7 for", timeout=JOB_MS)
         fresh.kill()
         card.locator(".title").click()
-        card.get_by_role("button", name="3 more takes").click()
+        card.locator("[data-verb=more-3]").click()
         card.locator("button.armed").click()
         expect(tab.corner("ComfyUI does not answer")).to_be_visible(timeout=15_000)
         expect(card).not_to_contain_text("not on this disk")

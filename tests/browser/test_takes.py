@@ -49,7 +49,7 @@ def test_takes_are_made_compared_continued_and_dragged(
     # The first press asks, the second pays; the numbers go on from those there are.
     card.locator(".title").click()
     posted = tab.posted("/prompt")
-    card.get_by_role("button", name="3 more takes").click()
+    card.locator("[data-verb=more-3]").click()
     expect(card.locator("button.armed")).to_contain_text("about 90 credits")
     assert tab.posted("/prompt") == posted
     # What asks is still where the mouse is.
@@ -232,7 +232,7 @@ def test_one_take_run_four_times_is_said_to_be_one_job_and_more_takes_are_offere
     expect(tab.line()).to_contain_text("\u00d74 of one take: one job, paid once", timeout=JOB_MS)
     tab.shot(shots / "four-times.png")
     tab.line().get_by_role("button", name="More takes").click()
-    expect(tab.card(prompt).get_by_role("button", name="3 more takes")).to_be_visible()
+    expect(tab.card(prompt).locator("[data-verb=more-3]")).to_be_visible()
     expect(tab.card(prompt).get_by_text("Done", exact=True)).to_be_visible(timeout=JOB_MS)
     assert tab.card(prompt).locator(".take").count() == 0
     # Queued once, nothing is said of it.

@@ -142,7 +142,17 @@ def test_the_browser_that_queues_is_told_which_nodes_will_run_and_no_other_is(co
     queued._bind({"prompt": prompt, "partial_execution_targets": ["3"], "client_id": "tab"})
     queued._bind({"prompt": prompt})
     told = [sent for sent in server.sent[before:] if sent.event == host.QUEUED_EVENT]
-    assert [(sent.sid, sent.data) for sent in told] == [("tab", {"nodes": ["1"]})]
+    assert [(sent.sid, list(sent.data["nodes"])) for sent in told] == [("tab", ["1"])]
+
+
+def test_a_node_is_given_the_same_until_something_before_it_changes() -> None:
+    def sign(**changed: Any) -> str:
+        prompt = {"1": text_to_video("a shore", **changed), "2": image_to_video(image=["1", 2])}
+        host._write_links({"prompt": prompt})
+        return queued._given(prompt, "2")
+
+    assert sign() == sign() == sign(wait=False)
+    assert len({sign(), sign(take=1), sign(resolution="1080p")}) == 3
 
 
 def test_what_was_paid_already_costs_nothing_in_the_sum_and_is_served(comfy: Comfy) -> None:

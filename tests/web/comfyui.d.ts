@@ -20,6 +20,18 @@ declare module "*/scripts/api.js" {
 
 declare const LiteGraph: import("@comfyorg/comfyui-frontend-types").LiteGraphGlobal;
 
+// All that our scripts look for is an element with a style, and lies in a shadow root.
+interface ParentNode {
+  querySelector<Tag extends keyof HTMLElementTagNameMap>(tag: Tag): HTMLElementTagNameMap[Tag] | null;
+  querySelector(selectors: string): HTMLElement | null;
+}
+interface Node {
+  getRootNode(): ShadowRoot;
+}
+interface Event {
+  composedPath(): [HTMLElement, ...HTMLElement[]];
+}
+
 /** ComfyUI adds this to its nodes when it runs; the published class does not have it. */
 interface HoldsElements {
   addDOMWidget(

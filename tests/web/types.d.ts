@@ -71,6 +71,7 @@ type Said = string | number | Said[] | { key: string; values: Record<string, Sai
 interface LastWord {
   values: Record<string, unknown>;
   told: Told[];
+  given?: string;
 }
 
 /** What the server says of queueing with some widget values. */

@@ -191,7 +191,7 @@ export function linkNew(source, output, name, input, values) {
 export function canvasPoint({ clientX, clientY }) {
 	const element = app.canvas?.canvas;
 	const over = document.elementFromPoint(clientX, clientY);
-	if (!element || !over?.closest("#graph-canvas-container") || over.closest(SIDE_BAR)) return undefined;
+	if (!element || !over?.closest("#graph-canvas, [data-node-id], .dom-widget")) return undefined;
 	const { left, top } = element.getBoundingClientRect();
 	const { scale, offset } = app.canvas.ds;
 	return [(clientX - left) / scale - offset[0], (clientY - top) / scale - offset[1]];

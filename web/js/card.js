@@ -15,7 +15,6 @@ import { moment, span, t } from "./words.js";
 
 export class Card {
 	open = false;
-	/** Stays unfolded. */
 	more = h("details");
 	/** @type {Job[]} newest first */
 	jobs = [];
@@ -69,11 +68,11 @@ export class Card {
 	}
 
 	#redraw() {
-		const root = /** @type {ShadowRoot} */ (this.element.getRootNode());
+		const root = this.element.getRootNode();
 		let focused = this.element.contains(root.activeElement) ? root.activeElement?.getAttribute("data-verb") : null;
 		if (focused === "play" && this.open) focused = "open";
 		this.#draw();
-		if (focused) /** @type {HTMLElement | null} */ (this.element.querySelector(`[data-verb="${focused}"]`))?.focus();
+		if (focused) this.element.querySelector(`[data-verb="${focused}"]`)?.focus();
 	}
 
 	#toggle() {

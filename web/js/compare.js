@@ -180,7 +180,7 @@ class LightTable {
 
 	/** @param {KeyboardEvent} event */
 	#key(event) {
-		const target = /** @type {HTMLElement} */ (event.target);
+		const [target] = event.composedPath();
 		if (target.matches("input[type=range], select")) return;
 		if (event.key === "ArrowLeft") this.#step(-1);
 		else if (event.key === "ArrowRight") this.#step(1);

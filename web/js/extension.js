@@ -107,7 +107,6 @@ app.registerExtension({
 			lines.forget();
 			panel.account?.refresh(true);
 		});
-		on("execution_cached", ({ nodes }) => lines.begun(nodes));
 		setInterval(() => lines.tick(), 500);
 	},
 	beforeConfigureGraph({ nodes, definitions }) {

@@ -96,11 +96,10 @@ export class Lines {
 		return [...this.all].filter(({ node }) => nodes.includes(node));
 	}
 
-	/** @param {string[]} ids of nodes that a prompt runs, if it is taken */
-	name(ids) {
-		for (const line of this.#of(ids.flatMap(nodesAt))) {
-			line.begun = false;
-			this.named.set(line, line.price());
+	/** @param {Record<string, string>} signs of all that nodes are given, which a prompt runs if it is taken */
+	name(signs) {
+		for (const [id, given] of Object.entries(signs)) {
+			for (const line of this.#of(nodesAt(id))) line.name(given);
 		}
 	}
 
@@ -116,11 +115,6 @@ export class Lines {
 		for (const line of lines) line.queue(runs);
 		this.named.clear();
 		return [...prices.values()];
-	}
-
-	/** @param {string[]} ids of nodes that a run has found done */
-	begun(ids) {
-		for (const line of this.#of(ids.flatMap(nodesAt))) line.begin();
 	}
 
 	/** A moment has passed. */
@@ -163,6 +157,7 @@ class Line {
 	said = "";
 	runs = 1;
 	begun = false;
+	given = "";
 	/** The values that it was queued with and did not begin with yet. @type {Set<string>} */
 	queued = new Set();
 	/** @type {Standing | undefined} */
@@ -223,16 +218,21 @@ class Line {
 
 	/** @param {Told} told of this node */
 	hear(told) {
-		this.lines.memory.keep(placeOf(this.node), told, this.valuesOf(told));
-		if (this.#lastWord()) this.begin();
-		else this.show();
+		this.lines.memory.keep(placeOf(this.node), told, this.valuesOf(told), this.given);
+		if (this.#lastWord()) {
+			this.begun = true;
+			this.queued.delete(this.asked);
+		}
+		this.show();
 	}
 
-	/** It waits in ComfyUI's queue no more. */
-	begin() {
-		this.begun = true;
-		this.queued.delete(this.asked);
-		this.show();
+	/** @param {string} given a sign of all that a prompt gives it, by links too */
+	name(given) {
+		const before = this.lines.memory.get(placeOf(this.node))?.given === given;
+		// Given all of that before, it has nothing to do.
+		this.begun = Boolean(before && this.#lastWord()?.some(({ trouble }) => !trouble));
+		this.given = given;
+		this.lines.named.set(this, this.price());
 	}
 
 	/** @param {number} runs */
@@ -269,8 +269,12 @@ class Line {
 	/** Says what is known without asking. */
 	show() {
 		const told = this.#lastWord();
-		if (told && !this.queued.has(this.asked))
-			this.#say(this.#withTakes(ofRun(told, Date.now() / 1000), told.at(-1)?.job));
+		if (told && !this.queued.has(this.asked)) {
+			const saying = ofRun(told, Date.now() / 1000);
+			// What links bring may be another thing by now.
+			if (this.paid && saying.tone === "good" && linkedInputs(this.about).size) saying.note = t("line.same_inputs");
+			this.#say(this.#withTakes(saying, told.at(-1)?.job));
+		}
 		// While one types, the old answer stays in grey.
 		else if (this.standing || !this.paid) this.#say(this.#withQueue(estimated(this.standing, this.paid)));
 		else this.body.classList.add("stale");
@@ -332,9 +336,7 @@ class Line {
 	 */
 	price() {
 		const { standing } = this;
-		if (!this.paid || standing?.standing !== "new" || !standing.ready) return undefined;
-		// A link may bring what was paid for already: then the last run is the best that is known.
-		if (this.#lastWord()?.some(({ trouble }) => !trouble)) return undefined;
+		if (!this.paid || this.begun || standing?.standing !== "new" || !standing.ready) return undefined;
 		const price = { credits: standing.credits, rehearsal: standing.rehearsal };
 		return [this.about.comfyClass === NODE_OF_TYPE["text-to-video"] ? this.asked : this, price];
 	}

@@ -35,7 +35,7 @@ export function shadowOf(host) {
  */
 export function keepKeys(root) {
 	const isKept = (/** @type {Event} */ event) => {
-		const target = /** @type {HTMLElement} */ (event.composedPath()[0]);
+		const target = event.composedPath()[0];
 		if (target.closest?.("dialog") || target.matches?.("textarea, input:not([type=radio], [type=checkbox])"))
 			return true;
 		const { key, ctrlKey, metaKey } = /** @type {KeyboardEvent} */ (event);
@@ -128,7 +128,7 @@ export function armed(label, question, act, given) {
 		button.textContent = question;
 		setTimeout(calm, ARMED_MS);
 	};
-	const button = h("button", { ...given, click: press }, label);
+	const button = h("button", { "aria-live": "polite", ...given, click: press }, label);
 	return button;
 }
 

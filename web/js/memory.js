@@ -18,13 +18,14 @@ export class Memory {
 	 * @param {string} place
 	 * @param {Told} told
 	 * @param {Record<string, unknown>} values
+	 * @param {string} [given] the server's sign of all that it was given, by links too
 	 */
-	keep(place, told, values) {
-		const before = this.words.get(place)?.told ?? [];
-		const same = before.filter((each) => each.prompt_id === told.prompt_id && each.job && told.job);
+	keep(place, told, values, given) {
+		const before = this.words.get(place);
+		const same = (before?.told ?? []).filter((each) => each.prompt_id === told.prompt_id && each.job && told.job);
 		const others = same.filter((each) => each.job?.id !== told.job?.id);
 		this.words.delete(place);
-		this.words.set(place, { values, told: [...others, told] });
+		this.words.set(place, { values, told: [...others, told], given: given ?? before?.given });
 		if (this.words.size > MOST_NODES) this.words.delete(String(this.words.keys().next().value));
 		this.save();
 	}

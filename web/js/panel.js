@@ -53,7 +53,7 @@ export class Panel {
 		host.style.height = "100%";
 		const root = shadowOf(host);
 		keepKeys(root);
-		root.addEventListener("click", (event) => afterClick(/** @type {PointerEvent} */ (event)));
+		root.addEventListener("click", afterClick);
 		await Promise.all([loadWords(), loadLook()]);
 		root.append(this.#frame());
 		const clock = setInterval(() => this.#tick(), 1000);
@@ -386,11 +386,10 @@ export class Panel {
 
 /**
  * After the mouse has pressed something, keys mean the canvas again; who came by keyboard, or is to write, stays.
- * @param {PointerEvent} event
+ * @param {any} event
  */
 function afterClick(event) {
-	const target = /** @type {Element} */ (event.composedPath()[0]);
-	const root = /** @type {ShadowRoot} */ (event.currentTarget);
+	const [target] = event.composedPath();
 	const staying = target.closest("input:not([type=radio], [type=checkbox]), textarea, select, video, dialog");
-	if (event.detail > 0 && !staying && !root.querySelector("dialog[open]")) giveKeyboardBack();
+	if (event.detail > 0 && !staying && !target.getRootNode().querySelector("dialog[open]")) giveKeyboardBack();
 }

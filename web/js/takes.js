@@ -35,7 +35,7 @@ export function moreTakes(job, takes) {
 			`+${count}`,
 			price ? t("takes.price", { count, credits: number(count * price) }) : t("takes.sure", { count }),
 			() => tried(queueTakes(job, takes, count)),
-			{ "data-verb": `more-${count}`, "aria-label": t("takes.more", { count }) },
+			{ "data-verb": `more-${count}` },
 		),
 	);
 	return h("div.more-takes", h("span.quiet.small", t("takes.title")), ...buttons);
