@@ -253,12 +253,18 @@ export class Card {
 		return h(
 			"div.inside",
 			this.#verbs(true),
-			job.type in NODE_OF_TYPE && !job.parked && moreTakes(job, this.jobs),
+			job.type in NODE_OF_TYPE && !job.parked && this.#asking(),
 			job.parked && job.state === "sent" && this.#answer(),
 			// On a row of its own, so that its question begins where it was pressed.
 			job.parked && job.state !== "completed" && h("div", this.#close()),
 			ids(["card.task", job.task_id], ["card.model", job.model], ["card.file", job.file]),
 		);
+	}
+
+	/** What has been asked stays until it is answered. */
+	#asking() {
+		if (!this.asking?.querySelector(".armed")) this.asking = moreTakes(this.job, this.jobs);
+		return this.asking;
 	}
 
 	#close() {

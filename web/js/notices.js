@@ -1,4 +1,4 @@
-/** Words in ComfyUI's own corner for such words: all that is seen of us in its App mode. */
+/** Words in ComfyUI's own corner: all that is seen of us in its App mode. */
 
 import { app } from "../../../scripts/app.js";
 
