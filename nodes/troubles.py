@@ -61,7 +61,10 @@ class Trouble(Enum):
         "Nothing is lost: queue the same node again to continue without paying, or use Poll Result with the task id."
     )
     FETCH_AGAIN = "Nothing is lost: queue the same node again to fetch it without paying."
-    RAISE_TAKE = "Raise `take` by one to have another one made; that is paid anew."
+    LOOK_OR_RAISE_TAKE = (
+        "Queueing the same node again asks the gateway once more, and pays nothing. Raise `take` by one to have "
+        "another one made; that is paid anew."
+    )
     NEEDS_NO_DECODING = "The video output needs no decoding. Queueing again is free."
 
     # What a job has cost so far.

@@ -319,7 +319,7 @@ class ResultGone(APIMallError):
     """The gateway completed the job, and no longer has its file."""
 
     default_charge = Charge.CHARGED
-    default_advice = remark(Trouble.RAISE_TAKE)
+    default_advice = remark(Trouble.LOOK_OR_RAISE_TAKE)
 
 
 class NotDecoded(APIMallError):

@@ -34,17 +34,23 @@ class Beginning:
             and (order := self._attempts.begun_elsewhere(work, job)) is not None
         ):
             self._attempts.follow_anew(work, job, order)
+        elif job.state is State.EXPIRED and work.tickets:
+            self._bringing.look_again(work)
+            self._follow(work, steps.POLL)
         elif job.state in _ENDED:
             self._works.fail(work, failures.recall(job))
-        elif job.state is State.COMPLETED and job.delivered_at is not None and not work.tickets:
+        elif job.state is State.COMPLETED and job.delivered_at is not None and not _is_wanted_here(work):
             # Another ComfyUI downloaded it to a folder of its own, and nobody here asked for it.
             self._works.drop(work)
         elif job.state is State.INTENDED:
             self._works.plan(work, self._first(work, job))
         else:
-            work.committed = True
-            self._following.anchor(work)
-            self._works.plan(work, steps.POST if job.state is State.SENT else steps.POLL)
+            self._follow(work, steps.POST if job.state is State.SENT else steps.POLL)
+
+    def _follow(self, work: Work, step: Step) -> None:
+        work.committed = True
+        self._following.anchor(work)
+        self._works.plan(work, step)
 
     def _is_asked_for_again(self, work: Work, job: Job) -> bool:
         """Whether its refund is asked for: not by who waited in another process for the very attempt that failed."""
@@ -59,3 +65,8 @@ class Beginning:
             work.cached_uploads = tuple(medium.digest for medium in work.order.media) if work.order else ()
             return steps.SLOT
         return steps.LOOK if work.order is not None and work.order.urls else steps.first_of(work.order)
+
+
+def _is_wanted_here(work: Work) -> bool:
+    """Somebody waits for its clip, or did when it was refused: whether it is gone for good is still to be seen."""
+    return bool(work.tickets) or work.refused_since is not None

@@ -14,7 +14,7 @@ from ..remarks import remark
 from ..stopping import Stopped
 from ..troubles import Trouble
 from . import failures, steps
-from .clocks import LINK_SECONDS, RESUME_SECONDS
+from .clocks import LINK_SECONDS
 from .events import Event
 from .means import Means
 from .results import Download, Expired, NoAllowedAddress, NotWritable, NotYet
@@ -27,8 +27,8 @@ _log = logging.getLogger("apimall_video.jobs")
 _MOST_REFRESHES = 3
 _MOST_BLANKS = 5
 _BLANK_PAUSE_SECONDS = 3.0
-_MOST_SETBACKS = 6
-"""With the pauses between them about an hour: a storage, or a filter before it, may refuse for a while."""
+_LONG_SECONDS = 3600.0
+"""A gateway, a storage, or a filter before it, may refuse for a while."""
 _WATCHED_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 3600.0
 
@@ -102,15 +102,28 @@ class Bringing:
         self._tell_where_else(failure, job)
         self._works.put_off(work, failure)
 
-    def is_gone(self, work: Work, job: Job) -> bool:
-        """Completed so long ago that its links may have run out, and refused for an hour; or older than any result."""
-        age = self._means.clocks.wall() - (job.ended_at or math.inf)
-        # What was brought home once is not followed when nobody asks for it: nobody would count its set-backs.
-        is_refused_for_long = work.setbacks >= _MOST_SETBACKS or job.delivered_at is not None
-        given_up = age > RESUME_SECONDS or (age > LINK_SECONDS and is_refused_for_long)
-        return job.state is State.COMPLETED and given_up
+    def refused(self, work: Work, job: Job, failure: APIMallError, what: str) -> None:
+        """The gateway or its storage say that they have no such clip: it is gone for good, or set back by `failure`."""
+        if work.refused_since is None:
+            work.refused_since = self._means.clocks.monotonic()
+        if self._is_gone(work, job):
+            self._expire(work, job, what)
+        self.set_back(work, job, failure)
 
-    def expire(self, work: Work, job: Job, what: str) -> NoReturn:
+    def look_again(self, work: Work) -> None:
+        """It was given up for lost, and is asked for: one refusal more is enough to leave it at that."""
+        work.refused_since, work.refreshes = -math.inf, _MOST_REFRESHES
+
+    def _is_gone(self, work: Work, job: Job) -> bool:
+        """Refused for an hour, and completed so long ago that its links may have run out.
+
+        That it was long ago the wall clock says alone, which may have been set: the hour is by one that never is.
+        """
+        age = self._means.clocks.wall() - (job.ended_at or math.inf)
+        refused_seconds = self._means.clocks.monotonic() - (work.refused_since or 0.0)
+        return age > LINK_SECONDS and refused_seconds >= _LONG_SECONDS
+
+    def _expire(self, work: Work, job: Job, what: str) -> NoReturn:
         """The gateway no longer has it: raises ResultGone."""
         failure = failures.gone(job, what)
         self._tell_where_else(failure, job)
@@ -128,6 +141,7 @@ class Bringing:
 
     def _not_yet(self, work: Work, what: str) -> None:
         work.failures += 1
+        work.refused_since = None
         longest = _WATCHED_PAUSE_SECONDS if work.tickets else _LONGEST_PAUSE_SECONDS
         work.show(Phase.DOWNLOADING, f"downloading again soon: {what}")
         self._plan(work, steps.DOWNLOAD, min(2.0 ** min(work.failures, 20), longest))
@@ -137,10 +151,8 @@ class Bringing:
         if work.refreshes <= _MOST_REFRESHES:
             work.show(Phase.DOWNLOADING, "asking for a fresh download link")
             self._plan(work, steps.POLL, 2.0 * work.refreshes)
-        elif self.is_gone(work, job):
-            self.expire(work, job, what)
         else:
-            self.set_back(work, job, failures.not_downloaded(job, what))
+            self.refused(work, job, failures.not_downloaded(job, what), what)
 
     def _plan(self, work: Work, step: Step, seconds: float) -> None:
         self._works.plan(work, step, self._means.clocks.seconds(Pause(seconds)))

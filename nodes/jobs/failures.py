@@ -113,7 +113,7 @@ def gone(job: Job, what: str) -> ResultGone:
 
 def stalled(job: Job, failure: APIMallError) -> APIMallError:
     """Looking again makes no sense for now; only the gateway's own word would end the job (money rule 5)."""
-    if job.state is State.COMPLETED:
+    if job.state in (State.COMPLETED, State.EXPIRED):
         what = remark(Trouble.NO_LONGER_GIVEN, what=failure.what)
         return about(NotDownloaded, what, job, charge=Charge.CHARGED, advice=failure.advice, failure=failure)
     advice = remark(Trouble.STALLED_ADVICE, first=failure.advice, then=StillRunning.default_advice)

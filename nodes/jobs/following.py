@@ -65,10 +65,12 @@ class Following:
         work.polls += 1
         if not job.type and work.polls == 1:
             self._means.journal.seen(job)
-        if task.status == TASK_COMPLETED:
-            self._completed(work, job, task)
-        elif task.status == TASK_FAILED:
+        if task.status == TASK_FAILED:
             self._task_failed(work, job, task)
+        elif job.state is State.EXPIRED and not (task.status == TASK_COMPLETED and task.video_urls):
+            raise failures.recall(job)
+        elif task.status == TASK_COMPLETED:
+            self._completed(work, job, task)
         else:
             self._goes_on(work, task)
 
@@ -115,11 +117,13 @@ class Following:
         self._works.plan(work, steps.POLL, self._means.clocks.seconds(pause))
 
     def _given_up(self, work: Work, job: Job, failure: APIMallError) -> None:
-        if isinstance(failure, TaskUnknown) and self._bringing.is_gone(work, job):
-            self._bringing.expire(work, job, failure.what)
+        is_unknown, stalled = isinstance(failure, TaskUnknown), failures.stalled(job, failure)
         if job.state is not State.COMPLETED:
-            raise failures.stalled(job, failure)
-        self._bringing.set_back(work, job, failures.stalled(job, failure))
+            raise failures.recall(job) if is_unknown and job.state is State.EXPIRED else stalled
+        if is_unknown:
+            self._bringing.refused(work, job, stalled, failure.what)
+        else:
+            self._bringing.set_back(work, job, stalled)
 
     def _completed(self, work: Work, job: Job, task: Task) -> None:
         self._means.observe(Event.FINISHED, job)

@@ -91,6 +91,7 @@ class Work:
         self.is_changed = True
         self.refreshes = 0
         self.setbacks = 0
+        self.refused_since: float | None = None
         self.strange: tuple[str, tuple[str, ...]] | None = None
         self.strange_polls = 0
         self.slots: Slots | None = None

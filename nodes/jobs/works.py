@@ -109,9 +109,9 @@ class Works:
         age = clocks.wall() - (job.ended_at or clocks.wall())
         with self.lock:
             self.fail(work, failure)
-            if age <= RESUME_SECONDS and not self.is_closed:
+            if (age <= RESUME_SECONDS or work.refused_since is not None) and not self.is_closed:
                 later = Work(job, None)
-                later.setbacks, later.reply = work.setbacks + 1, work.reply
+                later.setbacks, later.reply, later.refused_since = work.setbacks + 1, work.reply, work.refused_since
                 seconds = min(_FIRST_SET_BACK_SECONDS * 2.0 ** min(work.setbacks, 10), _LONGEST_SET_BACK_SECONDS)
                 self.begin(later, clocks.seconds(Pause(seconds)))
 

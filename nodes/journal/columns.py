@@ -10,6 +10,8 @@ from ..gateway.contract import Task
 from ..gateway.errors import APIMallError
 from .rows import COLUMNS, PROBLEM_COLUMNS, Job, Problem
 
+NO_ENDING = {f"ending_{name}": None for name in PROBLEM_COLUMNS}
+
 
 def new(columns: Mapping[str, object]) -> dict[str, object]:
     """Values to be written, under the names they have in a statement beside those that are asked for."""

@@ -12,7 +12,9 @@ FIRST_DAY = 1_735_689_600.0
 
 
 class State(str, Enum):
-    """How far an attempt has come at the gateway. Never goes back, but for SENT when certainly nothing was sent."""
+    """How far an attempt has come at the gateway. Never goes back, but for SENT when certainly nothing was sent, and
+    for EXPIRED when the gateway says something else.
+    """
 
     INTENDED = "intended"
     """Written down; certainly not sent."""
@@ -23,7 +25,7 @@ class State(str, Enum):
     COMPLETED = "completed"
     """The gateway finished the job; where its file is, deliveries say."""
     EXPIRED = "expired"
-    """Made and paid, and no longer to be had from the gateway."""
+    """Made and paid, and no longer to be had from the gateway, as far as was known then: it may have it after all."""
     FAILED = "failed"
     """The gateway ended the job as failed."""
     REJECTED = "rejected"
@@ -41,7 +43,7 @@ _NEXT: dict[State, frozenset[State]] = {
     State.SENT: frozenset({State.SENT, State.INTENDED, State.RUNNING, State.REJECTED, State.CLOSED}),
     State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CLOSED}),
     State.COMPLETED: frozenset({State.COMPLETED, State.EXPIRED, State.FAILED}),
-    State.EXPIRED: frozenset(),
+    State.EXPIRED: frozenset({State.COMPLETED, State.FAILED}),
     State.FAILED: frozenset(),
     State.REJECTED: frozenset(),
     State.CLOSED: frozenset(),

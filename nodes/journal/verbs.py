@@ -19,7 +19,7 @@ from ..gateway.errors import APIMallError
 from ..remarks import Remark, Sentence, remark
 from . import accounts, adopted, forgetting, holding, plan, uploaded
 from .accounts import Other
-from .columns import completed_columns, credits_columns, is_behind, problem_columns
+from .columns import NO_ENDING, completed_columns, credits_columns, is_behind, problem_columns
 from .errors import JournalDamaged
 from .job_statements import (
     AWAY,
@@ -333,10 +333,10 @@ class Journal:
             )
 
     def completed(self, job: Job, task: Task) -> Job:
-        """The gateway finished the job."""
+        """The gateway finished the job; one that was given up for lost has not ended that way after all."""
         with self._store.transaction():
             now = self._writer.now(job)
-            told = completed_columns(now, task, self._clock())
+            told = completed_columns(now, task, self._clock()) | NO_ENDING
             return self._writer.move(now, State.COMPLETED, step="completed", **told)
 
     def delivered(self, job: Job, delivery: Delivery, video_url: str, *, collected: bool = False) -> Job:

@@ -516,6 +516,26 @@ def test_the_money_rules_hold_whatever_happens() -> None:
     obey(examples=25, steps=15)
 
 
+@pytest.mark.parametrize("days", [400, -400])
+def test_a_clip_comes_home_though_the_clock_was_wrong_while_the_gateway_did_not_know_its_task(days: int) -> None:
+    """A walk that was found once: what another ComfyUI has of it is not on this disk, and was given up for lost."""
+    walk = MoneyRules()
+    walk.begin(counts_sleep=True, seed=208, plan=2, slots=2)
+    try:
+        walk.queue("B", ["another take"], begin=True)
+        walk.pass_time(700.0)
+        walk.sleep(26.0)
+        walk.have_the_gateway_misbehave([], ["unknown"] * 8, [], [])
+        walk.set_the_clock(days)
+        walk.queue("A", ["another take"], begin=True)
+        walk.pass_time(30.0)
+        walk.set_the_clock(-days)
+        walk.one_job_is_charged_once()
+        walk.the_gateway_saw_nothing_wrong()
+    finally:
+        walk.teardown()
+
+
 @pytest.mark.soak
 def test_the_money_rules_hold_at_length() -> None:
     obey(examples=1000, steps=30)

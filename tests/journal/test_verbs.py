@@ -215,13 +215,20 @@ def test_a_refused_job_keeps_the_request_id_that_support_will_ask_for(place: Pla
 
 def test_a_state_never_goes_back(journal: Journal) -> None:
     job = journal.accepted(sent(journal), ACCEPTED)
-    done = journal.completed(job, COMPLETED)
+    journal.completed(job, COMPLETED)
     assert journal.not_sent(job).state is State.COMPLETED
     assert journal.accepted(job, Accepted("vid_2", "req_2")).task_id == "vid_1"
     assert journal.rejected(job, PromptBlocked("no")).state is State.COMPLETED
-    ended = journal.expired(done, GONE)
-    assert journal.completed(done, COMPLETED).state is State.EXPIRED
-    assert ended.charge is Charge.CHARGED
+
+
+def test_what_was_given_up_for_lost_may_be_there_after_all(journal: Journal) -> None:
+    done = journal.completed(journal.accepted(sent(journal), ACCEPTED), COMPLETED)
+    lost = journal.expired(done, GONE)
+    assert (lost.state, lost.charge, lost.unfinished) == (State.EXPIRED, Charge.CHARGED, False)
+    assert lost.ending is not None
+    found = journal.completed(lost, COMPLETED)
+    assert (found.state, found.ending, found.unfinished) == (State.COMPLETED, None, True)
+    assert journal.expired(found, GONE).state is State.EXPIRED
 
 
 @pytest.mark.parametrize("state", State)
