@@ -312,13 +312,19 @@ class MoneyRules(RuleBasedStateMachine):
             if other.account == row.account and _day(other.sent_at) == _day(row.sent_at) and not settled_unseen:
                 counted.append((other, task.kept(self.world.machine.now)))
         spent = 0.0
-        for each, cost in sorted(counted, key=lambda each: each[0].sent_at or 0.0):
+        for each, cost in sorted(counted, key=lambda each: self._when_sent(each[0])):
             own = cost if _had_a_price(each, rows.values()) else 0.0
-            asked = (each.sent_at or 0.0) >= (row.sent_at or 0.0) and self.charged_under[each.idempotency_key] == limit
+            asked = self._when_sent(each) >= self._when_sent(row) and self.charged_under[each.idempotency_key] == limit
             if asked and (spent + own > limit or spent >= limit):
                 return f"the limit of a day was passed: {spent} and {cost} of {limit}"
             spent += cost
         return None
+
+    def _when_sent(self, row: Job) -> float:
+        """By the clock that tells what was first: one that was set back lives a day again, and the machine's uptime
+        goes on (it counts sleep then, and the machine is not started anew).
+        """
+        return (row.sent_uptime if self.clock_was_set_back else row.sent_at) or 0.0
 
     # What users are told
 
