@@ -67,6 +67,10 @@ class Trouble(Enum):
     )
     NEEDS_NO_DECODING = "The video output needs no decoding. Queueing again is free."
 
+    # More takes that were asked for in the panel.
+    OTHER_THING = "More takes were asked for of a clip that was made from another picture or video"
+    LINK_THE_SAME = "Link the same one again, or queue the node itself to make something new."
+
     # What a job has cost so far.
     NOTHING_SENT = "Nothing was sent; no credits were spent."
     JOB_REJECTED = "The gateway rejected the job; no credits were spent."

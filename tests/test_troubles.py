@@ -73,6 +73,7 @@ def test_an_error_tells_its_sentences_with_their_values_and_is_english_itself() 
             "values": {"number": 2, "problem": {"key": "picture_of_nan", "values": {}}},
         },
         "advice": {"key": "choose_a_model", "values": {}},
+        "charge": {"key": "nothing_sent", "values": {}},
     }
     assert str(error) == (
         "Image 2 cannot be sent: The picture holds values that are not numbers (NaN). A node before this one went "
@@ -87,12 +88,14 @@ def test_a_sentence_without_an_end_gets_one_in_every_language() -> None:
 
 
 def test_what_a_kind_advises_by_itself_is_told_as_a_sentence_too() -> None:
-    assert NotReached("It went wrong").facts()["said"] == {"advice": {"key": "check_network", "values": {}}}
+    told = NotReached("It went wrong").facts()["said"]
+    assert told["advice"] == {"key": "check_network", "values": {}}
+    assert told["charge"] == {"key": "nothing_sent", "values": {}}
 
 
 def test_words_of_others_are_told_as_they_are() -> None:
     told = TaskFailed("The provider said so", advice="Ask it").facts()
-    assert (told["what"], told["advice"], told["said"]) == ("The provider said so.", "Ask it", {})
+    assert (told["what"], told["advice"], list(told["said"])) == ("The provider said so.", "Ask it", ["charge"])
 
 
 def test_a_sentence_stays_one_when_it_is_copied_or_kept() -> None:

@@ -21,6 +21,8 @@ from . import host, instance
 
 BOUND_INPUT = "_bound"
 OVER_LIMIT_INPUT = "_over_limit"
+TAKE_OF_INPUT = "_take_of"
+"""The number of a job, more takes of which were asked for in the panel."""
 _REHEARSAL, _PAID = "rehearsal", "paid"
 _TYPES = {
     "APIMall_TextToVideo": TEXT_TO_VIDEO,
@@ -28,7 +30,7 @@ _TYPES = {
     "APIMall_VideoToVideo": VIDEO_TO_VIDEO,
 }
 _BOUND = (*_TYPES, "APIMall_PollResult")
-_UNDECLARED = (BOUND_INPUT, OVER_LIMIT_INPUT, host.LINKED_INPUT, "wait")
+_UNDECLARED = (BOUND_INPUT, OVER_LIMIT_INPUT, TAKE_OF_INPUT, host.LINKED_INPUT, "wait")
 """What says nothing of the clip that a node makes."""
 _MOST_PROMPTS = 10_000
 _bound_prompts: dict[str, str] = {}

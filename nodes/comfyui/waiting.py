@@ -52,6 +52,7 @@ async def make(hidden: Any, order: Callable[[Stop], Order], wait: bool) -> io.No
         prompt_id = host.prompt_id()
 
         def submit(stop: Stop) -> Ticket:
+            _require_take_of(host.undeclared(hidden, queued.TAKE_OF_INPUT), wanted)
             budget = instance.current().prompt_budget(prompt_id)
             return _runner(bound).submit(wanted, bound.over_limit, budget)
 
@@ -110,6 +111,16 @@ def _with_origin(order: Order, hidden: Any) -> Order:
     if not host.clips_hold_workflows():
         return order
     return replace(order, origin=Origin(*host.workflow_texts(hidden)))
+
+
+def _require_take_of(asked: object, order: Order) -> None:
+    """Raises InputError where more takes of a job were asked for, and what is linked by now makes another thing."""
+    if not isinstance(asked, int):
+        return
+    current = instance.current()
+    job = current.records().job(current.settings().account, asked)
+    if job is None or replace(order, take=job.take).identity(job.account) != job.identity:
+        raise InputError(remark(Trouble.OTHER_THING), advice=remark(Trouble.LINK_THE_SAME))
 
 
 def _runner(bound: queued.Binding) -> Runner:

@@ -225,14 +225,13 @@ class Reading:
 
 
 def cards(jobs: Sequence[Job], records: Records) -> list[job_facts.Card]:
-    """What the panel shows of jobs, with what such jobs took before: the middle of their credits and seconds."""
+    """What the panel shows of jobs, with how long such jobs took before."""
 
     @functools.cache
-    def about(account: str, kind: Kind) -> dict[str, float | None]:
-        estimate = records.estimate(account, kind)
-        return {"credits": estimate.credits, "seconds": estimate.seconds}
+    def usual_seconds(account: str, kind: Kind) -> float | None:
+        return records.estimate(account, kind).seconds
 
-    return [{**job_facts.card(job), "about": about(job.account, job.kind)} for job in jobs]
+    return [{**job_facts.card(job), "usual_seconds": usual_seconds(job.account, job.kind)} for job in jobs]
 
 
 def _beginnings(now: float, minutes_east: int) -> tuple[float, float]:

@@ -86,7 +86,7 @@ class Panel:
         if event in _ANNOUNCED:
             records = self._reading.records()
             unfinished = records.unfinished(job.account)
-            # What such jobs took before is told with its first word, and with each page.
+            # How long such jobs took before is told with its first word, and with each page.
             [card] = cards([job], records) if event is Event.BEGUN else [job_facts.card(job)]
             if self._shared:
                 # Sent to every browser that is open, whoever of the users sits there.

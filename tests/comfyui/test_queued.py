@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nodes.comfyui import host, queued
+from nodes.journal.rows import Only
 from nodes.settings import set_rehearsal
 from tests.support.harness import eventually
 from tests.support.node_files import Comfy, give, give_list, image_to_video, keep, make, poll, save, text_to_video
@@ -143,6 +145,24 @@ def test_the_browser_that_queues_is_told_which_nodes_will_run_and_no_other_is(co
     queued._bind({"prompt": prompt})
     told = [sent for sent in server.sent[before:] if sent.event == host.QUEUED_EVENT]
     assert [(sent.sid, list(sent.data["nodes"])) for sent in told] == [("tab", ["1"])]
+
+
+def test_more_takes_of_a_clip_are_not_made_of_another_picture(comfy: Comfy) -> None:
+    def take(number: int, shade: float, of: int | None = None) -> dict[str, Any]:
+        node = image_to_video(image=["1", 0], take=number)
+        if of is not None:
+            node["inputs"][queued.TAKE_OF_INPUT] = of
+        return {"1": give(torch.full((1, 320, 320, 3), shade)), "2": node, "3": save("2")}
+
+    comfy.run(take(0, 0.25)).ok()
+    (job,) = comfy.service.records().page(comfy.service.settings().account, before=None, limit=9, only=Only.ALL).jobs
+    comfy.run(take(1, 0.25, of=job.id)).ok()
+    assert comfy.count("create") == 2
+    refused = comfy.run(take(2, 0.75, of=job.id))
+    assert "made from another picture or video" in refused.error
+    assert "Nothing was sent" in refused.error
+    assert "another picture" in comfy.run(take(2, 0.25, of=job.id + 7)).error
+    assert comfy.count("create") == 2
 
 
 def test_a_node_is_given_the_same_until_something_before_it_changes() -> None:

@@ -83,7 +83,7 @@ def test_where_users_are_kept_apart_no_prompt_is_pushed_and_the_panel_says_that_
     assert site.get("/apimall/account")["shared"] is True
 
 
-def test_what_such_jobs_took_before_is_told_with_each_page_and_with_the_first_word_of_a_job(
+def test_how_long_such_jobs_took_before_is_told_with_each_page_and_with_the_first_word_of_a_job(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "_registered", [])
@@ -93,13 +93,13 @@ def test_what_such_jobs_took_before_is_told_with_each_page_and_with_the_first_wo
     site.delivered("another kind", seconds=5, resolution="1080p")
     job = site.running()
     (shown, *_) = site.get("/apimall/jobs")["jobs"]
-    assert shown["about"] == {"credits": 30, "seconds": 100}
+    assert shown["usual_seconds"] == 100
     for event in (Event.BEGUN, Event.ACCEPTED):
         routes.announce(event, job)
     begun, accepted = (sent.data["job"] for sent in host.sent)
-    assert begun["about"] == shown["about"]
+    assert begun["usual_seconds"] == 100
     # The panel keeps what it was told; to ask at each step of a job would cost the more the more machines there are.
-    assert "about" not in accepted
+    assert "usual_seconds" not in accepted
 
 
 def test_an_announcement_that_fails_hurts_no_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

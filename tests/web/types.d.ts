@@ -27,8 +27,8 @@ interface Job {
   /** The one that has it, or had it last, where that is not this one. */
   machine: string | null;
   error: string | null;
-  /** What such jobs took before, as the panel was told of it. */
-  about?: { credits: number | null; seconds: number | null };
+  /** How long such jobs took before, as the panel was told of it. */
+  usual_seconds?: number | null;
 }
 
 /** What a job cost, so far as it is known. */

@@ -131,8 +131,8 @@ export class Card {
 
 	/** How far a running job would be if it took as long as such jobs did before; never whole. */
 	#bar() {
-		const { seconds } = this.job.about ?? {};
-		return seconds && this.#passed ? bar(Math.min(0.95, this.#passed / seconds)) : null;
+		const usual = this.job.usual_seconds;
+		return usual && this.#passed ? bar(Math.min(0.95, this.#passed / usual)) : null;
 	}
 
 	/** Seconds since the gateway took it, while it runs. */
@@ -166,10 +166,9 @@ export class Card {
 	}
 
 	#time() {
-		const { seconds, about } = this.job;
+		const { seconds, usual_seconds: usual } = this.job;
 		if (seconds !== null) return t("card.took", { time: span(seconds) });
 		const passed = this.#passed;
-		const usual = about?.seconds;
 		const values = { time: span(passed), about: span(usual ?? 0) };
 		return !passed ? "" : t(!usual ? "card.for" : passed > 2 * usual ? "card.longer" : "card.of", values);
 	}

@@ -29,7 +29,7 @@ export function star({ id, starred }, keeper) {
  * @param {Job[]} takes those there are
  */
 export function moreTakes(job, takes) {
-	const price = job.about?.credits;
+	const price = job.credits_used;
 	const buttons = COUNTS.map((count) =>
 		armed(
 			`+${count}`,
@@ -61,7 +61,7 @@ async function queueTakes(job, takes, count) {
 	const number = node.widgets?.find(({ name }) => name === "take");
 	if (number) number.value = last;
 	for (let take = before + 1; take <= last; take += 1) {
-		const inputs = { ...output[id]?.inputs, prompt, model, duration, resolution, take };
+		const inputs = { ...output[id]?.inputs, prompt, model, duration, resolution, take, _take_of: job.id };
 		if (take < last) inputs.wait = false;
 		const whole = { workflow, output: { ...output, [id]: { ...output[id], inputs } } };
 		await api.queuePrompt(0, whole, { partialExecutionTargets: [id] });
