@@ -254,6 +254,23 @@ def test_an_hour_of_other_troubles_is_no_hour_of_refusals(
         assert type(harness.failure(bench.runner.submit(harness.text_order()))) is NotDownloaded
 
 
+def test_an_hour_begins_anew_when_the_clip_was_there_in_between(
+    made: Job, wiring: Wiring, gateway: RehearsalGateway, user: Path, calendar: Calendar
+) -> None:
+    calendar.ahead_seconds = 3 * DAY_SECONDS
+    gateway.always("poll", "404")
+    hasty = replace(wiring, clocks=harness.quick_clocks(calendar, 1000.0))
+    with harness.bench(user, gateway.base_url, hasty) as bench:
+        assert type(harness.failure(bench.runner.submit(harness.text_order()))) is NotDownloaded
+        gateway.faults.clear()
+        gateway.always("download", "503")
+        assert hasty.clocks is not None
+        over = hasty.clocks.monotonic() + 4000.0
+        harness.eventually(lambda: hasty.clocks and hasty.clocks.monotonic() > over, "for more than an hour")
+        gateway.always("download", "403")
+        assert type(harness.failure(bench.runner.submit(harness.text_order()))) is NotDownloaded
+
+
 @pytest.mark.parametrize("days", [3, 400])
 def test_what_was_refused_for_an_hour_and_is_old_is_given_up(
     days: int, made: Job, wiring: Wiring, gateway: RehearsalGateway, user: Path, calendar: Calendar
