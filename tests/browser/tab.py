@@ -24,7 +24,12 @@ WINDOW_MS = 3_000
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _READY = "() => window.app?.graph && window.LiteGraph && Object.keys(LiteGraph.registered_node_types).length > 100"
 # The first visit of a user is taken up by a tour and by templates.
-_SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Locale": "en", "Comfy.ColorPalette": "dark"}
+_SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Locale": "en",
+    "Comfy.ColorPalette": "dark",
+    **{f"apimallvideo.Messages.{kind}": True for kind in ("Paying", "Failed", "Stopped", "Arrived")},
+}
 
 
 def browser_path() -> str | None:

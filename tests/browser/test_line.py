@@ -248,6 +248,8 @@ def test_what_happened_and_what_to_do_are_said_in_the_users_language(
     expect(dialog).to_contain_text(words["remark.not_made"])
     expect(dialog).to_contain_text(words["remark.change_or_again"])
     tab.shot(shots / f"trouble-{language}.png")
+    # A fresh Load Video would begin with it.
+    (host.base / "input" / "notes.mp4").unlink()
 
 
 def test_what_was_rehearsed_is_not_taken_for_paid_in_any_tab_once_the_rehearsal_is_off(

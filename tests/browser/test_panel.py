@@ -267,7 +267,7 @@ def test_a_browser_elsewhere_is_told_before_typing_and_may_set_the_key_with_the_
         expect(tab.panel).to_contain_text("good for 10 minutes")
         (code,) = re.findall(r"machine is ([A-Z]{4}-[A-Z]{4})", fresh.log)
         assert code not in json.dumps(fresh.get("/internal/logs"))
-        tab.panel.get_by_label("Code").fill(code.lower())
+        tab.panel.get_by_placeholder("Code").fill(code.lower())
         field.fill(CANARY)
         tab.panel.get_by_role("button", name="Save").click()
         expect(tab.panel).to_contain_text("plain http")
