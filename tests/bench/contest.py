@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-_RUN_SECONDS = 600.0
+_RUN_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
