@@ -188,7 +188,7 @@ class Trouble(Enum):
         "Raise the limit (ComfyUI's settings under API Mall Video, and APIMALL_PROMPT_CREDITS), or queue fewer new "
         "jobs at once. What was paid already is still served."
     )
-    RAISE_DAY_LIMIT = "Raise the limit in ComfyUI's settings under API Mall Video, or queue it again tomorrow."
+    RAISE_DAY_LIMIT = "Raise the limit in the API Mall panel, or queue it again tomorrow."
     SETTLE_FIRST = (
         "If that job is on hold in the API Mall panel, settle it there; else lift the limit (0 is none), or queue "
         "this one again tomorrow."
