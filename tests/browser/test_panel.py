@@ -66,6 +66,8 @@ def test_a_job_is_seen_from_its_price_to_its_player(host: RealHost, vue: bool, o
     tab.text_job(prompt)
     if draws_all(host, vue):
         expect(tab.line()).to_contain_text("REHEARSAL", timeout=15_000)
+    # Nobody presses Run sooner; ComfyUI's own text on the node, which workflows keep, would be there as well.
+    tab.wait_until(lambda: "/apimall/standing" in tab.heard.ours())
     tab.queue()
     expect(tab.card(prompt).get_by_text("Being made", exact=True)).to_be_visible(timeout=JOB_MS)
     tab.shot(shots / "running.png")
