@@ -1,7 +1,7 @@
 /** Hangs the browser half into ComfyUI. Without it all nodes work alike. */
 
 import { app } from "../../../scripts/app.js";
-import { isOurs, LOAD_NODE, oursIn } from "./canvas.js";
+import { isOurs, LOAD_NODE } from "./canvas.js";
 import { Lines } from "./line.js";
 import { Messenger } from "./messenger.js";
 import { Panel } from "./panel.js";
@@ -120,10 +120,10 @@ app.registerExtension({
 	},
 	nodeCreated(node) {
 		if (app.extensionManager?.setting?.get("apimallvideo.Nodes.ShowEstimate") !== false) lines.add(node);
-		if (isOurs(node)) tendPlayer(node);
-		else if (!oursIn(node)) return;
-		// Room to write in, that a player does not take; a node of a workflow gets its own size back after this.
+		if (!isOurs(node)) return;
+		tendPlayer(node);
 		const prompt = node.widgets?.find(({ name }) => name === "prompt");
+		// Room to write in, that a player does not take; a node of a workflow gets its own size back after this.
 		if (prompt) Object.assign(prompt.options, { getMinHeight: () => ROWS_PX });
 		node.setSize?.([Math.max(node.size[0], FRESH_WIDTH_PX), node.computeSize()[1]]);
 	},

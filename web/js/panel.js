@@ -62,7 +62,6 @@ export class Panel {
 		this.endings = [
 			on("apimallvideo.jobs", (told) => this.#hear(told)),
 			...DOUBTS.map((name) => on(name, () => this.refresh(false))),
-			// Just begun, it may not answer yet.
 			on("reconnected", () => setTimeout(() => this.refresh(false), AGAIN_MS)),
 			on("apimallvideo.star", ({ id, starred }) => {
 				const job = this.jobs.get(id);
@@ -295,6 +294,8 @@ export class Panel {
 	changed(job) {
 		this.#keep(job);
 		this.#arrange();
+		// A page that is on its way may be of before.
+		this.refresh(false);
 	}
 
 	/** @param {Card} card closes the one that was opened first, if too many are open */
